@@ -1,0 +1,93 @@
+"""Columns of the data csv and of the intermediate csv (names of Intel Coach, which its users' notebooks read)."""
+
+from __future__ import annotations
+
+# The logged data: one row a transition.
+ACTION = "action"
+ALL_ACTION_PROBABILITIES = "all_action_probabilities"
+EPISODE_ID = "episode_id"
+REWARD = "reward"
+CUMULATIVE_REWARDS = "cumulative_rewards"
+STATE_FEATURE_PREFIX = "state_feature_"
+NEXT_STATE_FEATURE_PREFIX = "next_state_feature_"
+TERMINAL = "terminal"
+TRUNCATED = "truncated"
+
+# The intermediate csv: one row an epoch, with that epoch's own estimates.
+INTERMEDIATE_CSV = "worker_0.batch_rl_graph.main_level.main_level.agent_0.csv"
+EPOCH = "Epoch"
+IPS = "Inverse Propensity Score"
+DM = "Direct Method Reward"
+DR = "Doubly Robust"
+WIS = "Weighted Importance Sampling"
+SDR = "Sequential Doubly Robust"
+ESTIMATES = (IPS, DM, DR, WIS, SDR)
+
+# Coach's columns in Coach's order; ours follow them.
+COACH_COLUMNS = (
+    EPOCH,
+    "Update Target Network",
+    "Training Iter",
+    "Episode #",
+    "In Heatup",
+    "ER #Transitions",
+    "ER #Episodes",
+    "Episode Length",
+    "Total steps",
+    "Epsilon",
+    "Shaped Training Reward",
+    "Training Reward",
+    "Wall-Clock Time",
+    "Evaluation Reward",
+    "Shaped Evaluation Reward",
+    "Success Rate",
+    IPS,
+    DM,
+    DR,
+    WIS,
+    SDR,
+    *(
+        f"{signal}/{statistic}"
+        for signal in ("Loss", "Learning Rate", "Grads (unclipped)", "Discounted Return", "Q")
+        for statistic in ("Mean", "Stdev", "Max", "Min")
+    ),
+)
+
+
+def lower(estimate: str) -> str:
+    """Name of the column with the lower end of an estimate's 95 % interval."""
+    return f"{estimate} CI Lower"
+
+
+def upper(estimate: str) -> str:
+    """Name of the column with the upper end of an estimate's 95 % interval."""
+    return f"{estimate} CI Upper"
+
+
+WIS_ESS = "WIS ESS"
+WIS_MAX_WEIGHT = "WIS Max Normalised Weight"
+WIS_MEAN_WEIGHT = "WIS Mean Weight"
+OPE_EPISODES = "OPE Episodes"
+MASKED_FRACTION = "Masked Fraction"
+NO_ALLOWED_ACTION_RATE = "No Allowed Action Rate"
+CHECKPOINT = "Checkpoint"
+EPOCH_SECONDS = "Epoch Seconds"
+OPE_SECONDS = "OPE Seconds"
+UPDATES_PER_SECOND = "Updates per Second"
+
+OWN_COLUMNS = (
+    *(bound(estimate) for estimate in ESTIMATES for bound in (lower, upper)),
+    WIS_ESS,
+    WIS_MAX_WEIGHT,
+    WIS_MEAN_WEIGHT,
+    OPE_EPISODES,
+    MASKED_FRACTION,
+    NO_ALLOWED_ACTION_RATE,
+    CHECKPOINT,
+    EPOCH_SECONDS,
+    OPE_SECONDS,
+    UPDATES_PER_SECOND,
+)
+
+# The only columns in which a resumed run may differ from one that was never interrupted.
+TIME_COLUMNS = ("Wall-Clock Time", EPOCH_SECONDS, OPE_SECONDS, UPDATES_PER_SECOND)

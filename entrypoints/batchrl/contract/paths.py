@@ -1,0 +1,108 @@
+"""The files and folders of one job on its own disk (contract A3).
+
+SageMaker puts the tree at ``/opt/ml``. The process executor puts the same tree elsewhere and says where in the
+environment variable ``BATCHRL_ML_ROOT``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+PLATFORM_ROOT = "/opt/ml"
+ROOT_VARIABLE = "BATCHRL_ML_ROOT"
+
+CODE_CHANNEL = "code"
+TRAINING_CHANNEL = "training"
+CHECKPOINT_CHANNEL = "checkpoint"
+
+CODE_ARCHIVE_NAME = "sourcedir.tar.gz"
+MODEL_ARCHIVE_NAME = "model.tar.gz"
+OUTPUT_ARCHIVE_NAME = "output.tar.gz"
+RESOLVED_PRESET_NAME = "resolved_preset.json"
+EVALUATION_NAME = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """Every path of a job below one root.
+
+    Args:
+        root: the folder that plays ``/opt/ml``.
+    """
+
+    root: Path = Path(PLATFORM_ROOT)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> JobPaths:
+        """The tree of the job that this process runs in."""
+        environ = os.environ if environ is None else environ
+        return cls(Path(environ.get(ROOT_VARIABLE) or PLATFORM_ROOT))
+
+    def local(self, platform_path: str) -> Path:
+        """Where a path that a request spells below ``/opt/ml`` lies in this tree; other paths stay as they are."""
+        path = PurePosixPath(platform_path)
+        if path.is_relative_to(PLATFORM_ROOT):
+            return self.root / path.relative_to(PLATFORM_ROOT)
+        return Path(path)
+
+    @property
+    def input_config(self) -> Path:
+        return self.root / "input" / "config"
+
+    @property
+    def hyperparameters(self) -> Path:
+        return self.input_config / "hyperparameters.json"
+
+    @property
+    def input_data_config(self) -> Path:
+        return self.input_config / "inputdataconfig.json"
+
+    @property
+    def resource_config(self) -> Path:
+        return self.input_config / "resourceconfig.json"
+
+    @property
+    def checkpoint_config(self) -> Path:
+        return self.input_config / "checkpointconfig.json"
+
+    @property
+    def input_data(self) -> Path:
+        return self.root / "input" / "data"
+
+    def channel(self, name: str) -> Path:
+        return self.input_data / name
+
+    @property
+    def code_archive(self) -> Path:
+        return self.channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME
+
+    @property
+    def code(self) -> Path:
+        return self.root / "code"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "output"
+
+    @property
+    def output_data(self) -> Path:
+        return self.output / "data"
+
+    @property
+    def intermediate(self) -> Path:
+        return self.output / "intermediate"
+
+    @property
+    def failure(self) -> Path:
+        return self.output / "failure"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"

@@ -1,0 +1,112 @@
+"""Clients for any S3: AWS, Ceph, MinIO, the embedded store.
+
+Only the common subset is used: put, get (ranged), head, list v2, delete and multipart upload. Checksums are sent only
+where an operation requires them, because S3-compatible servers refuse or ignore the newer ones; content is verified by
+our own sha256 instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from batchrl.contract.errors import BatchRLError, InputError, Unreachable
+from batchrl.contract.layout import S3Url
+
+Client = Any
+MAX_CONNECTIONS = 32
+
+
+def client_config(**settings: Any) -> Config:
+    """botocore settings that hold for every S3-compatible server; ``settings`` come on top."""
+    values: dict[str, Any] = {
+        "signature_version": "s3v4",
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        "max_pool_connections": MAX_CONNECTIONS,
+        "retries": {"mode": "standard", "total_max_attempts": 4},
+        "tcp_keepalive": True,
+        "connect_timeout": 5,
+        "read_timeout": 60,
+        "user_agent_extra": "batchrl",
+    }
+    return Config(**(values | settings))
+
+
+def s3_client(session: boto3.Session | None = None, endpoint_url: str | None = None, **credentials: Any) -> Client:
+    """An S3 client; without arguments the one that the environment describes.
+
+    Args:
+        session: where region and credentials come from.
+        endpoint_url: a server other than AWS; its buckets are addressed by path.
+        credentials: ``aws_access_key_id``, ``aws_secret_access_key``, ``region_name``.
+    """
+    style = {"s3": {"addressing_style": "path"}} if endpoint_url else {}
+    factory = session or boto3.Session()
+    return factory.client("s3", endpoint_url=endpoint_url, config=client_config(**style), **credentials)
+
+
+@contextmanager
+def reported(what: str, client: Client | None = None) -> Iterator[None]:
+    """Turn botocore's faults inside the block into errors that name the endpoint, the bucket or the key.
+
+    Args:
+        what: the thing that was being done, as in ``"upload of s3://bucket/key"``.
+        client: whose endpoint is named when it cannot be reached.
+
+    Raises:
+        Unreachable: the endpoint does not answer.
+        InputError: credentials are missing or refused, or bucket or key does not exist.
+    """
+    endpoint = client.meta.endpoint_url if client is not None else "the endpoint"
+    try:
+        yield
+    except BatchRLError:
+        raise
+    except botocore.exceptions.NoCredentialsError as error:
+        raise InputError(
+            f"{what}: no credentials found for {endpoint}.", "Configure AWS credentials, or use a local instance type."
+        ) from error
+    except botocore.exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        text = error.response.get("Error", {}).get("Message") or "no message"
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status >= 500:
+            raise Unreachable(f"{what}: {endpoint} answers {status} {code}: {text}") from error
+        raise InputError(f"{what}: {endpoint} answers {code}: {text}") from error
+    except (botocore.exceptions.HTTPClientError, botocore.exceptions.EndpointConnectionError) as error:
+        raise Unreachable(f"{what}: {endpoint} does not answer ({error}).") from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise InputError(f"{what}: {error}") from error
+
+
+def is_missing(error: botocore.exceptions.ClientError) -> bool:
+    """Whether an answer says that the key or bucket does not exist."""
+    return error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+
+
+def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:
+    """Keys and sizes in bytes below a raw key prefix, in the server's order."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
+    for page in pages:
+        for entry in page.get("Contents", ()):
+            yield entry["Key"], entry["Size"]
+
+
+def ensure_bucket(client: Client, bucket: str) -> None:
+    """Create a bucket unless it is there."""
+    try:
+        client.head_bucket(Bucket=bucket)
+    except botocore.exceptions.ClientError as error:
+        if not is_missing(error):
+            raise
+        region = client.meta.region_name
+        if client.meta.endpoint_url.endswith(".amazonaws.com") and region != "us-east-1":
+            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+        else:
+            client.create_bucket(Bucket=bucket)
