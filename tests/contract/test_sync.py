@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import botocore.exceptions
+import pytest
+
+from batchrl.contract import sync
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.layout import S3Url
+from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
+from batchrl.contract.sync import FolderUploader, download_prefix, load_manifest, read_published, relative_path
+
+PREFIX = S3Url("bucket", "job/output/intermediate")
+
+
+@pytest.fixture
+def errors() -> list[tuple[str, Exception]]:
+    return []
+
+
+@pytest.fixture
+def uploader(s3, tmp_path, errors):
+    return FolderUploader(
+        s3, tmp_path, PREFIX, with_manifest=True, on_error=lambda path, error: errors.append((path, error))
+    )
+
+
+def key(path: str) -> str:
+    return (PREFIX / path).key
+
+
+def test_A107_keys_keep_the_relative_path(s3, tmp_path, uploader):
+    (tmp_path / "gifs").mkdir()
+    (tmp_path / "gifs" / "a b.gif").write_bytes(b"gif")
+    (tmp_path / "ope.csv").write_bytes(b"1")
+    assert uploader.drain(5)
+    assert s3.objects[key("gifs/a b.gif")] == b"gif"
+    assert s3.objects[key("ope.csv")] == b"1"
+
+
+def test_payload_first_manifest_last(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv").write_bytes(b"1")
+    uploader.drain(5)
+    assert s3.puts == [key("ope.csv"), key(MANIFEST_NAME)]
+    assert load_manifest(s3, PREFIX).files["ope.csv"].sha256 == sha256_of(b"1")
+
+
+def test_nothing_is_sent_twice(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv").write_bytes(b"1")
+    while not uploader.step():
+        pass
+    sent = list(s3.puts)
+    assert uploader.drain(5)
+    assert s3.puts == sent
+
+
+def test_A108_files_renamed_into_place_are_seen(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv.tmp").write_bytes(b"half")
+    assert uploader.step()
+    assert not s3.puts
+    (tmp_path / "ope.csv.tmp").rename(tmp_path / "ope.csv")
+    assert uploader.drain(5)
+    assert s3.objects[key("ope.csv")] == b"half"
+
+
+def test_A61_deleted_files_stay_in_the_store(s3, tmp_path, uploader):
+    (tmp_path / "a").write_bytes(b"1")
+    while not uploader.step():
+        pass
+    (tmp_path / "a").unlink()
+    assert uploader.drain(5)
+    assert key("a") in s3.objects
+
+
+def test_a_failed_upload_is_told_and_tried_again(s3, tmp_path, uploader, errors):
+    failures = iter([True, True, False])
+
+    def fail(_: str) -> None:
+        if next(failures, False):
+            raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    s3.before_put = fail
+    (tmp_path / "a").write_bytes(b"1")
+    assert uploader.drain(10)
+    assert [path for path, _ in errors] == ["a", "a"]
+    assert s3.objects[key("a")] == b"1"
+    assert "a" in load_manifest(s3, PREFIX).files
+
+
+def test_drain_gives_up_at_its_deadline(s3, tmp_path, uploader):
+    def fail(_: str) -> None:
+        raise OSError("down")
+
+    s3.before_put = fail
+    (tmp_path / "a").write_bytes(b"1")
+    assert not uploader.drain(0.1)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_sent_again(s3, tmp_path, uploader):
+    file = tmp_path / "a"
+    file.write_bytes(b"first")
+    changed = threading.Event()
+
+    def change(sent: str) -> None:
+        if sent == key("a") and not changed.is_set():
+            changed.set()
+            file.write_bytes(b"second, longer")
+
+    s3.before_put = change
+    assert uploader.drain(5)
+    assert s3.objects[key("a")] == b"second, longer"
+    assert load_manifest(s3, PREFIX).files["a"].sha256 == sha256_of(b"second, longer")
+
+
+def test_a_large_file_is_streamed_and_listed(s3, tmp_path, uploader, monkeypatch):
+    monkeypatch.setattr(sync, "WHOLE_READ_BYTES", 10)
+    (tmp_path / "model").write_bytes(b"x" * 1000)
+    assert uploader.drain(5)
+    assert load_manifest(s3, PREFIX).files["model"].sha256 == sha256_of(b"x" * 1000)
+
+
+def test_a_second_attempt_keeps_what_the_first_published(s3, tmp_path, uploader, errors):
+    (tmp_path / "a").write_bytes(b"1")
+    uploader.drain(5)
+    other = tmp_path.parent / f"{tmp_path.name}-second"
+    other.mkdir()
+    (other / "b").write_bytes(b"2")
+    second = FolderUploader(s3, other, PREFIX, with_manifest=True, on_error=lambda path, error: None)
+    second.drain(5)
+    assert set(load_manifest(s3, PREFIX).files) == {"a", "b"}
+
+
+def test_restored_files_are_not_sent_back(s3, tmp_path, uploader):
+    (tmp_path / "epoch_0001.pt").write_bytes(b"1")
+    uploader.assume_uploaded()
+    assert uploader.drain(5)
+    assert not s3.puts
+
+
+def test_a_torn_body_is_never_returned(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv").write_bytes(b"0123456789")
+    uploader.drain(5)
+    torn = iter([3, 0, 7])
+    s3.on_get = lambda name, body: body[: next(torn, len(body))] if name == key("ope.csv") else body
+    assert read_published(s3, PREFIX, "ope.csv", pause=0) == b"0123456789"
+
+
+def test_a_torn_manifest_is_read_again(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv").write_bytes(b"0123456789")
+    uploader.drain(5)
+    torn = iter([5, 40])
+    s3.on_get = lambda name, body: body[: next(torn, len(body))] if name == key(MANIFEST_NAME) else body
+    assert read_published(s3, PREFIX, "ope.csv", pause=0) == b"0123456789"
+
+
+def test_a_body_that_stays_torn_is_an_error(s3, tmp_path, uploader):
+    (tmp_path / "ope.csv").write_bytes(b"0123456789")
+    uploader.drain(5)
+    s3.on_get = lambda name, body: body[:-1] if name == key("ope.csv") else body
+    with pytest.raises(DamagedContent, match=r"ope\.csv"):
+        read_published(s3, PREFIX, "ope.csv", attempts=3, pause=0)
+
+
+def test_without_a_manifest_two_reads_must_agree(s3):
+    s3.objects[key("ope.csv")] = b"0123456789"
+    torn = iter([3])
+    s3.on_get = lambda name, body: body[: next(torn, len(body))]
+    assert read_published(s3, PREFIX, "ope.csv", pause=0) == b"0123456789"
+
+
+def test_a_missing_object_is_told_at_once(s3):
+    with pytest.raises(botocore.exceptions.ClientError):
+        read_published(s3, PREFIX, "ope.csv")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, -1, -2])
+def test_a_cut_manifest_is_refused(cut):
+    manifest = Manifest()
+    manifest.publish("a", 1, sha256_of(b"1"))
+    with pytest.raises(DamagedContent):
+        Manifest.from_bytes(manifest.to_bytes()[:cut])
+
+
+def test_a_changed_manifest_is_refused():
+    manifest = Manifest()
+    manifest.publish("a", 1, sha256_of(b"1"))
+    with pytest.raises(DamagedContent, match="digest"):
+        Manifest.from_bytes(manifest.to_bytes().replace(b'"size": 1', b'"size": 2'))
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "expected"),
+    [
+        ("train/a/b.csv", "train", "train/a/b.csv"),
+        ("train/a/b.csv", "train/", "a/b.csv"),
+        ("x/train/a.csv", "x/train", "train/a.csv"),
+        ("train-2/x", "train", "train-2/x"),
+        ("x/data.csv", "x/data.csv", "data.csv"),
+        ("x/folder/", "x/", None),
+    ],
+)
+def test_A48_A49_path_is_the_key_without_the_folder_of_the_prefix(name, prefix, expected):
+    assert relative_path(name, prefix) == expected
+
+
+@pytest.mark.parametrize("name", ["a/../../etc/passwd", "a//etc/passwd", "a/..", "a/b//c"])
+def test_a_key_never_leaves_its_folder(name):
+    with pytest.raises(InputError, match="cannot be a file"):
+        relative_path(name, "a/")
+
+
+def test_a_prefix_is_downloaded_whole(s3, tmp_path):
+    s3.objects = {f"d/part-{i}/x.csv": bytes([i]) * i for i in range(5)} | {"d/empty/": b""}
+    download_prefix(s3, S3Url("bucket", "d/"), tmp_path)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {f"part-{i}/x.csv" for i in range(5)}
+    assert (tmp_path / "part-4" / "x.csv").read_bytes() == bytes([4]) * 4
+
+
+def test_a_key_that_is_file_and_folder_is_refused(s3, tmp_path):
+    s3.objects = {"d/a": b"1", "d/a/b": b"2"}
+    with pytest.raises(InputError, match="is an object itself"):
+        download_prefix(s3, S3Url("bucket", "d/"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_download_cut_short_is_tried_again(s3, tmp_path):
+    s3.objects = {"d/a": b"0123456789"}
+    torn = iter([3, 5])
+    s3.on_get = lambda name, body: body[: next(torn, len(body))]
+    download_prefix(s3, S3Url("bucket", "d/"), tmp_path)
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+def test_a_download_that_stays_short_leaves_no_file(s3, tmp_path):
+    s3.objects = {"d/a": b"0123456789"}
+    s3.on_get = lambda name, body: body[:3]
+    with pytest.raises(DamagedContent, match="d/a"):
+        download_prefix(s3, S3Url("bucket", "d/"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_are_not_followed(s3, tmp_path, uploader):
+    (tmp_path / "secret").symlink_to("/etc/passwd")
+    (tmp_path / "up").symlink_to("..")
+    assert uploader.drain(5)
+    assert not s3.puts
+
+
+def test_a_folder_that_does_not_exist_yet_is_no_error(s3, errors):
+    waiting = FolderUploader(
+        s3, Path("/nonexistent/folder"), PREFIX, with_manifest=False, on_error=lambda path, error: errors.append(error)
+    )
+    assert waiting.drain(1)
+    assert not errors

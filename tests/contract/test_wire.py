@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrl.contract import columns, hyperparameters
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BucketLayout, JobLayout, S3Url
+from batchrl.contract.paths import JobPaths
+
+texts = st.text(max_size=20).filter(lambda text: "\n" not in text)
+scalars = texts | st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none()
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=5
+)
+
+
+@given(values)
+def test_A29_a_value_comes_back_as_it_was(value):
+    assert hyperparameters.decode_value(hyperparameters.encode_value(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "wire"),
+    [("CartPole-v1", "CartPole-v1"), (0.1, "0.1"), (True, "true"), (None, "null"), ([1, 2], "[1, 2]"), ("5", '"5"')],
+)
+def test_A27_every_value_is_text(value, wire):
+    assert hyperparameters.encode_value(value) == wire
+
+
+def test_A31_the_reader_takes_json_or_raw_text():
+    assert hyperparameters.decode({"a": "1e3", "b": "00123", "c": "null", "d": "train.py"}) == {
+        "a": 1000.0,
+        "b": "00123",
+        "c": None,
+        "d": "train.py",
+    }
+
+
+def test_A33_reserved_keys_are_not_the_users():
+    assert hyperparameters.user_values({"sagemaker_program": "train.py", "epochs": "5"}) == {"epochs": 5}
+
+
+@pytest.mark.parametrize("bad", [{"k": "x" * 257}, {"k": "two\nlines"}, {"": 1}, {f"k{i}": i for i in range(101)}])
+def test_D191_what_the_api_refuses_is_refused_here(bad):
+    with pytest.raises(InputError):
+        hyperparameters.encode(bad)
+
+
+@pytest.mark.parametrize("bad", ["bucket/key", "file:///x", "s3://", "s3:/b/k", ""])
+def test_a_text_that_is_no_s3_url_is_refused(bad):
+    with pytest.raises(InputError, match="s3://bucket/key"):
+        S3Url.parse(bad)
+
+
+def test_s3_urls_join():
+    assert str(S3Url.parse("s3://b") / "a" / "b/c") == "s3://b/a/b/c"
+    assert str(S3Url.parse("s3://b/p/") / "a") == "s3://b/p/a"
+    assert str(S3Url.parse("s3://b")) == "s3://b"
+
+
+def test_A67_A68_A107_one_layout_of_results():
+    layout = JobLayout(S3Url.parse("s3://b/p"), "job-1")
+    assert str(layout.model_archive) == "s3://b/p/job-1/output/model.tar.gz"
+    assert str(layout.output_archive) == "s3://b/p/job-1/output/output.tar.gz"
+    assert str(layout.intermediate) == "s3://b/p/job-1/output/intermediate"
+    assert str(layout.checkpoints) == "s3://b/p/job-1/checkpoints"
+    assert str(BucketLayout(S3Url("b", "p")).source_archive("0a")) == "s3://b/p/source/0a/sourcedir.tar.gz"
+
+
+def test_A19_paths_of_a_job():
+    paths = JobPaths.from_environment({})
+    assert paths.hyperparameters == Path("/opt/ml/input/config/hyperparameters.json")
+    assert paths.channel("training") == Path("/opt/ml/input/data/training")
+    assert paths.failure == Path("/opt/ml/output/failure")
+
+
+def test_platform_paths_move_with_the_root():
+    paths = JobPaths.from_environment({"BATCHRL_ML_ROOT": "/tmp/with space"})
+    assert paths.local("/opt/ml/checkpoints") == Path("/tmp/with space/checkpoints")
+    assert paths.local("/data/x") == Path("/data/x")
+
+
+def test_columns_are_unique_and_coachs_come_first():
+    names = columns.COACH_COLUMNS + columns.OWN_COLUMNS
+    assert len(set(names)) == len(names)
+    assert names[0] == columns.EPOCH
+    assert set(columns.TIME_COLUMNS) < set(names)
+    assert json.dumps(names)
