@@ -1,0 +1,110 @@
+"""The real services that some tests need: whether each is here, and how to have it when it is not."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+REQUIRE_VARIABLE = "BATCHRL_REQUIRE"
+RGW_VARIABLE = "BATCHRL_TEST_RGW"
+
+# Fixed on purpose: docker/start-rgw.sh makes a user with these, on loopback, with nothing of value behind them.
+RGW_ACCESS_KEY = "BATCHRLTESTKEY000001"
+RGW_SECRET_KEY = "batchrl-test-secret-0000000000000000001"
+RGW_DEFAULT_URL = "http://127.0.0.1:19002"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One thing beyond Python that tests may need.
+
+    Args:
+        what: its name in a sentence.
+        how: the commands that provide it.
+        lack: returns why it cannot be used, or None when it can.
+    """
+
+    what: str
+    how: str
+    lack: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 endpoint and the credentials for it."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+
+def rgw_store() -> Store:
+    """The RGW for tests: at ``BATCHRL_TEST_RGW``, or where docker/start-rgw.sh puts it by default."""
+    return Store(os.environ.get(RGW_VARIABLE) or RGW_DEFAULT_URL, RGW_ACCESS_KEY, RGW_SECRET_KEY)
+
+
+def _engine_lack() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=20
+        )
+    except FileNotFoundError:
+        return "there is no docker command on the path"
+    except subprocess.TimeoutExpired:
+        return "docker version did not answer within 20 s"
+    if answer.returncode != 0:
+        return f"no Docker engine answers: {answer.stderr.strip()}"
+    from launcher import image
+
+    tag = image.default_image()
+    return None if image.present(tag) else f"the image {tag} has not been built"
+
+
+def _rgw_lack() -> str | None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    store = rgw_store()
+    client = boto3.client(
+        "s3",
+        endpoint_url=store.endpoint_url,
+        region_name=store.region,
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
+        config=Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}),
+    )
+    try:
+        client.list_buckets()
+    except (BotoCoreError, ClientError) as error:
+        return f"nothing usable listens at {store.endpoint_url} ({error}); {RGW_VARIABLE} says where it is"
+    return None
+
+
+SERVICES = {
+    "engine": Service(
+        "a Docker engine with the batchrl image",
+        "install docker.io, run docker/start-engine.sh (root) or join the group docker, then make image",
+        _engine_lack,
+    ),
+    "rgw": Service(
+        "a Ceph RGW",
+        "apt-get install radosgw ceph-mon ceph-osd, then docker/start-rgw.sh FOLDER",
+        _rgw_lack,
+    ),
+}
+
+
+def required() -> set[str]:
+    """The services whose absence is a failure, as ``BATCHRL_REQUIRE`` names them."""
+    return {name.strip() for name in os.environ.get(REQUIRE_VARIABLE, "").split(",") if name.strip()}
+
+
+@functools.cache
+def lack_of(name: str) -> str | None:
+    """Why a service cannot be used, or None; asked once a test run."""
+    return SERVICES[name].lack()
