@@ -1,0 +1,83 @@
+"""Options and arguments that several commands share, and what completes them in a shell."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from batchrl.contract.errors import InputError
+from launcher.cli.output import Form, Output
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json`` and ``--quiet``; the command receives them as ``out``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
+    @click.option("-q", "--quiet", is_flag=True, help="Write names alone.")
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, as_json: bool, quiet: bool, **settings: Any) -> Any:
+        form = Form.JSON if as_json else Form.QUIET if quiet else Form.HUMAN
+        return function(*arguments, out=Output(form), **settings)
+
+    return wrapped
+
+
+def complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of this computer's jobs, newest first, read from the records: no cloud is started for a Tab."""
+    from launcher.local.home import HomePaths
+    from launcher.local.records import Records
+
+    path = HomePaths.of().records
+    if not path.exists():
+        return []
+    return [record.name for record in Records(path).list() if record.name.startswith(incomplete)]
+
+
+def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Names of presets; a path may stand there as well."""
+    from click.shell_completion import CompletionItem
+
+    import presets
+
+    names: list[Any] = [name for name in [*presets.names(), *presets.ALIASES] if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
+
+
+def job_argument(required: bool = False) -> Callable[[Function], Function]:
+    """The argument ``JOB``; where it may be left out the newest job is meant."""
+    return click.argument("job", required=required, shell_complete=complete_jobs)
+
+
+aws_option = click.option("--aws", is_flag=True, help="The job is on Amazon SageMaker, not on this computer.")
+
+
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one key of the preset, as agent.discount=0.98.",
+)
+
+
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Values of ``--set``, by dotted key; the preset's schema types them.
+
+    Raises:
+        InputError: a pair has no ``=`` or no key, or a key stands twice.
+    """
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        key = key.strip()
+        if not separator or not key:
+            raise InputError(f"--set '{pair}': no key and value.", "Write --set agent.discount=0.98.")
+        if key in settings:
+            raise InputError(f"--set {key}: given twice ('{settings[key]}' and '{value}').", "Keep one of them.")
+        settings[key] = value
+    return settings

@@ -1,0 +1,42 @@
+"""Running command lines in tests: inside this process, and as a user's shell would."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# tests/ is no package (importlib mode), so that the helper beside this file is found by its folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command_line import Ended, Run, shell
+
+from launcher.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of the test's own, which does not exist yet."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("BATCHRL_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run one command line through the real entry function."""
+
+    def run(*arguments: str) -> Ended:
+        capfd.readouterr()
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        return Ended(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def in_shell(home: Path) -> Run:
+    """Run one command line as a process of its own."""
+    return shell
