@@ -1,0 +1,252 @@
+"""From a name, a file and overrides to a checked preset.
+
+Later wins: defaults of the schema, Coach's behaviour where ``legacy`` asks for it, the file, the overrides. (``legacy``
+given as an override comes after the file.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import annotated_types
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+import presets
+from presets.coach import COACH_KEYS, translate
+from presets.errors import PresetError
+from presets.kinds import FLAGS
+from presets.reading import Document, read
+from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
+
+KINDS: dict[str, type[Preset]] = {"train": TrainPreset, "evaluate": EvaluatePreset}
+Kind = TypeVar("Kind", bound=Preset)
+OVERRIDE = "override"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a preset, for people to read.
+
+    Args:
+        key: dotted key.
+        value: its value, in JSON's types.
+        type: what it may be, with bounds.
+        description: what it means, with its unit.
+    """
+
+    key: str
+    value: Any
+    type: str
+    description: str
+
+
+def resolve(name_or_path: str | Path, overrides: Mapping[str, object]) -> Preset:
+    """See ``presets.resolve``."""
+    document = _document(name_or_path)
+    kind = document.values.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        got = "is missing" if "kind" not in document.values else f"is '{kind}'"
+        raise PresetError(f"{document.where('kind')}: 'kind' {got}; a preset is of kind train or evaluate.", key="kind")
+    model = KINDS[kind]
+    fields = dict(leaves(model))
+    own = _flatten(document.values, fields, document)
+    given = _overrides(overrides, fields)
+    values = {"name": document.source if not is_own(document) else Path(document.source).stem, **own}
+    if kind == "train":
+        values = _with_legacy(values, given)
+    values |= given
+    try:
+        return model.model_validate(_nest(values))
+    except ValidationError as error:
+        raise _explained(error, fields, given, document) from error
+
+
+def resolve_kind(name_or_path: str | Path, overrides: Mapping[str, object], model: type[Kind]) -> Kind:
+    """``resolve``, and a check that the preset is of the kind that this job needs."""
+    preset = resolve(name_or_path, overrides)
+    if isinstance(preset, model):
+        return preset
+    wanted = next(kind for kind, known in KINDS.items() if known is model)
+    fitting = [name for name in presets.names() if isinstance(presets.load(name), model)]
+    raise PresetError(
+        f"preset '{name_or_path}' is not of kind '{wanted}', which this job needs.",
+        f"Presets of that kind: {', '.join(fitting)}.",
+    )
+
+
+def describe(preset: Preset) -> list[Setting]:
+    """See ``presets.describe``."""
+    values = preset.model_dump(mode="json")
+    return [
+        Setting(key, _lookup(values, key), expected(field), field.description or "")
+        for key, field in leaves(type(preset))
+    ]
+
+
+def is_own(document: Document) -> bool:
+    """Whether the document is a file of the user's own."""
+    return presets.is_path(document.source)
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Dotted keys of all settings with their fields, sections opened."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def expected(field: FieldInfo) -> str:
+    """What a setting may be: ``number, above 0, at most 1``."""
+    return _type_text(field.annotation, tuple(field.metadata))
+
+
+def _type_text(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation, *more = typing.get_args(annotation)
+        return _type_text(annotation, (*metadata, *more))
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not type(None))
+        return f"{_type_text(inner, metadata)}, or null"
+    if origin is tuple:
+        return f"list of ({_type_text(arguments[0])})"
+    words = {bool: "true | false", int: "whole number", float: "number", str: "text"}[annotation]
+    bounds = []
+    for item in _unpacked(metadata):
+        match item:
+            case annotated_types.Ge(ge=bound):
+                bounds.append(f"at least {bound}")
+            case annotated_types.Gt(gt=bound):
+                bounds.append(f"above {bound}")
+            case annotated_types.Le(le=bound):
+                bounds.append(f"at most {bound}")
+            case annotated_types.Lt(lt=bound):
+                bounds.append(f"below {bound}")
+    return ", ".join([words, *bounds])
+
+
+def _unpacked(metadata: tuple[Any, ...]) -> Iterator[Any]:
+    """Constraints, also those inside a ``Field(...)`` of an ``Annotated`` type."""
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from item.metadata
+        else:
+            yield item
+
+
+def _document(name_or_path: str | Path) -> Document:
+    text = str(name_or_path)
+    if presets.is_path(name_or_path):
+        return read(Path(name_or_path), text)
+    name = presets.ALIASES.get(text, text)
+    if name not in presets.names():
+        raise PresetError(
+            f"there is no preset '{text}'.",
+            _suggestion(text, [*presets.names(), *presets.ALIASES]) or f"Presets: {', '.join(presets.names())}.",
+        )
+    return read(presets.FOLDER / f"{name}{presets.SUFFIX}", name)
+
+
+def _flatten(values: Mapping[Any, Any], fields: Mapping[str, FieldInfo], document: Document) -> dict[str, object]:
+    """Dotted keys of a file's mapping; every key is one of the schema's."""
+    flat: dict[str, object] = {}
+    for key, value in _pairs(values, fields):
+        if key not in fields:
+            raise _unknown(key, fields, document.where(key))
+        flat[key] = value
+    return flat
+
+
+def _overrides(overrides: Mapping[str, object], fields: Mapping[str, FieldInfo]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in _pairs(overrides, fields):
+        own_key, own_value = translate(key, value)
+        if own_key not in fields:
+            raise _unknown(key, fields, OVERRIDE)
+        if own_key == "kind":
+            raise PresetError("'kind' cannot be overridden; choose another preset.", key="kind")
+        if own_key in flat and flat[own_key] != own_value:
+            raise PresetError(
+                f"'{own_key}' is overridden twice, with {flat[own_key]!r} and {own_value!r}.", key=own_key
+            )
+        flat[own_key] = own_value
+    return flat
+
+
+def _pairs(values: Mapping[Any, Any], fields: Mapping[str, FieldInfo]) -> Iterator[tuple[str, object]]:
+    """Dotted keys and values, with sections opened; a section that is no mapping stays as one pair."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and any(name.startswith(f"{key}.") for name in fields):
+            yield from ((f"{key}.{leaf}", item) for leaf, item in value.items())
+        elif value is None and str(key) not in fields and any(name.startswith(f"{key}.") for name in fields):
+            continue  # a section that was left empty
+        else:
+            yield str(key), value
+
+
+def _with_legacy(values: dict[str, object], given: Mapping[str, object]) -> dict[str, object]:
+    if "legacy" in given:
+        return values | LEGACY_VALUES if _is_true(given["legacy"]) else values
+    return LEGACY_VALUES | values if _is_true(values.get("legacy")) else values
+
+
+def _is_true(value: object) -> bool:
+    return FLAGS.get(str(value).strip().lower(), False)
+
+
+def _nest(values: Mapping[str, object]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        section, separator, leaf = key.rpartition(".")
+        (nested.setdefault(section, {}) if separator else nested)[leaf] = value
+    return nested
+
+
+def _lookup(values: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+def _unknown(key: str, fields: Mapping[str, FieldInfo], where: str) -> PresetError:
+    if leaves_below := [name for name in fields if name.startswith(f"{key}.")]:
+        message = f"{where}: '{key}' is a section; give its settings, such as '{leaves_below[0]}'."
+        return PresetError(message, key=key)
+    hint = _suggestion(key, list(fields)) or _suggestion(key, list(COACH_KEYS)) or "Settings: batchrl presets show NAME"
+    return PresetError(f"{where}: unknown key '{key}'.", hint, key)
+
+
+def _suggestion(word: str, choices: list[str]) -> str | None:
+    """The nearest choices, by the whole name or by its last part."""
+    near = difflib.get_close_matches(word, choices, n=2, cutoff=0.75)
+    last = {choice.rpartition(".")[2]: choice for choice in choices}
+    near += [last[leaf] for leaf in difflib.get_close_matches(word.rpartition(".")[2], list(last), n=1, cutoff=0.8)]
+    unique = list(dict.fromkeys(near))[:3]
+    return f"Did you mean {' or '.join(repr(choice) for choice in unique)}?" if unique else None
+
+
+def _explained(
+    error: ValidationError, fields: Mapping[str, FieldInfo], given: Mapping[str, object], document: Document
+) -> PresetError:
+    """The first fault of a validation, with its key, where it was given, the value and what was expected."""
+    fault = error.errors()[0]
+    parts = [str(part) for part in fault["loc"]]
+    key = next(
+        (".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in fields), ".".join(parts)
+    )
+    where = OVERRIDE if key in given or any(name.startswith(f"{key}.") for name in given) else document.where(key)
+    if key not in fields:
+        return PresetError(f"{where}: {key}: {fault['msg'].removeprefix('Value error, ')}.", key=key)
+    got = fault["input"]
+    return PresetError(f"{where}: '{key}' got {got!r}, expected {expected(fields[key])}.", fields[key].description, key)

@@ -1,0 +1,214 @@
+"""The schema of a preset: every setting with its meaning, unit and bounds.
+
+``TrainPreset`` describes a training job, ``EvaluatePreset`` an evaluation in a simulator. Unknown keys are refused and
+presets cannot be changed once they are made: ``presets.resolve`` makes a new one. Section numbers refer to the
+specification of batch RL that these numbers come from (Intel Coach's, corrected).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from presets.kinds import Flag, Maybe, Number, Sequence, Whole
+
+Width = Annotated[Whole, Field(ge=1, le=65536)]
+
+
+class Section(BaseModel):
+    """Settings that belong together; frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+
+
+class AgentSettings(Section):
+    """The value network and how it learns (double DQN)."""
+
+    algorithm: Literal["ddqn-bcq"] = Field(
+        default="ddqn-bcq", description="Double DQN whose bootstrap avoids unsupported actions"
+    )
+    discount: Number = Field(default=0.99, ge=0, le=1, description="Discount of one step, gamma")
+    learning_rate: Number = Field(default=1e-4, gt=0, le=1, description="Step size of Adam")
+    batch_size: Whole = Field(default=128, ge=1, le=1_000_000, description="Transitions in a minibatch")
+    adam_beta2: Number = Field(default=0.99, ge=0, lt=1, description="Adam's decay of squared gradients")
+    adam_epsilon: Number = Field(default=1e-4, gt=0, le=1, description="Adam's term against division by zero")
+    l2: Number = Field(default=0.0, ge=0, description="Weight of half the squared norm of all parameters in the loss")
+    loss: Literal["mse", "huber"] = Field(default="mse", description="Loss of the Bellman residual; huber has delta 1")
+    target_update_every: Whole = Field(
+        default=50, ge=1, description="Gradient steps between copies into the target network"
+    )
+    embedder: Sequence[Width] = Field(
+        default=(256,), max_length=16, description="Units of each embedder layer, ReLU after each"
+    )
+    middleware: Sequence[Width] = Field(
+        default=(512,), max_length=16, description="Units of each layer above the embedder"
+    )
+    init: Literal["glorot"] = Field(default="glorot", description="Initial weights: Glorot uniform, biases zero")
+
+
+class BcqSettings(Section):
+    """Which actions the data supports in a state (batch-constrained Q-learning)."""
+
+    mode: Literal["coach_knn", "coach_nn", "discrete_bcq", "none"] = Field(
+        default="coach_knn",
+        description="coach_knn: near enough to a logged use of the action; coach_nn: likely enough under a classifier; "
+        "discrete_bcq: likely enough beside the most likely action; none: plain double DQN",
+    )
+    average_dist_coefficient: Number = Field(default=1.0, ge=0, description="coach_knn: threshold in mean distances")
+    knn_source: Literal["train", "all"] = Field(default="train", description="coach_knn: episodes that fill the index")
+    knn_capacity: Whole = Field(default=50_000, ge=1, description="coach_knn: transitions kept for each action")
+    use_state_embedding: Flag = Field(
+        default=True, description="coach_knn: compare embeddings of the reward model instead of raw states"
+    )
+    fallback: Literal["random", "unmasked_argmax", "most_likely"] = Field(
+        default="most_likely", description="Action of the bootstrap where no action is supported"
+    )
+    mask_at_action_time: Flag = Field(
+        default=False, description="Whether acting, export and estimates avoid those actions too"
+    )
+    imitation_epochs: Whole = Field(
+        default=100, ge=1, description="coach_nn, discrete_bcq: epochs of the behaviour classifier"
+    )
+    mask_out_threshold: Number = Field(
+        default=0.35, ge=0, le=1, description="coach_nn: least probability of an allowed action"
+    )
+    relative_threshold: Number = Field(
+        default=0.3, ge=0, le=1, description="discrete_bcq: least probability, as a share of the most likely action's"
+    )
+
+
+class RewardModelSettings(Section):
+    """The model of the immediate reward, for the direct method and for the embedding of coach_knn."""
+
+    epochs: Whole = Field(default=30, ge=1, le=1_000_000, description="Epochs over the training episodes")
+
+
+class DataSettings(Section):
+    """How the logged data is read and split by episodes."""
+
+    train_ratio: Number = Field(
+        default=0.4, gt=0, lt=1, description="Share of transitions to train on; whole episodes, the rest estimates"
+    )
+    test_ratio: Number = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of transitions kept for the final figure, unseen by training and selection",
+    )
+    csv_schema: Literal["auto", "A", "B"] = Field(
+        default="auto", description="A: an episode ends with a row that holds only a state; B: every row is a step"
+    )
+    legacy_drop_last: Flag = Field(
+        default=False, description="Lose each episode's last step, as Coach did with schema B"
+    )
+    max_transitions: Maybe[Annotated[Whole, Field(ge=2)]] = Field(
+        default=None, description="Read at most so many transitions, in whole episodes; null reads all"
+    )
+    state_columns: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="Columns of the state; null takes every state_feature_*, in the order of their numbers",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_episodes_to_estimate_on(self) -> DataSettings:
+        if self.train_ratio + self.test_ratio >= 1:
+            raise ValueError(
+                f"train_ratio {self.train_ratio} and test_ratio {self.test_ratio} must sum to less than 1: "
+                "the rest chooses the checkpoint"
+            )
+        return self
+
+
+class OpeSettings(Section):
+    """Off-policy estimates after each epoch."""
+
+    target_policy: Literal["softmax", "epsilon_greedy", "greedy"] = Field(
+        default="softmax", description="The policy that the estimates of the csv score"
+    )
+    softmax_temperature: Number = Field(default=1.0, gt=0, description="softmax: temperature of the values")
+    epsilon: Number = Field(default=0.1, ge=0, le=1, description="epsilon_greedy: probability of a random action")
+    bootstrap_resamples: Whole = Field(
+        default=1000, ge=0, le=1_000_000, description="Resamples of episodes; 0: no interval"
+    )
+    confidence: Number = Field(default=0.95, gt=0, lt=1, description="Probability that an interval aims to cover")
+    ess_floor: Number = Field(default=10.0, ge=0, description="Effective episodes below which an estimate is flagged")
+    wis_discount: Literal["agent", "legacy099"] = Field(
+        default="agent", description="Discount of weighted importance sampling: the agent's, or Coach's fixed 0.99"
+    )
+
+
+class SelectionSettings(Section):
+    """Which epoch's checkpoint is called best."""
+
+    estimate: Literal["sdr", "wis"] = Field(default="sdr", description="The estimate that decides")
+    rule: Literal["lower_bound", "last"] = Field(
+        default="lower_bound", description="lower_bound: highest lower end of the interval; last: the last epoch"
+    )
+
+
+class EnvSettings(Section):
+    """The simulator of an evaluation."""
+
+    id: str = Field(
+        default="CartPole-v0", min_length=1, description="Gymnasium id; 'module:id' imports the module first"
+    )
+    max_episode_steps: Maybe[Annotated[Whole, Field(ge=1)]] = Field(
+        default=None, description="Steps after which an episode is cut; null keeps the environment's own cap"
+    )
+
+
+class Preset(Section):
+    """What every preset has."""
+
+    name: str = Field(min_length=1, description="Name of the preset; a file's own name where the file gives none")
+    seed: Whole = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything random")
+
+    def to_json(self) -> str:
+        """All settings, resolved, with sorted keys; the same preset always gives the same text."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+
+
+class TrainPreset(Preset):
+    """A training job: data, agent, mask, estimates, and what is kept."""
+
+    kind: Literal["train"] = Field(default="train", description="What the job does")
+    legacy: Flag = Field(
+        default=False,
+        description="Behave as Coach did where it differs from what is right, unless a setting says otherwise",
+    )
+    epochs: Whole = Field(default=50, ge=1, le=1_000_000, description="Passes over the training episodes")
+    keep_checkpoints: Whole = Field(default=3, ge=1, description="Latest checkpoints to keep, beside the best one")
+    agent: AgentSettings = Field(default=AgentSettings(), description="The value network and how it learns")
+    bcq: BcqSettings = Field(default=BcqSettings(), description="Which actions the data supports")
+    reward_model: RewardModelSettings = Field(default=RewardModelSettings(), description="Model of the reward")
+    data: DataSettings = Field(default=DataSettings(), description="How the logged data is read and split")
+    ope: OpeSettings = Field(default=OpeSettings(), description="Off-policy estimates after each epoch")
+    selection: SelectionSettings = Field(default=SelectionSettings(), description="Which checkpoint is best")
+
+
+class EvaluatePreset(Preset):
+    """An evaluation in a simulator: greedy, in whole episodes, the same number from every copy of the environment."""
+
+    kind: Literal["evaluate"] = Field(default="evaluate", description="What the job does")
+    env: EnvSettings = Field(default=EnvSettings(), description="The simulator")
+    evaluate_steps: Whole = Field(default=1000, ge=1, description="Least environment steps to play")
+    min_episodes: Whole = Field(default=100, ge=1, description="Least episodes to play")
+    num_envs: Whole = Field(
+        default=100, ge=1, le=100_000, description="Copies of the environment that are stepped together"
+    )
+    checkpoint: Literal["best", "latest"] = Field(
+        default="best", description="Which checkpoint of the channel to evaluate"
+    )
+    gif: Flag = Field(default=True, description="Whether to record one episode as an animated GIF")
+
+
+# What `legacy: true` means: Coach's behaviour, by the numbers of the quirk register (section 11).
+LEGACY_VALUES: dict[str, object] = {
+    "data.legacy_drop_last": True,
+    "bcq.knn_source": "all",
+    "bcq.fallback": "random",
+    "ope.wis_discount": "legacy099",
+    "ope.target_policy": "softmax",
+}
