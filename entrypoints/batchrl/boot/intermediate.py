@@ -1,0 +1,99 @@
+"""``/opt/ml/output/intermediate`` to S3 while the job runs (contract 105 to 107, 112).
+
+The platform does not do this for plain images, so the job does it itself, on both clouds. An upload that fails never
+fails the job: it is reported once and tried again, and what is missing in the end is named.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import JobLayout, S3Url
+
+# boto3 is imported this long after the script's start (seconds), or at the first file, so as not to slow its imports.
+IMPORT_DELAY = 1.0
+INTERVAL = 0.2
+DRAIN_SECONDS = 600.0
+
+
+def destination(s3_output: object, job_name: str) -> S3Url | None:
+    """Where the folder is synced to; None where it is not synced (no S3 output, or a ``file://`` one).
+
+    Raises:
+        InputError: hyperparameter ``sagemaker_s3_output`` has another scheme.
+    """
+    if not isinstance(s3_output, str) or not s3_output or s3_output.startswith("file://"):
+        return None
+    if not job_name:
+        raise InputError("TRAINING_JOB_NAME is not set: there is no key to sync the intermediate folder to.")
+    return JobLayout(S3Url.parse(s3_output), job_name).intermediate
+
+
+class IntermediateSync:
+    """Uploads from a thread; started after the script, drained after its end.
+
+    Args:
+        folder: the folder to sync.
+        target: the prefix that it goes to.
+        endpoint_url: an S3 server other than AWS.
+    """
+
+    def __init__(self, folder: Path, target: S3Url, endpoint_url: str | None) -> None:
+        self._folder = folder
+        self._target = target
+        self._endpoint_url = endpoint_url
+        self._script_ended = threading.Event()
+        self._warned = False
+        self._thread = threading.Thread(target=self._run, name="intermediate", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Upload what is left; to be called after the script's end."""
+        self._script_ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        waited = 0.0
+        while waited < IMPORT_DELAY and not self._script_ended.wait(INTERVAL / 4) and not self._has_files():
+            waited += INTERVAL / 4
+        if self._script_ended.is_set() and not self._has_files():
+            return
+        try:
+            self._sync()
+        except Exception as error:
+            say(f"the intermediate folder is not synced to {self._target}: {error}")
+
+    def _sync(self) -> None:
+        from batchrl.contract.store import s3_client
+        from batchrl.contract.sync import FolderUploader
+
+        uploader = FolderUploader(
+            s3_client(endpoint_url=self._endpoint_url),
+            self._folder,
+            self._target,
+            with_manifest=True,
+            on_error=self._on_error,
+        )
+        uploader.run(self._script_ended, INTERVAL)
+        if not uploader.drain(DRAIN_SECONDS):
+            missing = uploader.unpublished()
+            listed = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+            say(f"{len(missing)} files of the intermediate folder did not reach {self._target}: {listed}")
+
+    def _has_files(self) -> bool:
+        return any(self._folder.iterdir())
+
+    def _on_error(self, path: str, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            say(f"{path} could not be uploaded to {self._target} and is tried again: {error}")
+
+
+def say(text: str) -> None:
+    """A line of ours in the job's log."""
+    print(f"batchrl.boot: {text}", file=sys.stderr, flush=True)
