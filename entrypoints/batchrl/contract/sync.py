@@ -134,6 +134,10 @@ class FolderUploader:
             return False
         return not pending and not self._in_flight and not self._manifest_dirty
 
+    def unpublished(self) -> list[str]:
+        """Relative paths of the files whose present version was not uploaded."""
+        return sorted(path for path, stat in published_files(self._folder) if self._sent.get(path) != _stamp(stat))
+
     def run(self, stop: threading.Event, interval: float = 0.2) -> None:
         """Pass after pass, ``interval`` seconds apart, until ``stop`` is set; ``drain`` comes after that."""
         while not stop.wait(interval):
