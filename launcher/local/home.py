@@ -1,0 +1,170 @@
+"""Every path of a local cloud's data folder.
+
+::
+
+    <home>/cloud.json        address and credentials of the cloud (mode 0600)
+           cloud.lock        held by whoever starts, stops or changes the cloud
+           settings.json     the object store, when it is not the embedded one
+           records.sqlite    jobs and tags
+           door.log store.log
+           sdk-config.yaml   settings for the ``sagemaker`` SDK
+           store/            objects of the embedded store, as plain files: store/<bucket>/<key>
+           jobs/<name>/      shim.log, logs/<stream>.log, ml/ (the job's /opt/ml while it runs)
+    /tmp/batchrl-<uid>-<hash>/   sockets; a unix socket's path may not exceed 107 bytes, so they cannot lie in <home>
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrl.contract.errors import InputError
+
+HOME_VARIABLE = "BATCHRL_HOME"
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+
+# A fixed place: jobs outlive the session that started them, XDG_RUNTIME_DIR does not; TMPDIR differs between shells.
+RUNTIME_BASE = Path("/tmp")
+
+
+def default_home(environ: Mapping[str, str] | None = None) -> Path:
+    """The data folder: ``$BATCHRL_HOME``, else the one that the XDG rules give."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get(HOME_VARIABLE):
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("batchrl", appauthor=False))
+
+
+@dataclass(frozen=True)
+class JobHome:
+    """The files that the local cloud keeps about one job.
+
+    Args:
+        folder: the job's own folder.
+    """
+
+    folder: Path
+
+    @property
+    def shim_log(self) -> Path:
+        return self.folder / "shim.log"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def ml(self) -> Path:
+        """What plays ``/opt/ml``; removed once its results are uploaded."""
+        return self.folder / "ml"
+
+    def log_file(self, stream: str) -> Path:
+        """File of a log stream; ``stream`` is its name in the API, ``<job>/algo-1-<epoch>`` (contract 117)."""
+        return self.logs / f"{stream.rpartition('/')[2]}.log"
+
+
+@dataclass(frozen=True)
+class HomePaths:
+    """Every path of one data folder.
+
+    Args:
+        root: the data folder, absolute and without links in it: two spellings of one folder are one cloud.
+    """
+
+    root: Path
+
+    @classmethod
+    def of(cls, home: Path | str | None = None) -> HomePaths:
+        """Paths of a data folder, which need not exist; ``None`` means the default one."""
+        return cls((Path(home) if home is not None else default_home()).resolve())
+
+    def create(self) -> None:
+        """Make the folders, for this user alone.
+
+        Raises:
+            InputError: the folder belongs to another user, is no folder, or cannot be written.
+        """
+        _own_folder(self.root, "the data folder", f"Set {HOME_VARIABLE} to a folder of your own.", stat.S_IWOTH)
+        _own_folder(
+            self.runtime, "the folder for sockets", "Remove it, or ask its owner to.", stat.S_IWGRP | stat.S_IWOTH
+        )
+        for folder in (self.jobs, self.store):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+    @property
+    def cloud_file(self) -> Path:
+        return self.root / "cloud.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "cloud.lock"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.json"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records.sqlite"
+
+    @property
+    def door_log(self) -> Path:
+        return self.root / "door.log"
+
+    @property
+    def store_log(self) -> Path:
+        return self.root / "store.log"
+
+    @property
+    def sdk_config(self) -> Path:
+        return self.root / "sdk-config.yaml"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    def job(self, name: str) -> JobHome:
+        return JobHome(self.jobs / name)
+
+    @property
+    def runtime(self) -> Path:
+        """Folder for sockets: short, and the same from every shell of this user."""
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
+        return RUNTIME_BASE / f"batchrl-{os.getuid()}-{digest}"
+
+    def socket(self, name: str) -> Path:
+        """Path of a unix socket.
+
+        Args:
+            name: a job's name and more, or anything else; long ones are shortened by their digest.
+        """
+        short = name if len(name) <= 40 else f"{name[:24]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return self.runtime / f"{short}.sock"
+
+
+def _own_folder(folder: Path, what: str, hint: str, writable_by_others: int) -> None:
+    """Make a folder, or check that it is ours; ``writable_by_others`` are the permission bits it must not have."""
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        info = folder.lstat()
+    except OSError as error:
+        raise InputError(f"{what} {folder} cannot be made: {error.strerror}.", hint) from error
+    if not stat.S_ISDIR(info.st_mode):
+        raise InputError(f"{what} {folder} is no folder.", hint)
+    if info.st_uid != os.getuid():
+        raise InputError(f"{what} {folder} belongs to another user (uid {info.st_uid}).", hint)
+    if info.st_mode & writable_by_others:
+        raise InputError(f"{what} {folder} can be written by other users (mode {stat.filemode(info.st_mode)}).", hint)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise InputError(f"{what} {folder} cannot be written.", hint)

@@ -1,0 +1,239 @@
+"""The log stream of a job: a file that only grows, one line an event.
+
+A line is ``<milliseconds since 1970> <message>\\n`` in UTF-8. Timestamps never go back within a stream. The tokens of
+GetLogEvents are byte offsets of lines, so that reading on costs nothing however long the file has become. Messages
+longer than CloudWatch takes (256 KB) are split.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_MESSAGE_BYTES = 256 * 1024
+MAX_PAGE_BYTES = 1024 * 1024
+MAX_PAGE_EVENTS = 10_000
+
+# Holds a whole page and, whatever it starts in the middle of, at least one whole line.
+_WINDOW_BYTES = MAX_PAGE_BYTES + MAX_MESSAGE_BYTES + 64
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """One line of a log.
+
+    Args:
+        timestamp: milliseconds since 1970.
+        message: the text without its line end.
+        offset: where the line starts in the file, in bytes.
+        end: where the next line starts.
+    """
+
+    timestamp: int
+    message: str
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Events, the oldest first, and where to read on.
+
+    Args:
+        events: the events.
+        forward: byte offset at which the next later page starts.
+        backward: byte offset at which the next earlier page ends.
+    """
+
+    events: tuple[LogEvent, ...]
+    forward: int
+    backward: int
+
+
+class StreamWriter:
+    """Appends to a log stream; one writer a stream.
+
+    Args:
+        path: the stream's file; its folder is made. A line that an earlier writer left unfinished is closed.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._partial = b""
+        last = LogReader(path).last()
+        self._latest = last.timestamp if last else 0
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")
+
+    def write(self, message: str) -> None:
+        """Append one message; one that holds newlines becomes several events."""
+        self._append([line.encode("utf-8", "replace") for line in message.split("\n")])
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Append the whole lines that a chunk of raw output completes; the rest waits for more, or for ``flush``.
+
+        Returns:
+            The lines, as they can be matched against metric definitions.
+        """
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        if len(self._partial) >= MAX_MESSAGE_BYTES:
+            lines.append(self._partial)
+            self._partial = b""
+        return self._append(lines)
+
+    def flush(self) -> list[str]:
+        """Append output that has not ended its line."""
+        rest, self._partial = self._partial, b""
+        return self._append([rest]) if rest else []
+
+    def close(self) -> list[str]:
+        """Append what is left and close the file."""
+        lines = self.flush()
+        os.close(self._file)
+        return lines
+
+    def _append(self, lines: list[bytes]) -> list[str]:
+        if not lines:
+            return []
+        self._latest = max(self._latest, self._clock())
+        stamp = b"%d " % self._latest
+        texts, out = [], bytearray()
+        for line in lines:
+            text = line.removesuffix(b"\r").decode("utf-8", "replace")
+            texts.append(text)
+            for piece in _pieces(text.encode()):
+                out += stamp + piece + b"\n"
+        view = memoryview(out)
+        while view:
+            view = view[os.write(self._file, view) :]
+        return texts
+
+
+def _pieces(message: bytes) -> Iterator[bytes]:
+    """A message in parts that CloudWatch would take, cut between characters."""
+    while len(message) > MAX_MESSAGE_BYTES:
+        cut = MAX_MESSAGE_BYTES
+        while message[cut] & 0xC0 == 0x80:
+            cut -= 1
+        yield message[:cut]
+        message = message[cut:]
+    yield message
+
+
+class LogReader:
+    """Reads a log stream while it is written; a line counts once it is whole.
+
+    Args:
+        path: the stream's file; one that does not exist reads as empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def first(self) -> LogEvent | None:
+        """The oldest event."""
+        return next(iter(self._after(0)), None)
+
+    def last(self) -> LogEvent | None:
+        """The newest event."""
+        events = self._before(self._size())
+        return events[-1] if events else None
+
+    def forward(
+        self, offset: int, limit: int = MAX_PAGE_EVENTS, since: int | None = None, until: int | None = None
+    ) -> LogPage:
+        """The page that starts at a byte offset.
+
+        Args:
+            offset: as a token gave it; 0 is the head.
+            limit: most events in the page.
+            since: earliest timestamp, in milliseconds, included.
+            until: latest timestamp, in milliseconds, excluded.
+        """
+        taken: list[LogEvent] = []
+        position, budget = offset, MAX_PAGE_BYTES
+        while events := self._after(position):
+            for event in events:
+                if _within(event, since, until):
+                    budget -= event.end - event.offset
+                    if len(taken) == limit or (taken and budget < 0):
+                        return LogPage(tuple(taken), event.offset, taken[0].offset)
+                    taken.append(event)
+                position = event.end
+        return LogPage(tuple(taken), position, taken[0].offset if taken else offset)
+
+    def backward(
+        self, end: int | None, limit: int = MAX_PAGE_EVENTS, since: int | None = None, until: int | None = None
+    ) -> LogPage:
+        """The page that ends at a byte offset; ``None`` is the tail. The other arguments are those of ``forward``."""
+        end = self._size() if end is None else end
+        taken: list[LogEvent] = []
+        position, budget = end, MAX_PAGE_BYTES
+        while events := self._before(position):
+            for event in reversed(events):
+                if _within(event, since, until):
+                    budget -= event.end - event.offset
+                    if len(taken) == limit or (taken and budget < 0):
+                        return LogPage(tuple(reversed(taken)), taken[0].end, taken[-1].offset)
+                    taken.append(event)
+                position = event.offset
+        forward = taken[0].end if taken else end
+        return LogPage(tuple(reversed(taken)), forward, taken[-1].offset if taken else position)
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _read(self, offset: int, count: int) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(offset)
+                return file.read(count)
+        except FileNotFoundError:
+            return b""
+
+    def _after(self, offset: int) -> list[LogEvent]:
+        """Whole lines of the window that starts at ``offset``."""
+        data = self._read(offset, _WINDOW_BYTES)
+        return _parse(data[: data.rfind(b"\n") + 1], offset)
+
+    def _before(self, end: int) -> list[LogEvent]:
+        """Whole lines of the window that ends at ``end``."""
+        start = max(0, end - _WINDOW_BYTES)
+        data = self._read(start, end - start)
+        if start:
+            skipped = data.find(b"\n") + 1
+            start, data = start + skipped, data[skipped:]
+        return _parse(data[: data.rfind(b"\n") + 1], start)
+
+
+def _within(event: LogEvent, since: int | None, until: int | None) -> bool:
+    return (since is None or event.timestamp >= since) and (until is None or event.timestamp < until)
+
+
+def _parse(data: bytes, offset: int) -> list[LogEvent]:
+    events: list[LogEvent] = []
+    latest = 0
+    for line in data.split(b"\n")[:-1]:
+        stamp, separator, message = line.partition(b" ")
+        if separator and stamp.isdigit():
+            latest = int(stamp)
+        else:  # what a writer that was killed in the middle of a line left
+            message = line
+        end = offset + len(line) + 1
+        events.append(LogEvent(latest, message.decode("utf-8", "replace"), offset, end))
+        offset = end
+    return events

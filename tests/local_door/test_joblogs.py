@@ -1,0 +1,125 @@
+"""Log streams: whole lines, timestamps that never go back, pages by byte offset."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from launcher.local.joblogs import MAX_MESSAGE_BYTES, LogReader, StreamWriter
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "logs" / "algo-1-1000.log"
+
+
+def _messages(path: Path) -> list[str]:
+    return [event.message for event in LogReader(path).forward(0).events]
+
+
+def test_an_absent_stream_reads_as_empty(path: Path) -> None:
+    reader = LogReader(path)
+    assert reader.first() is None
+    assert reader.last() is None
+    assert reader.forward(0).events == ()
+    assert reader.backward(None).events == ()
+
+
+def test_raw_output_becomes_lines(path: Path) -> None:
+    writer = StreamWriter(path)
+    assert writer.feed(b"one\ntw") == ["one"]
+    assert writer.feed(b"o\r\n\nthree") == ["two", ""]
+    assert _messages(path) == ["one", "two", ""]
+    assert writer.close() == ["three"]
+    assert _messages(path) == ["one", "two", "", "three"]
+
+
+def test_bytes_that_are_no_utf8_do_not_stop_the_log(path: Path) -> None:
+    writer = StreamWriter(path)
+    writer.feed(b"\xff\xfe ok\n")
+    assert _messages(path) == ["\ufffd\ufffd ok"]
+
+
+def test_huge_lines_are_split_between_characters(path: Path) -> None:
+    writer = StreamWriter(path)
+    text = "x" + "ä" * MAX_MESSAGE_BYTES
+    writer.write(text)
+    pieces = _messages(path)
+    assert "".join(pieces) == text
+    assert max(len(piece.encode()) for piece in pieces) <= MAX_MESSAGE_BYTES
+    assert len(pieces) == 3
+
+
+def test_output_without_any_newline_is_not_kept_in_memory(path: Path) -> None:
+    writer = StreamWriter(path)
+    lines = [line for _ in range(8) for line in writer.feed(b"#" * (MAX_MESSAGE_BYTES // 2))]
+    assert sum(map(len, lines)) == 4 * MAX_MESSAGE_BYTES
+
+
+def test_timestamps_never_go_back(path: Path) -> None:
+    ticks = iter([50, 40, 60])
+    writer = StreamWriter(path, lambda: next(ticks))
+    for name in "abc":
+        writer.write(name)
+    assert [event.timestamp for event in LogReader(path).forward(0).events] == [50, 50, 60]
+
+
+def test_a_second_writer_goes_on_after_a_torn_line(path: Path) -> None:
+    StreamWriter(path, lambda: 100).write("whole")
+    with path.open("ab") as file:
+        file.write(b"101 to")
+    assert _messages(path) == ["whole"]
+    StreamWriter(path, lambda: 90).write("after")
+    events = LogReader(path).forward(0).events
+    assert [(event.timestamp, event.message) for event in events] == [(100, "whole"), (101, "to"), (100, "after")]
+
+
+def test_pages_forward_and_backward_cover_everything_once(path: Path) -> None:
+    clock = count(1000)
+    writer = StreamWriter(path, lambda: next(clock))
+    for index in range(25):
+        writer.write(f"line {index}")
+    reader = LogReader(path)
+    forward, offset = [], 0
+    while (page := reader.forward(offset, 10)).events:
+        forward += [event.message for event in page.events]
+        offset = page.forward
+    backward: list[str] = []
+    end: int | None = None
+    while (page := reader.backward(end, 10)).events:
+        backward = [event.message for event in page.events] + backward
+        end = page.backward
+    assert forward == backward == [f"line {index}" for index in range(25)]
+
+
+def test_reading_on_at_the_end_waits_at_the_same_offset(path: Path) -> None:
+    writer = StreamWriter(path)
+    writer.write("first")
+    reader = LogReader(path)
+    end = reader.forward(0).forward
+    assert reader.forward(end).forward == end
+    writer.write("second")
+    assert [event.message for event in reader.forward(end).events] == ["second"]
+
+
+def test_time_bounds_are_half_open(path: Path) -> None:
+    ticks = count(100)
+    writer = StreamWriter(path, lambda: next(ticks))
+    for index in range(10):
+        writer.write(str(index))
+    reader = LogReader(path)
+    assert [event.message for event in reader.forward(0, since=103, until=106).events] == ["3", "4", "5"]
+    assert [event.message for event in reader.backward(None, since=103, until=106).events] == ["3", "4", "5"]
+
+
+def test_a_page_holds_a_megabyte(path: Path) -> None:
+    writer = StreamWriter(path)
+    for index in range(30):
+        writer.write(str(index % 10) * 100_000)
+    reader = LogReader(path)
+    page = reader.forward(0)
+    assert len(page.events) == 10
+    assert len(reader.backward(None).events) == 10
+    assert reader.forward(page.forward).events[0].message[0] == "0"
