@@ -11,24 +11,24 @@ from pathlib import Path
 
 import click
 
-import launcher
 from batchrl.contract.errors import EXIT_INTERRUPTED, InputError
 from launcher.cli.groups import make_command
+from launcher.source import product_scripts
 
 SCRIPT = "collect.py"
 SIGNALLED = 128
 
 
 def script_path() -> Path:
-    """Where the script lies: beside the packages of this installation.
+    """Where the script lies in this installation.
 
     Raises:
         InputError: this installation has no such script.
     """
-    path = Path(launcher.__file__).parent.parent / "entrypoints" / SCRIPT
-    if not path.is_file():
-        raise InputError(f"the script {path} is not there.", "Install batchrl from its repository: `make setup`.")
-    return path
+    scripts = product_scripts()
+    if SCRIPT not in scripts:
+        raise InputError(f"this installation has no script {SCRIPT}.", "Install batchrl from its repository.")
+    return scripts[SCRIPT]
 
 
 @make_command(

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -65,9 +65,7 @@ def show(preset: str, settings: tuple[str, ...], describe: bool, out: Output) ->
     if describe:
         _describe(presets.describe(resolved), out)
     elif out.for_people:
-        import yaml
-
-        out.text(yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=1000).rstrip())
+        out.text(_yaml(values))
     else:
         out.record(values, "name")
 
@@ -94,6 +92,19 @@ def check(preset: str, settings: tuple[str, ...], out: Output) -> None:
         out.text(f"ok: {preset} is a valid preset of kind {_kind(resolved)}.")
     else:
         out.record({"name": resolved.name, "kind": _kind(resolved), "valid": True}, "name")
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    """YAML with a key a line and lists on one, as a person would write a preset."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(
+        list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+    )
+    return yaml.dump(values, Dumper=Dumper, sort_keys=False, default_flow_style=False).rstrip()
 
 
 def _kind(preset: Preset) -> str:
