@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from presets.errors import PresetError
+from presets.errors import PresetError, UnknownKeyError
 
 if TYPE_CHECKING:
     from presets.resolving import Setting
@@ -30,6 +30,7 @@ __all__ = [
     "PresetError",
     "Setting",
     "TrainPreset",
+    "UnknownKeyError",
     "describe",
     "is_path",
     "load",

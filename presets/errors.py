@@ -20,3 +20,7 @@ class PresetError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UnknownKeyError(PresetError):
+    """A key that the schema does not know."""

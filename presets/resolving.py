@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 import presets
 from presets.coach import COACH_KEYS, translate
-from presets.errors import PresetError
+from presets.errors import PresetError, UnknownKeyError
 from presets.kinds import FLAGS
 from presets.reading import Document, read
 from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
@@ -146,7 +146,7 @@ def _unpacked(metadata: tuple[Any, ...]) -> Iterator[Any]:
 
 
 def _document(name_or_path: str | Path) -> Document:
-    text = str(name_or_path)
+    text = str(name_or_path).strip()
     if presets.is_path(name_or_path):
         return read(Path(name_or_path), text)
     name = presets.ALIASES.get(text, text)
@@ -224,7 +224,7 @@ def _unknown(key: str, fields: Mapping[str, FieldInfo], where: str) -> PresetErr
         message = f"{where}: '{key}' is a section; give its settings, such as '{leaves_below[0]}'."
         return PresetError(message, key=key)
     hint = _suggestion(key, list(fields)) or _suggestion(key, list(COACH_KEYS)) or "Settings: batchrl presets show NAME"
-    return PresetError(f"{where}: unknown key '{key}'.", hint, key)
+    return UnknownKeyError(f"{where}: unknown key '{key}'.", hint, key)
 
 
 def _suggestion(word: str, choices: list[str]) -> str | None:
