@@ -1,0 +1,132 @@
+"""Policies from what a training job left: checkpoints or an exported model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from batchrl.agents.model import PolicyModel
+from batchrl.checkpoints.export import DESCRIPTION_NAME, import_model
+from batchrl.checkpoints.files import read_state
+from batchrl.checkpoints.folder import CheckpointFolder
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from batchrl.data.dataset import Floats32, Floats64
+
+POINTERS = {"best": BEST_NAME, "latest": LATEST_NAME}
+
+
+class LoadedPolicy:
+    """A trained policy and where it comes from.
+
+    Args:
+        model: values, target policy and mask.
+        facts: in JSON's types.
+    """
+
+    def __init__(self, model: PolicyModel, facts: dict[str, Any]) -> None:
+        self._model = model
+        self._facts = facts
+
+    @property
+    def model(self) -> PolicyModel:
+        return self._model
+
+    @property
+    def n_actions(self) -> int:
+        return self._model.network.n_actions
+
+    @property
+    def n_features(self) -> int:
+        return self._model.network.n_features
+
+    def q_values(self, states: Floats32) -> Floats32:
+        """Values ``[B, A]`` of states ``[B, d]``.
+
+        Raises:
+            InputError: the states have another number of features.
+        """
+        return self._model.q_values(self._checked(states))
+
+    def action_probabilities(self, states: Floats32) -> Floats64:
+        """Probabilities ``[B, A]`` of the target policy (``describe()["target_policy"]``) in states ``[B, d]``.
+
+        The most probable action is the greedy one, among those that the mask allows where the policy acts under one.
+
+        Raises:
+            InputError: the states have another number of features.
+        """
+        return self._model.action_probabilities(self._checked(states))
+
+    def describe(self) -> dict[str, Any]:
+        """Where the policy comes from and what it does, in JSON's types."""
+        return {
+            **self._facts,
+            "target_policy": str(self._model.target),
+            "acts_under_mask": self._model.mask is not None,
+            "n_features": self.n_features,
+            "n_actions": self.n_actions,
+            "hidden": list(self._model.network.hidden),
+        }
+
+    def _checked(self, states: Floats32) -> Floats32:
+        if states.ndim != 2 or states.shape[1] != self.n_features:
+            raise InputError(
+                f"the policy takes states of {self.n_features} features, but got an array of shape {states.shape}.",
+                "Was it trained for another environment?",
+            )
+        return states
+
+
+def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> LoadedPolicy:
+    """Load a trained policy.
+
+    Args:
+        path: a folder of checkpoints, one checkpoint file, or a folder with an exported model.
+        which: the checkpoint of a folder. Where its pointer is missing, the newest checkpoint is taken.
+
+    Raises:
+        InputError: there is nothing of that kind at the path.
+        DamagedContent: what is there is damaged.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _from_checkpoint(path)
+    if (path / DESCRIPTION_NAME).is_file():
+        model, facts = import_model(path)
+        return LoadedPolicy(model, {"source": str(path), **facts})
+    pointer = path / POINTERS[which]
+    if pointer.is_file():
+        return _from_checkpoint(path / _pointed(pointer))
+    folder = CheckpointFolder(path, keep=1)
+    if epochs := folder.epochs():
+        return _from_checkpoint(folder.file(epochs[-1]))
+    found = ", ".join(sorted(file.name for file in path.iterdir())[:5]) if path.is_dir() else "nothing"
+    raise InputError(
+        f"{path}: there is no policy here; found {found or 'an empty folder'}.",
+        f"Give a folder of checkpoints ({BEST_NAME}, {LATEST_NAME}, epoch_0001.pt, ...), one of those .pt files, "
+        f"or an exported model ({DESCRIPTION_NAME}).",
+    )
+
+
+def _pointed(pointer: Path) -> str:
+    try:
+        name = json.loads(pointer.read_bytes())["checkpoint"]
+        return Path(name).name
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedContent(f"{pointer} cannot be read: {error}") from error
+
+
+def _from_checkpoint(path: Path) -> LoadedPolicy:
+    try:
+        state = read_state(path)
+        config = json.loads(state["policy"])
+        tensors = {f"q.{name}": tensor for name, tensor in state["agent"]["online"].items()}
+        model = PolicyModel.unpack(config, tensors | state["models"]["mask_tensors"])
+        facts = json.loads(state["facts"])
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint.") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DamagedContent(f"{path} is no checkpoint of batchrl: {error}") from error
+    return LoadedPolicy(model, {"source": str(path), "epoch": state["epoch"], **facts})

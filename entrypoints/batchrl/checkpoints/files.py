@@ -1,0 +1,85 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from batchrl.contract.errors import DamagedContent
+from batchrl.contract.sync import TEMPORARY_SUFFIX
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One file that was written.
+
+    Args:
+        path: of the file.
+        size: in bytes.
+        sha256: of its content.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+
+
+def publish(path: Path, content: bytes) -> Published:
+    """Write a file under a temporary name, flush it to the disk, then rename it.
+
+    Readers see the old file or the new one, and a sync leaves the temporary one alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return Published(path, len(content), hashlib.sha256(content).hexdigest())
+
+
+def publish_json(path: Path, value: Any) -> Published:
+    """Publish a value as JSON with sorted keys."""
+    return publish(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def publish_state(path: Path, state: State) -> Published:
+    """Publish tensors and plain values in PyTorch's format."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return publish(path, buffer.getvalue())
+
+
+def read_state(path: Path) -> State:
+    """Read what ``publish_state`` wrote; nothing in the file is executed.
+
+    Raises:
+        DamagedContent: the file is cut short or was changed, or is something else.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        # PyTorch does not compare the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise DamagedContent(f"{path} is damaged: the checksum of its part '{damaged}' differs.")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, DamagedContent):
+        raise
+    except Exception as error:  # zipfile and torch raise anything from zlib.error to RuntimeError on damaged bytes
+        reason = str(error).strip().partition("\n")[0]
+        raise DamagedContent(f"{path} is damaged or is no checkpoint: {reason}") from error
+    if not isinstance(state, dict):
+        raise DamagedContent(f"{path} holds no checkpoint.")
+    return state

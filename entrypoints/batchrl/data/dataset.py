@@ -1,0 +1,98 @@
+"""Logged episodes as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The transitions of whole episodes, one episode after the other.
+
+    Args:
+        states: ``[N, d]``.
+        actions: ``[N]``, the action taken.
+        rewards: ``[N]``.
+        next_states: ``[N, d]``; meaningless where ``terminal``.
+        terminal: ``[N]``, whether nothing is to be bootstrapped after the transition. The last transition of an
+            episode that was cut short, with a known next state, is not terminal.
+        behavior_policy: ``[N, A]``, probability of every action under the policy that logged the data.
+        offsets: ``[n + 1]``, the first transition of each episode, and N.
+        episode_ids: ``[n]``, the ids of the file, as text.
+        state_columns: ``d`` names.
+    """
+
+    states: Floats32
+    actions: Integers
+    rewards: Floats64
+    next_states: Floats32
+    terminal: Flags
+    behavior_policy: Floats64
+    offsets: Integers
+    episode_ids: tuple[str, ...]
+    state_columns: tuple[str, ...]
+
+    @property
+    def n_transitions(self) -> int:
+        return len(self.actions)
+
+    @property
+    def n_episodes(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_actions(self) -> int:
+        return self.behavior_policy.shape[1]
+
+    @property
+    def n_features(self) -> int:
+        return self.states.shape[1]
+
+    @property
+    def lengths(self) -> Integers:
+        """``[n]``, steps of each episode."""
+        return np.diff(self.offsets)
+
+    @property
+    def returns(self) -> Floats64:
+        """``[n]``, the undiscounted return of each episode."""
+        return np.add.reduceat(self.rewards, self.offsets[:-1])
+
+    def select(self, episodes: Integers) -> Dataset:
+        """The dataset of some episodes, in the order given.
+
+        Args:
+            episodes: ``[m]``, positions of episodes in this dataset.
+        """
+        lengths = self.lengths[episodes]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][episodes] - offsets[:-1], lengths)
+        return Dataset(
+            states=self.states[rows],
+            actions=self.actions[rows],
+            rewards=self.rewards[rows],
+            next_states=self.next_states[rows],
+            terminal=self.terminal[rows],
+            behavior_policy=self.behavior_policy[rows],
+            offsets=offsets,
+            episode_ids=tuple(self.episode_ids[episode] for episode in episodes),
+            state_columns=self.state_columns,
+        )
+
+    def sha256(self) -> str:
+        """Digest of the content, whatever the files were called or how they were written."""
+        digest = hashlib.sha256(repr((self.state_columns, self.episode_ids, self.behavior_policy.shape)).encode())
+        following = np.where(self.terminal[:, None], np.float32(0), self.next_states)
+        arrays = (self.states, self.actions, self.rewards, following, self.terminal, self.behavior_policy, self.offsets)
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()

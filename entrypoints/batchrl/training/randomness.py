@@ -1,0 +1,56 @@
+"""Everything random comes from the preset's seed; the same inputs give the same bits (quirk 16)."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Stream(IntEnum):
+    """Independent streams of one seed."""
+
+    SPLIT = 0
+    MODELS = 1
+    AGENT = 2
+    BOOTSTRAP = 3
+
+
+def make_deterministic() -> None:
+    """Only deterministic operations; one thread unless ``OMP_NUM_THREADS`` says otherwise.
+
+    The number of threads changes the order of sums, and so the last bits of the weights.
+    """
+    torch.use_deterministic_algorithms(True)
+    if not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(1)
+
+
+def stream_seed(seed: int, stream: Stream) -> int:
+    """Seed of one stream (32 bits)."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+
+
+def numpy_stream(seed: int, stream: Stream) -> np.random.Generator:
+    """NumPy's generator of one stream."""
+    return np.random.default_rng(stream_seed(seed, stream))
+
+
+def torch_stream(seed: int, stream: Stream) -> torch.Generator:
+    """PyTorch's generator of one stream."""
+    return torch.Generator().manual_seed(stream_seed(seed, stream))
+
+
+def state_of(rng: np.random.Generator) -> str:
+    """The state of a generator as JSON."""
+    return json.dumps(rng.bit_generator.state)
+
+
+def with_state(text: str) -> np.random.Generator:
+    """The generator whose state ``state_of`` gave."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = json.loads(text)
+    return rng

@@ -1,0 +1,102 @@
+"""What a run leaves on disk, for the syncs, the archives and the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchrl.agents.model import PolicyModel
+from batchrl.agents.policy import load_policy
+from batchrl.checkpoints.export import export_model
+from batchrl.checkpoints.files import publish, publish_json
+from batchrl.checkpoints.folder import CheckpointFolder, Choice
+from batchrl.contract import columns
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
+from batchrl.data.loader import LoadedData
+from batchrl.data.split import Parts
+from batchrl.ope.evaluator import Evaluator, PolicyEstimates
+from batchrl.training.randomness import Stream, stream_seed
+from batchrl.training.selection import choose_best
+from batchrl.training.state import RunState
+from batchrl.training.table import to_csv
+
+SUMMARY_NAME = "training_summary.json"
+
+
+def evaluator_of(state: RunState, parts: Parts, final: bool = False) -> Evaluator:
+    """The evaluator of the evaluation episodes, or with ``final`` of the test episodes."""
+    dataset = parts.test if final and parts.test is not None else parts.evaluation
+    return Evaluator(
+        dataset,
+        state.models.rewards(dataset),
+        state.preset.ope,
+        state.preset.agent.discount,
+        stream_seed(state.preset.seed, Stream.BOOTSTRAP),
+    )
+
+
+def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> None:
+    """Publish the epoch that was just completed: checkpoint, pointers, then the csv that names it.
+
+    In this order the csv never shows an epoch that a restart would have to repeat.
+    """
+    folder.publish(state.epoch, state.state_dict())
+    publish_progress(paths, folder, state)
+
+
+def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> Choice:
+    """Publish pointers and csv of a state whose checkpoint exists.
+
+    Returns:
+        The best epoch.
+    """
+    best = choose_best(state.rows, folder.epochs(), state.preset)
+    latest = Choice(state.epoch, columns.EPOCH, state.epoch, "the last complete epoch")
+    folder.point(latest, best)
+    table = to_csv(state.rows)
+    publish(paths.intermediate / columns.INTERMEDIATE_CSV, table)
+    publish(paths.checkpoints / columns.INTERMEDIATE_CSV, table)
+    return best
+
+
+def publish_results(
+    paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, parts: Parts, save_model: bool
+) -> dict[str, Any]:
+    """Publish the summary and the best policy.
+
+    Returns:
+        The summary: data, split, choice and, where test episodes were kept, the chosen policy's estimates on them.
+    """
+    best = publish_progress(paths, folder, state)
+    chosen = load_policy(folder.file(best.epoch)).model
+    summary = {
+        **state.facts(),
+        "schema": loaded.schema,
+        "episodes": loaded.dataset.n_episodes,
+        "transitions": loaded.dataset.n_transitions,
+        "mean_return": float(loaded.dataset.returns.mean()),
+        "split": {
+            "train_episodes": len(state.split.train),
+            "evaluation_episodes": len(state.split.evaluation),
+            "test_episodes": len(state.split.test),
+            "train_transitions": parts.train.n_transitions,
+        },
+        "epochs": state.epoch,
+        "target_policy": str(chosen.target),
+        "best": {"epoch": best.epoch, "metric": best.metric, "value": best.value, "reason": best.reason},
+        "test": _final_estimates(state, parts, chosen),
+    }
+    publish(paths.output_data / columns.INTERMEDIATE_CSV, to_csv(state.rows))
+    publish(paths.output_data / RESOLVED_PRESET_NAME, state.preset.to_json().encode())
+    publish_json(paths.output_data / SUMMARY_NAME, summary)
+    if save_model:
+        facts = {**state.facts(), "epoch": best.epoch, "selection": best.reason}
+        export_model(paths.model, chosen, facts, state.preset.to_json())
+    return summary
+
+
+def _final_estimates(state: RunState, parts: Parts, policy: PolicyModel) -> dict[str, Any] | None:
+    """Estimates of the chosen policy on episodes that neither training nor the choice saw (quirk 20)."""
+    if parts.test is None:
+        return None
+    scored: PolicyEstimates = evaluator_of(state, parts, final=True).score(policy)
+    return scored.to_json()

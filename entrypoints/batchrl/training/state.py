@@ -1,0 +1,180 @@
+"""Everything that a run is: what the next epoch depends on, and what a checkpoint holds (design decision 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from batchrl.agents.ddqn import DoubleDQN
+from batchrl.agents.model import PolicyModel
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.files import State
+from batchrl.contract.errors import InputError
+from batchrl.data.dataset import Dataset
+from batchrl.data.split import Parts, Split, split_episodes
+from batchrl.training.frozen import FrozenModels, fit_frozen_models
+from batchrl.training.randomness import Stream, numpy_stream, state_of, stream_seed, torch_stream, with_state
+from presets.schema import TrainPreset
+
+FORMAT_VERSION = 1
+# Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
+FREE_KEYS = frozenset({"name", "epochs", "keep_checkpoints", "selection.estimate", "selection.rule"})
+
+
+@dataclass
+class RunState:
+    """A run between two epochs.
+
+    Args:
+        preset: the settings.
+        data_sha256: of the dataset.
+        state_columns: names of the features.
+        job_name: of the job that does the run, if it is one.
+        split: of the episodes.
+        models: fitted before the first epoch.
+        agent: the networks and the optimiser.
+        rng: the source of shuffles.
+        rows: of the csv, one an epoch that was done.
+        seconds: of work so far.
+    """
+
+    preset: TrainPreset
+    data_sha256: str
+    state_columns: tuple[str, ...]
+    job_name: str | None
+    split: Split
+    models: FrozenModels
+    agent: DoubleDQN
+    rng: np.random.Generator
+    rows: list[Mapping[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The last complete epoch; 0 before the first."""
+        return len(self.rows)
+
+    def policy(self) -> PolicyModel:
+        """The policy of the agent as it is now; it shares the agent's network."""
+        target = TargetPolicy.of(self.preset.ope)
+        return PolicyModel(self.agent.online, target, self.models.acting_mask, self.preset.bcq.fallback)
+
+    def facts(self) -> dict[str, Any]:
+        """Where the policy comes from, in JSON's types."""
+        return {
+            "job_name": self.job_name,
+            "preset": self.preset.name,
+            "seed": self.preset.seed,
+            "algorithm": self.preset.agent.algorithm,
+            "data_sha256": self.data_sha256,
+            "preprocessing": {"state_columns": list(self.state_columns), "scaling": "none", "dtype": "float32"},
+        }
+
+    def state_dict(self) -> State:
+        """Tensors and plain values that ``resumed`` reads back."""
+        return {
+            "format": FORMAT_VERSION,
+            "epoch": self.epoch,
+            "preset": self.preset.to_json(),
+            "data_sha256": self.data_sha256,
+            "split": {
+                name: torch.from_numpy(getattr(self.split, name).copy()) for name in ("train", "evaluation", "test")
+            },
+            "models": self.models.state_dict(),
+            "agent": self.agent.state_dict(),
+            "rng": state_of(self.rng),
+            "rows": [dict(row) for row in self.rows],
+            "seconds": self.seconds,
+            "policy": json.dumps(self.policy().pack()[0]),
+            "facts": json.dumps(self.facts()),
+        }
+
+
+def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str | None) -> RunState:
+    """A new run: the reward model and the mask are fitted here."""
+    parts = Parts.of(dataset, split)
+    models = fit_frozen_models(
+        parts,
+        dataset,
+        preset,
+        torch_stream(preset.seed, Stream.MODELS),
+        numpy_stream(preset.seed, Stream.MODELS),
+    )
+    generator = torch_stream(preset.seed, Stream.AGENT)
+    return RunState(
+        preset=preset,
+        data_sha256=dataset.sha256(),
+        state_columns=dataset.state_columns,
+        job_name=job_name,
+        split=split,
+        models=models,
+        agent=DoubleDQN(dataset.n_features, dataset.n_actions, preset.agent, generator),
+        rng=numpy_stream(preset.seed, Stream.AGENT),
+    )
+
+
+def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str | None) -> RunState:
+    """The run that a checkpoint holds, to the bit.
+
+    Raises:
+        InputError: the checkpoint was made from other data, with other settings, or by another version.
+    """
+    _check_same_run(state, preset, dataset.sha256())
+    generator = torch_stream(preset.seed, Stream.AGENT)
+    agent = DoubleDQN(dataset.n_features, dataset.n_actions, preset.agent, generator)
+    agent.load_state_dict(state["agent"])
+    return RunState(
+        preset=preset,
+        data_sha256=state["data_sha256"],
+        state_columns=dataset.state_columns,
+        job_name=job_name,
+        split=Split(**{name: tensor.numpy() for name, tensor in state["split"].items()}),
+        models=FrozenModels.from_state(state["models"], dataset, preset),
+        agent=agent,
+        rng=with_state(state["rng"]),
+        rows=list(state["rows"]),
+        seconds=state["seconds"],
+    )
+
+
+def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
+    """The split of a new run; see ``split_episodes`` for the errors."""
+    seed = stream_seed(preset.seed, Stream.SPLIT)
+    return split_episodes(dataset.lengths, preset.data.train_ratio, preset.data.test_ratio, seed)
+
+
+def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:
+    hint = "Give this run a checkpoint location of its own, or empty the folder."
+    if state.get("format") != FORMAT_VERSION:
+        raise InputError(f"the checkpoint has format {state.get('format')}, expected {FORMAT_VERSION}.", hint)
+    before, now = (_flat(json.loads(text)) for text in (state["preset"], preset.to_json()))
+    differing = [key for key in sorted(before | now) if key not in FREE_KEYS and before.get(key) != now.get(key)]
+    if differing:
+        shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)
+        raise InputError(f"the checkpoint of epoch {state['epoch']} was made with other settings: {shown}.", hint)
+    if state["data_sha256"] != data_sha256:
+        raise InputError(
+            f"the checkpoint of epoch {state['epoch']} was made from other data "
+            f"(sha256 {state['data_sha256'][:12]} there, {data_sha256[:12]} here).",
+            hint,
+        )
+    if state["epoch"] > preset.epochs:
+        raise InputError(
+            f"the checkpoint has {state['epoch']} epochs, but the preset asks for {preset.epochs}.",
+            f"Set epochs to {state['epoch']} or more. {hint}",
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value
+    return result

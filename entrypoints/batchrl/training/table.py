@@ -1,0 +1,134 @@
+"""The intermediate csv: one row an epoch with that epoch's own estimates (section 6, corrected), and its printed line.
+
+Rows are kept as the texts of their cells, so that a resumed run repeats the earlier ones to the letter.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from batchrl.agents.ddqn import EpochStatistics, Summary
+from batchrl.contract import columns
+from batchrl.ope.bootstrap import Estimate
+from batchrl.ope.evaluator import PolicyEstimates
+
+COLUMNS = (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS)
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """Everything that is known about one epoch.
+
+    Args:
+        epoch: counted from 1.
+        training: what the pass over the data did.
+        estimates: what the log says about the policy after it.
+        total_updates: gradient steps so far.
+        n_transitions: of all data.
+        n_episodes: of all data.
+        learning_rate: of the epoch.
+        masked_fraction: share of pairs of next state and action in the training episodes that the mask forbids.
+        none_allowed_rate: share of evaluation states in which it forbids everything; in training states the logged
+            action is its own neighbour, so the rate is 0 there by construction (section 5.3).
+        checkpoint: name of the epoch's file.
+        wall_clock_s: since the run began, resumed parts included.
+        training_s: of the pass over the data.
+        ope_s: of the estimates.
+    """
+
+    epoch: int
+    training: EpochStatistics
+    estimates: PolicyEstimates
+    total_updates: int
+    n_transitions: int
+    n_episodes: int
+    learning_rate: float
+    masked_fraction: float
+    none_allowed_rate: float
+    checkpoint: str
+    wall_clock_s: float
+    training_s: float
+    ope_s: float
+
+    def row(self) -> dict[str, str]:
+        """The cells of the csv; blank where a number is undefined, and where Coach needs an environment."""
+        cells = dict.fromkeys(COLUMNS, "")
+        for name in ("Episode #", "In Heatup", "Episode Length", "Total steps", "Epsilon"):
+            cells[name] = "0"
+        cells["Shaped Training Reward"] = cells["Training Reward"] = "0"
+        values: dict[str, float] = {
+            columns.EPOCH: self.epoch,
+            "Update Target Network": int(self.training.target_copies > 0),
+            "Training Iter": self.total_updates,
+            "ER #Transitions": self.n_transitions,
+            "ER #Episodes": self.n_episodes,
+            "Wall-Clock Time": round(self.wall_clock_s, 3),
+            columns.WIS_ESS: self.estimates.weights.effective_episodes,
+            columns.WIS_MAX_WEIGHT: self.estimates.weights.max_normalised_weight,
+            columns.WIS_MEAN_WEIGHT: self.estimates.weights.mean_weight,
+            columns.OPE_EPISODES: self.estimates.n_episodes,
+            columns.MASKED_FRACTION: self.masked_fraction,
+            columns.NO_ALLOWED_ACTION_RATE: self.none_allowed_rate,
+            columns.EPOCH_SECONDS: round(self.training_s + self.ope_s, 4),
+            columns.OPE_SECONDS: round(self.ope_s, 4),
+            columns.UPDATES_PER_SECOND: round(self.training.updates / max(self.training_s, 1e-9), 1),
+        }
+        for name, estimate in self.estimates.estimates.items():
+            values |= {
+                name: estimate.value,
+                columns.lower(name): estimate.lower,
+                columns.upper(name): estimate.upper,
+            }
+        rate = Summary(self.learning_rate, 0.0, self.learning_rate, self.learning_rate)
+        signals = {
+            "Loss": self.training.loss,
+            "Learning Rate": rate,
+            "Grads (unclipped)": self.training.gradient_norm,
+            "Q": self.training.values,
+        }
+        for name, summary in signals.items():
+            values |= {
+                f"{name}/Mean": summary.mean,
+                f"{name}/Stdev": summary.stdev,
+                f"{name}/Max": summary.maximum,
+                f"{name}/Min": summary.minimum,
+            }
+        cells |= {name: _cell(value) for name, value in values.items()}
+        cells[columns.CHECKPOINT] = self.checkpoint
+        return cells
+
+    def line(self, epochs: int) -> str:
+        """One line for people and for metric patterns such as ``wis=([0-9.]+)``."""
+        wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
+        return (
+            f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={_shown(wis)}  "
+            f"sdr={_shown(sdr)}  ess={self.estimates.weights.effective_episodes:.1f} of {self.estimates.n_episodes}  "
+            f"seconds={self.training_s + self.ope_s:.2f}"
+        )
+
+
+def to_csv(rows: Sequence[Row]) -> bytes:
+    """The whole file."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _cell(value: float) -> str:
+    return repr(value) if math.isfinite(value) else ""
+
+
+def _shown(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "undefined"
+    if not math.isfinite(estimate.lower):
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.lower:.3f}, {estimate.upper:.3f}]"

@@ -1,0 +1,133 @@
+"""Train a policy from logged episodes: double DQN whose bootstrap keeps to supported actions.
+
+    python train.py --preset cartpole-ddqn-bcq --training cartpole.csv --output DIR [--agent.discount 0.98 ...]
+
+Inside a job the data is the channel `training` and everything is written below /opt/ml; outside, `--training` is a
+file or folder of csv or Parquet data and `--output` the folder that plays /opt/ml. `--save_model 0` exports no model.
+Every setting of the preset can be given by its dotted key. Run again with the same output, it resumes to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from batchrl.arguments import ScriptArguments, run_script
+from batchrl.contract.hyperparameters import SAVE_MODEL
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def train(arguments: ScriptArguments) -> None:
+    # 1. Settings, before anything heavy is imported: a mistake in them is reported at once.
+    preset = arguments.train_preset()
+    save_model = arguments.flag(SAVE_MODEL, default=True)
+    paths = (
+        JobPaths(Path(arguments.options["output"])) if "output" in arguments.options else JobPaths.from_environment()
+    )
+    source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
+    job_name = os.environ.get("TRAINING_JOB_NAME")
+
+    import torch
+
+    from batchrl.agents.ddqn import Transitions
+    from batchrl.checkpoints.files import publish
+    from batchrl.checkpoints.folder import CheckpointFolder
+    from batchrl.data.loader import load_dataset
+    from batchrl.data.split import Parts
+    from batchrl.training.randomness import make_deterministic
+    from batchrl.training.results import evaluator_of, publish_epoch, publish_progress, publish_results
+    from batchrl.training.state import new_split, resumed, started
+    from batchrl.training.stopping import EXIT_TERMINATED, Stopped, StopRequests
+    from batchrl.training.table import EpochReport
+
+    make_deterministic()
+    began = time.monotonic()
+
+    # 2. The logged episodes, checked row by row.
+    loaded = load_dataset(source, preset.data)
+    dataset = loaded.dataset
+    say(
+        f"data: {dataset.n_episodes} episodes, {dataset.n_transitions} transitions, {dataset.n_actions} actions, "
+        f"mean return {dataset.returns.mean():.2f}, schema {loaded.schema} ({source})"
+    )
+    if loaded.unknown_ends:
+        say(
+            f"warning: {loaded.unknown_ends} episodes were cut short without a next state; their ends count as terminal"
+        )
+    if loaded.left_out:
+        say(f"warning: {loaded.left_out} episodes were left out, as the preset asks")
+
+    # 3. The run: what a checkpoint holds, or a new split, reward model and action mask.
+    folder = CheckpointFolder(paths.checkpoints, preset.keep_checkpoints)
+    saved = folder.newest(warn=lambda text: say(f"warning: {text}"))
+    if saved is None:
+        run = started(preset, dataset, new_split(preset, dataset), job_name)
+        run.seconds = time.monotonic() - began
+    else:
+        run = resumed(saved, preset, dataset, job_name)
+        say(f"resumed after epoch {run.epoch} of {preset.epochs}")
+    parts = Parts.of(dataset, run.split)
+    say(
+        f"split: {parts.train.n_episodes} episodes train, {parts.evaluation.n_episodes} estimate; "
+        f"mask {preset.bcq.mode} forbids {run.models.masked_fraction:.1%} of the bootstrap's actions; "
+        f"the estimates score the {run.policy().target} policy"
+    )
+
+    # 4. What stands on disk says the same as the run.
+    folder.clean()
+    publish(paths.checkpoints / RESOLVED_PRESET_NAME, preset.to_json().encode())
+    if run.epoch:
+        publish_progress(paths, folder, run)
+
+    # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
+    transitions = Transitions.of(parts.train, run.models.allowed, run.models.at_random)
+    evaluator = evaluator_of(run, parts)
+    exit_code = 0
+    with StopRequests() as stop:
+        try:
+            while run.epoch < preset.epochs:
+                start = time.monotonic()
+                training = run.agent.train_epoch(transitions, run.rng, on_update=stop.check)
+                trained = time.monotonic()
+                estimates = evaluator.score(run.policy())
+                scored = time.monotonic()
+                run.seconds += scored - start
+                report = EpochReport(
+                    epoch=run.epoch + 1,
+                    training=training,
+                    estimates=estimates,
+                    total_updates=run.agent.updates,
+                    n_transitions=dataset.n_transitions,
+                    n_episodes=dataset.n_episodes,
+                    learning_rate=preset.agent.learning_rate,
+                    masked_fraction=run.models.masked_fraction,
+                    none_allowed_rate=run.models.none_allowed_rate,
+                    checkpoint=folder.file(run.epoch + 1).name,
+                    wall_clock_s=run.seconds,
+                    training_s=trained - start,
+                    ope_s=scored - trained,
+                )
+                run.rows.append(report.row())
+                publish_epoch(paths, folder, run)
+                say(report.line(preset.epochs))
+        except Stopped:
+            say(f"stopped on request after epoch {run.epoch} of {preset.epochs}")
+            exit_code = EXIT_TERMINATED
+
+        # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
+        if run.epoch:
+            with torch.no_grad():
+                summary = publish_results(paths, folder, run, loaded, parts, save_model)
+            say(f"best: epoch {summary['best']['epoch']} ({summary['best']['reason']})")
+    if exit_code:
+        sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(train, sys.argv[1:], __doc__))
