@@ -1,0 +1,35 @@
+"""``batchrl wait``: until a job has ended."""
+
+from __future__ import annotations
+
+import click
+
+from launcher.cli.groups import make_command
+from launcher.cli.jobs import find_job
+from launcher.cli.options import aws_option, job_argument, output_options
+from launcher.cli.output import Output
+
+EXIT_NOT_YET = 124
+
+
+@make_command("wait", examples=("batchrl wait", "batchrl wait my-job --timeout 600 && batchrl pull my-job"))
+@job_argument()
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
+@aws_option
+@output_options
+def command(job: str | None, timeout: float | None, aws: bool, out: Output) -> int | None:
+    """Wait until a job ends, by default the newest one.
+
+    Exit code 0 when it is Completed, 1 Failed, 4 Stopped, 124 when it has not ended in time.
+    """
+    found = find_job(job, aws)
+    try:
+        state = found.wait(timeout=timeout)
+    except TimeoutError as error:
+        click.echo(f"{error}.", err=True)
+        return EXIT_NOT_YET
+    if out.for_people:
+        out.text(f"{found.name}: {state.status}")
+    else:
+        out.record({"name": found.name, "status": state.status, "secondary_status": state.secondary}, "name")
+    return None
