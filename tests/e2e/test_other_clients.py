@@ -1,0 +1,113 @@
+"""Clients that know nothing of us: boto3 and the AWS command line, with right and wrong keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import boto3
+import botocore.exceptions
+import pytest
+from jobs import wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/anyone"
+
+
+def request(name, address, script, **changes):
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {
+            "TrainingImage": "unused:latest",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/sh", "-c", script],
+        },
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://batchrl-local/plain"},
+        "ResourceConfig": {"InstanceType": "local_process", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    } | changes
+
+
+@pytest.fixture
+def address(session):
+    return session.address
+
+
+@pytest.fixture
+def client(address):
+    return boto3.client(
+        "sagemaker",
+        endpoint_url=address.door_url,
+        region_name=address.region,
+        aws_access_key_id=address.access_key,
+        aws_secret_access_key=address.secret_key,
+    )
+
+
+def status(client, name):
+    return client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
+
+
+def test_plain_boto3_creates_watches_and_stops(client, address):
+    client.create_training_job(**request("plain", address, "echo hello; sleep 600"))
+    assert status(client, "plain") == "InProgress"
+    wait_until(
+        "it trains", lambda: client.describe_training_job(TrainingJobName="plain")["SecondaryStatus"] == "Training"
+    )
+    client.stop_training_job(TrainingJobName="plain")
+    wait_until("it stops", lambda: status(client, "plain") == "Stopped")
+    with pytest.raises(client.exceptions.ResourceInUse):
+        client.create_training_job(**request("plain", address, "true"))
+    client.delete_training_job(TrainingJobName="plain")
+    with pytest.raises(botocore.exceptions.ClientError, match="not found"):
+        status(client, "plain")
+
+
+def test_A90_the_time_limit_stops_a_job(client, address):
+    limited = request("limited", address, "sleep 600", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    client.create_training_job(**limited)
+    wait_until("it is over", lambda: status(client, "limited") == "Stopped")
+    assert client.describe_training_job(TrainingJobName="limited")["SecondaryStatus"] == "MaxRuntimeExceeded"
+
+
+def test_a_wrong_secret_is_refused(address):
+    stranger = boto3.client(
+        "sagemaker",
+        endpoint_url=address.door_url,
+        region_name=address.region,
+        aws_access_key_id=address.access_key,
+        aws_secret_access_key="x" * len(address.secret_key),
+    )
+    with pytest.raises(botocore.exceptions.ClientError) as refusal:
+        stranger.list_training_jobs()
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403)
+    assert "ignature" in refusal.value.response["Error"]["Code"]
+
+
+@pytest.mark.skipif(
+    shutil.which("aws") is None, reason="the AWS command line is not installed (apt-get install awscli)"
+)
+def test_the_aws_command_line(address, command):
+    exports = command("cloud", "env").stdout
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    def aws(*arguments):
+        return subprocess.run(
+            ["bash", "-c", f'{exports}\nexec aws "$@"', "aws", *arguments],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+
+    endpoint = ["--endpoint-url", address.door_url]
+    described = request("by-aws-cli", address, "echo from the command line")
+    aws(*endpoint, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(described))
+    aws(*endpoint, "sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "by-aws-cli")
+    listed = json.loads(aws(*endpoint, "sagemaker", "list-training-jobs", "--output", "json"))
+    names = [summary["TrainingJobName"] for summary in listed["TrainingJobSummaries"]]
+    assert "by-aws-cli" in names
+    assert "batchrl-local" in aws("s3", "ls")
