@@ -52,7 +52,11 @@ def test_the_whole_demo_as_uid_4242(tmp_path_factory, executor):
     os.chown(folder, NOBODY, NOBODY)
     group = Path("/var/run/docker.sock").stat().st_gid if executor == "docker" else NOBODY
     environ = os.environ | {"HOME": str(folder), "BATCHRL_HOME": str(folder / "data"), "USER": "nobody"}
-    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", f"--groups={group}", sys.executable, "-m"]
+    # The checkout and its Python may lie where only root can look; to read is all that this capability gives.
+    as_nobody = [
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", f"--groups={group}"),
+        *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", sys.executable, "-m"),
+    ]
     try:
         answer = subprocess.run(
             [*as_nobody, "launcher.cli", "demo", "--executor", executor, "--epochs", "3", "--output", folder / "out"],
