@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +98,10 @@ class Listing:
     def size(self) -> int:
         """Bytes of all files, before compression."""
         return sum(file.size for file in self.files)
+
+    def runs_product_script(self, scripts: Mapping[str, Path]) -> bool:
+        """Whether the program is one of the product's scripts, not a file of the user's with that name."""
+        return any(file.name == self.program and file.path == scripts.get(file.name) for file in self.files)
 
 
 def library_folder(name: str) -> Path:

@@ -1,0 +1,108 @@
+"""Arguments of ``RLEstimator`` that users of SageMaker's SDK know, and what became of each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from batchrl.contract.errors import InputError
+
+_NO_TOOLKIT = "batchrl brings its own algorithms, in train.py; leave it out"
+_NO_DEBUGGER = "SageMaker's debugger and profiler are not used; see Job.metrics() and fit(debug=True)"
+
+# Spelt differently in SDK 1 and 2.
+RENAMED: Mapping[str, str] = {
+    "image_name": "image_uri",
+    "sagemaker_session": "session",
+    "train_instance_type": "instance_type",
+    "train_instance_count": "instance_count",
+    "train_max_run": "max_run",
+    "train_max_wait": "max_wait",
+    "train_use_spot_instances": "use_spot_instances",
+    "train_volume_size": "volume_size",
+    "train_volume_kms_key": "volume_kms_key",
+}
+
+# Harmless to leave out; the user is told once.
+IGNORED: Mapping[str, str] = {
+    "toolkit": _NO_TOOLKIT,
+    "toolkit_version": _NO_TOOLKIT,
+    "framework": _NO_TOOLKIT,
+    "framework_version": _NO_TOOLKIT,
+    "py_version": "the image decides which Python runs; leave it out",
+    "container_log_level": "set a log level in your own script",
+    "debugger_hook_config": _NO_DEBUGGER,
+    "disable_profiler": _NO_DEBUGGER,
+    "profiler_config": _NO_DEBUGGER,
+    "rules": _NO_DEBUGGER,
+    "enable_sagemaker_metrics": "metrics are found by metric_definitions",
+    "enable_cloudwatch_metrics": "metrics are found by metric_definitions",
+}
+
+# Leaving these out would change what the user gets.
+REFUSED: Mapping[str, str] = {
+    "git_config": "clone the repository and give its folder as source_dir",
+    "distribution": "instance_count starts several machines; train.py itself needs no launcher",
+    "model_uri": "give the model as a channel of fit()",
+    "tensorboard_output_config": "write event files below /opt/ml/output/intermediate",
+    "instance_groups": "give instance_type and instance_count",
+}
+
+
+class UnknownArgument(InputError, TypeError):
+    """A keyword that ``RLEstimator`` does not have."""
+
+
+def settle(others: Mapping[str, Any], known: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Sort out keywords that are not in the signature.
+
+    Args:
+        others: the keywords.
+        known: names of the signature.
+
+    Returns:
+        Values by their present names, and what to tell the user.
+
+    Raises:
+        UnknownArgument: with the nearest name, or with what to use instead.
+    """
+    values: dict[str, Any] = {}
+    notices: dict[str, None] = {}
+    for name, value in others.items():
+        if name in RENAMED:
+            values[RENAMED[name]] = value
+            notices[f"'{name}' is now called '{RENAMED[name]}'."] = None
+        elif name in IGNORED:
+            if value is not None:
+                notices[f"'{name}' has no effect: {IGNORED[name]}."] = None
+        elif name in REFUSED:
+            if value is not None:
+                raise UnknownArgument(f"RLEstimator: '{name}' is not available.", f"Instead: {REFUSED[name]}.")
+        else:
+            near = difflib.get_close_matches(name, [*known, *RENAMED], 1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Arguments: {', '.join(known)}."
+            raise UnknownArgument(f"RLEstimator: unknown argument '{name}'.", hint)
+    return values, list(notices)
+
+
+def as_tags(tags: object) -> dict[str, str]:
+    """Tags given as a mapping or as the API's list of Key and Value."""
+    return _pairs("tags", tags, "Key", "Value")
+
+
+def as_metrics(definitions: object) -> dict[str, str]:
+    """Metric definitions given as a mapping or as the API's list of Name and Regex."""
+    return _pairs("metric_definitions", definitions, "Name", "Regex")
+
+
+def _pairs(argument: str, given: object, key: str, value: str) -> dict[str, str]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {str(name): text for name, text in given.items()}
+    if isinstance(given, list | tuple) and all(
+        isinstance(item, Mapping) and set(item) == {key, value} for item in given
+    ):
+        return {item[key]: item[value] for item in given}
+    raise InputError(f"{argument}: give a mapping, or a list of {{'{key}': ..., '{value}': ...}}.")

@@ -1,0 +1,263 @@
+"""``RLEstimator``: describes a job once, and runs it here or on Amazon SageMaker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract import hyperparameters as wire
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BucketLayout, S3Url
+from launcher import arguments, interrupt, package, presetting, request
+from launcher.apimodel import LOCAL_INSTANCE_TYPES
+from launcher.datasets import resolve_inputs
+from launcher.job import Job
+from launcher.notices import say
+from launcher.options import Options
+from launcher.plan import Plan, submit
+from launcher.roles import role_arn
+from launcher.session import Session, resolve_session
+from launcher.source import Source, product_scripts
+
+if TYPE_CHECKING:
+    from launcher.metrics import Metrics
+
+DEBUG_TYPE = "local_debug"
+HOW_TO_GET_AN_IMAGE = """\
+Build the product's own image and push it to ECR:
+  batchrl image build
+  docker tag batchrl:<version> <account>.dkr.ecr.<region>.amazonaws.com/batchrl:<version>
+  docker push <account>.dkr.ecr.<region>.amazonaws.com/batchrl:<version>
+or take AWS's PyTorch image, whose toolkit runs the same code (pip install sagemaker):
+  sagemaker.core.image_uris.retrieve("pytorch", region="<region>", version="2.6", py_version="py312",
+                                     instance_type="ml.m5.xlarge", image_scope="training")
+and give the image's URI as image_uri."""
+
+
+class RLEstimator:
+    """A job on logged data, described once and run any number of times.
+
+    Args:
+        entry_point: the script: a file of the user's, or ``train.py``, ``evaluate.py``, ``collect.py`` of the product.
+        options: see ``launcher.options.Options``; names of SageMaker's SDK are understood or answered.
+
+    Raises:
+        UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
+        InputError: an option cannot be.
+    """
+
+    def __init__(self, entry_point: str = "train.py", **options: Any) -> None:
+        self.options = Options.read({"entry_point": entry_point, **options})
+        self.latest_job: Job | None = None
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """The cloud that jobs go to."""
+        if self._session is None:
+            self._session = resolve_session(self.options.session, self.options.instance_type)
+        return self._session
+
+    def plan(self, inputs: object = None, job_name: str | None = None, debug: bool = False) -> Plan:
+        """The job as it would be submitted: everything is checked, nothing is sent or started.
+
+        Args:
+            inputs: channels; see ``launcher.datasets.resolve_inputs``.
+            job_name: None for one that is made from the base name and the time.
+            debug: whether the script is to run in the foreground of this terminal.
+
+        Raises:
+            InputError: whatever is wrong, before anything is sent.
+        """
+        options, session = self.options, self.session
+        name = job_name or request.job_name_from(options.base_job_name or Path(options.entry_point).stem)
+        request.check_job_name(name)
+        chosen = presetting.settings(options.preset, options.hyperparameters or {})
+        code = package.build(self._source(chosen))
+        program = code.listing.program
+        presetting.check(chosen, program if code.listing.runs_product_script(product_scripts()) else None)
+        output = S3Url.parse(options.output_path or f"s3://{session.default_bucket}")
+        layout = BucketLayout(S3Url.parse(options.code_location) if options.code_location else output)
+        given = resolve_inputs(inputs, layout)
+        code_url = layout.source_archive(code.sha256)
+        spec = request.JobSpec(
+            job_name=name,
+            role_arn=role_arn(options.role, session),
+            image_uri=self._image(),
+            instance_type=self._instance_type(debug),
+            output_path=output,
+            program=program,
+            code_uri=code_url,
+            region=session.region,
+            hyperparameters=chosen.hyperparameters,
+            channels=given.channels,
+            **self._settings(),
+        )
+        return Plan(request.create_training_job(spec), code, code_url, given.uploads)
+
+    def fit(
+        self,
+        inputs: object = None,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        job_name: str | None = None,
+        debug: bool = False,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> Job:
+        """Run the job.
+
+        Args:
+            inputs: channels; a path or an S3 URL alone is the channel ``training``.
+            wait: whether to wait for its end; otherwise it is followed with the job that is returned.
+            logs: whether to print its log while waiting, or what to do with each line.
+            job_name: None for one that is made from the base name and the time.
+            debug: run the script in the foreground of this terminal, so that ``breakpoint()`` works.
+            on_bytes: told the bytes of every part that is sent.
+
+        Raises:
+            InputError: something is wrong; nothing was started.
+            Unreachable: cloud or store do not answer.
+            JobFailed: it failed.
+            JobStopped: it was stopped, or reached its time limit.
+            KeyboardInterrupt: after Ctrl-C, whether it was detached from or stopped.
+        """
+        plan = self.plan(inputs, job_name, debug)
+        return self.submit(plan, wait, logs, on_bytes)
+
+    def submit(
+        self,
+        plan: Plan,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> Job:
+        """Send a plan as it is; arguments and errors as in ``fit``."""
+        for warning in plan.package.warnings:
+            say(f"Warning: {warning}")
+        submit(plan, self.session, on_bytes)
+        job = self.latest_job = Job(plan.job_name, self.session)
+        if plan.request["ResourceConfig"]["InstanceType"] == DEBUG_TYPE:
+            from launcher.debug import run_in_foreground
+
+            run_in_foreground(job)
+        elif wait:
+            say(f"Job {job.name}")
+            with interrupt.handled(job.name, lambda: _stop_and_wait(job, logs)):
+                job.wait(logs=logs)
+        return job
+
+    @classmethod
+    def attach(cls, job_name: str, session: Session | None = None) -> RLEstimator:
+        """An estimator for a job that exists already, with that job as its latest.
+
+        Args:
+            job_name: name of the job.
+            session: the cloud; None for the local one.
+
+        Raises:
+            InputError: there is no such job.
+        """
+        job = Job.attach(job_name, session)
+        known = job.describe()
+        hyperparameters = known.get("HyperParameters", {})
+        resources = known.get("ResourceConfig", {})
+        estimator = cls(
+            str(wire.decode_value(hyperparameters.get(wire.PROGRAM, "train.py"))),
+            hyperparameters=wire.user_values(hyperparameters),
+            role=known.get("RoleArn"),
+            instance_type=resources.get("InstanceType", "local"),
+            instance_count=resources.get("InstanceCount", 1),
+            volume_size=resources.get("VolumeSizeInGB", 30),
+            image_uri=known.get("AlgorithmSpecification", {}).get("TrainingImage"),
+            output_path=known["OutputDataConfig"]["S3OutputPath"],
+            session=job.session,
+        )
+        estimator.latest_job = job
+        return estimator
+
+    @property
+    def checkpoint_uri(self) -> str:
+        """Where the checkpoints of the latest job lie, as ``fit`` takes it for a channel."""
+        return self._job.checkpoint_uri
+
+    @property
+    def model_uri(self) -> str:
+        """The model archive of the latest job."""
+        return self._job.model_uri
+
+    def metrics(self) -> Metrics:
+        """The estimates of the latest job; see ``Job.metrics``."""
+        return self._job.metrics()
+
+    @property
+    def _job(self) -> Job:
+        if self.latest_job is None:
+            raise InputError("this estimator has run no job yet.", "Call fit() first, or RLEstimator.attach(name).")
+        return self.latest_job
+
+    def _source(self, chosen: presetting.Settings) -> Source:
+        options = self.options
+        if options.source_dir is not None and "://" in str(options.source_dir):
+            raise InputError(f"source_dir '{options.source_dir}': give a folder on this computer.")
+        return Source(
+            str(options.entry_point),
+            Path(options.source_dir) if options.source_dir is not None else None,
+            tuple(Path(item) for item in options.dependencies or ()),
+            chosen.files,
+        )
+
+    def _instance_type(self, debug: bool) -> str:
+        if not debug:
+            return self.options.instance_type
+        if self.options.instance_type not in LOCAL_INSTANCE_TYPES:
+            raise InputError(
+                f"debug: a job on {self.options.instance_type} has no terminal.", "Choose instance_type='local'."
+            )
+        return DEBUG_TYPE
+
+    def _image(self) -> str:
+        if self.options.image_uri:
+            return self.options.image_uri
+        if not self.session.is_local:
+            raise InputError("a job on AWS needs a container image.", HOW_TO_GET_AN_IMAGE)
+        from launcher.image import default_image
+
+        return default_image()
+
+    def _settings(self) -> dict[str, Any]:
+        """The options that go into the request as they are."""
+        options = self.options
+        environment: Mapping[str, str] = options.environment or {}
+        return {
+            "instance_count": options.instance_count,
+            "volume_size_gib": options.volume_size,
+            "max_run_seconds": options.max_run,
+            "max_wait_seconds": options.max_wait,
+            "use_spot": options.use_spot_instances,
+            "max_retry_attempts": options.max_retry_attempts,
+            "keep_alive_seconds": options.keep_alive_period_in_seconds,
+            "input_mode": options.input_mode,
+            "metrics": {**request.DEFAULT_METRICS, **arguments.as_metrics(options.metric_definitions)},
+            "checkpoint_s3_uri": options.checkpoint_s3_uri,
+            "checkpoint_local_path": options.checkpoint_local_path,
+            "environment": environment,
+            "tags": arguments.as_tags(options.tags),
+            "subnets": tuple(options.subnets or ()),
+            "security_group_ids": tuple(options.security_group_ids or ()),
+            "network_isolation": options.enable_network_isolation,
+            "encrypt_traffic": options.encrypt_inter_container_traffic,
+            "volume_kms_key": options.volume_kms_key,
+            "output_kms_key": options.output_kms_key,
+        }
+
+
+# Editors and help() show the options instead of ``**options``.
+RLEstimator.__signature__ = inspect.signature(Options)  # type: ignore[attr-defined]
+
+
+def _stop_and_wait(job: Job, logs: bool | Callable[[str], object]) -> None:
+    """Stop a job and stay until it has stopped, so that its last lines and checkpoints are not cut off."""
+    job.stop()
+    job.wait(logs=logs, check=False)

@@ -1,0 +1,47 @@
+"""What Ctrl-C does while a job is waited for: ask once whether to leave the job alone or to stop it.
+
+Without a terminal nobody can answer, so the job is stopped: whoever interrupts a script means its work. A second
+Ctrl-C, at any time after the first, leaves at once. Every way out raises KeyboardInterrupt, so that no exit code is 0.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from launcher.notices import say
+
+QUESTION = "The job '{name}' is still running. [d]etach and leave it running, or [s]top it? [s] "
+
+
+@contextmanager
+def handled(name: str, stop: Callable[[], None], stdin: TextIO | None = None) -> Iterator[None]:
+    """Run a block that waits for a job.
+
+    Args:
+        name: of the job.
+        stop: stops it and waits until it has stopped.
+        stdin: where the answer comes from; None for the process's own.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, whatever was answered.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _wants_to_detach(name, stdin or sys.stdin):
+            say(f"Detached: the job goes on. Come back with: batchrl logs -f {name}")
+        else:
+            say(f"Stopping '{name}'; Ctrl-C again leaves at once.")
+            stop()
+        raise
+
+
+def _wants_to_detach(name: str, stdin: TextIO) -> bool:
+    if not stdin.isatty():
+        return False
+    sys.stderr.write("\n" + QUESTION.format(name=name))
+    sys.stderr.flush()
+    return stdin.readline().strip().lower().startswith("d")

@@ -1,0 +1,113 @@
+"""What a job would be, before anything is sent: the exact request, and the files that it needs.
+
+Making a plan sends nothing, starts nothing and writes only to the cache. The very object is submitted afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import S3Url
+from launcher.datasets import Upload
+from launcher.package import Package
+from launcher.session import Session
+from launcher.uploads import Sent, send
+
+EXISTS = "ResourceInUse"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job that can be looked at and then submitted.
+
+    Args:
+        request: the CreateTrainingJob request.
+        package: the code archive.
+        code_url: where the archive goes.
+        uploads: local inputs and where they go.
+    """
+
+    request: dict[str, Any]
+    package: Package
+    code_url: S3Url
+    uploads: tuple[Upload, ...]
+
+    @property
+    def job_name(self) -> str:
+        return str(self.request["TrainingJobName"])
+
+    @property
+    def all_uploads(self) -> tuple[Upload, ...]:
+        """The code archive and the inputs."""
+        code = Upload(self.package.archive, self.code_url, self.code_url, self.package.size, self.package.sha256)
+        return (code, *self.uploads)
+
+    @property
+    def size(self) -> int:
+        """Bytes that travel when nothing of it is there yet."""
+        return sum(upload.size for upload in self.all_uploads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan in JSON's types: the request as it will be sent, and each upload with size and sha256."""
+        return {
+            "request": self.request,
+            "uploads": [
+                {"path": str(upload.path), "url": str(upload.url), "size": upload.size, "sha256": upload.sha256}
+                for upload in self.all_uploads
+            ],
+            "package": {
+                "sha256": self.package.sha256,
+                "size": self.package.size,
+                "program": self.package.listing.program,
+                "files": len(self.package.listing.files),
+            },
+        }
+
+    def to_json(self) -> str:
+        """``to_dict`` as text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+
+def submit(plan: Plan, session: Session, on_bytes: Callable[[int], None] = lambda count: None) -> Sent:
+    """Send the files, then the request.
+
+    Args:
+        plan: the job.
+        session: the cloud.
+        on_bytes: told the bytes of every part that was sent.
+
+    Raises:
+        InputError: the cloud refuses the request, or a job of this name exists.
+        Unreachable: the cloud or its store does not answer.
+    """
+    sent = send(session, plan.all_uploads, on_bytes)
+    client = session.sagemaker
+    with session.reported(f"creating the job {plan.job_name}", client):
+        try:
+            client.create_training_job(**plan.request)
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") != EXISTS:
+                raise
+            if not (_was_repeated(error) and _is_ours(plan, client)):
+                raise InputError(
+                    f"a job named '{plan.job_name}' exists already.", "Choose another name, or leave it out."
+                ) from error
+    return sent
+
+
+def _was_repeated(error: botocore.exceptions.ClientError) -> bool:
+    """Whether botocore sent the request more than once: the first try may have made the job (contract 205)."""
+    metadata: dict[str, Any] = dict(error.response.get("ResponseMetadata", {}))
+    return int(metadata.get("RetryAttempts", 0)) > 0
+
+
+def _is_ours(plan: Plan, client: Any) -> bool:
+    known = client.describe_training_job(TrainingJobName=plan.job_name)
+    same = ("HyperParameters", "RoleArn", "InputDataConfig")
+    return all(known.get(key) == plan.request.get(key) for key in same)

@@ -1,0 +1,106 @@
+"""The curves of a training job: WIS and sequential DR over the epochs, each with its 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+    from launcher.metrics import Metrics
+
+INCHES = (8.0, 4.6)
+DPI = 150
+FONT_POINTS = 12
+BAND_ALPHA = 0.18
+SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one estimate is drawn."""
+
+    column: str
+    label: str
+    colour: str
+    marker: str
+
+
+# Colours that people who confuse red and green tell apart (Okabe and Ito).
+WIS = Curve(columns.WIS, "Weighted importance sampling (WIS)", "#0072B2", "o")
+SDR = Curve(columns.SDR, "Sequential doubly robust (SDR)", "#D55E00", "s")
+
+
+def plot(metrics: Metrics, path: Path) -> Path:
+    """Draw a job's curves into a file; the suffix decides the format.
+
+    Args:
+        metrics: the table; epochs without an estimate leave a gap.
+        path: the file; its folder is made if need be.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: there is nothing to draw, or the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: the format '{path.suffix}' is unknown.", f"It may be {', '.join(SUFFIXES)}.")
+    frame = metrics.frame
+    if frame[[WIS.column, SDR.column]].isna().all(axis=None):
+        raise InputError(f"the job '{metrics.job_name}' has no estimate to draw yet.")
+    figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    left = figure.add_subplot()
+    right = left.twinx()
+    lines = [_draw(left, frame, WIS), _draw(right, frame, SDR)]
+    left.set_xlabel("Epoch", fontsize=FONT_POINTS)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    left.grid(visible=True, alpha=0.3)
+    left.set_title(f"Off-policy estimates with 95 % intervals\n{metrics.job_name}", fontsize=FONT_POINTS)
+    # Below the axes: inside, it would hide some part of the bands.
+    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=FONT_POINTS - 1, frameon=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        figure.savefig(temporary, format=path.suffix[1:].lower())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> Line2D:
+    """One estimate on its own axis, with its interval where the csv has one."""
+    epochs, values = frame[columns.EPOCH], frame[curve.column]
+    lower, upper = columns.lower(curve.column), columns.upper(curve.column)
+    if lower in frame.columns and upper in frame.columns:
+        low, high = frame[lower].astype(float), frame[upper].astype(float)
+        axes.fill_between(epochs, low, high, color=curve.colour, alpha=BAND_ALPHA, linewidth=0)
+        if len(frame) == 1:  # a band of no width shows nothing
+            axes.vlines(epochs, low, high, color=curve.colour, linewidth=2)
+    (line,) = axes.plot(
+        epochs,
+        values,
+        color=curve.colour,
+        marker=curve.marker if len(frame) <= 30 else None,
+        markersize=5,
+        linewidth=2,
+        label=curve.label,
+    )
+    axes.set_ylabel(f"{curve.label.rpartition('(')[2].rstrip(')')}: return of an episode", fontsize=FONT_POINTS)
+    axes.yaxis.label.set_color(curve.colour)
+    axes.tick_params(axis="y", labelcolor=curve.colour, labelsize=FONT_POINTS - 1)
+    axes.tick_params(axis="x", labelsize=FONT_POINTS - 1)
+    return line

@@ -1,0 +1,89 @@
+"""The preset and the overrides among a job's hyperparameters, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrl.contract import hyperparameters as wire
+from batchrl.contract.errors import InputError
+from launcher.source import USER_PRESETS
+
+# Hyperparameters of the product's scripts that are no settings of a preset.
+SCRIPT_KEYS = (wire.PRESET, wire.LEGACY_PRESET, wire.SAVE_MODEL)
+TRAIN_SCRIPT = "train.py"
+EVALUATE_SCRIPT = "evaluate.py"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a job is told about its algorithm.
+
+    Args:
+        name_or_path: the preset as the user named it; None for none.
+        hyperparameters: as they are sent; a preset file is named by its place in the archive.
+        files: preset files that travel.
+    """
+
+    name_or_path: str | None
+    hyperparameters: Mapping[str, wire.Value]
+    files: tuple[Path, ...]
+
+
+def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value]) -> Settings:
+    """Join the argument ``preset`` and the hyperparameters.
+
+    Raises:
+        InputError: two presets are named.
+    """
+    import presets
+
+    values = dict(hyperparameters)
+    key = wire.LEGACY_PRESET if wire.LEGACY_PRESET in values else wire.PRESET
+    named = {
+        str(name) for name in (preset, values.get(wire.PRESET), values.get(wire.LEGACY_PRESET)) if name is not None
+    }
+    if len(named) > 1:
+        raise InputError(f"two presets are named: {' and '.join(repr(name) for name in sorted(named))}.", "Name one.")
+    if not named:
+        return Settings(None, values, ())
+    name = named.pop().strip()
+    values.pop(wire.PRESET, None)
+    values.pop(wire.LEGACY_PRESET, None)
+    if not presets.is_path(name):
+        return Settings(name, {key: name, **values}, ())
+    path = Path(name).expanduser()
+    return Settings(str(path), {key: f"{USER_PRESETS}/{path.name}", **values}, (path,))
+
+
+def check(chosen: Settings, script: str | None) -> None:
+    """Refuse a preset or an override that the job would refuse.
+
+    Args:
+        chosen: preset and hyperparameters.
+        script: the product's script that runs; None for the user's own, whose other hyperparameters are free.
+
+    Raises:
+        InputError: with the key, and the nearest valid name.
+    """
+    import presets
+
+    if chosen.name_or_path is None:
+        if script in (TRAIN_SCRIPT, EVALUATE_SCRIPT):
+            raise InputError(f"{script} needs a preset.", f"Presets: {', '.join(presets.names())}; or a YAML file.")
+        return
+    try:
+        preset = presets.load(chosen.name_or_path)
+        overrides = {key: value for key, value in chosen.hyperparameters.items() if key not in SCRIPT_KEYS}
+        if script is None:
+            sections = {item.key.partition(".")[0] for item in presets.describe(preset) if "." in item.key}
+            overrides = {key: value for key, value in overrides.items() if key.partition(".")[0] in sections}
+        if script == TRAIN_SCRIPT:
+            presets.resolve_train(chosen.name_or_path, overrides)
+        elif script == EVALUATE_SCRIPT:
+            presets.resolve_evaluate(chosen.name_or_path, overrides)
+        else:
+            presets.resolve(chosen.name_or_path, overrides)
+    except presets.PresetError as error:
+        raise InputError(error.message, error.hint) from error

@@ -1,0 +1,251 @@
+"""Copies a job's results to this computer, verified.
+
+For each object:
+
+==========================================  =====================================================================
+what is known of it                         what makes the copy good
+==========================================  =====================================================================
+a manifest lists it (intermediate files)    its sha256 is one of the listed versions
+its ETag is an MD5 (one part, not KMS)      its MD5
+else                                        its size
+==========================================  =====================================================================
+
+A copy appears under its name only when it is good; one that is there and good is not fetched again. Memory: 1 MiB for
+each of 16 transfers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import botocore.exceptions
+
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.layout import S3Url
+from batchrl.contract.manifest import MANIFEST_NAME, Manifest
+from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
+from batchrl.contract.store import Client, is_missing
+from batchrl.contract.sync import DOWNLOAD_THREADS, TEMPORARY_SUFFIX, file_sha256, load_manifest, relative_path
+
+if TYPE_CHECKING:
+    from launcher.job import Job
+
+UNPACKED = {MODEL_ARCHIVE_NAME: "model", OUTPUT_ARCHIVE_NAME: "data"}
+KINDS = ("all", "model", "output", "intermediate", "checkpoints")
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.1
+CHUNK = 1024 * 1024
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """What a pull did.
+
+    Args:
+        folder: where the results are.
+        files: paths below it, sorted.
+        downloaded: how many were fetched.
+        skipped: how many were there and good.
+        bytes: that were fetched.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    downloaded: int
+    skipped: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object and the file that it becomes.
+
+    Args:
+        bucket, key, size, etag: the object as it was listed.
+        file: where it goes.
+        prefix: the synced folder whose manifest may list it; None where there is none.
+        name: its path below ``prefix``.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    file: Path
+    prefix: S3Url | None = None
+    name: str = ""
+
+
+def pull(
+    job: Job,
+    folder: Path,
+    what: str = "all",
+    unpack: bool = False,
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> PullReport:
+    """Copy results of a job into a folder, as they lie in the bucket: ``output/...`` and ``checkpoints/...``.
+
+    Args:
+        job: the job; it may still run.
+        folder: made if need be.
+        what: ``all``, ``model``, ``output``, ``intermediate`` or ``checkpoints``.
+        unpack: whether to unpack the archives beside them, into ``output/model`` and ``output/data``.
+        on_bytes: told the bytes of every part that arrived.
+
+    Raises:
+        InputError: ``what`` is unknown, or the job has no such results yet.
+        DamagedContent: an object could not be read whole.
+        Unreachable: the store does not answer.
+    """
+    if what not in KINDS:
+        raise InputError(f"pull: '{what}' is unknown.", f"It may be {', '.join(KINDS)}.")
+    s3 = job.session.s3
+    with job.session.reported(f"pulling results of {job.name}", s3):
+        items = list(_items(job, s3, folder, what))
+        if not items:
+            raise InputError(f"the job '{job.name}' has no {'results' if what == 'all' else what} yet.")
+        fetched = fetch_all(s3, items, on_bytes)
+    if unpack:
+        for item in items:
+            if item.prefix is None:
+                _unpack(item.file, item.file.parent / UNPACKED[item.file.name])
+    names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
+    return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
+
+
+def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
+    layout = job.layout
+    for kind, archive in (("model", layout.model_archive), ("output", layout.output_archive)):
+        if what in ("all", kind):
+            yield from _listed(s3, archive, folder / "output", None)
+    if what in ("all", "intermediate"):
+        yield from _listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
+    if what in ("all", "checkpoints"):
+        place = S3Url.parse(job.checkpoint_uri)
+        yield from _listed(s3, place, folder / "checkpoints", S3Url(place.bucket, place.key.rstrip("/")))
+
+
+def _listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None) -> Iterator[Item]:
+    """Objects below a prefix, or the one object of a key; none is no fault (contract 71, 72)."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.key):
+        for entry in page.get("Contents", ()):
+            name = relative_path(entry["Key"], source.key)
+            if name is None or name == MANIFEST_NAME or (prefix is None and entry["Key"] != source.key):
+                continue
+            etag = entry.get("ETag", "")
+            yield Item(source.bucket, entry["Key"], entry["Size"], etag, folder / name, prefix, name)
+
+
+def fetch_all(s3: Client, items: list[Item], on_bytes: Callable[[int], None] = lambda count: None) -> list[Item]:
+    """Fetch what is not there yet, several at a time.
+
+    Args:
+        s3: S3 client.
+        items: what to fetch.
+        on_bytes: told the bytes of every part that arrived.
+
+    Returns:
+        What had to be fetched.
+
+    Raises:
+        DamagedContent: an object could not be read whole.
+        InputError: a file cannot be written.
+    """
+    prefixes = {item.prefix for item in items if item.prefix is not None}
+    manifests = {prefix: load_manifest(s3, prefix) for prefix in prefixes}
+    with ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="pull") as pool:
+        futures = [
+            pool.submit(_bring, s3, item, manifests[item.prefix] if item.prefix else None, on_bytes) for item in items
+        ]
+        try:
+            fetched = [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [item for item, was_fetched in zip(items, fetched, strict=True) if was_fetched]
+
+
+def _bring(s3: Client, item: Item, manifest: Manifest | None, on_bytes: Callable[[int], None]) -> bool:
+    """Make sure of one file; whether it had to be fetched."""
+    if item.file.is_file() and _is_good(item.file, item, manifest, item.etag):
+        return False
+    try:
+        item.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = item.file.with_name(item.file.name + TEMPORARY_SUFFIX)
+        try:
+            _fetch_good(s3, item, manifest, temporary, on_bytes)
+            temporary.replace(item.file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if isinstance(error, botocore.exceptions.BotoCoreError):
+            raise
+        raise InputError(f"{item.file} cannot be written: {error.strerror}.") from error
+    return True
+
+
+def _fetch_good(
+    s3: Client, item: Item, manifest: Manifest | None, temporary: Path, on_bytes: Callable[[int], None]
+) -> None:
+    fault = "it was cut short"
+    for _ in range(ATTEMPTS):
+        try:
+            etag = _download(s3, item, temporary, on_bytes)
+            if _is_good(temporary, item, manifest, etag):
+                return
+            fault = "its content is not what was published"
+        except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
+            fault = str(error)
+        except botocore.exceptions.ClientError as error:
+            if not is_missing(error):
+                raise
+            fault = "it has vanished"
+        time.sleep(PAUSE_SECONDS)
+        if item.prefix is not None:  # the job may have published another version meanwhile
+            manifest = load_manifest(s3, item.prefix)
+    raise DamagedContent(
+        f"s3://{item.bucket}/{item.key} cannot be read whole in {ATTEMPTS} tries: {fault}.",
+        "Is its writer still alive?",
+    )
+
+
+def _download(s3: Client, item: Item, file: Path, on_bytes: Callable[[int], None]) -> str:
+    """Copy an object into a file; returns its ETag."""
+    answer = s3.get_object(Bucket=item.bucket, Key=item.key)
+    received = 0
+    with file.open("wb") as target:
+        for chunk in answer["Body"].iter_chunks(CHUNK):
+            target.write(chunk)
+            received += len(chunk)
+            on_bytes(len(chunk))
+    if received != answer["ContentLength"]:
+        raise botocore.exceptions.IncompleteReadError(actual_bytes=received, expected_bytes=answer["ContentLength"])
+    return str(answer.get("ETag", ""))
+
+
+def _is_good(file: Path, item: Item, manifest: Manifest | None, etag: str) -> bool:
+    entry = manifest.files.get(item.name) if manifest else None
+    if entry is not None:
+        return file_sha256(file) in entry.versions
+    if match := _MD5.fullmatch(etag):
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == match[1]
+    return file.stat().st_size == item.size
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise DamagedContent(f"{archive} cannot be unpacked: {error}.") from error

@@ -1,0 +1,304 @@
+"""The connection to a cloud: the local one, or Amazon SageMaker. Nothing else of the client knows which it is.
+
+Credentials are kept apart. A local session takes address and keys from the local cloud alone and reads neither the AWS
+environment nor AWS's configuration files nor proxies; an AWS session refuses an endpoint on loopback that its
+environment names, unless the credentials there are the local cloud's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
+
+if TYPE_CHECKING:
+    import boto3
+
+    from launcher.local.cloud import CloudAddress
+
+LOCAL_BUCKET = "batchrl-local"
+LOCAL_REGION = "us-east-1"
+LOCAL_ACCOUNT = "000000000000"
+LOCAL_TYPES = ("local", "local_gpu", "local_process", "local_debug")
+AWS_ATTEMPTS = 5
+LOCAL_ATTEMPTS = 2
+
+
+class Session(ABC):
+    """Clients of one cloud, made when they are first used.
+
+    Attributes:
+        is_local: whether it is the local cloud.
+    """
+
+    is_local: bool
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Client] = {}
+
+    @staticmethod
+    def local(home: Path | str | None = None) -> LocalSession:
+        """The local cloud of a data folder; it is started when the first client is used, not before.
+
+        Args:
+            home: the data folder; None for ``$BATCHRL_HOME`` or the default.
+        """
+        return LocalSession(home)
+
+    @staticmethod
+    def aws(
+        boto_session: boto3.Session | None = None, region: str | None = None, endpoint_url: str | None = None
+    ) -> AwsSession:
+        """Amazon SageMaker, with the credentials that boto3 finds.
+
+        Args:
+            boto_session: where region and credentials come from.
+            region: instead of the session's.
+            endpoint_url: one server for all services, instead of AWS's own.
+        """
+        return AwsSession(boto_session, region, endpoint_url)
+
+    @staticmethod
+    def for_instance_type(instance_type: str) -> Session:
+        """The cloud that runs a type: ``ml.*`` is AWS's, all others are local."""
+        return AwsSession() if instance_type.startswith("ml.") else LocalSession()
+
+    @property
+    def sagemaker(self) -> Client:
+        return self._client("sagemaker")
+
+    @property
+    def s3(self) -> Client:
+        return self._client("s3")
+
+    @property
+    def logs(self) -> Client:
+        return self._client("logs")
+
+    def _client(self, service: str) -> Client:
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service)
+        return self._clients[service]
+
+    @property
+    @abstractmethod
+    def region(self) -> str:
+        """Name of the region."""
+
+    @property
+    @abstractmethod
+    def account_id(self) -> str:
+        """The twelve digits of the account."""
+
+    @property
+    @abstractmethod
+    def default_bucket(self) -> str:
+        """The bucket that is used when none is named."""
+
+    @abstractmethod
+    def _make_client(self, service: str) -> Client:
+        """A new client of one service."""
+
+    @abstractmethod
+    def revive(self) -> None:
+        """After a connection broke: make sure that the cloud is there, and connect anew."""
+
+    def reported(self, what: str, client: Client | None = None) -> AbstractContextManager[None]:
+        """Turn botocore's faults inside the block into ours, naming the endpoint; see ``contract.store.reported``."""
+        return reported(what, client)
+
+    def provide_bucket(self, bucket: str) -> None:
+        """Create the default bucket where it does not exist; other buckets are their owners' affair."""
+        if bucket == self.default_bucket:
+            with self.reported(f"creating the bucket {bucket}", self.s3):
+                ensure_bucket(self.s3, bucket)
+
+
+class LocalSession(Session):
+    """See ``Session.local``."""
+
+    is_local = True
+
+    def __init__(self, home: Path | str | None = None) -> None:
+        super().__init__()
+        self.home = Path(home) if home is not None else None
+        self._address: CloudAddress | None = None
+
+    @property
+    def address(self) -> CloudAddress:
+        """Where the cloud listens; starts it if need be."""
+        if self._address is None:
+            from launcher.local import cloud
+
+            self._address = cloud.ensure_up(self.home)
+        return self._address
+
+    @property
+    def region(self) -> str:
+        return self._address.region if self._address else LOCAL_REGION
+
+    @property
+    def account_id(self) -> str:
+        return LOCAL_ACCOUNT
+
+    @property
+    def default_bucket(self) -> str:
+        return LOCAL_BUCKET
+
+    def revive(self) -> None:
+        known, self._address = self._address, None
+        if known != self.address:
+            self._clients.clear()
+
+    def _make_client(self, service: str) -> Client:
+        address = self.address
+        place: Any = address.store if service == "s3" else address
+        endpoint_url = address.store.endpoint_url if service == "s3" else address.door_url
+        settings: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
+        if _is_loopback(endpoint_url):
+            settings |= {"proxies": {}, "retries": {"mode": "standard", "total_max_attempts": LOCAL_ATTEMPTS}}
+        return _sealed_session().client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=endpoint_url,
+            aws_access_key_id=place.access_key,
+            aws_secret_access_key=place.secret_key,
+            region_name=place.region,
+            config=client_config(**settings),
+        )
+
+
+class AwsSession(Session):
+    """See ``Session.aws``."""
+
+    is_local = False
+
+    def __init__(
+        self, boto_session: boto3.Session | None = None, region: str | None = None, endpoint_url: str | None = None
+    ) -> None:
+        super().__init__()
+        self._boto = boto_session
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._account: str | None = None
+
+    @property
+    def boto_session(self) -> boto3.Session:
+        """The boto3 session behind the clients."""
+        if self._boto is None:
+            import boto3
+
+            with self.reported("reading the AWS configuration"):
+                self._boto = boto3.Session()
+        return self._boto
+
+    @property
+    def region(self) -> str:
+        region = self._region or self.boto_session.region_name
+        if not region:
+            raise InputError(
+                "no AWS region is configured.", "Set AWS_REGION, or run: aws configure set region <region>"
+            )
+        return str(region)
+
+    @property
+    def account_id(self) -> str:
+        if self._account is None:
+            client = self.client("sts")
+            with self.reported("looking up the AWS account", client):
+                self._account = str(client.get_caller_identity()["Account"])
+        return self._account
+
+    @property
+    def default_bucket(self) -> str:
+        return f"sagemaker-{self.region}-{self.account_id}"
+
+    def revive(self) -> None:
+        """AWS needs nobody to start it; botocore connects anew by itself."""
+
+    def client(self, service: str) -> Client:
+        """A client of any service of AWS."""
+        return self._client(service)
+
+    def _make_client(self, service: str) -> Client:
+        with self.reported(f"connecting to {service}"):
+            if service == "s3" and self._endpoint_url:
+                client = s3_client(self.boto_session, self._endpoint_url, region_name=self.region)
+            else:
+                client = self.boto_session.client(
+                    service,  # type: ignore[call-overload]
+                    region_name=self.region,
+                    endpoint_url=self._endpoint_url,
+                    config=client_config(retries={"mode": "standard", "total_max_attempts": AWS_ATTEMPTS}),
+                )
+        if self._endpoint_url is None and _is_loopback(client.meta.endpoint_url):
+            self._refuse_foreign_credentials(client.meta.endpoint_url)
+        return client
+
+    def _refuse_foreign_credentials(self, endpoint_url: str) -> None:
+        """AWS's credentials never go to loopback: only those of ``batchrl cloud env`` may."""
+        from launcher.local import cloud
+
+        status = cloud.status(None)
+        credentials = self.boto_session.get_credentials()
+        if status is not None and credentials is not None and credentials.access_key == status.address.access_key:
+            return
+        raise InputError(
+            f"the environment points AWS at {endpoint_url}, with credentials that are not the local cloud's.",
+            "Unset AWS_ENDPOINT_URL, or take all variables from: batchrl cloud env",
+        )
+
+
+def _sealed_session() -> boto3.Session:
+    """A boto3 session that sees no environment variable and no configuration file of AWS's."""
+    import boto3
+    import botocore.session
+
+    known = botocore.session.Session.SESSION_VARIABLES
+    sealed = {name: (key, None, default, convert) for name, (key, _, default, convert) in known.items()}
+    for name in ("config_file", "credentials_file"):
+        sealed[name] = (None, None, os.devnull, None)
+    return boto3.Session(botocore_session=botocore.session.Session(session_vars=sealed))
+
+
+def _is_loopback(endpoint_url: str) -> bool:
+    host = urlsplit(endpoint_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def resolve_session(session: object, instance_type: str) -> Session:
+    """The session that a user named, or the one that the instance type asks for.
+
+    Args:
+        session: ours, a boto3 session, a session of SageMaker's SDK, or None.
+        instance_type: decides when ``session`` is None.
+
+    Raises:
+        InputError: the session is of no known kind, or is AWS's while the type is local.
+    """
+    is_aws_type = instance_type.startswith("ml.")
+    if session is None:
+        return Session.for_instance_type(instance_type)
+    if not isinstance(session, Session):
+        boto_session: Any = getattr(session, "boto_session", session)
+        if not hasattr(boto_session, "get_credentials"):
+            raise InputError(
+                f"session: a {type(session).__name__} is no session.",
+                "Give launcher.Session.local(), launcher.Session.aws(), or a boto3.Session.",
+            )
+        session = Session.aws(boto_session) if is_aws_type else Session.local()
+    if not session.is_local and not is_aws_type:
+        raise InputError(
+            f"instance_type '{instance_type}' runs on this computer, but the session is AWS's.",
+            "Leave the session out, or choose an ml.* type.",
+        )
+    return session
