@@ -76,16 +76,7 @@ def _sizes(session: Session, summaries: list[JobSummary]) -> dict[str, int]:
             return {record.name: record.size_bytes for record in found if record is not None}
         finally:
             records.close()
+    from launcher.cli.sizes import results_bytes
     from launcher.job import Job
 
     return {summary.name: results_bytes(Job(summary.name, session)) for summary in summaries}
-
-
-def results_bytes(job: Any) -> int:
-    """Bytes below a job's own prefix, checkpoints included."""
-    from batchrl.contract.layout import S3Url
-    from batchrl.contract.store import list_objects
-
-    place = job.layout.job
-    with job.session.reported(f"listing {place}", job.session.s3):
-        return sum(count for _, count in list_objects(job.session.s3, S3Url(place.bucket, f"{place.key}/")))

@@ -1,0 +1,88 @@
+"""What an evaluation job found."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.hyperparameters import PROGRAM, decode_value
+from batchrl.contract.paths import EVALUATION_NAME
+
+if TYPE_CHECKING:
+    from launcher.job import Job
+    from launcher.session import Session
+
+LOOKED_AT = 50
+TRAIN_SCRIPT = "train.py"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns of whole episodes, undiscounted.
+
+    Args:
+        mean_return: over all episodes.
+        standard_error: of that mean.
+        min_return, max_return: of an episode.
+        episodes, steps: how many were played.
+    """
+
+    mean_return: float
+    standard_error: float
+    min_return: float
+    max_return: float
+    episodes: int
+    steps: int
+
+    @classmethod
+    def read(cls, path: Path) -> Evaluation:
+        """Read the file that an evaluation job writes.
+
+        Raises:
+            DamagedContent: it is not what such a job writes.
+        """
+        try:
+            values: dict[str, Any] = json.loads(path.read_text())
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedContent(f"{path} does not hold an evaluation: {error!r}.") from error
+
+    def sentence(self) -> str:
+        """The result in a line."""
+        return (
+            f"Mean return {self.mean_return:.2f} +- {self.standard_error:.2f} (s.e.), "
+            f"{self.episodes} episodes, {self.min_return:g} to {self.max_return:g}."
+        )
+
+
+def read_evaluation(job: Job) -> Evaluation:
+    """The result of an evaluation job that has ended.
+
+    Raises:
+        InputError: the job has no output.
+        DamagedContent: its output holds no evaluation.
+        Unreachable: the store does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
+        job.pull(folder, what="output", unpack=True)
+        return Evaluation.read(Path(folder) / "output" / "data" / EVALUATION_NAME)
+
+
+def newest_training(session: Session) -> Job:
+    """The newest job that ran the product's ``train.py``.
+
+    Raises:
+        InputError: there is none among the newest jobs.
+        Unreachable: the cloud does not answer.
+    """
+    from launcher.job import Job, list_jobs
+
+    for summary in list_jobs(session, limit=LOOKED_AT):
+        job = Job(summary.name, session)
+        if decode_value(job.describe().get("HyperParameters", {}).get(PROGRAM, "")) == TRAIN_SCRIPT:
+            return job
+    raise InputError("there is no training job to evaluate.", "Name one: --job NAME, or --checkpoint URI")
