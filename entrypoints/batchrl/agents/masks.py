@@ -172,7 +172,7 @@ def nearest_distances(queries: Tensor, keys: tuple[Tensor, ...]) -> Tensor:
     """
     unique, inverse = torch.unique(queries, dim=0, return_inverse=True)
     columns = [
-        torch.cat([_nearest(block, of_action) for block in unique.split(QUERIES_AT_ONCE)])
+        torch.cat([_nearest(block, of_action) for block in torch.split(unique, QUERIES_AT_ONCE)])
         if len(of_action) and len(unique)
         else torch.full((len(unique),), torch.inf, dtype=torch.float64)
         for of_action in keys
@@ -185,7 +185,7 @@ def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
     least = torch.full((len(queries),), torch.inf, dtype=torch.float64)
     nearest = torch.zeros(len(queries), dtype=torch.int64)
     start = 0
-    for block in keys.split(KEYS_AT_ONCE):
+    for block in torch.split(keys, KEYS_AT_ONCE):
         wide_keys = block.double()
         # |q - k|^2 without |q|^2, which is the same for every key.
         scores = torch.addmm(wide_keys.square().sum(dim=1)[None, :], wide, wide_keys.T, alpha=-2.0)
@@ -194,7 +194,8 @@ def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
         least[closer] = values[closer]
         nearest[closer] = positions[closer] + start
         start += len(block)
-    return (wide - keys[nearest].double()).norm(dim=1)
+    distances: Tensor = torch.linalg.vector_norm(wide - keys[nearest].double(), dim=1)
+    return distances
 
 
 def _embed(embedding: QNetwork | None, states: Tensor) -> Tensor:

@@ -73,4 +73,4 @@ def adam(network: QNetwork, settings: AgentSettings) -> torch.optim.Adam:
 def in_blocks(network: QNetwork, states: Tensor, embed: bool = False) -> Tensor:
     """Outputs (or embeddings) of any number of states, in blocks that bound the memory."""
     apply = network.embed if embed else network.forward
-    return torch.cat([apply(block) for block in states.split(ROWS_AT_ONCE)])
+    return torch.cat([apply(block) for block in torch.split(states, ROWS_AT_ONCE)])

@@ -18,7 +18,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
     """Row numbers ``[B]`` of one shuffled pass without replacement; the last, short batch is kept (section 2.4)."""
     order = torch.from_numpy(rng.permutation(n_rows))
-    yield from order.split(batch_size)
+    yield from torch.split(order, batch_size)
 
 
 def reward_loss(actions: Tensor, rewards: Tensor) -> Loss:

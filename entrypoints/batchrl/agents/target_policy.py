@@ -55,7 +55,7 @@ class TargetPolicy:
         scores = np.where(allowed, scores, -np.inf)
         if self.kind == "softmax":
             exponents = np.exp((scores - scores.max(axis=1, keepdims=True)) / self.temperature)
-            result = exponents / exponents.sum(axis=1, keepdims=True)
+            result: Floats64 = exponents / exponents.sum(axis=1, keepdims=True)
         else:
             result = np.zeros_like(scores)
             np.put_along_axis(result, scores.argmax(axis=1)[:, None], 1.0, axis=1)

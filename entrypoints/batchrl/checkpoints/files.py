@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,24 @@ def publish_state(path: Path, state: State) -> Published:
     return publish(path, buffer.getvalue())
 
 
+def check_state(path: Path) -> None:
+    """Check the checksum of every part of a file that ``publish_state`` wrote; PyTorch writes but never compares them.
+
+    Raises:
+        DamagedContent: the file is cut short or was changed, or is something else.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zipfile raises anything from zlib.error to NotImplementedError on damaged bytes
+        raise DamagedContent(f"{path} is damaged or is no checkpoint: {error}.") from error
+    if damaged is not None:
+        raise DamagedContent(f"{path} is damaged: the checksum of its part '{damaged}' differs.")
+
+
 def read_state(path: Path) -> State:
     """Read what ``publish_state`` wrote; nothing in the file is executed.
 
@@ -68,18 +87,12 @@ def read_state(path: Path) -> State:
         DamagedContent: the file is cut short or was changed, or is something else.
         FileNotFoundError: there is no such file.
     """
+    check_state(path)
     try:
-        # PyTorch does not compare the checksums that it writes.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise DamagedContent(f"{path} is damaged: the checksum of its part '{damaged}' differs.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, DamagedContent):
-        raise
-    except Exception as error:  # zipfile and torch raise anything from zlib.error to RuntimeError on damaged bytes
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise DamagedContent(f"{path} is damaged or is no checkpoint: {reason}") from error
+        raise DamagedContent(f"{path} is no checkpoint: {reason}") from error
     if not isinstance(state, dict):
         raise DamagedContent(f"{path} holds no checkpoint.")
     return state

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchrl.checkpoints.files import Published, State, publish_json, publish_state, read_state
+from batchrl.checkpoints.files import Published, State, check_state, publish_json, publish_state, read_state
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import BEST_NAME, CHECKPOINT_PATTERN, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
@@ -45,23 +45,26 @@ class CheckpointFolder:
     def __init__(self, path: Path, keep: int) -> None:
         self.path = path
         self._keep = keep
+        self._damaged: set[int] = set()
 
     def file(self, epoch: int) -> Path:
         """The file of an epoch."""
         return self.path / CHECKPOINT_PATTERN.format(epoch=epoch)
 
     def epochs(self) -> list[int]:
-        """Epochs that have a file, in order."""
-        return sorted(epoch for epoch, _ in self._files())
+        """Epochs that have a file which is not known to be damaged, in order."""
+        return sorted({epoch for epoch, _ in self._files()} - self._damaged)
 
     def newest(self, warn: Callable[[str], None]) -> State | None:
         """The newest checkpoint that can be read; damaged ones are passed over, with a warning that names them."""
-        for epoch in reversed(self.epochs()):
+        for epoch in self.epochs():
             try:
-                return read_state(self.file(epoch))
+                check_state(self.file(epoch))
             except DamagedContent as error:
-                warn(f"{error.message} Passing over it.")
-        return None
+                self._damaged.add(epoch)
+                warn(f"{error.message} It is passed over.")
+        whole = self.epochs()
+        return read_state(self.file(whole[-1])) if whole else None
 
     def clean(self) -> None:
         """Remove what a killed writer left behind."""
@@ -70,6 +73,7 @@ class CheckpointFolder:
 
     def publish(self, epoch: int, state: State) -> Published:
         """Write the checkpoint of an epoch."""
+        self._damaged.discard(epoch)
         return publish_state(self.file(epoch), state)
 
     def point(self, latest: Choice, best: Choice) -> None:

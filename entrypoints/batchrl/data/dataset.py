@@ -51,11 +51,11 @@ class Dataset:
 
     @property
     def n_actions(self) -> int:
-        return self.behavior_policy.shape[1]
+        return int(self.behavior_policy.shape[1])
 
     @property
     def n_features(self) -> int:
-        return self.states.shape[1]
+        return int(self.states.shape[1])
 
     @property
     def lengths(self) -> Integers:

@@ -29,7 +29,6 @@ from presets.schema import DataSettings
 Schema = Literal["A", "B"]
 
 SUM_TOLERANCE = 1e-3
-MAX_ACTIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -155,32 +154,40 @@ def _check_steps(rows: Rows, layout: _Layout) -> None:
         with np.errstate(over="ignore"):
             wrong = ~np.isfinite(rows.states[used, number].astype(np.float32))
         rows.refuse(wrong, name, "the value is {value}", "a finite number (of 32 bits)", used)
-    rewards, actions, policy = rows.rewards[steps], rows.actions[steps], rows.probabilities[steps]
-    rows.refuse(~np.isfinite(rewards), columns.REWARD, "the value is {value}", "a finite number", steps)
-    name = columns.ALL_ACTION_PROBABILITIES
+    rows.refuse(~np.isfinite(rows.rewards[steps]), columns.REWARD, "the value is {value}", "a finite number", steps)
+    _check_policy(rows, steps)
+    _check_actions(rows, steps)
+
+
+def _check_policy(rows: Rows, steps: Integers) -> None:
+    policy = rows.probabilities[steps]
     n_actions = policy.shape[1]
-    if not 2 <= n_actions <= MAX_ACTIONS:
-        first = np.arange(len(steps)) == 0
-        rows.refuse(
-            first, name, f"{{value}} has {n_actions} entries", "the probabilities of two or more actions", steps
-        )
+    sums = policy.sum(axis=1)
+    every = np.ones(len(steps), dtype=np.bool_)
     with np.errstate(invalid="ignore"):
-        not_finite = ~np.isfinite(policy).all(axis=1)
-        rows.refuse(not_finite, name, "{value} holds no finite number for some action", "one number an action", steps)
-        rows.refuse((policy < 0).any(axis=1), name, "{value} has a negative entry", "numbers from 0 to 1", steps)
-        sums = policy.sum(axis=1)
-        rows.refuse(
-            np.abs(sums - 1) >= SUM_TOLERANCE, name, "{value} does not sum to 1", "probabilities sum to 1", steps
+        checks = (
+            (every & (n_actions < 2), f"{{value}} has {n_actions} entries", "the probabilities of two or more actions"),
+            (np.all(np.isnan(policy), axis=1), "the value is {value}", "the probabilities of all actions"),
+            (np.any(~np.isfinite(policy), axis=1), "{value} has an entry that is not finite", "finite numbers"),
+            (np.any(policy < 0, axis=1), "{value} has a negative entry", "numbers from 0 to 1"),
+            (np.abs(sums - 1) >= SUM_TOLERANCE, "{value} does not sum to 1", "probabilities that sum to 1"),
         )
-    choices = f"an integer from 0 to {n_actions - 1}, since there are {n_actions} probabilities"
-    rows.refuse(np.isnan(actions), columns.ACTION, "the cell is empty", choices, steps)
-    rows.refuse(actions != np.floor(actions), columns.ACTION, "{value} is not an integer", choices, steps)
-    out_of_range = (actions < 0) | (actions >= n_actions)
-    rows.refuse(out_of_range, columns.ACTION, "there is no action {value}", choices, steps)
+    for wrong, problem, right in checks:
+        rows.refuse(wrong, columns.ALL_ACTION_PROBABILITIES, problem, right, steps)
+
+
+def _check_actions(rows: Rows, steps: Integers) -> None:
+    actions, policy = rows.actions[steps], rows.probabilities[steps]
+    n_actions = policy.shape[1]
+    right = f"an integer from 0 to {n_actions - 1}, since there are {n_actions} probabilities"
+    rows.refuse(np.isnan(actions), columns.ACTION, "the cell is empty", right, steps)
+    rows.refuse(actions != np.floor(actions), columns.ACTION, "{value} is not an integer", right, steps)
+    outside = (actions < 0) | (actions >= n_actions)
+    rows.refuse(outside, columns.ACTION, "there is no action {value}", right, steps)
     taken = policy[np.arange(len(steps)), actions.astype(np.int64)]
     rows.refuse(
         taken <= 0,
-        name,
+        columns.ALL_ACTION_PROBABILITIES,
         "{value} gives the taken action probability 0",
         "the taken action has a probability above 0 under the policy that took it",
         steps,
@@ -198,7 +205,7 @@ def _next_states(rows: Rows, layout: _Layout) -> tuple[Floats64, Flags]:
     empty = np.isnan(given)
     whole = ~empty.any(axis=1)
     with np.errstate(over="ignore"):
-        wrong = ~empty.all(axis=1) & ~np.isfinite(given.astype(np.float32)).all(axis=1)
+        wrong = ~empty.all(axis=1) & np.any(~np.isfinite(given.astype(np.float32)), axis=1)
     first = rows.state_columns[0].replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
     rows.refuse(
         wrong, first, "some, but not all features of the next state are finite numbers", "all, or none", layout.steps

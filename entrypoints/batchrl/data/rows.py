@@ -218,10 +218,9 @@ def _episodes(tables: Sequence[Table]) -> tuple[NDArray[np.intp], tuple[str, ...
 
 
 def _probabilities(tables: Sequence[Table]) -> Floats64:
-    cells = np.concatenate(
-        [table.frame[columns.ALL_ACTION_PROBABILITIES].to_numpy(dtype=object, na_value=None) for table in tables]
-    )
-    filled = np.array([cell is not None for cell in cells])
+    series = [table.frame[columns.ALL_ACTION_PROBABILITIES].astype(object) for table in tables]
+    cells = np.concatenate([part.to_numpy() for part in series])
+    filled = np.concatenate([part.notna().to_numpy() for part in series])
     if not filled.any():
         raise InputError(
             f"{tables[0].path}, column '{columns.ALL_ACTION_PROBABILITIES}': every cell is empty.",

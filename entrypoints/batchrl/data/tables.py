@@ -104,7 +104,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
             skip_blank_lines=False,
             index_col=False,
             low_memory=False,
-            float_precision="round_trip",
             encoding="utf-8-sig",
         )
 

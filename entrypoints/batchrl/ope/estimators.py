@@ -107,12 +107,13 @@ def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Qu
 
 def trajectory_log_weights(log_ratios: Floats64) -> Floats64:
     """``[n]``, ``log w_i = sum_t log rho_it``; -inf where the policy never takes a logged action."""
-    return log_ratios.sum(axis=1)
+    log_weights: Floats64 = log_ratios.sum(axis=1)
+    return log_weights
 
 
 def discounted_returns(rewards: Floats64, discount: float) -> Floats64:
     """``[n]``, ``G_i = sum_t discount^t r_it``."""
-    return rewards @ discount ** np.arange(rewards.shape[1])
+    return rewards @ np.power(discount, np.arange(rewards.shape[1], dtype=np.float64))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,200 @@
+"""The golden vector and the invariants of the specification's section 5.2, and the cases it leaves out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from batchrl.ope.bootstrap import intervals
+from batchrl.ope.estimators import (
+    Quotient,
+    WeightDiagnostics,
+    direct_method,
+    discounted_returns,
+    doubly_robust,
+    inverse_propensity_score,
+    sequential_doubly_robust,
+    trajectory_log_weights,
+    weighted_importance_sampling,
+)
+from batchrl.ope.grid import Grid
+
+GAMMA = 0.99
+
+# Two episodes, A of two steps and B of one; the behaviour policy takes each action half of the time.
+LENGTHS = np.array([2, 1])
+ACTIONS = np.array([0, 1, 1])
+REWARDS = np.array([1.0, 0.5, 2.0])
+POLICY = np.array([[0.8, 0.2], [0.6, 0.4], [0.7, 0.3]])
+MODELLED = np.array([[1.0, 0.5], [0.5, 1.0], [1.0, 0.0]])
+VALUES = np.array([[2.0, 1.0], [0.5, 0.8], [1.0, 0.5]])
+
+
+class Case:
+    def __init__(self, policy: np.ndarray = POLICY, rewards: np.ndarray = REWARDS, values: np.ndarray = VALUES) -> None:
+        rows = np.arange(3)
+        self.grid = Grid.of(LENGTHS)
+        with np.errstate(divide="ignore"):
+            self.ratios = self.grid.pad(np.log(policy[rows, ACTIONS] / 0.5))
+        self.rewards = self.grid.pad(rewards)
+        self.modelled = self.grid.pad((policy * MODELLED).sum(axis=1))
+        self.modelled_taken = self.grid.pad(MODELLED[rows, ACTIONS])
+        self.q_taken = self.grid.pad(values[rows, ACTIONS])
+        self.values = self.grid.pad((policy * values).sum(axis=1))
+        self.weights = trajectory_log_weights(self.ratios)
+
+    def sdr(self, end_values: np.ndarray | None = None) -> Quotient:
+        ends = np.zeros(2) if end_values is None else end_values
+        return sequential_doubly_robust(self.grid, self.ratios, self.rewards, self.q_taken, self.values, ends, GAMMA)
+
+
+def test_golden_values_of_the_five_columns() -> None:
+    case = Case()
+    returns = discounted_returns(case.rewards, GAMMA)
+    np.testing.assert_allclose(np.exp(case.weights), [1.28, 0.6])
+    np.testing.assert_allclose(returns, [1.495, 2.0])
+    found = {
+        "ips": inverse_propensity_score(case.grid, case.ratios, case.rewards).value,
+        "dm": direct_method(case.grid, case.modelled).value,
+        "dr": doubly_robust(case.grid, case.ratios, case.rewards, case.modelled_taken, case.modelled).value,
+        "sdr": case.sdr().value,
+        "wis": weighted_importance_sampling(case.weights, returns).value,
+        "ess": WeightDiagnostics.of(case.weights).effective_episodes,
+    }
+    golden = {"ips": 1.0666667, "dm": 0.7666667, "dr": 1.0333333, "sdr": 1.27596, "wis": 1.6561702, "ess": 1.7686149}
+    assert found == pytest.approx(golden, abs=5e-8)
+    np.testing.assert_allclose(case.sdr().numerator, [0.80192, 1.75])
+
+
+def test_scoring_the_logging_policy_gives_the_mean_return() -> None:
+    case = Case(policy=np.full((3, 2), 0.5), values=np.zeros((3, 2)))
+    returns = discounted_returns(case.rewards, GAMMA)
+    assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(returns.mean())
+    assert inverse_propensity_score(case.grid, case.ratios, case.rewards).value == pytest.approx(REWARDS.mean())
+    assert case.sdr().value == pytest.approx(returns.mean())
+    weights = WeightDiagnostics.of(case.weights)
+    assert (weights.effective_episodes, weights.mean_weight, weights.max_normalised_weight) == pytest.approx(
+        (2, 1, 0.5)
+    )
+
+
+def test_a_reward_model_that_is_right_makes_DR_equal_to_DM() -> None:
+    case = Case(rewards=MODELLED[np.arange(3), ACTIONS])
+    robust = doubly_robust(case.grid, case.ratios, case.rewards, case.modelled_taken, case.modelled)
+    assert robust.value == pytest.approx(direct_method(case.grid, case.modelled).value)
+
+
+def test_an_end_that_was_cut_short_bootstraps_its_value() -> None:
+    case = Case()
+    plain, cut = case.sdr().numerator, case.sdr(np.array([0.0, 3.0])).numerator
+    assert cut[0] == plain[0]
+    ratio = POLICY[2, 1] / 0.5
+    assert cut[1] == pytest.approx(plain[1] + ratio * GAMMA * 3.0)
+    last_of_the_long_one = case.sdr(np.array([2.0, 0.0])).numerator
+    assert last_of_the_long_one[0] == pytest.approx(plain[0] + 1.6 * GAMMA * 0.8 * GAMMA * 2.0)
+
+
+def test_a_weight_of_zero_on_the_longer_episode_leaves_the_other() -> None:
+    case = Case(policy=np.array([[0.0, 1.0], [0.6, 0.4], [0.7, 0.3]]))
+    returns = discounted_returns(case.rewards, GAMMA)
+    assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(2.0)
+    assert WeightDiagnostics.of(case.weights).effective_episodes == pytest.approx(1.0)
+    assert np.isfinite(case.sdr().value)
+
+
+def test_weights_that_are_all_zero_are_undefined_not_zero() -> None:
+    case = Case(policy=np.array([[0.0, 1.0], [0.6, 0.4], [1.0, 0.0]]))
+    assert np.isnan(weighted_importance_sampling(case.weights, np.ones(2)).value)
+    weights = WeightDiagnostics.of(case.weights)
+    assert weights.effective_episodes == 0
+    assert weights.mean_weight == 0
+
+
+def test_weights_far_beyond_floating_point_do_not_overflow() -> None:
+    log_weights = np.array([2000.0, 1999.0, -5000.0])
+    assert np.isfinite(weighted_importance_sampling(log_weights, np.array([1.0, 2.0, 3.0])).value)
+    assert np.isfinite(WeightDiagnostics.of(log_weights).effective_episodes)
+
+
+@given(arrays(np.float64, 12, elements=st.floats(-50, 50)), arrays(np.float64, 12, elements=st.floats(-1e3, 1e3)))
+def test_WIS_never_leaves_the_range_of_logged_returns(log_weights: np.ndarray, returns: np.ndarray) -> None:
+    value = weighted_importance_sampling(log_weights, returns).value
+    assert returns.min() - 1e-6 <= value <= returns.max() + 1e-6
+    weights = WeightDiagnostics.of(log_weights)
+    assert 1 - 1e-9 <= weights.effective_episodes <= 12 + 1e-9
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.floats(-2, 2))
+def test_the_grid_keeps_every_value_and_pads_the_rest(lengths: list[int], absorbing: float) -> None:
+    grid = Grid.of(np.array(lengths))
+    values = np.arange(sum(lengths)) + 10.0
+    padded = grid.pad(values, absorbing)
+    np.testing.assert_array_equal(padded[grid.valid], values)
+    assert (padded[~grid.valid] == absorbing).all()
+    starts = np.cumsum([0, *lengths[:-1]])
+    np.testing.assert_array_equal(padded[:, 0], values[starts])
+
+
+def test_SDR_is_exact_on_a_tabular_problem_in_expectation() -> None:
+    """Two steps of two actions, every path with its probability: the weighted mean is the policy's value."""
+    policy, behavior = np.array([0.9, 0.1]), np.array([0.3, 0.7])
+    rewards = {0: 1.0, 1: -2.0}
+    wrong_q = np.array([0.7, 0.2])
+    total = 0.0
+    for first in (0, 1):
+        for second in (0, 1):
+            grid = Grid.of(np.array([2]))
+            taken = [first, second]
+            value = sequential_doubly_robust(
+                grid,
+                np.log(policy[taken] / behavior[taken])[None, :],
+                np.array([[rewards[first], rewards[second]]]),
+                wrong_q[taken][None, :],
+                np.full((1, 2), policy @ wrong_q),
+                np.zeros(1),
+                GAMMA,
+            ).value
+            total += behavior[first] * behavior[second] * value
+    assert total == pytest.approx((1 + GAMMA) * (0.9 * 1.0 + 0.1 * -2.0))
+
+
+def test_intervals_agree_with_a_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    weights, returns = rng.exponential(size=30), rng.normal(size=30)
+    quotient = Quotient(weights * returns, weights)
+    [estimate] = intervals([quotient], 30_000, 0.9, seed=1)
+    loop = np.random.default_rng(2)
+    picked = loop.integers(30, size=(30_000, 30))
+    means = (weights * returns)[picked].sum(axis=1) / weights[picked].sum(axis=1)
+    assert estimate.value == pytest.approx(np.average(returns, weights=weights))
+    assert [estimate.lower, estimate.upper] == pytest.approx(np.quantile(means, [0.05, 0.95]).tolist(), abs=0.02)
+
+
+def test_intervals_repeat_with_their_seed_and_are_absent_without_resamples() -> None:
+    quotient = Quotient(np.arange(10.0), np.ones(10))
+    assert intervals([quotient], 100, 0.95, seed=3) == intervals([quotient], 100, 0.95, seed=3)
+    assert intervals([quotient], 100, 0.95, seed=3) != intervals([quotient], 100, 0.95, seed=4)
+    [estimate] = intervals([quotient], 0, 0.95, seed=3)
+    assert estimate.value == 4.5
+    assert np.isnan([estimate.lower, estimate.upper]).all()
+
+
+def test_an_estimate_that_most_resamples_leave_undefined_has_no_interval() -> None:
+    numerator = np.zeros(200)
+    numerator[0] = 5.0
+    one_weight = Quotient(numerator, (numerator > 0).astype(float))
+    [estimate] = intervals([one_weight], 200, 0.95, seed=0)
+    assert estimate.value == 5.0
+    [nothing] = intervals([Quotient(np.zeros(5), np.zeros(5))], 200, 0.95, seed=0)
+    assert np.isnan([nothing.value, nothing.lower, nothing.upper]).all()
+
+
+def test_the_normal_interval_of_a_mean_is_covered() -> None:
+    values = np.random.default_rng(5).normal(3, 2, size=400)
+    [estimate] = intervals([Quotient(values, np.ones(400))], 2000, 0.95, seed=6)
+    half = 1.96 * values.std() / 20
+    assert estimate.upper - values.mean() == pytest.approx(half, rel=0.1)
+    assert values.mean() - estimate.lower == pytest.approx(half, rel=0.1)

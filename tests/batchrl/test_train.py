@@ -1,0 +1,141 @@
+"""Whole small runs of ``entrypoints/train.py``, in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from batchrl.contract.manifest import sha256_of
+from batchrl.contract.paths import RESOLVED_PRESET_NAME
+
+Train = Callable[..., Path]
+
+
+def table(output: Path) -> list[dict[str, str]]:
+    with (output / "output" / "intermediate" / columns.INTERMEDIATE_CSV).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_csv_has_coachs_columns_then_ours_and_each_epochs_own_row(trained: Path) -> None:
+    rows = table(trained)
+    assert tuple(rows[0]) == (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS)
+    assert [row[columns.EPOCH] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert [row[columns.CHECKPOINT] for row in rows] == [f"epoch_{epoch:04d}.pt" for epoch in range(1, 6)]
+    for row in rows:
+        for estimate in columns.ESTIMATES:
+            low, value, high = (
+                float(row[name]) for name in (columns.lower(estimate), estimate, columns.upper(estimate))
+            )
+            assert low <= value <= high
+    iterations = [float(row["Training Iter"]) for row in rows]
+    assert np.ptp(np.diff(iterations)) == 0
+
+
+def test_a_full_preset_of_fifty_epochs_gives_fifty_rows(train: Train, tmp_path: Path) -> None:
+    rows = table(train(tmp_path, epochs="50", bcq__mode="none", ope__bootstrap_resamples="10"))
+    assert [int(row[columns.EPOCH]) for row in rows] == list(range(1, 51))
+    assert all(row[columns.SDR] for row in rows)
+
+
+def test_undefined_cells_are_blank_and_never_text(trained: Path, train: Train, tmp_path: Path) -> None:
+    greedy = train(tmp_path, ope__target_policy="greedy", epochs="2", ope__ess_floor="0")
+    for output in (trained, greedy):
+        for row in table(output):
+            for name, cell in row.items():
+                if cell and name != columns.CHECKPOINT:
+                    assert math.isfinite(float(cell)), name
+            assert row["Evaluation Reward"] == ""
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(train: Train, trained: Path, tmp_path: Path) -> None:
+    again, other = train(tmp_path / "again"), train(tmp_path / "other", seed="1")
+    weights = [(output / "model" / "model.safetensors").read_bytes() for output in (trained, again, other)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_what_a_run_leaves(trained: Path) -> None:
+    files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    best = json.loads((trained / "checkpoints" / BEST_NAME).read_text())
+    kept = {f"checkpoints/epoch_{epoch:04d}.pt" for epoch in {3, 4, 5, best["epoch"]}}
+    assert files == kept | {
+        f"checkpoints/{LATEST_NAME}",
+        f"checkpoints/{BEST_NAME}",
+        f"checkpoints/{RESOLVED_PRESET_NAME}",
+        f"checkpoints/{columns.INTERMEDIATE_CSV}",
+        "model/model.json",
+        "model/model.safetensors",
+        f"model/{RESOLVED_PRESET_NAME}",
+        f"output/data/{columns.INTERMEDIATE_CSV}",
+        f"output/data/{RESOLVED_PRESET_NAME}",
+        "output/data/training_summary.json",
+        f"output/intermediate/{columns.INTERMEDIATE_CSV}",
+    }
+
+
+def test_pointers_name_a_file_with_its_size_and_sha256(trained: Path) -> None:
+    for name in (LATEST_NAME, BEST_NAME):
+        pointer = json.loads((trained / "checkpoints" / name).read_text())
+        content = (trained / "checkpoints" / pointer["checkpoint"]).read_bytes()
+        assert (pointer["size"], pointer["sha256"]) == (len(content), sha256_of(content))
+    assert json.loads((trained / "checkpoints" / LATEST_NAME).read_text())["epoch"] == 5
+
+
+@pytest.mark.parametrize("mode", ["coach_nn", "discrete_bcq", "none"])
+@pytest.mark.parametrize("acting", ["true", "false"])
+def test_every_mask_trains(train: Train, tmp_path: Path, mode: str, acting: str) -> None:
+    output = train(tmp_path, bcq__mode=mode, bcq__mask_at_action_time=acting, bcq__imitation_epochs="2", epochs="1")
+    row = table(output)[0]
+    assert 0 <= float(row[columns.MASKED_FRACTION]) < 1
+    assert (float(row[columns.NO_ALLOWED_ACTION_RATE]) == 0) or mode == "coach_nn"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"legacy": "true"}, {"bcq__fallback": "random"}, {"bcq__use_state_embedding": "0"}]
+)
+def test_variants_of_the_nearest_neighbour_mask_train(train: Train, tmp_path: Path, settings: dict[str, str]) -> None:
+    assert len(table(train(tmp_path, epochs="2", **settings))) == 2
+
+
+def test_test_episodes_score_the_chosen_policy_once(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, data__test_ratio="0.2", epochs="2")
+    summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
+    assert summary["split"]["test_episodes"] == summary["test"]["episodes"] > 0
+    assert set(summary["test"]["estimates"]) == set(columns.ESTIMATES)
+
+
+def test_save_model_0_exports_nothing(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, save_model="0", epochs="1")
+    assert not (tmp_path / "model").exists()
+
+
+def test_one_line_an_epoch_can_be_read_by_metric_patterns(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    train(tmp_path, epochs="3")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch=")]
+    for number, (line, row) in enumerate(zip(lines, table(tmp_path), strict=True), start=1):
+        assert line.startswith(f"epoch={number} ")
+        for name, column in (("wis", columns.WIS), ("sdr", columns.SDR), ("ess", columns.WIS_ESS)):
+            match = re.search(rf"{name}=(-?[0-9.]+)", line)
+            assert match is not None
+            assert float(match[1]) == pytest.approx(float(row[column]), abs=0.06)
+
+
+def test_wrong_data_is_refused_before_anything_is_written(train: Train, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("action,reward\n0,1\n")
+    with pytest.raises(InputError, match=r"log\.csv"):
+        train(tmp_path / "out", data=tmp_path / "log.csv")
+    with pytest.raises(InputError, match=r"Did you mean 'agent\.discount'"):
+        train(tmp_path / "out", agent__discont="0.9")
+    assert not (tmp_path / "out").exists()
