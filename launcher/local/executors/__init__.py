@@ -1,0 +1,1 @@
+"""What really runs a job: a container, or a process of this machine."""

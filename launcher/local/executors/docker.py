@@ -1,0 +1,284 @@
+"""Jobs as containers of a Docker engine (contract A1, A2, A15; design 5)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import docker.types
+import requests.exceptions
+
+from batchrl.contract.paths import PLATFORM_ROOT
+from launcher.local.executors.base import DOCKER, JobSpec
+from launcher.local.executors.engine import Client, Engine, EngineUnusable
+from launcher.local.faults import JobFault, client_fault
+from launcher.local.home import HomePaths
+from launcher.local.sockets import SocketBridge, loopback_ports
+
+__all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]
+
+JOB_LABEL = "org.batchrl.job"
+HOME_LABEL = "org.batchrl.home"
+IMAGE_LABEL = "org.batchrl.image"
+
+# What `docker logs` can show of a running job; the job's own log is the one in its data folder.
+ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1"})
+COMMAND_NOT_FOUND = 127
+ENGINE_RESTART_SECONDS = 60.0
+HELPER_SECONDS = 600
+
+log = logging.getLogger(__name__)
+
+
+class DockerExecution:
+    """One container.
+
+    Args:
+        engine: where it runs.
+        container: its id.
+        output: its attached output, from the first byte.
+        bridge: its way to door and store.
+        adopt: makes the files that it wrote the caller's; None where they are already.
+    """
+
+    def __init__(
+        self, engine: Engine, container: str, output: Iterator[bytes], bridge: SocketBridge, adopt: Adoption | None
+    ) -> None:
+        self._engine = engine
+        self._container = container
+        self._output = output
+        self._bridge = bridge
+        self._adopt = adopt
+
+    @property
+    def handle(self) -> str:
+        return self._container
+
+    def output(self) -> Iterator[bytes]:
+        return self._output
+
+    def wait(self) -> int:
+        """The container's exit code; an engine that is restarted meanwhile is waited for."""
+        deadline: float | None = None
+        while True:
+            try:
+                return int(self._engine.patient_client().wait(self._container)["StatusCode"])
+            except (requests.exceptions.RequestException, docker.errors.DockerException) as error:
+                deadline = deadline or time.monotonic() + ENGINE_RESTART_SECONDS
+                if isinstance(error, docker.errors.NotFound) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def terminate(self) -> None:
+        self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        self._signal("SIGKILL")
+
+    def remove(self) -> bool:
+        try:
+            state = self._engine.client.inspect_container(self._container)["State"]
+            _remove(self._engine.client, self._container)
+        finally:
+            self._bridge.close()
+        if self._adopt is not None:
+            self._adopt.run()
+        return bool(state.get("OOMKilled"))
+
+    def _signal(self, name: str) -> None:
+        try:
+            self._engine.client.kill(self._container, name)
+        except docker.errors.APIError as error:
+            log.info("%s was not sent to %s: %s", name, self._container, error.explanation)
+
+
+class Adoption:
+    """Gives files that a foreign image's user wrote to the caller, by a container that may.
+
+    Args:
+        engine: the engine.
+        image: an image that has ``chown``; the job's own.
+        root: the folder.
+    """
+
+    def __init__(self, engine: Engine, image: str, root: Path) -> None:
+        self._engine = engine
+        self._image = image
+        self._root = root
+
+    def run(self) -> None:
+        owner = "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
+        client = self._engine.client
+        helper = client.create_container(
+            self._image,
+            command=["-R", owner, PLATFORM_ROOT],
+            entrypoint=["chown"],
+            user="0:0",
+            host_config=client.create_host_config(network_mode="none", mounts=[_bind(self._root, PLATFORM_ROOT)]),
+        )["Id"]
+        try:
+            client.start(helper)
+            if code := client.wait(helper, timeout=HELPER_SECONDS)["StatusCode"]:
+                log.warning("chown of %s ended with exit code %d", self._root, code)
+        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+            log.warning("the files in %s keep their owner: image %s has no chown (%s)", self._root, self._image, error)
+        finally:
+            _remove(client, helper)
+
+
+class DockerExecutor:
+    """Runs jobs in containers of one engine."""
+
+    name = DOCKER
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def connect(cls) -> DockerExecutor:
+        """An executor for this machine's engine.
+
+        Raises:
+            EngineUnusable: there is none.
+        """
+        return cls(Engine.find())
+
+    def start(self, job: JobSpec) -> DockerExecution:
+        """Start a job.
+
+        Raises:
+            JobFault: no image, no program, no GPU.
+        """
+        image = str(job.request["AlgorithmSpecification"].get("TrainingImage", ""))
+        ours = self._is_ours(image)
+        if not ours:
+            _open_to_everybody(job.paths.root)
+        ports = {} if job.isolated else loopback_ports(job.cloud_variables.values())
+        bridge = SocketBridge(job.home, job.name, ports)
+        try:
+            container = self._create(job, image, bridge, ours)
+            try:
+                # Attached before the start, so that no line can be missed.
+                output = self._engine.patient_client().attach(container, stdout=True, stderr=True, stream=True)
+                self._engine.client.start(container)
+            except BaseException:
+                _remove(self._engine.client, container)
+                raise
+        except docker.errors.APIError as error:
+            bridge.close()
+            raise JobFault(
+                f"AlgorithmError: the container cannot be started: {error.explanation or error}, "
+                f"exit code: {COMMAND_NOT_FOUND}"
+            ) from error
+        except BaseException:
+            bridge.close()
+            raise
+        foreign_owner = not ours and (os.getuid() != 0 or self._engine.rootless)
+        adoption = Adoption(self._engine, image, job.paths.root) if foreign_owner else None
+        return DockerExecution(self._engine, container, output, bridge, adoption)
+
+    def _is_ours(self, image: str) -> bool:
+        """Whether an image is one of batchrl's, which can run as any uid and knows the way to door and store."""
+        try:
+            config = self._engine.client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
+        except docker.errors.ImageNotFound as error:
+            raise client_fault(
+                f"image '{image}' was not found by the engine at {self._engine.url}. "
+                "Build it with 'batchrl image build', or fetch it with 'docker pull'."
+            ) from error
+        return bool((config.get("Labels") or {}).get(IMAGE_LABEL) == "1")
+
+    def _create(self, job: JobSpec, image: str, bridge: SocketBridge, ours: bool) -> str:
+        client = self._engine.client
+        remove_containers(job.home, job.name, client)
+        environ = job.environment() | bridge.variables
+        if self._engine.nvidia_by_default and not job.wants_gpus:
+            environ.setdefault("NVIDIA_VISIBLE_DEVICES", "void")
+        container: dict[str, Any] = client.create_container(
+            image,
+            name=_container_name(job),
+            entrypoint=job.entrypoint,
+            command=job.arguments,
+            environment=environ,
+            user=self._user() if ours else None,
+            labels={JOB_LABEL: job.name, HOME_LABEL: str(job.home.root)},
+            host_config=client.create_host_config(
+                mounts=_mounts(job, bridge),
+                network_mode="none" if job.isolated else None,
+                shm_size=half_of_memory(),
+                log_config=ENGINE_LOG,
+                userns_mode="host" if self._engine.remapped else None,
+                device_requests=self._gpus(job),
+            ),
+        )
+        return str(container["Id"])
+
+    def _user(self) -> str:
+        return "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
+
+    def _gpus(self, job: JobSpec) -> list[docker.types.DeviceRequest] | None:
+        """All GPUs for an instance type with GPUs; none where ``ml.*`` was asked of a machine that has none."""
+        if not job.wants_gpus:
+            return None
+        if self._engine.nvidia:
+            return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        if job.instance_type.startswith("ml."):
+            log.warning("%s has GPUs on AWS; this engine has no NVIDIA runtime", job.instance_type)
+            return None
+        raise client_fault(
+            f"instance type '{job.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
+            "runtime. Install the NVIDIA container toolkit, or use instance type 'local'."
+        )
+
+
+def remove_containers(home: HomePaths, job: str, client: Client | None = None) -> None:
+    """Remove the containers of a job that nobody owns any more; an engine that does not answer is no error."""
+    with contextlib.suppress(EngineUnusable, requests.exceptions.RequestException):
+        client = client or Engine.find().client
+        labels = [f"{JOB_LABEL}={job}", f"{HOME_LABEL}={home.root}"]
+        for container in client.containers(all=True, filters={"label": labels}):
+            _remove(client, container["Id"])
+
+
+def _remove(client: Client, container: str) -> None:
+    with contextlib.suppress(docker.errors.NotFound):
+        client.remove_container(container, force=True, v=True)
+
+
+def _container_name(job: JobSpec) -> str:
+    """A name for people; two clouds may have jobs of one name."""
+    digest = hashlib.sha256(os.fsencode(job.home.root)).hexdigest()[:8]
+    return f"batchrl-{job.name}-{digest}"
+
+
+def _mounts(job: JobSpec, bridge: SocketBridge) -> list[docker.types.Mount]:
+    mounts = [_bind(job.paths.root, PLATFORM_ROOT)]
+    if job.checkpoint_path and job.checkpoint_folder and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
+        mounts.append(_bind(job.checkpoint_folder, job.checkpoint_path))
+    return [*mounts, *(_bind(path, inside) for inside, path in bridge.mounts.items())]
+
+
+def _bind(source: Path, target: str) -> docker.types.Mount:
+    return docker.types.Mount(target=target, source=str(source), type="bind")
+
+
+def _open_to_everybody(root: Path) -> None:
+    """Let a foreign image's user write: its uid is not known. The folder above is the caller's alone."""
+    for parent, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(parent) / name
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+    root.chmod(0o777)
+
+
+def half_of_memory() -> int:
+    """Size of /dev/shm in bytes: the engine's default of 64 MB breaks data loaders (contract 121)."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

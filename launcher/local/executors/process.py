@@ -1,0 +1,135 @@
+"""Jobs as processes of this machine: the same boot, the same tree under another root (design 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE
+from launcher.local.executors.base import PROCESS, JobSpec
+from launcher.local.faults import JobFault, client_fault
+
+CHUNK_BYTES = 64 * 1024
+SIGNAL_EXIT_BASE = 128
+COMMAND_NOT_FOUND = 127
+# Variables that say who and where a process is: the caller's must not reach a job.
+WITHHELD_PREFIXES = ("AWS_", "BATCHRL_", "SM_", "SAGEMAKER_", "TRAINING_JOB_")
+
+
+class ProcessExecution:
+    """One job as a session of processes.
+
+    Args:
+        process: PID 1 of the job, leader of its session.
+        root: the job's tree; every process of the job has it in its environment.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], root: Path) -> None:
+        self._process = process
+        self._root = root
+
+    @property
+    def handle(self) -> str:
+        return str(self._process.pid)
+
+    def output(self) -> Iterator[bytes]:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            yield chunk
+
+    def wait(self) -> int:
+        code = self._process.wait()
+        # The job's end is the end of all its processes, as in a container; this closes the output too.
+        kill_processes(self._root)
+        return code if code >= 0 else SIGNAL_EXIT_BASE - code
+
+    def terminate(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        kill_processes(self._root)
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def remove(self) -> bool:
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return False
+
+
+class ProcessExecutor:
+    """Runs jobs with this Python, whatever image their request names."""
+
+    name = PROCESS
+
+    def start(self, job: JobSpec) -> ProcessExecution:
+        """Start a job.
+
+        Raises:
+            JobFault: its entry point does not exist here, or its checkpoints lie outside of its tree.
+        """
+        if job.checkpoint_path and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
+            raise client_fault(
+                f"CheckpointConfig.LocalPath {job.checkpoint_path} lies outside of {PLATFORM_ROOT}: "
+                "a job that runs as a process has no file system of its own. Use a folder below it, or a container."
+            )
+        environ = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
+        argv = [*(job.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(job.arguments or [])]
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=job.paths.root,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise JobFault(
+                f"AlgorithmError: {argv[0]} cannot be started: {error.strerror}, exit code: {COMMAND_NOT_FOUND}"
+            ) from error
+        return ProcessExecution(process, job.paths.root)
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of this process's environment that a job gets: the machine's, not the caller's cloud."""
+    return {name: text for name, text in environ.items() if not name.startswith(WITHHELD_PREFIXES)}
+
+
+def kill_processes(root: Path) -> None:
+    """SIGKILL to every process of the job with this tree, whatever session it moved to; repeated until none is left."""
+    for _ in range(100):
+        pids = job_processes(root)
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def job_processes(root: Path) -> list[int]:
+    """Live processes of this user that have the tree in their environment."""
+    mark = f"{ROOT_VARIABLE}={root}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0") and _alive(entry):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _alive(entry: Path) -> bool:
+    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+    return state not in ("Z", "X")

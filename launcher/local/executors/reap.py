@@ -1,0 +1,23 @@
+"""What a dead shim left behind: its container or its processes."""
+
+from __future__ import annotations
+
+from launcher.local.executors.base import DOCKER, PROCESS
+from launcher.local.executors.process import kill_processes
+from launcher.local.home import HomePaths
+from launcher.local.records import JobRecord
+
+
+def reap(home: HomePaths, record: JobRecord) -> None:
+    """End and remove whatever runs for a job whose shim is gone; nothing is an error.
+
+    Args:
+        home: the data folder.
+        record: the job.
+    """
+    if record.executor == PROCESS:
+        kill_processes(home.job(record.name).ml)
+    elif record.executor == DOCKER:
+        from launcher.local.executors.docker import remove_containers
+
+        remove_containers(home, record.name)

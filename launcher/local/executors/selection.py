@@ -1,0 +1,35 @@
+"""Which executor a job gets: its instance type says, ``ml.*`` takes what this machine has (design 1)."""
+
+from __future__ import annotations
+
+from launcher.local.executors.base import Executor
+from launcher.local.executors.process import ProcessExecutor
+from launcher.local.faults import JobFault, client_fault
+
+PROCESS_TYPES = frozenset({"local_process", "local_debug"})
+CONTAINER_TYPES = frozenset({"local", "local_gpu"})
+
+
+def executor_for(instance_type: str) -> Executor:
+    """The executor of an instance type.
+
+    Raises:
+        JobFault: it needs a container engine and none can be used; the reason says why.
+    """
+    if instance_type in PROCESS_TYPES:
+        return ProcessExecutor()
+    from launcher.local.executors.docker import DockerExecutor, EngineUnusable
+
+    try:
+        return DockerExecutor.connect()
+    except EngineUnusable as error:
+        if instance_type not in CONTAINER_TYPES:
+            return ProcessExecutor()
+        raise _no_engine(instance_type, error) from error
+
+
+def _no_engine(instance_type: str, error: Exception) -> JobFault:
+    return client_fault(
+        f"instance type '{instance_type}' runs jobs in containers, and no container engine can be used: {error} "
+        "Start one, or use instance type 'local_process'."
+    )

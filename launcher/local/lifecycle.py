@@ -1,0 +1,251 @@
+"""One training job from Starting to its end: what the platform does around a script (contract A12)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchrl.contract.layout import JobLayout, S3Url
+from batchrl.contract.paths import JobPaths
+from batchrl.contract.store import Client
+from launcher.local import artifacts, states
+from launcher.local.address import CloudAddress
+from launcher.local.checkpointsync import CheckpointSync
+from launcher.local.executors.base import Execution, Executor, JobSpec
+from launcher.local.executors.selection import executor_for
+from launcher.local.faults import MAX_REASON, JobFault, algorithm_reason, client_fault, internal_fault, storage_fault
+from launcher.local.home import HomePaths
+from launcher.local.inputs import download_channels
+from launcher.local.metricscan import MetricScanner
+from launcher.local.monitor import Cut, Limits, Outcome, watch
+from launcher.local.output import OutputPump
+from launcher.local.records import JobRecord, Records
+from launcher.local.tree import HOST, checkpoint_path, plan_tree
+
+GRACE_VARIABLE = "BATCHRL_STOP_GRACE_SECONDS"
+DEFAULT_GRACE_SECONDS = 120.0
+DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
+# After the end of a job's processes its output is closed; more than this is a fault (seconds).
+OUTPUT_DRAIN_SECONDS = 60.0
+# Folder of the tree for checkpoints that the job keeps outside of /opt/ml.
+OUTSIDE_CHECKPOINTS = "checkpoints"
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """A stop was asked for before the script was started."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the script's part of a job ended."""
+
+    outcome: Outcome
+    out_of_memory: bool
+
+
+def stop_grace() -> float:
+    """Seconds between SIGTERM and SIGKILL: the platform's 120, or what the cloud was started with."""
+    return float(os.environ.get(GRACE_VARIABLE) or DEFAULT_GRACE_SECONDS)
+
+
+class TrainingJob:
+    """One job, driven to its end.
+
+    Args:
+        home: the data folder.
+        address: its cloud.
+        records: its records.
+        record: the job.
+        client: S3 client of its store.
+    """
+
+    def __init__(
+        self, home: HomePaths, address: CloudAddress, records: Records, record: JobRecord, client: Client
+    ) -> None:
+        self._home = home
+        self._address = address
+        self._records = records
+        self._record = record
+        self._client = client
+        self._name = record.name
+        self._request = record.request
+        self._folder = home.job(record.name)
+        self._paths = JobPaths(self._folder.ml)
+        self._layout = JobLayout(S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"]), record.name)
+        self._checkpoints: CheckpointSync | None = None
+        # From the script's start until its results are published, its files are all there is of them.
+        self._unsaved = False
+
+    def run(self) -> None:
+        """Take the job to a terminal status, whatever happens."""
+        try:
+            self._run()
+        except Stopped:
+            self._remove_tree()
+            self._move(states.STOPPED, "The job was stopped before its script was started")
+        except JobFault as fault:
+            self._fail(fault.reason)
+        except Exception as error:
+            log.exception("the job %s cannot go on", self._name)
+            self._fail(internal_fault(f"{type(error).__name__}: {error}").reason)
+        log.info("%s ended", self._name)
+
+    def _run(self) -> None:
+        executor = executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
+        self._note(executor=executor.name)
+        scanner = MetricScanner(self._request["AlgorithmSpecification"].get("MetricDefinitions") or ())
+        self._prepare()
+        self._refuse_if_stopped()
+        self._move(states.TRAINING, f"Training image download completed. Training in progress ({executor.name}).")
+        self._end(self._train(executor, scanner))
+
+    def _prepare(self) -> None:
+        """Tree, channels and checkpoints, all before PID 1 starts."""
+        self._refuse_if_stopped()
+        if (count := self._request["ResourceConfig"].get("InstanceCount", 1)) != 1:
+            raise client_fault(f"InstanceCount {count}: the local cloud runs jobs on one host.")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._paths.root)
+        try:
+            plan_tree(self._request, self._paths).write()
+        except OSError as error:
+            raise storage_fault("preparing the job's folder", error) from error
+        if self._request.get("InputDataConfig"):
+            self._move(states.DOWNLOADING, "Downloading input data")
+            download_channels(self._client, self._request, self._paths, lambda: not self._stop_requested())
+        local_path = checkpoint_path(self._request)
+        if local_path is not None:
+            self._checkpoint_folder(local_path).mkdir(parents=True, exist_ok=True)
+            url = S3Url.parse(self._request["CheckpointConfig"]["S3Uri"])
+            self._checkpoints = CheckpointSync(self._client, self._checkpoint_folder(local_path), url, log.warning)
+            log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
+
+    def _train(self, executor: Executor, scanner: MetricScanner) -> Run:
+        execution = executor.start(self._spec())
+        self._unsaved = True
+        self._note(container=execution.handle)
+        try:
+            return self._accompany(execution, scanner)
+        except BaseException:
+            execution.kill()
+            raise
+
+    def _accompany(self, execution: Execution, scanner: MetricScanner) -> Run:
+        stream = f"{self._name}/{HOST}-{int(time.time())}"
+        pump = OutputPump(
+            execution.output(),
+            self._folder.log_file(stream),
+            scanner,
+            lambda: self._note(log_stream=stream),
+            lambda scanned: self._note(metrics=scanned.latest),
+        )
+        pump.start()
+        if self._checkpoints is not None:
+            self._checkpoints.start()
+        outcome = watch(execution, self._limits(), self._stop_requested, self._on_cut)
+        log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
+        if not pump.finish(OUTPUT_DRAIN_SECONDS):
+            log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
+        return Run(outcome, execution.remove())
+
+    def _publish(self) -> None:
+        """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74)."""
+        if self._checkpoints is not None:
+            self._checkpoints.finish()
+        compressed = self._request["OutputDataConfig"].get("CompressionType") != "NONE"
+        published = artifacts.publish(
+            self._client, self._layout, self._paths, self._folder.folder, compressed=compressed
+        )
+        self._unsaved = False
+        self._note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
+
+    def _end(self, run: Run) -> None:
+        """Publish and take the terminal status; a script's own failure comes before that of an upload."""
+        code, cut = run.outcome.exit_code, run.outcome.cut
+        reason = algorithm_reason(code, self._paths.failure, run.out_of_memory) if code and cut is None else None
+        self._move(states.UPLOADING, "Uploading generated training model")
+        try:
+            self._publish()
+        except JobFault as fault:
+            raise JobFault(reason or fault.reason) from fault
+        if reason is not None:
+            raise JobFault(reason)
+        self._remove_tree()
+        if cut is Cut.TIME_LIMIT:
+            self._move(states.MAX_RUNTIME_EXCEEDED, "Training job runtime exceeded MaxRuntimeInSeconds provided")
+        elif cut is Cut.STOP_REQUESTED:
+            self._move(states.STOPPED, "Training job stopped")
+        else:
+            self._move(states.COMPLETED, "Training job completed")
+
+    def _fail(self, reason: str) -> None:
+        if self._unsaved:
+            note = f" (its files are kept in {self._paths.root})"
+            reason = reason[: MAX_REASON - len(note)] + note
+        else:
+            self._remove_tree()
+        log.error("%s: %s", self._name, reason)
+        self._move(states.FAILED, "Training job failed", failure_reason=reason)
+
+    def _on_cut(self, cut: Cut) -> None:
+        message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
+        self._move(states.STOPPING, message)
+
+    def _stop_requested(self) -> bool:
+        return self._records.get(self._name).stop_requested_at is not None
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stop_requested():
+            raise Stopped
+
+    def _move(self, status: str, message: str, **columns: Any) -> None:
+        log.info("%s: %s: %s", self._name, status, message)
+        self._records.transition(self._name, status, message, **columns)
+
+    def _note(self, **columns: Any) -> None:
+        self._records.update(self._name, **columns)
+
+    def _remove_tree(self) -> None:
+        if self._paths.root.exists():
+            shutil.rmtree(self._paths.root, onerror=_log_leftover)
+
+    def _checkpoint_folder(self, local_path: str) -> Path:
+        """Where the job's checkpoints lie on this machine; a path outside of its tree is mounted from beside it."""
+        inside = self._paths.local(local_path)
+        return inside if inside.is_relative_to(self._paths.root) else self._paths.root / OUTSIDE_CHECKPOINTS
+
+    def _limits(self) -> Limits:
+        condition = self._request.get("StoppingCondition") or {}
+        return Limits(float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS), stop_grace())
+
+    def _spec(self) -> JobSpec:
+        address, local_path = self._address, checkpoint_path(self._request)
+        return JobSpec(
+            name=self._name,
+            arn=self._record.arn,
+            request=self._request,
+            paths=self._paths,
+            home=self._home,
+            cloud_variables={
+                "AWS_REGION": address.region,
+                "AWS_DEFAULT_REGION": address.region,
+                "AWS_ACCESS_KEY_ID": address.access_key,
+                "AWS_SECRET_ACCESS_KEY": address.secret_key,
+                "AWS_ENDPOINT_URL": address.door_url,
+                "AWS_ENDPOINT_URL_S3": address.s3_url,
+            },
+            checkpoint_path=local_path,
+            checkpoint_folder=self._checkpoint_folder(local_path) if local_path else None,
+        )
+
+
+def _log_leftover(function: object, path: str, error: object) -> None:
+    log.warning("%s could not be removed: %s", path, error)

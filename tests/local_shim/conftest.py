@@ -1,0 +1,258 @@
+"""A real store and real shims: records are made here, everything after that is the product's own."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchrl.contract.layout import S3Url
+from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
+from launcher.local.address import Identity
+from launcher.local.home import HomePaths
+from launcher.local.joblogs import LogReader
+from launcher.local.records import TRAINING, JobRecord, Records
+
+BUCKET = "shim-tests"
+DEADLINE = 60.0
+GRACE_SECONDS = 3
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = DEADLINE) -> None:
+    """Poll until something holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Store:
+    """An rclone that serves a folder, on a fixed port: it can be stopped and started again."""
+
+    folder: Path
+    identity: Identity
+    process: subprocess.Popen[bytes] | None = None
+
+    @functools.cached_property
+    def client(self) -> Client:
+        return s3_client(
+            None,
+            f"http://127.0.0.1:{self.identity.store_port}",
+            aws_access_key_id=self.identity.access_key,
+            aws_secret_access_key=self.identity.secret_key,
+            region_name="us-east-1",
+        )
+
+    def start(self) -> None:
+        config = self.folder.parent / "rclone.conf"
+        config.touch()
+        rclone = Path(sys.executable).parent / "rclone"
+        address = f"127.0.0.1:{self.identity.store_port}"
+        key = f'"{self.identity.access_key},{self.identity.secret_key}"'
+        self.process = subprocess.Popen(
+            [rclone, "serve", "s3", "--config", config, "--addr", address, self.folder],
+            env=os.environ | {"RCLONE_AUTH_KEY": key},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, "the store answers")
+        ensure_bucket(self.client, BUCKET)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _answers(self) -> bool:
+        try:
+            self.client.list_buckets()
+        except Exception:
+            return False
+        return True
+
+    def put(self, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def get(self, key: str) -> bytes:
+        body: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return body
+
+    def keys(self, prefix: str) -> list[str]:
+        return sorted(key for key, _ in list_objects(self.client, S3Url(BUCKET, prefix)))
+
+    def members(self, key: str) -> dict[str, bytes]:
+        """Files of an archive in the store."""
+        with tarfile.open(fileobj=io.BytesIO(self.get(key))) as tar:
+            found = {}
+            for member in tar.getmembers():
+                if member.isfile():
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found[member.name] = file.read()
+            return found
+
+
+@pytest.fixture(scope="session")
+def session_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("store") / "objects"
+    folder.mkdir()
+    store = Store(folder, Identity.create())
+    store.start()
+    yield store
+    store.stop()
+
+
+@dataclass
+class Job:
+    """One job in the records."""
+
+    cloud: Cloud
+    name: str
+    shim: subprocess.Popen[bytes] | None = None
+
+    @property
+    def record(self) -> JobRecord:
+        return self.cloud.records.get(self.name)
+
+    @property
+    def prefix(self) -> str:
+        return f"out/{self.name}"
+
+    @property
+    def lines(self) -> list[str]:
+        stream = self.record.log_stream
+        if stream is None:
+            return []
+        return [event.message for event in LogReader(self.cloud.home.job(self.name).log_file(stream)).forward(0).events]
+
+    @property
+    def ml(self) -> Path:
+        return self.cloud.home.job(self.name).ml
+
+    def start(self) -> Job:
+        self.shim = self.cloud.warm_shim()
+        self.hand_over()
+        return self
+
+    def hand_over(self) -> None:
+        assert self.shim is not None and self.shim.stdin is not None
+        self.shim.stdin.write(f"{self.name}\n".encode())
+        self.shim.stdin.close()
+
+    def wait(self, timeout: float = DEADLINE) -> JobRecord:
+        wait_until(lambda: self.record.ended, f"{self.name} ends (it is {self.record.secondary_status})", timeout)
+        return self.record
+
+    def wait_for_line(self, text: str) -> None:
+        wait_until(lambda: any(text in line for line in self.lines), f"'{text}' in the log")
+
+    @property
+    def statuses(self) -> list[str]:
+        return [entry.status for entry in self.record.transitions]
+
+
+@dataclass
+class Cloud:
+    """A data folder with records and a store, without a door."""
+
+    home: HomePaths
+    store: Store
+    records: Records
+    environ: dict[str, str] = field(default_factory=dict)
+    shims: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    count: int = 0
+
+    def warm_shim(self) -> subprocess.Popen[bytes]:
+        shim = subprocess.Popen(
+            [sys.executable, "-m", "launcher.local.shim", "--home", self.home.root],
+            stdin=subprocess.PIPE,
+            env=os.environ | self.environ,
+        )
+        self.shims.append(shim)
+        return shim
+
+    def job(
+        self,
+        script: str | None = "print('hello')",
+        *,
+        instance_type: str = "local_process",
+        hyperparameters: Mapping[str, str] | None = None,
+        channels: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> Job:
+        """A job whose script is given as text; ``fields`` are merged into the request."""
+        self.count += 1
+        name = f"job-{self.home.root.parent.name.replace('_', '-')[-20:]}-{self.count}".strip("-")
+        sources = dict(channels or {})
+        parameters = dict(hyperparameters or {})
+        if script is not None:
+            archive = pack({"script.py": script, **(files or {})})
+            self.store.put(f"code/{name}/sourcedir.tar.gz", archive)
+            sources["code"] = f"s3://{BUCKET}/code/{name}/"
+            parameters["sagemaker_program"] = "script.py"
+        request: dict[str, Any] = {
+            "TrainingJobName": name,
+            "HyperParameters": parameters,
+            "AlgorithmSpecification": {"TrainingImage": "batchrl", "TrainingInputMode": "File"},
+            "RoleArn": "arn:aws:iam::000000000000:role/batchrl",
+            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out"},
+            "ResourceConfig": {"InstanceType": instance_type, "InstanceCount": 1, "VolumeSizeInGB": 1},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+            "InputDataConfig": [
+                {
+                    "ChannelName": channel,
+                    "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": url}},
+                }
+                for channel, url in sources.items()
+            ],
+        }
+        for key, value in fields.items():
+            request[key] = {**request[key], **value} if isinstance(request.get(key), dict) else value
+        arn = f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{name}"
+        self.records.create(JobRecord.new(name, TRAINING, arn, request, time.time(), "Preparing the job"))
+        return Job(self, name)
+
+
+def pack(files: Mapping[str, str]) -> bytes:
+    """A code archive."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return raw.getvalue()
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
+    home = HomePaths.of(tmp_path / "home")
+    home.create()
+    session_store.identity.write(home.cloud_file)
+    environ = {"BATCHRL_STOP_GRACE_SECONDS": str(GRACE_SECONDS)}
+    one = Cloud(home, session_store, Records(home.records), environ)
+    yield one
+    for shim in one.shims:
+        if shim.poll() is None:
+            shim.kill()
+        shim.wait()
+        if shim.stdin is not None and not shim.stdin.closed:
+            shim.stdin.close()
+    for record in one.records.list():
+        from launcher.local.executors.reap import reap
+
+        reap(home, record)
+    one.records.close()
