@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+INSTANCE_TYPE_SHAPE = "TrainingInstanceType"
 LOCAL_INSTANCE_TYPES = ("local", "local_gpu", "local_process", "local_debug")
 
 
@@ -89,7 +90,7 @@ def _string_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
         return
     yield from _size_faults(len(value), shape, where, "characters")
     if shape.enum:
-        known = [*shape.enum, *LOCAL_INSTANCE_TYPES] if "ml.m5.large" in shape.enum else list(shape.enum)
+        known = [*shape.enum, *LOCAL_INSTANCE_TYPES] if shape.name == INSTANCE_TYPE_SHAPE else list(shape.enum)
         if value not in known:
             near = difflib.get_close_matches(value, known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"it may be {', '.join(known[:8])}."

@@ -34,6 +34,8 @@ AWS_DRAIN = 8.0
 PATIENCE = 600.0
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
+LOST = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
+
 
 class Broken(Exception):
     """The connection broke; the question can be asked again."""
@@ -84,7 +86,7 @@ def connection_fault(error: Exception) -> str | None:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error.response.get("Error", {}).get("Code", "")
         return f"{status} {code}" if status >= 500 or code in THROTTLED else None
-    if isinstance(error, botocore.exceptions.HTTPClientError):  # includes every kind of lost connection
+    if isinstance(error, LOST):
         return str(error)
     return None
 
@@ -114,7 +116,7 @@ class CloudLogs:
     def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = getattr(self.session.logs, operation)(**arguments)
-        except (botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError) as error:
+        except (botocore.exceptions.ClientError, *LOST) as error:
             if reason := connection_fault(error):
                 raise Broken(reason) from error
             code = error.response["Error"]["Code"] if isinstance(error, botocore.exceptions.ClientError) else ""

@@ -11,9 +11,10 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.store import list_objects
 from launcher.clock import Clock, SystemClock
 from launcher.job import Job
+from launcher.local.address import BUCKET
 from launcher.notices import say
 from launcher.pull import Item, fetch_all
-from launcher.session import LOCAL_BUCKET, Session
+from launcher.session import Session
 
 SYNCED = "/output/intermediate/"
 POLL_SECONDS = 5.0
@@ -107,7 +108,7 @@ def _session(session: object, bucket: str) -> Session:
         return session
     if session is not None:
         return Session.aws(session)  # type: ignore[arg-type]  # a boto3 session
-    return Session.local() if bucket == LOCAL_BUCKET else Session.aws()
+    return Session.local() if bucket == BUCKET else Session.aws()
 
 
 def _objects(cloud: Session, source: S3Url, wanted: Callable[[S3Object], bool] | None) -> list[S3Object]:

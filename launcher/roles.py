@@ -8,10 +8,11 @@ import re
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from launcher.local.address import ACCOUNT_ID
 from launcher.notices import say
-from launcher.session import LOCAL_ACCOUNT, AwsSession, Session
+from launcher.session import AwsSession, Session
 
-LOCAL_ROLE = f"arn:aws:iam::{LOCAL_ACCOUNT}:role/batchrl-local"
+LOCAL_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
 POLICY_ARN = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
 TRUST = {
     "Version": "2012-10-17",
@@ -50,7 +51,7 @@ def role_arn(role: str | None, session: Session) -> str:
     if role and role.startswith("arn:"):
         return role
     if session.is_local:
-        return f"arn:aws:iam::{LOCAL_ACCOUNT}:role/{re.sub('[^a-zA-Z0-9_+=,.@-]', '-', role)}" if role else LOCAL_ROLE
+        return f"arn:aws:iam::{ACCOUNT_ID}:role/{re.sub('[^a-zA-Z0-9_+=,.@-]', '-', role)}" if role else LOCAL_ROLE
     if not role:
         raise InputError("a job on AWS needs a role.", "role=launcher.get_execution_role(), or the ARN of your own.")
     return f"arn:aws:iam::{session.account_id}:role/{role}"

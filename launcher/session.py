@@ -17,16 +17,14 @@ from urllib.parse import urlsplit
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
+from launcher.local.address import ACCOUNT_ID, BUCKET, REGION, Identity
+from launcher.local.home import HomePaths
 
 if TYPE_CHECKING:
     import boto3
 
-    from launcher.local.cloud import CloudAddress
+    from launcher.local.address import CloudAddress
 
-LOCAL_BUCKET = "batchrl-local"
-LOCAL_REGION = "us-east-1"
-LOCAL_ACCOUNT = "000000000000"
-LOCAL_TYPES = ("local", "local_gpu", "local_process", "local_debug")
 AWS_ATTEMPTS = 5
 LOCAL_ATTEMPTS = 2
 
@@ -142,15 +140,15 @@ class LocalSession(Session):
 
     @property
     def region(self) -> str:
-        return self._address.region if self._address else LOCAL_REGION
+        return self._address.region if self._address else REGION
 
     @property
     def account_id(self) -> str:
-        return LOCAL_ACCOUNT
+        return ACCOUNT_ID
 
     @property
     def default_bucket(self) -> str:
-        return LOCAL_BUCKET
+        return BUCKET
 
     def revive(self) -> None:
         known, self._address = self._address, None
@@ -158,9 +156,9 @@ class LocalSession(Session):
             self._clients.clear()
 
     def _make_client(self, service: str) -> Client:
-        address = self.address
-        place: Any = address.store if service == "s3" else address
-        endpoint_url = address.store.endpoint_url if service == "s3" else address.door_url
+        cloud = self.address
+        place: Any = cloud.store if service == "s3" else cloud
+        endpoint_url = cloud.store.endpoint_url if service == "s3" else cloud.door_url
         settings: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
         if _is_loopback(endpoint_url):
             settings |= {"proxies": {}, "retries": {"mode": "standard", "total_max_attempts": LOCAL_ATTEMPTS}}
@@ -169,6 +167,7 @@ class LocalSession(Session):
             endpoint_url=endpoint_url,
             aws_access_key_id=place.access_key,
             aws_secret_access_key=place.secret_key,
+            aws_session_token=place.session_token if service == "s3" else None,
             region_name=place.region,
             config=client_config(**settings),
         )
@@ -243,11 +242,9 @@ class AwsSession(Session):
 
     def _refuse_foreign_credentials(self, endpoint_url: str) -> None:
         """AWS's credentials never go to loopback: only those of ``batchrl cloud env`` may."""
-        from launcher.local import cloud
-
-        status = cloud.status(None)
+        identity = Identity.read(HomePaths.of().cloud_file)
         credentials = self.boto_session.get_credentials()
-        if status is not None and credentials is not None and credentials.access_key == status.address.access_key:
+        if identity is not None and credentials is not None and credentials.access_key == identity.access_key:
             return
         raise InputError(
             f"the environment points AWS at {endpoint_url}, with credentials that are not the local cloud's.",

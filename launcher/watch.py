@@ -87,7 +87,7 @@ def _end_of(job: Job, clock: Clock, timeout: float | None) -> Callable[[], bool]
     def ended() -> bool:
         try:
             state = job.status(raw_faults=True)
-        except (botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError) as error:
+        except (botocore.exceptions.ClientError, *follow.LOST) as error:
             if reason := follow.connection_fault(error):
                 raise follow.Broken(reason) from error
             state = job.status()  # says in our words what is wrong
