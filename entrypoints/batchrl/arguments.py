@@ -1,7 +1,8 @@
 """The command line of a job's script: ``--key value`` pairs, as SageMaker's toolkit passes them (contract 34).
 
 A key is an option of the script itself (``preset``, ``save_model`` ...) or a dotted setting of the preset
-(``agent.discount``, or Coach's name of it). ``run_script`` turns a mistake of the user's into a message and exit code 2.
+(``agent.discount``, or Coach's name of it). ``run_script`` turns a mistake of the user's into a message and exit
+code 2.
 """
 
 from __future__ import annotations

@@ -1,0 +1,161 @@
+"""Gymnasium's vectorised environments as the collector needs them: flat states, discrete actions, next-step resets."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces.utils import flatdim, flatten
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from batchrl.contract.errors import InputError
+from batchrl.policies import Floats32
+
+# Gymnasium deprecates CartPole-v0 and may drop it; it is version 1 with an episode cap of 200 steps.
+SUCCESSORS: dict[str, tuple[str, int]] = {"CartPole-v0": ("CartPole-v1", 200)}
+AnyEnv = gym.Env[Any, Any]
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class EnvId:
+    """An environment and its episode cap.
+
+    Args:
+        name: Gymnasium id; ``module:id`` imports the module first.
+        max_episode_steps: steps after which an episode is cut; None keeps the environment's own cap.
+    """
+
+    name: str
+    max_episode_steps: int | None = None
+
+    def resolved(self) -> EnvId:
+        """The id that is really made: of a deprecated one, its successor with the old cap."""
+        if self.name not in SUCCESSORS:
+            return self
+        name, cap = SUCCESSORS[self.name]
+        return EnvId(name, self.max_episode_steps or cap)
+
+    def options(self) -> dict[str, Any]:
+        return {} if self.max_episode_steps is None else {"max_episode_steps": self.max_episode_steps}
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Copies of one environment that are stepped together.
+
+    Args:
+        vector: Gymnasium's vector environment, with next-step autoreset.
+        n_actions: number of actions.
+        n_features: numbers in a flat state.
+    """
+
+    vector: AnyVectorEnv
+    n_actions: int
+    n_features: int
+
+    @property
+    def n_envs(self) -> int:
+        return self.vector.num_envs
+
+    @property
+    def first_action(self) -> int:
+        """The environment's name of action 0."""
+        return int(_actions(self.vector.single_action_space).start)
+
+    def flat(self, observations: Any) -> Floats32:
+        """States ``[n_envs, n_features]`` of a batch of observations; a discrete observation becomes one-hot."""
+        space = self.vector.single_observation_space
+        if isinstance(space, gym.spaces.Discrete):
+            indices = np.asarray(observations) - int(space.start)
+            one_hot: Floats32 = np.eye(int(space.n), dtype=np.float32)[indices]
+            return one_hot
+        # A copy: an environment may reuse its buffer.
+        return np.array(observations, dtype=np.float32).reshape(self.n_envs, self.n_features)
+
+
+def make_simulator(env: EnvId, n_envs: int) -> Simulator:
+    """Make ``n_envs`` copies, with the environment's own vector entry point where it has a fitting one.
+
+    Raises:
+        InputError: there is no such environment, it cannot be made, or its spaces are not for this product.
+    """
+    if n_envs < 1:
+        raise InputError(f"{n_envs} environments asked for.", "Give at least 1.")
+    resolved = env.resolved()
+    vector = _made(env, lambda: gym.make_vec(resolved.name, n_envs, **resolved.options()))
+    if vector.metadata.get("autoreset_mode") != AutoresetMode.NEXT_STEP:
+        vector.close()
+        vector = _made(
+            env, lambda: gym.make_vec(resolved.name, n_envs, vectorization_mode="sync", **resolved.options())
+        )
+    return simulator_of(vector, env)
+
+
+def simulator_of(vector: AnyVectorEnv, env: EnvId) -> Simulator:
+    """A vector environment with the sizes of its spaces.
+
+    Raises:
+        InputError: its actions are not discrete, or its observations have no flat form of one size.
+    """
+    observations = vector.single_observation_space
+    if not isinstance(observations, (gym.spaces.Box, gym.spaces.Discrete)):
+        raise InputError(
+            f"environment {env.name} observes {observations}; only Box and Discrete can become columns.",
+            "Wrap it with gymnasium.wrappers.FlattenObservation and register that.",
+        )
+    actions = vector.single_action_space
+    if not isinstance(actions, gym.spaces.Discrete):
+        raise InputError(f"environment {env.name} has actions {actions}; only Discrete actions can be learned.")
+    return Simulator(vector, int(actions.n), flatdim(observations))
+
+
+def make_single(env: EnvId, render_mode: str | None = None) -> AnyEnv:
+    """One environment of its own, to be watched or stepped alone.
+
+    Raises:
+        InputError: as for ``make_simulator``.
+    """
+    resolved = env.resolved()
+    made: AnyEnv = _made(env, lambda: gym.make(resolved.name, render_mode=render_mode, **resolved.options()))
+    return made
+
+
+def flat_state(env: AnyEnv, observation: Any) -> Floats32:
+    """The state ``[n_features]`` of one observation of a single environment."""
+    state: npt.NDArray[Any] = np.asarray(flatten(env.observation_space, observation), dtype=np.float32)
+    return state
+
+
+def _actions(space: gym.Space[Any]) -> gym.spaces.Discrete:
+    assert isinstance(space, gym.spaces.Discrete)
+    return space
+
+
+def _made(env: EnvId, make: Callable[[], Any]) -> Any:
+    """Make an environment; whatever it raises names the environment."""
+    try:
+        with quiet():
+            return make()
+    except (gym.error.UnregisteredEnv, ModuleNotFoundError) as error:
+        raise InputError(
+            f"there is no environment '{env.name}': {error}",
+            "Write a Gymnasium id, or module:id for one that a module of yours registers.",
+        ) from error
+    except Exception as error:
+        raise InputError(f"environment '{env.name}' cannot be made: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of Gymnasium and the greeting of pygame."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,237 @@
+"""Plays episodes in vectorised environments and keeps every step.
+
+Every environment contributes the same number of episodes, or of steps. Taking the first N episodes to finish would
+favour short ones; an environment that has played its share idles instead, and what it does then is dropped.
+Gymnasium's next-step autoreset spends one step on each reset: those rows are dropped as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from batchrl.collect.environments import Simulator
+from batchrl.contract.errors import InputError
+from batchrl.policies import SUM_TOLERANCE, FixedPolicy, Floats32, Floats64, Policy
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+DRAWS_AHEAD = 256
+REPORT_EVERY = 64
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Steps of several episodes, an episode's own in order and together.
+
+    Args:
+        actions: ``[N]``, from 0.
+        probabilities: ``[N, A]``, of all actions under the policy that acted.
+        episode_ids: ``[N]``: environment + number of environments * episodes it played before.
+        rewards: ``[N]``.
+        states: ``[N, d]``, before the action.
+        next_states: ``[N, d]``, after it; of a last step the state in which the episode ended.
+        terminal: ``[N]``, whether the environment ended there.
+        truncated: ``[N]``, whether the episode was cut there: by its cap, or by the end of the collection.
+        unfinished: ``[N]``, whether it was the end of the collection.
+    """
+
+    actions: Integers
+    probabilities: Floats64
+    episode_ids: Integers
+    rewards: Floats64
+    states: Floats32
+    next_states: Floats32
+    terminal: Flags
+    truncated: Flags
+    unfinished: Flags
+
+    @property
+    def steps(self) -> int:
+        return len(self.actions)
+
+    @property
+    def starts(self) -> Integers:
+        """First row of each episode, ``[n]``."""
+        changes = np.flatnonzero(self.episode_ids[1:] != self.episode_ids[:-1]) + 1
+        return np.concatenate([np.zeros(min(self.steps, 1), dtype=np.int64), changes])
+
+    @property
+    def lasts(self) -> Integers:
+        """Last row of each episode, ``[n]``."""
+        return np.append(self.starts[1:], self.steps)[: len(self.starts)] - 1
+
+    @property
+    def returns(self) -> Floats64:
+        """Undiscounted sum of rewards of each episode, ``[n]``."""
+        if not self.steps:
+            return np.zeros(0)
+        sums: Floats64 = np.add.reduceat(self.rewards, self.starts)
+        return sums
+
+
+def collect(
+    simulator: Simulator,
+    policy: Policy,
+    *,
+    episodes: int | None = None,
+    steps: int | None = None,
+    seed: int | None = 0,
+    progress: Progress | None = None,
+) -> Rollouts:
+    """Play with a policy until every environment has played its share.
+
+    Args:
+        simulator: the environments; they are reset first.
+        policy: who acts.
+        episodes: whole episodes for each environment; give these or ``steps``.
+        steps: steps for each environment; an episode that is not over by then is kept and marked truncated.
+        seed: of environments and actions; None leaves it to chance.
+        progress: told how many episodes (or steps) of all are done, now and then.
+
+    Raises:
+        InputError: not exactly one of ``episodes`` and ``steps`` was given, or the policy does not fit.
+    """
+    if (given := steps if episodes is None else episodes) is None or (episodes is not None and steps is not None):
+        raise InputError("give either a number of episodes or a number of steps.")
+    share = _Share(given, in_episodes=episodes is not None)
+    if share.size < 1:
+        raise InputError("give at least one episode, or one step, for each environment.")
+    # Spawned, so that the actions are not drawn from the numbers that the environments use.
+    actor = _Actor(policy, simulator, np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
+    return _rollouts(_play(simulator, actor, share, seed, progress), actor, share)
+
+
+class _Actor:
+    """Draws actions; a policy that does not look at the state is asked once and drawn from in blocks."""
+
+    def __init__(self, policy: Policy, simulator: Simulator, random: np.random.Generator) -> None:
+        self._policy = policy
+        self._shape = (simulator.n_envs, simulator.n_actions)
+        self._random = random
+        self.fixed: Floats64 | None = None
+        if isinstance(policy, FixedPolicy):
+            self.fixed = self._asked(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
+        self._block: Integers = np.zeros((0, simulator.n_envs), dtype=np.int64)
+        self._next = 0
+        self.asked: list[Floats64] = []
+
+    def act(self, states: Floats32) -> Integers:
+        """Actions ``[n_envs]`` in states ``[n_envs, d]``, from 0."""
+        if self.fixed is None:
+            probabilities = self._asked(states)
+            self.asked.append(probabilities)
+            return _drawn(probabilities, self._random.random((1, len(states)))).reshape(-1)
+        if self._next == len(self._block):
+            self._block = _drawn(self.fixed, self._random.random((DRAWS_AHEAD, len(states))))
+            self._next = 0
+        chosen: Integers = self._block[self._next]
+        self._next += 1
+        return chosen
+
+    def _asked(self, states: Floats32) -> Floats64:
+        probabilities = np.asarray(self._policy.action_probabilities(states), dtype=np.float64)
+        if probabilities.shape != self._shape:
+            raise InputError(
+                f"the policy answered with probabilities of shape {probabilities.shape}; "
+                f"{self._shape[0]} environments with {self._shape[1]} actions need {self._shape}."
+            )
+        sums = probabilities.sum(axis=1)
+        if not (np.abs(sums - 1) < SUM_TOLERANCE).all() or probabilities.min() < 0:
+            row = probabilities[int(np.argmax(np.abs(np.nan_to_num(sums, nan=np.inf) - 1)))]
+            raise InputError(f"the policy answered {row.tolist()}, which are no probabilities.")
+        return probabilities
+
+
+def _drawn(probabilities: Floats64, uniform: Floats64) -> Integers:
+    """Actions ``[T, B]`` for uniform numbers ``[T, B]``, by the inverse of the cumulative probabilities ``[B, A]``."""
+    actions = np.zeros(uniform.shape, dtype=np.int64)
+    possible = np.cumsum(probabilities, axis=1)
+    # The last possible action takes what rounding leaves, so that no action of probability 0 is ever drawn.
+    total = possible[:, -1]
+    for action in range(probabilities.shape[1] - 1):
+        bound = possible[:, action]
+        actions += (uniform * total >= bound) & (bound < total)
+    return actions
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What each environment has to play: so many episodes, or so many steps."""
+
+    size: int
+    in_episodes: bool
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What all environments did in ``T`` steps together: ``[T, B]`` arrays, resets and idling included."""
+
+    states: Floats32  # [T + 1, B, d]
+    actions: Integers
+    rewards: Floats64
+    terminal: Flags
+    truncated: Flags
+
+
+def _play(
+    simulator: Simulator, actor: _Actor, share: _Share, seed: int | None, progress: Progress | None
+) -> _Recording:
+    """Step all environments together until the slowest has played its share."""
+    vector, first_action, everything = simulator.vector, simulator.first_action, share.size * simulator.n_envs
+    states = [simulator.flat(vector.reset(seed=seed)[0])]
+    actions, rewards, terminals, truncations = [], [], [], []
+    played = np.zeros(simulator.n_envs, dtype=np.int64)
+    done: Flags = np.zeros(simulator.n_envs, dtype=np.bool_)
+    while True:
+        chosen = actor.act(states[-1])
+        observed, reward, terminal, truncated, _ = vector.step(chosen + first_action if first_action else chosen)
+        states.append(simulator.flat(observed))
+        actions.append(chosen)
+        rewards.append(np.array(reward, dtype=np.float64))
+        terminals.append(np.array(terminal, dtype=np.bool_))
+        truncations.append(np.array(truncated, dtype=np.bool_))
+        was_reset, done = done, terminals[-1] | truncations[-1]
+        played += done if share.in_episodes else ~was_reset
+        if progress is not None and len(actions) % REPORT_EVERY == 0:
+            progress(int(np.minimum(played, share.size).sum()), everything)
+        if int(played.min()) >= share.size:
+            break
+    if progress is not None:
+        progress(everything, everything)
+    return _Recording(
+        np.stack(states), np.stack(actions), np.stack(rewards), np.stack(terminals), np.stack(truncations)
+    )
+
+
+def _rollouts(recording: _Recording, actor: _Actor, share: _Share) -> Rollouts:
+    """The rows that count, environment by environment."""
+    done = recording.terminal | recording.truncated
+    is_step = np.ones_like(done)
+    is_step[1:] = ~done[:-1]
+    number = np.cumsum(~is_step, axis=0)
+    if share.in_episodes:
+        kept = is_step & (number < share.size)
+        unfinished = np.zeros_like(done)
+    else:
+        count = np.cumsum(is_step, axis=0)
+        kept = is_step & (count <= share.size)
+        unfinished = is_step & (count == share.size) & ~done
+    environment, time = np.nonzero(kept.T)
+    at = time, environment
+    return Rollouts(
+        actions=recording.actions[at],
+        probabilities=actor.fixed[environment] if actor.fixed is not None else np.stack(actor.asked)[at],
+        episode_ids=environment + done.shape[1] * number[at],
+        rewards=recording.rewards[at],
+        states=recording.states[at],
+        next_states=recording.states[time + 1, environment],
+        terminal=recording.terminal[at],
+        truncated=(recording.truncated[at] & ~recording.terminal[at]) | unfinished[at],
+        unfinished=unfinished[at],
+    )

@@ -1,0 +1,160 @@
+"""Play episodes in vectorised environments and log them as a data set for training."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from batchrl.arguments import report
+from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+
+if TYPE_CHECKING:
+    from batchrl.policies import Policy
+
+EXAMPLES = """examples:
+  collect --env CartPole-v0 --num-envs 100 --episodes 5 --output cartpole.csv
+  collect --env CartPole-v0 --num-envs 100 --steps 500 --policy checkpoints/ --epsilon 0.1 --output next.parquet
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest option for one that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        words = message.removeprefix("unrecognized arguments: ").split()
+        options = [name for action in self._actions for name in action.option_strings]
+        near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []
+        hint = f"Did you mean {near[0]}?" if message.startswith("unrecognized") and near else "See --help."
+        self.exit(InputError.exit_code, f"error: {message}\n{hint}\n")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Collect, write, report; returns the exit code."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        collect_to_file(arguments)
+    except BatchRLError as error:
+        return report(error)
+    except OSError as error:
+        return report(InputError(f"{arguments.output} cannot be written: {error.strerror or error}."))
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="collect",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--env", required=True, metavar="ID", help="Gymnasium id; module:ID imports the module first")
+    add("--num-envs", type=int, default=100, metavar="N", help="copies stepped together (default: 100)")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--episodes", type=int, metavar="N", help="whole episodes for each copy (default: 5)")
+    amount.add_argument("--steps", type=int, metavar="N", help="steps for each copy; implies --with-ends")
+    add("--max-episode-steps", type=int, metavar="N", help="cut episodes there (default: the environment's own cap)")
+    add("--seed", type=int, default=0, help="of environments and actions (default: 0)")
+    add(
+        "--policy",
+        default="uniform",
+        metavar="P",
+        help="uniform; probabilities of the actions such as '[0.3, 0.7]'; or the path of a trained policy: "
+        "a folder of checkpoints, one .pt file, an exported model (default: uniform)",
+    )
+    add("--epsilon", type=float, metavar="E", help="take the policy's best action, but a random one with probability E")
+    add("--output", required=True, type=Path, metavar="FILE", help="the data set: .csv, .csv.gz or .parquet")
+    add("--format", choices=("csv", "csv.gz", "parquet"), help="format of the file (default: what its name says)")
+    add("--with-ends", action="store_true", help="add columns terminal, truncated, next_state_feature_*")
+    add("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+def collect_to_file(arguments: argparse.Namespace) -> None:
+    """The script's story: everything is checked before the first episode is played."""
+    # Heavy imports come after the command line was read, so that --help is quick.
+    from batchrl.collect.environments import EnvId, make_simulator
+    from batchrl.collect.rollouts import collect
+    from batchrl.collect.summary import ReturnSummary
+    from batchrl.collect.table import ensure_writable, format_of, to_frame, write_table
+    from batchrl.policies import EpsilonGreedyPolicy
+
+    file_format = format_of(arguments.output, arguments.format)
+    if arguments.seed < 0:
+        raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
+    if arguments.max_episode_steps is not None and arguments.max_episode_steps < 1:
+        raise InputError(f"--max-episode-steps got {arguments.max_episode_steps}.", "Give at least 1.")
+    simulator = make_simulator(EnvId(arguments.env, arguments.max_episode_steps), arguments.num_envs)
+    policy = make_policy(arguments.policy, simulator.n_actions)
+    if arguments.epsilon is not None:
+        policy = EpsilonGreedyPolicy(policy, arguments.epsilon)
+    ensure_writable(arguments.output)
+    episodes = 5 if arguments.episodes is None and arguments.steps is None else arguments.episodes
+
+    begun = time.monotonic()
+    with progress_bar("playing") as progress:
+        rollouts = collect(
+            simulator, policy, episodes=episodes, steps=arguments.steps, seed=arguments.seed, progress=progress
+        )
+    frame = to_frame(rollouts, with_ends=arguments.with_ends or arguments.steps is not None)
+    with progress_bar("writing") as progress:
+        write_table(frame, arguments.output, file_format, progress)
+    summary = ReturnSummary.of(rollouts)
+    if arguments.json:
+        facts = {"output": str(arguments.output), "format": file_format, "env": arguments.env, "seed": arguments.seed}
+        print(json.dumps({**facts, **summary.to_dict(), "seconds": round(time.monotonic() - begun, 3)}))
+    else:
+        print(f"{summary} -> {arguments.output}")
+
+
+def make_policy(text: str, n_actions: int) -> Policy:
+    """The policy that ``--policy`` names.
+
+    Raises:
+        InputError: it is neither a name, nor probabilities of all actions, nor the path of a policy.
+    """
+    from batchrl.policies import FixedPolicy, UniformPolicy
+
+    if text == "uniform":
+        return UniformPolicy(n_actions)
+    if text.lstrip().startswith("["):
+        try:
+            probabilities = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"--policy {text}: no JSON list: {error}.", "Write --policy '[0.3, 0.7]'.") from error
+        policy = FixedPolicy(probabilities)
+        if policy.rows.shape != (1, n_actions):
+            raise InputError(f"--policy {text}: the environment has {n_actions} actions; give one number for each.")
+        return policy
+    if not Path(text).exists():
+        raise InputError(f"--policy {text}: there is no such path.", "Or write uniform, or '[0.3, 0.7]'.")
+    from batchrl.agents.policy import load_policy
+
+    return load_policy(Path(text))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while it is a terminal; otherwise nothing."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
