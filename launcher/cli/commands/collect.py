@@ -37,10 +37,11 @@ def script_path() -> Path:
         "batchrl collect --env CartPole-v0 --num-envs 100 \\",
         "    --episodes 5 --output cartpole.csv",
     ),
+    options_metavar="OPTIONS",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
 )
 @click.option("-h", "--help", "show_help", is_flag=True, help="Show this message and exit.")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.pass_context
 def command(ctx: click.Context, options: tuple[str, ...], show_help: bool) -> int:
     """Play episodes in vectorised environments and log them as a data set.
