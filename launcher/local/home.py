@@ -4,6 +4,8 @@
 
     <home>/cloud.json        address and credentials of the cloud (mode 0600)
            cloud.lock        held by whoever starts, stops or changes the cloud
+           door.lock         held by the door as long as it lives
+           door.json store.json   which processes they are
            settings.json     the object store, when it is not the embedded one
            records.sqlite    jobs and tags
            door.log store.log
@@ -107,6 +109,18 @@ class HomePaths:
         return self.root / "cloud.lock"
 
     @property
+    def door_lock(self) -> Path:
+        return self.root / "door.lock"
+
+    @property
+    def door_process(self) -> Path:
+        return self.root / "door.json"
+
+    @property
+    def store_process(self) -> Path:
+        return self.root / "store.json"
+
+    @property
     def settings(self) -> Path:
         return self.root / "settings.json"
 
@@ -142,6 +156,16 @@ class HomePaths:
         """Folder for sockets: short, and the same from every shell of this user."""
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
         return RUNTIME_BASE / f"batchrl-{os.getuid()}-{digest}"
+
+    @property
+    def door_socket(self) -> Path:
+        """Where the door listens besides its port."""
+        return self.runtime / "door.sock"
+
+    @property
+    def store_socket(self) -> Path:
+        """Where the embedded store listens besides its port."""
+        return self.runtime / "store.sock"
 
     def socket(self, name: str) -> Path:
         """Path of a unix socket.

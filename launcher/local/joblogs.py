@@ -150,6 +150,18 @@ class LogReader:
         events = self._before(self._size())
         return events[-1] if events else None
 
+    def seek(self, timestamp: int) -> int:
+        """Byte offset of a line before which every event is older than a timestamp: a bisection, not a scan."""
+        low, high = 0, self._size()
+        while high - low > _WINDOW_BYTES:
+            middle = (low + high) // 2
+            event = next((one for one in self._after(self._line_start(middle))), None)
+            if event is not None and event.timestamp < timestamp:
+                low = event.offset
+            else:
+                high = middle
+        return low
+
     def forward(
         self, offset: int, limit: int = MAX_PAGE_EVENTS, since: int | None = None, until: int | None = None
     ) -> LogPage:
@@ -204,6 +216,11 @@ class LogReader:
                 return file.read(count)
         except FileNotFoundError:
             return b""
+
+    def _line_start(self, offset: int) -> int:
+        """Where the first line at or after a byte offset starts."""
+        data = self._read(max(0, offset - 1), _WINDOW_BYTES)
+        return offset - 1 + data.find(b"\n") + 1 if offset else 0
 
     def _after(self, offset: int) -> list[LogEvent]:
         """Whole lines of the window that starts at ``offset``."""

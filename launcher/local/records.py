@@ -7,6 +7,7 @@ it only to Failed, for a job whose shim is gone.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from batchrl.contract.errors import InputError
 from launcher.local import states
+from launcher.local.home import PRIVATE_FILE
 from launcher.local.jobrecord import (
     COLUMNS,
     TRAINING,
@@ -99,6 +101,7 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))  # sqlite would take the umask
         self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         try:
@@ -168,15 +171,16 @@ class Records:
             return self._store(connection, self._locked(name), columns | {"modified_at": time.time()})
 
     def claim(self, name: str, shim_pid: int, shim_started_at: int) -> bool:
-        """Name the shim of a job that has none.
+        """Name the shim of a job that has none. Door and shim both do, whoever is first.
 
         Returns:
-            Whether this call did; False when the job has a shim already.
+            Whether this process is the job's shim now; False when another one is.
         """
         with self._writing() as connection:
             changed = connection.execute(
-                "UPDATE jobs SET shim_pid = ?, shim_started_at = ? WHERE name = ? AND shim_pid IS NULL",
-                (shim_pid, shim_started_at, name),
+                "UPDATE jobs SET shim_pid = ?, shim_started_at = ? "
+                "WHERE name = ? AND (shim_pid IS NULL OR (shim_pid = ? AND shim_started_at = ?))",
+                (shim_pid, shim_started_at, name, shim_pid, shim_started_at),
             )
             return changed.rowcount == 1
 

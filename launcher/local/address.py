@@ -1,0 +1,226 @@
+"""Where a local cloud listens and what opens it: cloud.json, and settings.json for a store of the user's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import stat
+import string
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from batchrl.contract.errors import InputError
+from launcher.local.home import HomePaths
+from launcher.local.processes import replace_file
+
+REGION = "us-east-1"
+ACCOUNT_ID = "000000000000"
+BUCKET = "batchrl-local"
+HOST = "127.0.0.1"
+
+_ALPHABET = string.ascii_uppercase + string.digits
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """The object store.
+
+    Args:
+        endpoint_url: its S3 endpoint.
+        region: its region.
+        access_key, secret_key, session_token: what opens it.
+        embedded: whether it is the local cloud's own.
+    """
+
+    endpoint_url: str
+    region: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    embedded: bool = True
+
+
+@dataclass(frozen=True)
+class CloudAddress:
+    """One local cloud.
+
+    Args:
+        home: its data folder.
+        door_url: endpoint of SageMaker, Logs, STS, IAM and ECR; S3 requests to it reach the store too.
+        region: region of its ARNs.
+        access_key, secret_key: its credentials; they open the embedded store as well.
+        store: its object store.
+        account_id: account of its ARNs.
+        bucket: the bucket that is always there.
+    """
+
+    home: Path
+    door_url: str
+    region: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    store: StoreAddress
+    account_id: str = ACCOUNT_ID
+    bucket: str = BUCKET
+
+    @property
+    def s3_url(self) -> str:
+        """An S3 endpoint that this cloud's own credentials open: an external store is reached through the door."""
+        return self.store.endpoint_url if self.store.embedded else self.door_url
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a data folder chose once: ports and credentials (cloud.json)."""
+
+    door_port: int
+    store_port: int
+    access_key: str
+    secret_key: str = field(repr=False)
+
+    @classmethod
+    def create(cls) -> Identity:
+        door_port, store_port = free_ports(2)
+        access_key = "BATCHRL" + "".join(secrets.choice(_ALPHABET) for _ in range(13))
+        return cls(door_port, store_port, access_key, secrets.token_hex(20))
+
+    @classmethod
+    def read(cls, path: Path) -> Identity | None:
+        """What cloud.json says, or None where there is none.
+
+        Raises:
+            InputError: the file belongs to another user, can be read by others, or is damaged.
+        """
+        try:
+            with path.open() as file:
+                info = os.fstat(file.fileno())
+                text = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read: {error.strerror}.", "Set BATCHRL_HOME to your own folder."
+            ) from error
+        if info.st_uid != os.getuid():
+            raise InputError(
+                f"{path} belongs to another user (uid {info.st_uid}).", "Set BATCHRL_HOME to a folder of your own."
+            )
+        if stat.S_IMODE(info.st_mode) & 0o077:
+            raise InputError(f"{path} holds credentials and can be read by other users.", f"Run: chmod 600 '{path}'")
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged: {error}.", "Stop the cloud, remove the file and try again."
+            ) from error
+
+    def write(self, path: Path) -> None:
+        replace_file(path, json.dumps(asdict(self), indent=1))
+
+    def with_ports(self, door_port: int | None = None, store_port: int | None = None) -> Identity:
+        return replace(self, door_port=door_port or self.door_port, store_port=store_port or self.store_port)
+
+    def address(self, paths: HomePaths) -> CloudAddress:
+        """The whole address.
+
+        Raises:
+            InputError: the credentials of an external store cannot be found.
+        """
+        settings = StoreSettings.read(paths.settings)
+        store = (
+            settings.resolve()
+            if settings
+            else StoreAddress(f"http://{HOST}:{self.store_port}", REGION, self.access_key, self.secret_key)
+        )
+        door_url = f"http://{HOST}:{self.door_port}"
+        return CloudAddress(paths.root, door_url, REGION, self.access_key, self.secret_key, store)
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """An object store of the user's own. Its secrets are looked up when they are needed and stored nowhere.
+
+    Args:
+        endpoint_url: its S3 endpoint.
+        region: its region.
+        profile: profile of the AWS configuration files with its credentials.
+        variables: else, names of the environment variables with access key, secret key and, if any, session token.
+    """
+
+    endpoint_url: str
+    region: str = REGION
+    profile: str | None = None
+    variables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.endpoint_url.startswith(("http://", "https://")):
+            raise InputError(f"'{self.endpoint_url}' is no endpoint.", "Write http://host:port or https://host.")
+        if bool(self.profile) == bool(self.variables):
+            raise InputError(
+                "an object store takes its credentials from a profile or from variables: name one of them."
+            )
+        if self.variables and len(self.variables) not in (2, 3):
+            raise InputError("name the variables with access key, secret key and, if there is one, session token.")
+
+    @classmethod
+    def read(cls, path: Path) -> StoreSettings | None:
+        """What settings.json says; None for the embedded store."""
+        try:
+            values: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged: {error}.", "Run: batchrl cloud up --store ...") from error
+        return cls(**(values | {"variables": tuple(values["variables"])}))
+
+    def write(self, path: Path) -> None:
+        replace_file(path, json.dumps(asdict(self), indent=1))
+
+    def resolve(self, environ: Mapping[str, str] | None = None) -> StoreAddress:
+        """The store's address with its credentials.
+
+        Raises:
+            InputError: they cannot be found.
+        """
+        environ = os.environ if environ is None else environ
+        if self.variables:
+            missing = [name for name in self.variables if not environ.get(name)]
+            if missing:
+                raise InputError(
+                    f"the credentials of the object store {self.endpoint_url} are missing: "
+                    f"{', '.join(missing)} is not set.",
+                    "Set them, or choose a profile with: batchrl cloud up --store",
+                )
+            keys = [environ[name] for name in self.variables]
+            return StoreAddress(self.endpoint_url, self.region, *keys[:2], *(keys[2:] or [None]), embedded=False)
+        return self._from_profile()
+
+    def _from_profile(self) -> StoreAddress:
+        import botocore.exceptions
+        import botocore.session
+
+        try:
+            session = botocore.session.Session(profile=self.profile)
+            credentials = session.get_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise InputError(f"profile '{self.profile}' of the object store: {error}") from error
+        if credentials is None:
+            raise InputError(f"profile '{self.profile}' of the object store holds no credentials.")
+        keys = credentials.get_frozen_credentials()
+        return StoreAddress(
+            self.endpoint_url, self.region, keys.access_key, keys.secret_key, keys.token, embedded=False
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody listens at now."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    try:
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

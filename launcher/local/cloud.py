@@ -1,0 +1,344 @@
+"""Start, stop and describe the local cloud of a data folder: the client's side of the door.
+
+One cloud a data folder. ``ensure_up`` starts it on first use, under a file lock: door and store are processes in
+sessions of their own, and live on when the client ends. A door that runs other code than the client is replaced; jobs
+never notice, because each has a shim of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrl.contract.errors import InputError, Unreachable
+from launcher.local import probe
+from launcher.local.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
+from launcher.local.cleanup import Removed, collect
+from launcher.local.home import HomePaths
+from launcher.local.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
+from launcher.local.records import SCHEMA_VERSION, JobEnded, Records
+from launcher.local.store import EmbeddedStore, last_lines
+from launcher.local.version import fingerprint
+
+__all__ = [
+    "CloudAddress",
+    "CloudStatus",
+    "DownReport",
+    "Removed",
+    "StoreAddress",
+    "down",
+    "ensure_up",
+    "gc",
+    "set_store",
+    "shell_exports",
+    "status",
+]
+
+START_SECONDS = 30.0
+LOCK_SECONDS = 60.0
+DOOR_STOP_SECONDS = 10.0
+# The grace of a stop (contract 88), and time to upload what there is.
+JOB_STOP_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class CloudStatus:
+    """A cloud that is up.
+
+    Args:
+        address: where it listens.
+        door_pid: the door's process.
+        store_pid: the embedded store's process; None for a store of the user's own.
+        version: version of the door's code.
+        stale: whether that is other code than ours; the next use replaces the door.
+        running_jobs: names of the jobs that have not ended.
+    """
+
+    address: CloudAddress
+    door_pid: int
+    store_pid: int | None
+    version: str
+    stale: bool
+    running_jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DownReport:
+    """What ``down`` did.
+
+    Args:
+        door_stopped, store_stopped: what was ended.
+        stopped_jobs: names of the jobs that were asked to stop and did.
+        running_jobs: names of the jobs that go on; the store stays for them.
+    """
+
+    door_stopped: bool
+    store_stopped: bool
+    stopped_jobs: tuple[str, ...]
+    running_jobs: tuple[str, ...]
+
+
+def ensure_up(home: Path | None = None) -> CloudAddress:
+    """The address of the cloud of a data folder, started if need be (under 2 s).
+
+    Args:
+        home: the data folder; by default ``$BATCHRL_HOME``, else the XDG data folder.
+
+    Raises:
+        InputError: the folder is another user's, was written by a newer version, or cannot be used.
+        Unreachable: the cloud does not start; the message holds the end of its log.
+    """
+    paths = HomePaths.of(home)
+    paths.create()
+    if identity := _current(paths):
+        return identity.address(paths)
+    with _locked(paths):
+        if identity := _current(paths):
+            return identity.address(paths)
+        Records(paths.records).close()  # says what is wrong with them before a door fails on it
+        _end_door(paths)
+        return _start(paths).address(paths)
+
+
+def status(home: Path | None = None) -> CloudStatus | None:
+    """What is up, or None when nothing is. Starts nothing."""
+    paths = HomePaths.of(home)
+    identity = Identity.read(paths.cloud_file)
+    found = probe.ask(identity) if identity else None
+    if identity is None or found is None:
+        return None
+    store = ProcessId.read(paths.store_process)
+    return CloudStatus(
+        address=identity.address(paths),
+        door_pid=found.pid,
+        store_pid=store.pid if store and store.alive and found.store == "embedded" else None,
+        version=found.version,
+        stale=found.fingerprint != fingerprint(),
+        running_jobs=_running(paths),
+    )
+
+
+def down(home: Path | None = None, stop_jobs: bool = False) -> DownReport:
+    """Stop the cloud. Running jobs go on, and keep the store, unless they are to be stopped too.
+
+    Args:
+        home: the data folder.
+        stop_jobs: whether to stop them; waits until they have ended.
+    """
+    paths = HomePaths.of(home)
+    if not paths.root.is_dir():
+        return DownReport(False, False, (), ())
+    with _locked(paths):
+        before = _running(paths)
+        if stop_jobs and before:
+            _stop_jobs(paths)
+        door_stopped = _end_door(paths)
+        running = _running(paths)
+        identity = Identity.read(paths.cloud_file)
+        store_stopped = not running and identity is not None and EmbeddedStore(paths, identity).stop()
+        with suppress(OSError):  # a socket of a job may still be there
+            paths.runtime.rmdir()
+    stopped = tuple(name for name in before if name not in running) if stop_jobs else ()
+    return DownReport(door_stopped, store_stopped, stopped, running)
+
+
+def set_store(
+    endpoint_url: str | None,
+    home: Path | None = None,
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    variables: tuple[str, ...] = (),
+) -> StoreAddress | None:
+    """Choose the object store of a data folder. The change holds from the next start of the door, which this ends.
+
+    Args:
+        endpoint_url: S3 endpoint of a store of the user's own; None goes back to the embedded one.
+        home: the data folder.
+        region: the store's region.
+        profile: profile of the AWS configuration files with its credentials.
+        variables: else the names of the variables with access key, secret key and, if any, session token.
+
+    Raises:
+        InputError: jobs are running, the credentials are missing, or the store refuses them.
+        Unreachable: the store does not answer.
+    """
+    paths = HomePaths.of(home)
+    paths.create()
+    address = None
+    if endpoint_url is not None:
+        known = {"region": region} if region else {}
+        settings = StoreSettings(endpoint_url, profile=profile, variables=variables, **known)
+        address = settings.resolve()
+        _make_bucket(address)
+    with _locked(paths):
+        if running := _running(paths):
+            raise InputError(f"jobs are running and use the present store: {', '.join(running)}.", "Stop them first.")
+        _end_door(paths)
+        if identity := Identity.read(paths.cloud_file):
+            EmbeddedStore(paths, identity).stop()
+        if address is None:
+            paths.settings.unlink(missing_ok=True)
+        else:
+            settings.write(paths.settings)
+    return address
+
+
+def gc(home: Path | None = None) -> tuple[Removed, ...]:
+    """Remove what is of no use any more, and say what it was and how many bytes it took."""
+    return collect(HomePaths.of(home))
+
+
+def shell_exports(address: CloudAddress) -> list[str]:
+    """Lines that point the AWS CLI, boto3 and the ``sagemaker`` SDK of a shell at a cloud.
+
+    A store of the user's own is reached through the door, so that its credentials stay where they are.
+    """
+    values = {
+        "BATCHRL_HOME": str(address.home),
+        "AWS_ENDPOINT_URL": address.door_url,
+        "AWS_ENDPOINT_URL_S3": address.s3_url,
+        "AWS_REGION": address.region,
+        "AWS_DEFAULT_REGION": address.region,
+        "AWS_ACCESS_KEY_ID": address.access_key,
+        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(HomePaths.of(address.home).sdk_config),
+    }
+    unset = "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN"
+    return [unset, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
+
+
+def _current(paths: HomePaths) -> Identity | None:
+    """The identity of a cloud that is up and runs our code.
+
+    Raises:
+        InputError: its records are newer than ours.
+    """
+    identity = Identity.read(paths.cloud_file)
+    found = probe.ask(identity) if identity else None
+    if found is None:
+        return None
+    if found.schema > SCHEMA_VERSION:
+        raise InputError(
+            f"the local cloud in {paths.root} runs a newer batchrl ({found.version}) than this one.",
+            "Update batchrl, or set BATCHRL_HOME to another folder.",
+        )
+    settings = StoreSettings.read(paths.settings)
+    same_store = found.store == (settings.endpoint_url if settings else "embedded")
+    return identity if found.fingerprint == fingerprint() and same_store else None
+
+
+def _start(paths: HomePaths) -> Identity:
+    identity = Identity.read(paths.cloud_file)
+    if identity is None:
+        identity = Identity.create()
+        identity.write(paths.cloud_file)
+    identity.address(paths)  # an external store without credentials is the user's mistake: say so here
+    replace_file(paths.sdk_config, _SDK_CONFIG)
+    child = spawn_detached((sys.executable, "-m", "launcher.local.door", "--home", str(paths.root)), paths.door_log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        # Read again: a door whose port was taken stores another one.
+        identity = Identity.read(paths.cloud_file) or identity
+        if (found := probe.ask(identity)) and found.pid == child.pid:
+            return identity
+        if child.poll() is not None:
+            break
+        time.sleep(POLL_SECONDS)
+    _give_up(child)
+    raise Unreachable(
+        f"the local cloud in {paths.root} does not start: {last_lines(paths.door_log)}", f"Its log is {paths.door_log}"
+    )
+
+
+def _give_up(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None and (process := ProcessId.of(child.pid)):
+        process.end(DOOR_STOP_SECONDS)
+        child.poll()
+
+
+def _end_door(paths: HomePaths) -> bool:
+    process = ProcessId.read(paths.door_process)
+    if process is None or not process.alive:
+        return False
+    process.end(DOOR_STOP_SECONDS)
+    paths.door_process.unlink(missing_ok=True)
+    return True
+
+
+def _stop_jobs(paths: HomePaths) -> None:
+    records = Records(paths.records)
+    try:
+        for record in records.running():
+            try:
+                records.request_stop(record.name)
+            except JobEnded:
+                continue
+        deadline = time.monotonic() + JOB_STOP_SECONDS
+        while records.running() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        records.close()
+
+
+def _running(paths: HomePaths) -> tuple[str, ...]:
+    if not paths.records.exists():
+        return ()
+    records = Records(paths.records)
+    try:
+        return tuple(record.name for record in records.running())
+    finally:
+        records.close()
+
+
+def _make_bucket(address: StoreAddress) -> None:
+    from batchrl.contract.store import ensure_bucket, reported, s3_client
+
+    client = s3_client(
+        endpoint_url=address.endpoint_url,
+        region_name=address.region,
+        aws_access_key_id=address.access_key,
+        aws_secret_access_key=address.secret_key,
+        aws_session_token=address.session_token,
+    )
+    with reported(f"object store {address.endpoint_url}, bucket {BUCKET}", client):
+        ensure_bucket(client, BUCKET)
+
+
+@contextmanager
+def _locked(paths: HomePaths) -> Iterator[None]:
+    """Hold the data folder's lock: one start, stop or change at a time."""
+    handle = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Unreachable(
+                        f"another process starts or stops the local cloud in {paths.root} and does not end."
+                    ) from None
+                time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+_SDK_CONFIG = f"""SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+      Session:
+        DefaultS3Bucket: {BUCKET}
+"""

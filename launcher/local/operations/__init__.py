@@ -1,0 +1,1 @@
+"""The operations that the door itself executes, one group a file."""

