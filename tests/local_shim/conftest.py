@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -256,3 +257,20 @@ def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
 
         reap(home, record)
     one.records.close()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The built image with the sources of this tree: a test is about what it stands beside."""
+    from launcher.image import default_image
+
+    root = Path(__file__).parents[2]
+    context = tmp_path_factory.mktemp("image")
+    shutil.copytree(
+        root / "entrypoints", context / "entrypoints", ignore=shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
+    )
+    (context / "Dockerfile").write_text(f"FROM {default_image()}\nCOPY entrypoints /opt/batchrl\n")
+    tag = f"batchrl-test-shim:{os.getpid()}"
+    subprocess.run(["docker", "build", "-q", "-t", tag, context], check=True, stdout=subprocess.DEVNULL)
+    yield tag
+    subprocess.run(["docker", "rmi", "-f", tag], check=True, stdout=subprocess.DEVNULL)

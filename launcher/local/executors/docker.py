@@ -18,7 +18,7 @@ import requests.exceptions
 from batchrl.contract.paths import PLATFORM_ROOT
 from launcher.local.executors.base import DOCKER, JobSpec
 from launcher.local.executors.engine import Client, Engine, EngineUnusable
-from launcher.local.faults import JobFault, client_fault
+from launcher.local.faults import JobFault, client_fault, internal_fault
 from launcher.local.home import HomePaths
 from launcher.local.sockets import SocketBridge, loopback_ports
 
@@ -29,7 +29,7 @@ HOME_LABEL = "org.batchrl.home"
 IMAGE_LABEL = "org.batchrl.image"
 
 # What `docker logs` can show of a running job; the job's own log is the one in its data folder.
-ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1"})
+ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1", "compress": "false"})
 COMMAND_NOT_FOUND = 127
 ENGINE_RESTART_SECONDS = 60.0
 HELPER_SECONDS = 600
@@ -173,10 +173,7 @@ class DockerExecutor:
                 raise
         except docker.errors.APIError as error:
             bridge.close()
-            raise JobFault(
-                f"AlgorithmError: the container cannot be started: {error.explanation or error}, "
-                f"exit code: {COMMAND_NOT_FOUND}"
-            ) from error
+            raise _start_fault(str(error.explanation or error)) from error
         except BaseException:
             bridge.close()
             raise
@@ -236,6 +233,13 @@ class DockerExecutor:
             f"instance type '{job.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
             "runtime. Install the NVIDIA container toolkit, or use instance type 'local'."
         )
+
+
+def _start_fault(text: str) -> JobFault:
+    """A program that cannot be executed is the image's fault (contract 5), all else is the engine's."""
+    if "executable file not found" in text or "exec:" in text or "exec format error" in text:
+        return JobFault(f"AlgorithmError: the container cannot be started: {text}, exit code: {COMMAND_NOT_FOUND}")
+    return internal_fault(f"the container cannot be started: {text}")
 
 
 def remove_containers(home: HomePaths, job: str, client: Client | None = None) -> None:
