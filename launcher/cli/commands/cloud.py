@@ -1,0 +1,179 @@
+"""``batchrl cloud up|down|status|env|gc``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchrl.contract.errors import InputError, Unreachable
+from launcher.cli.groups import make_group
+from launcher.cli.options import output_options
+from launcher.cli.output import Column, Output, size
+
+if TYPE_CHECKING:
+    from launcher.local.cloud import CloudAddress
+
+EMBEDDED = "embedded"
+KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+TOKEN_VARIABLE = "AWS_SESSION_TOKEN"
+REMOVED = (Column("path", "REMOVED"), Column("size", "SIZE", right=True), Column("why", "WHY"))
+
+
+@make_group("cloud", examples=("batchrl cloud status", 'eval "$(batchrl cloud env)"', "batchrl cloud down"))
+def command() -> None:
+    """The local cloud: a SageMaker and an object store that run on this computer.
+
+    It starts by itself when a command needs it, and ends after 30 minutes without jobs.
+    """
+
+
+@command.command(
+    "up",
+    examples=(
+        "batchrl cloud up",
+        "batchrl cloud up --store https://s3.example.com \\",
+        "    --store-profile my-profile",
+        "batchrl cloud up --store embedded",
+    ),
+)
+@click.option("--store", metavar="URL", help="Use this S3 endpoint; 'embedded' goes back to batchrl's own.")
+@click.option("--store-region", metavar="REGION", help="The store's region.")
+@click.option("--store-profile", metavar="PROFILE", help="AWS profile with its credentials.")
+@click.option(
+    "--store-variables",
+    metavar="NAMES",
+    help=f"Else the variables that hold them, separated by commas; by default {', '.join(KEY_VARIABLES)}.",
+)
+@output_options
+def up(
+    store: str | None, store_region: str | None, store_profile: str | None, store_variables: str | None, out: Output
+) -> None:
+    """Start the cloud, and choose its object store if need be.
+
+    The choice is kept; credentials are not: they are looked up whenever they are needed.
+    """
+    from launcher.local import cloud
+
+    if store is None and (store_region or store_profile or store_variables):
+        raise click.UsageError("--store-region, --store-profile and --store-variables need --store.")
+    if store == EMBEDDED:
+        cloud.set_store(None)
+    elif store is not None:
+        variables = () if store_profile and not store_variables else _variables(store_variables)
+        cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
+    address = cloud.ensure_up()
+    out.record(_public(address), "door_url", _lines(address))
+
+
+def _variables(given: str | None) -> tuple[str, ...]:
+    """Names of the variables with the store's credentials; a session token counts when there is one."""
+    if given is not None:
+        return tuple(name.strip() for name in given.split(",") if name.strip())
+    return (*KEY_VARIABLES, TOKEN_VARIABLE) if os.environ.get(TOKEN_VARIABLE) else KEY_VARIABLES
+
+
+@command.command("down", examples=("batchrl cloud down", "batchrl cloud down --stop-jobs"))
+@click.option("--stop-jobs", is_flag=True, help="Stop running jobs as well, and wait for their end.")
+@output_options
+def down(stop_jobs: bool, out: Output) -> None:
+    """Stop the cloud. Running jobs go on unless --stop-jobs is given."""
+    from launcher.local import cloud
+
+    report = cloud.down(stop_jobs=stop_jobs)
+    if not out.for_people:
+        if out.form.value == "json":
+            out.json(report)
+        return
+    out.text("The local cloud is down." if report.door_stopped or report.store_stopped else "Nothing was up.")
+    for name in report.stopped_jobs:
+        out.text(f"Stopped {name}.")
+    for name in report.running_jobs:
+        out.text(f"{name} goes on; its results are there when the cloud is up again.")
+
+
+@command.command("status", examples=("batchrl cloud status", "batchrl cloud status --json"))
+@output_options
+def status(out: Output) -> int | None:
+    """Say what is up. Exit code 3 when the cloud is not."""
+    from launcher.local import cloud
+    from launcher.local.home import HomePaths
+
+    found = cloud.status()
+    if found is None:
+        home = HomePaths.of().root
+        out.record(
+            {"up": False, "home": home}, "up", {"cloud": "down; it starts when it is needed", "data folder": home}
+        )
+        return Unreachable.exit_code
+    facts = {
+        "up": True,
+        **_public(found.address),
+        "version": found.version,
+        "stale": found.stale,
+        "door_pid": found.door_pid,
+        "store_pid": found.store_pid,
+        "running_jobs": found.running_jobs,
+    }
+    note = " (other code than this; replaced at the next use)" if found.stale else ""
+    lines = {
+        **_lines(found.address),
+        "version": f"{found.version}{note}",
+        "running jobs": found.running_jobs or "none",
+    }
+    out.record(facts, "door_url", lines)
+    return None
+
+
+@command.command("env", examples=('eval "$(batchrl cloud env)"', "aws sagemaker list-training-jobs"))
+def env() -> None:
+    """Print shell commands that point AWS tools at the local cloud, which is started if need be.
+
+    They hold its credentials, which open nothing else.
+    """
+    from launcher.local import cloud
+
+    for line in cloud.shell_exports(cloud.ensure_up()):
+        click.echo(line)
+
+
+@command.command("gc", examples=("batchrl cloud gc", "batchrl cloud gc --json"))
+@output_options
+def gc(out: Output) -> None:
+    """Remove what is of no use any more: work folders of jobs that have ended, and leftovers.
+
+    Records, logs and results stay.
+    """
+    from launcher.local import cloud
+
+    removed = cloud.gc()
+    rows: list[dict[str, Any]] = [asdict(one) | {"size": size(one.size_bytes)} for one in removed if not one.error]
+    out.rows(rows, REMOVED, "There was nothing to remove.")
+    if failed := [one for one in removed if one.error]:
+        what = "\n".join(f"  {one.path}: {one.error}" for one in failed)
+        raise InputError(f"not everything could be removed:\n{what}", "Remove it as its owner, or as root.")
+
+
+def _public(address: CloudAddress) -> dict[str, Any]:
+    """What anybody may see of an address."""
+    return {
+        "home": address.home,
+        "door_url": address.door_url,
+        "store_url": address.store.endpoint_url,
+        "store_embedded": address.store.embedded,
+        "region": address.region,
+        "account_id": address.account_id,
+        "bucket": address.bucket,
+    }
+
+
+def _lines(address: CloudAddress) -> dict[str, Any]:
+    kind = "embedded" if address.store.embedded else "your own"
+    return {
+        "cloud": f"up at {address.door_url}",
+        "store": f"{address.store.endpoint_url} ({kind})",
+        "bucket": address.bucket,
+        "data folder": address.home,
+    }
