@@ -1,0 +1,55 @@
+"""``make bench``: every figure of the README, each part with the command that repeats it alone.
+
+The parts run one after the other, each in a process of its own, so that none warms another's caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+PARTS = {
+    "collection": "collection against the seed's loop of one environment at a time",
+    "startup": "CPU time until the command and the package are there",
+    "cold_start": "local cloud from nothing",
+    "first_line": "a job's first line, in a container",
+    "row_latency": "OPE rows on their way to S3",
+    "demo": "the whole workflow",
+}
+
+
+def run_part(name: str) -> bool:
+    """Run one part; whether it came to its end."""
+    command = [sys.executable, str(BENCH / f"{name}.py")]
+    shown = shlex.join(os.path.relpath(word) if Path(word).is_absolute() else word for word in command)
+    print(f"\n{PARTS[name]}\n  repeat: {shown}", flush=True)
+    started = time.perf_counter()
+    ended = subprocess.run(command)
+    print(f"  ({time.perf_counter() - started:.0f} s)", flush=True)
+    if ended.returncode != 0:
+        print(f"  {name} ended with exit code {ended.returncode}", flush=True)
+    return ended.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; all when none is named")
+    chosen = parser.parse_args().parts or list(PARTS)
+    unknown = [name for name in chosen if name not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    whole = [run_part(name) for name in chosen]
+    return 0 if all(whole) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
