@@ -24,6 +24,8 @@ import click
 UNLIMITED_WIDTH = 10_000
 COLUMN_GAP = "  "
 PLAIN_PROGRESS_SECONDS = 5.0
+# Stands for a blank at which a line must not be broken; textwrap takes it for a letter.
+_HELD = "\x01"
 
 
 class Form(Enum):
@@ -181,7 +183,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: i
     for line in cells:
         yield line[0]
         facts = [f"{column.title.lower()} {cell}" for column, cell in zip(columns[1:], line[1:], strict=True) if cell]
-        yield from _wrap(", ".join(facts), "  ", width)
+        yield from _wrap(", ".join(fact.replace(" ", _HELD) for fact in facts), "  ", width)
 
 
 def fields(record: Mapping[str, Any], width: int) -> Iterator[str]:
@@ -204,9 +206,10 @@ def fields(record: Mapping[str, Any], width: int) -> Iterator[str]:
 
 def _wrap(text: str, indent: str, width: int) -> list[str]:
     room = max(width, len(indent) + 20)
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text, room, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [indent]
+    )
+    return [line.replace(_HELD, " ") for line in lines] or [indent]
 
 
 def shown(value: Any) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.contract.layout import S3Url
+from batchrl.contract.layout import JobLayout, S3Url
 
 if TYPE_CHECKING:
     from launcher.job import Job
+    from launcher.local.home import HomePaths
+    from launcher.local.jobrecord import JobRecord
+    from launcher.session import LocalSession
 
 
 def results_bytes(job: Job) -> int:
@@ -22,3 +28,35 @@ def results_bytes(job: Job) -> int:
     place = job.layout.job
     with job.session.reported(f"listing {place}", job.session.s3):
         return sum(count for _, count in list_objects(job.session.s3, S3Url(place.bucket, f"{place.key}/")))
+
+
+def local_bytes(session: LocalSession, names: Iterable[str]) -> dict[str, int]:
+    """Bytes that jobs of this computer wrote, by name, without a request to the store.
+
+    The embedded store keeps objects as files, so that they are counted where they lie, of running jobs as well. For a
+    store of the user's own it is what the records say: the bytes of the archives, once a job has ended.
+    """
+    from launcher.local.home import HomePaths
+    from launcher.local.records import Records
+
+    paths = HomePaths.of(session.home)
+    embedded = not paths.settings.exists()
+    records = Records(paths.records)
+    try:
+        found = [record for name in names if (record := records.find(name)) is not None]
+    finally:
+        records.close()
+    return {record.name: _stored_bytes(paths, record) if embedded else record.size_bytes for record in found}
+
+
+def _stored_bytes(paths: HomePaths, record: JobRecord) -> int:
+    output = S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"])
+    place = JobLayout(output, record.name).job
+    total = 0
+    for folder, _, files in os.walk(paths.store / place.bucket / place.key):
+        for name in files:
+            try:
+                total += (Path(folder) / name).stat().st_size
+            except OSError:  # replaced at this moment
+                continue
+    return total

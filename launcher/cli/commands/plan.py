@@ -14,7 +14,7 @@ from launcher.cli.output import Output, size
     "plan",
     examples=(
         "batchrl plan --training cartpole.csv",
-        "batchrl plan --training cartpole.csv --set epochs=10 | jq .request",
+        "batchrl plan --training my.csv | jq .request",
         "batchrl plan --entry-point evaluate.py \\",
         "    --input checkpoint=s3://bucket/job/checkpoints/",
     ),

@@ -26,7 +26,7 @@ COLUMNS = (
 )
 
 
-@make_command("ps", examples=("batchrl ps", "batchrl ps --status Failed --json", "batchrl stop $(batchrl ps -qn 1)"))
+@make_command("ps", examples=("batchrl ps", "batchrl ps --status Failed --json", "batchrl stop $(batchrl ps -q -n 1)"))
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only jobs in this state.")
 @click.option("--name", help="Only jobs whose name holds this text.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
@@ -63,20 +63,11 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sizes(session: Session, summaries: list[JobSummary]) -> dict[str, int]:
-    """Bytes of each job's results: from the records where the cloud is here, by listing where it is not."""
+    """Bytes of each job's results: by listing them on AWS, by looking at the disk here."""
+    from launcher.cli.sizes import local_bytes, results_bytes
+    from launcher.job import Job
     from launcher.session import LocalSession
 
     if isinstance(session, LocalSession):
-        from launcher.local.home import HomePaths
-        from launcher.local.records import Records
-
-        records = Records(HomePaths.of(session.home).records)
-        try:
-            found = (records.find(summary.name) for summary in summaries)
-            return {record.name: record.size_bytes for record in found if record is not None}
-        finally:
-            records.close()
-    from launcher.cli.sizes import results_bytes
-    from launcher.job import Job
-
+        return local_bytes(session, [summary.name for summary in summaries])
     return {summary.name: results_bytes(Job(summary.name, session)) for summary in summaries}
