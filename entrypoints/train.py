@@ -67,6 +67,7 @@ def train(arguments: ScriptArguments) -> None:
     folder = CheckpointFolder(paths.checkpoints, preset.keep_checkpoints)
     saved = folder.newest(warn=lambda text: say(f"warning: {text}"))
     if saved is None:
+        say("fitting the reward model and the action mask")
         run = started(preset, dataset, new_split(preset, dataset), job_name)
         run.seconds = time.monotonic() - began
     else:
@@ -115,7 +116,7 @@ def train(arguments: ScriptArguments) -> None:
                 )
                 run.rows.append(report.row())
                 publish_epoch(paths, folder, run)
-                say(report.line(preset.epochs))
+                say(report.line(preset.epochs, preset.ope.ess_floor))
         except Stopped:
             say(f"stopped on request after epoch {run.epoch} of {preset.epochs}")
             exit_code = EXIT_TERMINATED

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from batchrl.ope.bootstrap import intervals
 from batchrl.ope.estimators import (
-    Quotient,
+    Quotients,
     WeightDiagnostics,
     direct_method,
     discounted_returns,
@@ -21,6 +21,12 @@ from batchrl.ope.estimators import (
     weighted_importance_sampling,
 )
 from batchrl.ope.grid import Grid
+from batchrl.ope.trajectories import (
+    importance_sampling,
+    per_decision_importance_sampling,
+    per_decision_weighted_importance_sampling,
+    weighted_doubly_robust,
+)
 
 GAMMA = 0.99
 
@@ -46,7 +52,11 @@ class Case:
         self.values = self.grid.pad((policy * values).sum(axis=1))
         self.weights = trajectory_log_weights(self.ratios)
 
-    def sdr(self, end_values: np.ndarray | None = None) -> Quotient:
+    def wdr(self, end_values: np.ndarray | None = None) -> Quotients:
+        ends = np.zeros(2) if end_values is None else end_values
+        return weighted_doubly_robust(self.grid, self.ratios, self.rewards, self.q_taken, self.values, ends, GAMMA)
+
+    def sdr(self, end_values: np.ndarray | None = None) -> Quotients:
         ends = np.zeros(2) if end_values is None else end_values
         return sequential_doubly_robust(self.grid, self.ratios, self.rewards, self.q_taken, self.values, ends, GAMMA)
 
@@ -66,7 +76,46 @@ def test_golden_values_of_the_five_columns() -> None:
     }
     golden = {"ips": 1.0666667, "dm": 0.7666667, "dr": 1.0333333, "sdr": 1.27596, "wis": 1.6561702, "ess": 1.7686149}
     assert found == pytest.approx(golden, abs=5e-8)
-    np.testing.assert_allclose(case.sdr().numerator, [0.80192, 1.75])
+    np.testing.assert_allclose(case.sdr().numerators[:, 0], [0.80192, 1.75])
+
+
+def test_golden_values_of_the_trajectory_estimators() -> None:
+    case = Case()
+    returns = discounted_returns(case.rewards, GAMMA)
+    found = {
+        "is": importance_sampling(case.ratios, returns).value,
+        "pdis": per_decision_importance_sampling(case.ratios, case.rewards, GAMMA).value,
+        "pdwis": per_decision_weighted_importance_sampling(case.ratios, case.rewards, GAMMA).value,
+        "wdr": case.wdr().value,
+    }
+    assert found == pytest.approx({"is": 1.5568, "pdis": 1.7168, "pdwis": 1.6097485, "wdr": 1.2510054}, abs=5e-8)
+
+
+def test_WDR_adds_the_value_after_an_end_that_was_cut_short() -> None:
+    case = Case()
+    weights_at_the_first_step = np.array([1.6, 0.6])
+    share = weights_at_the_first_step[1] / weights_at_the_first_step.sum()
+    assert case.wdr(np.array([0.0, 3.0])).value == pytest.approx(case.wdr().value + GAMMA * share * 3.0)
+    share_at_the_second_step = 1.28 / (1.28 + 0.6)
+    cut_long = case.wdr(np.array([2.0, 0.0])).value
+    assert cut_long == pytest.approx(case.wdr().value + GAMMA**2 * share_at_the_second_step * 2.0)
+
+
+def test_a_resample_of_WDR_is_the_estimate_of_the_resampled_episodes() -> None:
+    """Episode A twice, against counts of (2, 0) in the product of the bootstrap."""
+    quotients = Case().wdr()
+    counts = np.array([2.0, 0.0])
+    resampled = (counts @ quotients.numerators) / (counts @ quotients.denominators) @ quotients.factors
+    twice = Quotients(quotients.numerators[[0, 0]], quotients.denominators[[0, 0]], quotients.factors)
+    assert resampled == pytest.approx(twice.value)
+
+
+def test_an_undefined_estimate_does_not_spoil_the_others() -> None:
+    defined = Quotients.one(np.arange(10.0), np.ones(10))
+    undefined = Quotients.one(np.zeros(10), np.zeros(10))
+    [first, second] = intervals([undefined, defined], 100, 0.95, seed=0)
+    assert np.isnan(first.value)
+    assert second == intervals([defined], 100, 0.95, seed=0)[0]
 
 
 def test_scoring_the_logging_policy_gives_the_mean_return() -> None:
@@ -75,6 +124,10 @@ def test_scoring_the_logging_policy_gives_the_mean_return() -> None:
     assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(returns.mean())
     assert inverse_propensity_score(case.grid, case.ratios, case.rewards).value == pytest.approx(REWARDS.mean())
     assert case.sdr().value == pytest.approx(returns.mean())
+    assert importance_sampling(case.ratios, returns).value == pytest.approx(returns.mean())
+    for estimator in (per_decision_importance_sampling, per_decision_weighted_importance_sampling):
+        assert estimator(case.ratios, case.rewards, GAMMA).value == pytest.approx(returns.mean())
+    assert case.wdr().value == pytest.approx(returns.mean())
     weights = WeightDiagnostics.of(case.weights)
     assert (weights.effective_episodes, weights.mean_weight, weights.max_normalised_weight) == pytest.approx(
         (2, 1, 0.5)
@@ -89,11 +142,11 @@ def test_a_reward_model_that_is_right_makes_DR_equal_to_DM() -> None:
 
 def test_an_end_that_was_cut_short_bootstraps_its_value() -> None:
     case = Case()
-    plain, cut = case.sdr().numerator, case.sdr(np.array([0.0, 3.0])).numerator
+    plain, cut = case.sdr().numerators[:, 0], case.sdr(np.array([0.0, 3.0])).numerators[:, 0]
     assert cut[0] == plain[0]
     ratio = POLICY[2, 1] / 0.5
     assert cut[1] == pytest.approx(plain[1] + ratio * GAMMA * 3.0)
-    last_of_the_long_one = case.sdr(np.array([2.0, 0.0])).numerator
+    last_of_the_long_one = case.sdr(np.array([2.0, 0.0])).numerators[:, 0]
     assert last_of_the_long_one[0] == pytest.approx(plain[0] + 1.6 * GAMMA * 0.8 * GAMMA * 2.0)
 
 
@@ -103,6 +156,7 @@ def test_a_weight_of_zero_on_the_longer_episode_leaves_the_other() -> None:
     assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(2.0)
     assert WeightDiagnostics.of(case.weights).effective_episodes == pytest.approx(1.0)
     assert np.isfinite(case.sdr().value)
+    assert np.isfinite(case.wdr().value)
 
 
 def test_weights_that_are_all_zero_are_undefined_not_zero() -> None:
@@ -164,7 +218,7 @@ def test_SDR_is_exact_on_a_tabular_problem_in_expectation() -> None:
 def test_intervals_agree_with_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     weights, returns = rng.exponential(size=30), rng.normal(size=30)
-    quotient = Quotient(weights * returns, weights)
+    quotient = Quotients.one(weights * returns, weights)
     [estimate] = intervals([quotient], 30_000, 0.9, seed=1)
     loop = np.random.default_rng(2)
     picked = loop.integers(30, size=(30_000, 30))
@@ -174,7 +228,7 @@ def test_intervals_agree_with_a_plain_loop() -> None:
 
 
 def test_intervals_repeat_with_their_seed_and_are_absent_without_resamples() -> None:
-    quotient = Quotient(np.arange(10.0), np.ones(10))
+    quotient = Quotients.one(np.arange(10.0), np.ones(10))
     assert intervals([quotient], 100, 0.95, seed=3) == intervals([quotient], 100, 0.95, seed=3)
     assert intervals([quotient], 100, 0.95, seed=3) != intervals([quotient], 100, 0.95, seed=4)
     [estimate] = intervals([quotient], 0, 0.95, seed=3)
@@ -185,16 +239,16 @@ def test_intervals_repeat_with_their_seed_and_are_absent_without_resamples() -> 
 def test_an_estimate_that_most_resamples_leave_undefined_has_no_interval() -> None:
     numerator = np.zeros(200)
     numerator[0] = 5.0
-    one_weight = Quotient(numerator, (numerator > 0).astype(float))
+    one_weight = Quotients.one(numerator, (numerator > 0).astype(float))
     [estimate] = intervals([one_weight], 200, 0.95, seed=0)
     assert estimate.value == 5.0
-    [nothing] = intervals([Quotient(np.zeros(5), np.zeros(5))], 200, 0.95, seed=0)
+    [nothing] = intervals([Quotients.one(np.zeros(5), np.zeros(5))], 200, 0.95, seed=0)
     assert np.isnan([nothing.value, nothing.lower, nothing.upper]).all()
 
 
 def test_the_normal_interval_of_a_mean_is_covered() -> None:
     values = np.random.default_rng(5).normal(3, 2, size=400)
-    [estimate] = intervals([Quotient(values, np.ones(400))], 2000, 0.95, seed=6)
+    [estimate] = intervals([Quotients.one(values, np.ones(400))], 2000, 0.95, seed=6)
     half = 1.96 * values.std() / 20
     assert estimate.upper - values.mean() == pytest.approx(half, rel=0.1)
     assert values.mean() - estimate.lower == pytest.approx(half, rel=0.1)

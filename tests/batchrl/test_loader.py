@@ -236,6 +236,21 @@ def test_a_flag_in_the_middle_of_an_episode_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "log.csv", text)
 
 
+def test_cells_of_another_type_are_refused(tmp_path: Path, frame: Frame) -> None:
+    logged = frame()
+    logged["reward"] = [[1.0, 2.0]] * len(logged)
+    logged.to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(InputError, match=r"row 1, column 'reward'.*not a number"):
+        load_dataset(tmp_path / "log.parquet", DataSettings())
+
+
+def test_flags_may_be_words(tmp_path: Path) -> None:
+    header, *rows = SMALL.splitlines()
+    flags = ["False", "", "True", "True"]
+    text = "\n".join([f"{header},terminal", *(f"{row},{flag}" for row, flag in zip(rows, flags, strict=True))])
+    assert load(tmp_path / "log.csv", text).dataset.terminal.tolist() == [False, False, True, True]
+
+
 @pytest.mark.parametrize("name", ["missing.csv", "empty"])
 def test_a_path_without_data_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

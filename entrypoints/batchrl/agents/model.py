@@ -40,11 +40,15 @@ class PolicyModel:
 
     def action_probabilities(self, states: Floats32) -> Floats64:
         """Probabilities ``[B, A]`` of the target policy in states ``[B, d]``."""
+        return self.evaluate(states)[1]
+
+    def evaluate(self, states: Floats32) -> tuple[Floats32, Floats64]:
+        """Values and probabilities, both ``[B, A]``, from one pass through the network."""
         values = self.q_values(states)
         if self.mask is None:
-            return self.target.probabilities(values)
+            return values, self.target.probabilities(values)
         allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
-        return self.target.probabilities(values, allowed.numpy(), at_random.numpy())
+        return values, self.target.probabilities(values, allowed.numpy(), at_random.numpy())
 
     def pack(self) -> tuple[Config, Tensors]:
         """The model as JSON and tensors."""

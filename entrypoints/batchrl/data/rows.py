@@ -97,7 +97,8 @@ def read_rows(path: Path, state_columns: Sequence[str] | None = None) -> Rows:
         if state_columns is None and _state_columns(table, None) != states:
             raise InputError(f"{table.path}: its state columns differ from those of {tables[0].path}.")
     present = set(tables[0].frame.columns)
-    has_next = following != states and present.issuperset(following)
+    named_so = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
+    has_next = named_so and present.issuperset(following)
     optional = {name: name in present for name in (columns.TERMINAL, columns.TRUNCATED)}
     used = [*(following if has_next else ()), *(name for name, is_there in optional.items() if is_there)]
     for table in tables:

@@ -28,8 +28,8 @@ class Split:
 def split_episodes(lengths: Integers, train_ratio: float, test_ratio: float, seed: int) -> Split:
     """Shuffle the episodes and divide them by transitions, never inside an episode.
 
-    The episode with transition ``round(train_ratio * N)`` is the last one of training, as in Coach; the first one of the
-    test is the one that contains the transition at ``test_ratio`` from the end. So both hold at least their share.
+    The episode with transition ``round(train_ratio * N)`` is the last one of training, as in Coach; the test begins
+    with the episode that contains the transition at ``test_ratio`` from the end. So both hold at least their share.
 
     Args:
         lengths: ``[n]``, steps of each episode, all positive.

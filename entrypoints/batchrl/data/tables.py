@@ -121,7 +121,10 @@ def numeric(frame: pd.DataFrame, name: str) -> tuple[np.ndarray[tuple[int], np.d
         ``[N]`` with ``nan`` in empty cells, and the position of the first cell that is neither empty nor a number.
     """
     column = frame[name]
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except TypeError:  # cells of a Parquet file may be lists or dates
+        return np.full(len(column), np.nan), 0
     if pd.api.types.is_numeric_dtype(column.dtype):
         return values, None
     wrong = np.isnan(values) & column.notna().to_numpy()

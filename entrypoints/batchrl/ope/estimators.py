@@ -1,10 +1,10 @@
-"""Estimators of a policy's value from the episodes of another (section 5), as functions of arrays.
+"""The five estimators of the csv (section 5), as functions of arrays.
 
 Notation: episodes i < n, steps t < T in a ``Grid``; ``log_ratios[i, t]`` is the log of
 ``rho_it = pi(a_it | s_it) / pi_b(a_it | s_it)``, 0 in the padding; ``rewards[i, t]`` is 0 in the padding.
 
-Each estimator is a quotient of two sums over episodes. It returns the summands, ``Quotient(numerator[n],
-denominator[n])``, so that a resample of episodes weighs both and renormalises.
+Each estimator is a quotient of two sums over episodes, or a weighted sum of such quotients. It returns the summands, as
+``Quotients``, so that a resample of episodes weighs both sums and renormalises.
 """
 
 from __future__ import annotations
@@ -18,41 +18,50 @@ from batchrl.ope.grid import Grid
 
 
 @dataclass(frozen=True)
-class Quotient:
-    """``sum(numerator) / sum(denominator)``; undefined where the denominator's sum is 0.
+class Quotients:
+    """``sum_k factors[k] * sum_i numerators[i, k] / sum_i denominators[i, k]``; undefined where a denominator is 0.
 
     Args:
-        numerator: ``[n]``.
-        denominator: ``[n]``, not negative.
+        numerators: ``[n, K]``.
+        denominators: ``[n, K]``, not negative.
+        factors: ``[K]``.
     """
 
-    numerator: Floats64
-    denominator: Floats64
+    numerators: Floats64
+    denominators: Floats64
+    factors: Floats64
+
+    @classmethod
+    def one(cls, numerator: Floats64, denominator: Floats64) -> Quotients:
+        """A single quotient of summands ``[n]``."""
+        return cls(numerator[:, None], denominator[:, None], np.ones(1))
 
     @property
     def value(self) -> float:
-        total = self.denominator.sum()
-        return float(self.numerator.sum() / total) if total > 0 else float("nan")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quotients = self.numerators.sum(axis=0) / self.denominators.sum(axis=0)
+        total = float(quotients @ self.factors)
+        return total if np.isfinite(total) else float("nan")
 
 
-def inverse_propensity_score(grid: Grid, log_ratios: Floats64, rewards: Floats64) -> Quotient:
+def inverse_propensity_score(grid: Grid, log_ratios: Floats64, rewards: Floats64) -> Quotients:
     """``(1/N) sum rho_it r_it``: the expected immediate reward; a bandit value, not a return (quirk 12)."""
-    return Quotient((np.exp(log_ratios) * rewards).sum(axis=1), grid.lengths.astype(np.float64))
+    return Quotients.one((np.exp(log_ratios) * rewards).sum(axis=1), grid.lengths.astype(np.float64))
 
 
-def direct_method(grid: Grid, modelled: Floats64) -> Quotient:
+def direct_method(grid: Grid, modelled: Floats64) -> Quotients:
     """``(1/N) sum_it sum_a pi(a | s_it) r_hat(s_it, a)``: the expected immediate reward of the model.
 
     Args:
         grid: of the episodes.
         modelled: ``[n, T]``, the inner sums, each from its own row of the reward model (quirk 3); 0 in the padding.
     """
-    return Quotient(modelled.sum(axis=1), grid.lengths.astype(np.float64))
+    return Quotients.one(modelled.sum(axis=1), grid.lengths.astype(np.float64))
 
 
 def doubly_robust(
     grid: Grid, log_ratios: Floats64, rewards: Floats64, modelled_taken: Floats64, modelled: Floats64
-) -> Quotient:
+) -> Quotients:
     """``(1/N) sum rho_it (r_it - r_hat(s_it, a_it)) + DM`` (Dudik et al. 2011): expected immediate reward.
 
     Args:
@@ -63,7 +72,7 @@ def doubly_robust(
         modelled: ``[n, T]``, as in ``direct_method``.
     """
     correction = np.exp(log_ratios) * (rewards - modelled_taken)
-    return Quotient((correction + modelled).sum(axis=1), grid.lengths.astype(np.float64))
+    return Quotients.one((correction + modelled).sum(axis=1), grid.lengths.astype(np.float64))
 
 
 def sequential_doubly_robust(
@@ -74,7 +83,7 @@ def sequential_doubly_robust(
     values: Floats64,
     end_values: Floats64,
     discount: float,
-) -> Quotient:
+) -> Quotients:
     """Mean of ``v_i0`` with ``v_it = V(s_it) + rho_it (r_it + discount v_i,t+1 - Q(s_it, a_it))`` (Jiang & Li 2016).
 
     Args:
@@ -91,10 +100,10 @@ def sequential_doubly_robust(
     for step in reversed(range(grid.valid.shape[1])):
         backed_up = values[:, step] + ratios[:, step] * (rewards[:, step] + discount * value - q_taken[:, step])
         value = np.where(grid.valid[:, step], backed_up, value)
-    return Quotient(value, np.ones(len(value)))
+    return Quotients.one(value, np.ones(len(value)))
 
 
-def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotient:
+def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotients:
     """``sum_i w_i G_i / sum_i w_i``; undefined, not 0, where every weight is 0 (quirk 13).
 
     Args:
@@ -102,7 +111,7 @@ def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Qu
         returns: ``[n]``, see ``discounted_returns``.
     """
     weights = _scaled(log_weights)
-    return Quotient(weights * returns, weights)
+    return Quotients.one(weights * returns, weights)
 
 
 def trajectory_log_weights(log_ratios: Floats64) -> Floats64:

@@ -14,6 +14,7 @@ from batchrl.contract import columns
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.bootstrap import Estimate, intervals
 from batchrl.ope.estimators import (
+    Quotients,
     WeightDiagnostics,
     direct_method,
     discounted_returns,
@@ -24,9 +25,21 @@ from batchrl.ope.estimators import (
     weighted_importance_sampling,
 )
 from batchrl.ope.grid import Grid
+from batchrl.ope.trajectories import (
+    importance_sampling,
+    per_decision_importance_sampling,
+    per_decision_weighted_importance_sampling,
+    weighted_doubly_robust,
+)
 from presets.schema import OpeSettings
 
 COACH_WIS_DISCOUNT = 0.99
+
+# Estimators of the return that Coach has no column for.
+IS = "Importance Sampling"
+PDIS = "Per-Decision Importance Sampling"
+PDWIS = "Per-Decision Weighted Importance Sampling"
+WDR = "Weighted Doubly Robust"
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,25 @@ class PolicyEstimates:
                 for name, estimate in self.estimates.items()
             },
         }
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One policy on the episodes, padded; 0 in the padding.
+
+    Args:
+        log_ratios: ``[n, T]``.
+        modelled: ``[n, T]``, ``sum_a pi(a | s_it) r_hat(s_it, a)``.
+        q_taken: ``[n, T]``, ``Q(s_it, a_it)``.
+        values: ``[n, T]``, ``V(s_it)``.
+        end_values: ``[n]``, ``V`` after the last step where the episode was cut short, else 0.
+    """
+
+    log_ratios: Floats64
+    modelled: Floats64
+    q_taken: Floats64
+    values: Floats64
+    end_values: Floats64
 
 
 class Evaluator:
@@ -85,42 +117,58 @@ class Evaluator:
         self._seed = seed
 
     def score(self, policy: PolicyModel) -> PolicyEstimates:
-        """Estimates of the policy's value, with intervals; V and Q are those of the policy's own network."""
-        grid, data = self._grid, self._dataset
-        values = policy.q_values(data.states).astype(np.float64)
-        probabilities = policy.action_probabilities(data.states)
-        with np.errstate(divide="ignore"):
-            log_ratios = grid.pad(np.log(_taken(probabilities, data)) - self._log_behavior)
-        modelled = grid.pad((probabilities * self._modelled).sum(axis=1))
-        log_weights = trajectory_log_weights(log_ratios)
-        quotients = {
-            columns.IPS: inverse_propensity_score(grid, log_ratios, self._rewards),
-            columns.DM: direct_method(grid, modelled),
-            columns.DR: doubly_robust(grid, log_ratios, self._rewards, self._modelled_taken, modelled),
-            columns.WIS: weighted_importance_sampling(log_weights, self._returns),
-            columns.SDR: sequential_doubly_robust(
-                grid,
-                log_ratios,
-                self._rewards,
-                q_taken=grid.pad(_taken(values, data)),
-                values=grid.pad((probabilities * values).sum(axis=1)),
-                end_values=self._end_values(policy),
-                discount=self._discount,
+        """The csv's five estimates of the policy; V and Q are those of the policy's own network."""
+        sample = self._sample(policy)
+        return self._with_intervals(sample, self._of_the_csv(sample))
+
+    def score_fully(self, policy: PolicyModel) -> PolicyEstimates:
+        """The five, and the trajectory estimators that have no column."""
+        sample = self._sample(policy)
+        ratios, rewards, discount = sample.log_ratios, self._rewards, self._discount
+        more = {
+            IS: importance_sampling(ratios, discounted_returns(rewards, discount)),
+            PDIS: per_decision_importance_sampling(ratios, rewards, discount),
+            PDWIS: per_decision_weighted_importance_sampling(ratios, rewards, discount),
+            WDR: weighted_doubly_robust(
+                self._grid, ratios, rewards, sample.q_taken, sample.values, sample.end_values, discount
             ),
         }
-        estimates = intervals(
-            list(quotients.values()), self._settings.bootstrap_resamples, self._settings.confidence, self._seed
-        )
-        return PolicyEstimates(
-            dict(zip(quotients, estimates, strict=True)), WeightDiagnostics.of(log_weights), data.n_episodes
-        )
+        return self._with_intervals(sample, self._of_the_csv(sample) | more)
 
-    def _end_values(self, policy: PolicyModel) -> Floats64:
-        result = np.zeros(self._dataset.n_episodes)
+    def _of_the_csv(self, sample: _Sample) -> dict[str, Quotients]:
+        grid, ratios, rewards = self._grid, sample.log_ratios, self._rewards
+        return {
+            columns.IPS: inverse_propensity_score(grid, ratios, rewards),
+            columns.DM: direct_method(grid, sample.modelled),
+            columns.DR: doubly_robust(grid, ratios, rewards, self._modelled_taken, sample.modelled),
+            columns.WIS: weighted_importance_sampling(trajectory_log_weights(ratios), self._returns),
+            columns.SDR: sequential_doubly_robust(
+                grid, ratios, rewards, sample.q_taken, sample.values, sample.end_values, self._discount
+            ),
+        }
+
+    def _with_intervals(self, sample: _Sample, estimators: dict[str, Quotients]) -> PolicyEstimates:
+        settings = self._settings
+        estimates = intervals(list(estimators.values()), settings.bootstrap_resamples, settings.confidence, self._seed)
+        weights = WeightDiagnostics.of(trajectory_log_weights(sample.log_ratios))
+        return PolicyEstimates(dict(zip(estimators, estimates, strict=True)), weights, self._dataset.n_episodes)
+
+    def _sample(self, policy: PolicyModel) -> _Sample:
+        grid, data = self._grid, self._dataset
+        values, probabilities = policy.evaluate(data.states)
+        with np.errstate(divide="ignore"):
+            log_ratios = np.log(_taken(probabilities, data)) - self._log_behavior
+        end_values = np.zeros(data.n_episodes)
         if len(self._cut):
-            values = policy.q_values(self._cut_states).astype(np.float64)
-            result[self._cut] = (policy.action_probabilities(self._cut_states) * values).sum(axis=1)
-        return result
+            cut_values, cut_probabilities = policy.evaluate(self._cut_states)
+            end_values[self._cut] = (cut_probabilities * cut_values).sum(axis=1)
+        return _Sample(
+            log_ratios=grid.pad(log_ratios),
+            modelled=grid.pad((probabilities * self._modelled).sum(axis=1)),
+            q_taken=grid.pad(_taken(values.astype(np.float64), data)),
+            values=grid.pad((probabilities * values).sum(axis=1)),
+            end_values=end_values,
+        )
 
 
 def _taken(values: Floats64, dataset: Dataset) -> Floats64:

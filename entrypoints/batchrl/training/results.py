@@ -13,7 +13,7 @@ from batchrl.contract import columns
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
 from batchrl.data.loader import LoadedData
 from batchrl.data.split import Parts
-from batchrl.ope.evaluator import Evaluator, PolicyEstimates
+from batchrl.ope.evaluator import Evaluator
 from batchrl.training.randomness import Stream, stream_seed
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
@@ -64,7 +64,7 @@ def publish_results(
     """Publish the summary and the best policy.
 
     Returns:
-        The summary: data, split, choice and, where test episodes were kept, the chosen policy's estimates on them.
+        The summary: data, split, choice, and the chosen policy's estimates.
     """
     best = publish_progress(paths, folder, state)
     chosen = load_policy(folder.file(best.epoch)).model
@@ -83,7 +83,7 @@ def publish_results(
         "epochs": state.epoch,
         "target_policy": str(chosen.target),
         "best": {"epoch": best.epoch, "metric": best.metric, "value": best.value, "reason": best.reason},
-        "test": _final_estimates(state, parts, chosen),
+        "estimates": _final_estimates(state, parts, chosen),
     }
     publish(paths.output_data / columns.INTERMEDIATE_CSV, to_csv(state.rows))
     publish(paths.output_data / RESOLVED_PRESET_NAME, state.preset.to_json().encode())
@@ -94,9 +94,11 @@ def publish_results(
     return summary
 
 
-def _final_estimates(state: RunState, parts: Parts, policy: PolicyModel) -> dict[str, Any] | None:
-    """Estimates of the chosen policy on episodes that neither training nor the choice saw (quirk 20)."""
-    if parts.test is None:
-        return None
-    scored: PolicyEstimates = evaluator_of(state, parts, final=True).score(policy)
-    return scored.to_json()
+def _final_estimates(state: RunState, parts: Parts, policy: PolicyModel) -> dict[str, Any]:
+    """Estimates of the chosen policy, from episodes that neither training nor the choice saw where there are some.
+
+    On the evaluation episodes the figure is optimistic: they chose the policy (quirk 20).
+    """
+    unseen = parts.test is not None
+    scored = evaluator_of(state, parts, final=unseen).score_fully(policy).to_json()
+    return {"episodes_of": "test" if unseen else "evaluation", "seen_by_the_choice": not unseen, **scored}

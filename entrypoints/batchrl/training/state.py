@@ -23,7 +23,7 @@ from presets.schema import TrainPreset
 
 FORMAT_VERSION = 1
 # Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
-FREE_KEYS = frozenset({"name", "epochs", "keep_checkpoints", "selection.estimate", "selection.rule"})
+FREE_KEYS = frozenset({"name", "epochs", "keep_checkpoints", "ope.ess_floor", "selection.estimate", "selection.rule"})
 
 
 @dataclass

@@ -103,12 +103,19 @@ class EpochReport:
         cells[columns.CHECKPOINT] = self.checkpoint
         return cells
 
-    def line(self, epochs: int) -> str:
-        """One line for people and for metric patterns such as ``wis=([0-9.]+)``."""
+    def line(self, epochs: int, ess_floor: float) -> str:
+        """One line for people and for metric patterns such as ``wis=([0-9.]+)``.
+
+        Args:
+            epochs: of the whole run.
+            ess_floor: effective episodes below which the estimates are flagged.
+        """
+        ess = self.estimates.weights.effective_episodes
+        few = f" (fewer than {ess_floor:g}: do not rely on it)" if ess < ess_floor else ""
         wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
         return (
             f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={_shown(wis)}  "
-            f"sdr={_shown(sdr)}  ess={self.estimates.weights.effective_episodes:.1f} of {self.estimates.n_episodes}  "
+            f"sdr={_shown(sdr)}  ess={ess:.1f} of {self.estimates.n_episodes}{few}  "
             f"seconds={self.training_s + self.ope_s:.2f}"
         )
 
