@@ -77,8 +77,7 @@ class Simulator:
             indices = np.asarray(observations) - int(space.start)
             one_hot: Floats32 = np.eye(int(space.n), dtype=np.float32)[indices]
             return one_hot
-        # A copy: an environment may reuse its buffer.
-        return np.array(observations, dtype=np.float32).reshape(self.n_envs, self.n_features)
+        return np.asarray(observations, dtype=np.float32).reshape(self.n_envs, self.n_features)
 
 
 def make_simulator(env: EnvId, n_envs: int) -> Simulator:

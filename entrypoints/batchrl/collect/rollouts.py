@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ Progress = Callable[[int, int], None]
 
 DRAWS_AHEAD = 256
 REPORT_EVERY = 64
+FIRST_LENGTH = 256
 
 
 @dataclass(frozen=True)
@@ -168,15 +170,57 @@ class _Share:
     in_episodes: bool
 
 
-@dataclass(frozen=True)
 class _Recording:
-    """What all environments did in ``T`` steps together: ``[T, B]`` arrays, resets and idling included."""
+    """What all environments did together, resets and idling included, in arrays that grow.
 
-    states: Floats32  # [T + 1, B, d]
-    actions: Integers
-    rewards: Floats64
-    terminal: Flags
-    truncated: Flags
+    A step is copied as it is recorded: an environment may reuse its buffers.
+    """
+
+    def __init__(self, first_states: Floats32) -> None:
+        n_envs = len(first_states)
+        self.length = 0
+        self._states = np.empty((FIRST_LENGTH + 1, *first_states.shape), dtype=np.float32)
+        self._states[0] = first_states
+        self._actions = np.empty((FIRST_LENGTH, n_envs), dtype=np.int64)
+        self._rewards = np.empty((FIRST_LENGTH, n_envs), dtype=np.float64)
+        self._terminal = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
+        self._truncated = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
+
+    def add(self, actions: Integers, states: Floats32, reward: Any, terminal: Any, truncated: Any) -> None:
+        """Record one step: what was done, and what came of it."""
+        at = self.length
+        if at == len(self._actions):
+            for name in ("_states", "_actions", "_rewards", "_terminal", "_truncated"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.empty_like(array[:at])]))
+        self._actions[at] = actions
+        self._states[at + 1] = states
+        self._rewards[at] = reward
+        self._terminal[at] = terminal
+        self._truncated[at] = truncated
+        self.length = at + 1
+
+    @property
+    def states(self) -> Floats32:
+        """``[T + 1, B, d]``."""
+        return self._states[: self.length + 1]
+
+    @property
+    def actions(self) -> Integers:
+        """``[T, B]``, as the others."""
+        return self._actions[: self.length]
+
+    @property
+    def rewards(self) -> Floats64:
+        return self._rewards[: self.length]
+
+    @property
+    def terminal(self) -> Flags:
+        return self._terminal[: self.length]
+
+    @property
+    def truncated(self) -> Flags:
+        return self._truncated[: self.length]
 
 
 def _play(
@@ -184,29 +228,22 @@ def _play(
 ) -> _Recording:
     """Step all environments together until the slowest has played its share."""
     vector, first_action, everything = simulator.vector, simulator.first_action, share.size * simulator.n_envs
-    states = [simulator.flat(vector.reset(seed=seed)[0])]
-    actions, rewards, terminals, truncations = [], [], [], []
+    states = simulator.flat(vector.reset(seed=seed)[0])
+    recording = _Recording(states)
     played = np.zeros(simulator.n_envs, dtype=np.int64)
     done: Flags = np.zeros(simulator.n_envs, dtype=np.bool_)
-    while True:
-        chosen = actor.act(states[-1])
-        observed, reward, terminal, truncated, _ = vector.step(chosen + first_action if first_action else chosen)
-        states.append(simulator.flat(observed))
-        actions.append(chosen)
-        rewards.append(np.array(reward, dtype=np.float64))
-        terminals.append(np.array(terminal, dtype=np.bool_))
-        truncations.append(np.array(truncated, dtype=np.bool_))
-        was_reset, done = done, terminals[-1] | truncations[-1]
+    while played.min() < share.size:
+        actions = actor.act(states)
+        observed, reward, terminal, truncated, _ = vector.step(actions + first_action if first_action else actions)
+        states = simulator.flat(observed)
+        recording.add(actions, states, reward, terminal, truncated)
+        was_reset, done = done, terminal | truncated
         played += done if share.in_episodes else ~was_reset
-        if progress is not None and len(actions) % REPORT_EVERY == 0:
+        if progress is not None and recording.length % REPORT_EVERY == 0:
             progress(int(np.minimum(played, share.size).sum()), everything)
-        if int(played.min()) >= share.size:
-            break
     if progress is not None:
         progress(everything, everything)
-    return _Recording(
-        np.stack(states), np.stack(actions), np.stack(rewards), np.stack(terminals), np.stack(truncations)
-    )
+    return recording
 
 
 def _rollouts(recording: _Recording, actor: _Actor, share: _Share) -> Rollouts:

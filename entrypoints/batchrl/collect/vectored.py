@@ -2,8 +2,8 @@
 
 What is as it was: method names, one row of action probabilities for each environment, environment ``i`` named
 ``environment_<i>``, ``episode_id = i + number of environments * episodes it played before``, exactly the seed's
-columns, rows that accumulate over calls. What differs: episodes end at the environment's own cap (the old class unwrapped
-it, so that a good policy never came to an end), everything is seeded, steps mode works, and probabilities are JSON.
+columns, rows that accumulate over calls. What differs: episodes end at the environment's own cap (the old class took
+it off: a good policy never came to an end), everything is seeded, steps mode works, and probabilities are JSON.
 """
 
 from __future__ import annotations
