@@ -32,6 +32,20 @@ for tick in range({TICKS}):
 pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text("done")
 """
 
+OVERWRITING = f"""
+import itertools, os, pathlib, time
+folder = pathlib.Path(os.environ["SM_OUTPUT_INTERMEDIATE_DIR"])
+name = {columns.INTERMEDIATE_CSV!r}
+header = {",".join((columns.EPOCH, *columns.ESTIMATES))!r}
+for turn in itertools.count():
+    rows = range(1, turn % 400 + 2)
+    temporary = folder / (name + ".tmp")
+    lines = [f"{{row}}" + f",{{row}}.25" * {len(columns.ESTIMATES)} for row in rows]
+    temporary.write_text("\\n".join([header, *lines, ""]))
+    temporary.rename(folder / name)
+    time.sleep(0.005)
+"""
+
 
 def door_of(home: Path) -> int:
     """Pid of the cloud's door."""
@@ -130,28 +144,11 @@ def test_a_killed_script_resumes_with_identical_weights(session, dataset, tmp_pa
 
 
 def test_5000_reads_while_it_is_overwritten_give_no_torn_table(session, script):
-    folder = script(
-        """
-import os, pathlib, sys, time
-folder = pathlib.Path(os.environ["SM_OUTPUT_INTERMEDIATE_DIR"])
-name = sys.argv[sys.argv.index("--csv") + 1]
-until = time.monotonic() + 600
-rows, stop = 1, pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"]).parents[1] / "checkpoints" / "stop"
-header = "Epoch,Weighted Importance Sampling,Sequential Doubly Robust\\n"
-while time.monotonic() < until and not stop.exists():
-    body = header + "".join(f"{row},{row}.5,{row}.25\\n" for row in range(1, rows + 1))
-    temporary = folder / (name + ".tmp")
-    temporary.write_text(body)
-    temporary.rename(folder / name)
-    rows = rows % 400 + 1
-    time.sleep(0.005)
-"""
-    )
+    folder = script(OVERWRITING)
     estimator = RLEstimator(
         entry_point="main.py",
         source_dir=str(folder),
         instance_type="local_process",
-        hyperparameters={"csv": columns.INTERMEDIATE_CSV},
         session=session,
     )
     job = estimator.fit(wait=False)

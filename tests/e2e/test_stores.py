@@ -19,16 +19,11 @@ NOBODY = 4242
 
 @pytest.mark.rgw
 @pytest.mark.parametrize("instance_type", EXECUTORS)
-def test_a_job_over_ceph(rgw, dataset, tmp_path, instance_type):
+def test_a_job_over_ceph(rgw, dataset, tmp_path, monkeypatch, instance_type):
     home = tmp_path / "home"
-    run_command(
-        home,
-        "cloud",
-        "up",
-        "--store",
-        rgw.endpoint_url,
-        environ={"AWS_ACCESS_KEY_ID": rgw.access_key, "AWS_SECRET_ACCESS_KEY": rgw.secret_key},
-    )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", rgw.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", rgw.secret_key)
+    run_command(home, "cloud", "up", "--store", rgw.endpoint_url)
     try:
         estimator = RLEstimator(
             entry_point="train.py",

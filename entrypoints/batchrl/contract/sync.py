@@ -95,6 +95,7 @@ class FolderUploader:
         self._sent: dict[str, Stamp] = {}
         self._in_flight: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
+        self._publishing = threading.Lock()
         self._pool = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
 
     @property
@@ -184,6 +185,7 @@ class FolderUploader:
             if self._with_manifest and (unchanged or stamp[0] <= WHOLE_READ_BYTES):
                 self._current_manifest().publish(path, size, digest)
                 self._manifest_dirty = True
+        self._publish_manifest()
 
     def _current_manifest(self) -> Manifest:
         if self._manifest is None:
@@ -191,16 +193,18 @@ class FolderUploader:
         return self._manifest
 
     def _publish_manifest(self) -> None:
-        with self._lock:
-            if not self._manifest_dirty or self._manifest is None:
-                return
-            content = self._manifest.to_bytes()
-            self._manifest_dirty = False
-        try:
-            self._client.put_object(Bucket=self.manifest_url.bucket, Key=self.manifest_url.key, Body=content)
-        except Exception:
-            self._manifest_dirty = True
-            raise
+        """Send the manifest if it has news; one thread at a time, so that an older one never comes last."""
+        with self._publishing:
+            with self._lock:
+                if not self._manifest_dirty or self._manifest is None:
+                    return
+                content = self._manifest.to_bytes()
+                self._manifest_dirty = False
+            try:
+                self._client.put_object(Bucket=self.manifest_url.bucket, Key=self.manifest_url.key, Body=content)
+            except Exception:
+                self._manifest_dirty = True
+                raise
 
 
 def _stamp(stat: os.stat_result) -> Stamp:
@@ -244,20 +248,25 @@ def read_published(client: Client, prefix: S3Url, path: str, attempts: int = 60,
         DamagedContent: no whole version could be read.
     """
     url = prefix / path
-    earlier: bytes | None = None
+    read: dict[str, bytes] = {}
+    previous: str | None = None
     for _ in range(attempts):
         try:
             body = _get(client, url)
         except DamagedContent:
             time.sleep(pause)
             continue
+        digest = sha256_of(body)
+        read[digest] = body
         manifest = load_manifest(client, prefix)
         entry = manifest.files.get(path) if manifest else None
-        if entry is not None and sha256_of(body) in entry.versions:
+        # A body can be newer than the manifest that came with it; the next manifest will list it.
+        listed = next((version for version in reversed(entry.versions) if version in read), None) if entry else None
+        if listed is not None:
+            return read[listed]
+        if entry is None and digest == previous:
             return body
-        if entry is None and body == earlier:
-            return body
-        earlier = body
+        previous = digest
         time.sleep(pause)
     raise DamagedContent(f"{url} could not be read whole in {attempts} tries.", "Is its writer still alive?")
 
