@@ -11,9 +11,14 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from batchrl.arguments import parse_arguments
 from batchrl.contract import columns
+
+# A busy machine is not a fault of the code.
+settings.register_profile("batchrl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("batchrl")
 
 SCRIPT = Path(__file__).parents[2] / "entrypoints" / "train.py"
 
@@ -74,8 +79,8 @@ def train_script() -> ModuleType:
     return module
 
 
-def arguments_of(settings: dict[str, str], data: Path, output: Path) -> list[str]:
-    given = {**SMALL, **settings, "training": str(data), "output": str(output)}
+def arguments_of(changes: dict[str, str], data: Path, output: Path) -> list[str]:
+    given = {**SMALL, **changes, "training": str(data), "output": str(output)}
     return [part for key, value in given.items() for part in (f"--{key}", value)]
 
 
@@ -89,8 +94,8 @@ def command_line() -> Callable[[dict[str, str], Path, Path], list[str]]:
 def train(train_script: ModuleType, data_file: Path) -> Train:
     """Train in this process; dots in the names of settings are written as two underscores."""
 
-    def run(output: Path, data: Path = data_file, **settings: str) -> Path:
-        named = {key.replace("__", "."): value for key, value in settings.items()}
+    def run(output: Path, data: Path = data_file, **changes: str) -> Path:
+        named = {key.replace("__", "."): value for key, value in changes.items()}
         train_script.train(parse_arguments(arguments_of(named, data, output)))
         return output
 

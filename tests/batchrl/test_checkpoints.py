@@ -28,6 +28,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="gone"):
         publish(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_state_is_read_back_without_executing_anything(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def replaced(line: int, cell: int, value: str) -> str:
         (replaced(3, 0, "2"), ["line 3", "episode 7", "'action'", "no action 2", "0 to 1"]),
         (replaced(3, 0, "-1"), ["line 3", "'action'", "no action -1"]),
         (replaced(3, 0, "0.5"), ["line 3", "'action'", "0.5 is not an integer"]),
-        (replaced(3, 0, "left"), ["line 3", "'action'", "'left' is not a number"]),
+        (replaced(3, 0, "left"), ["line 3", "episode 7", "'action'", "'left' is not a number"]),
         (replaced(3, 0, ""), ["line 3", "'action'", "empty"]),
         (replaced(3, 1, ""), ["line 3", "'all_action_probabilities'", "empty"]),
         (replaced(3, 1, '"[0.5, 0.6]"'), ["line 3", "episode 7", "does not sum to 1"]),
@@ -211,7 +211,7 @@ def test_the_number_of_further_wrong_rows_is_told(tmp_path: Path) -> None:
 
 def test_lines_are_counted_across_cells_with_line_breaks(tmp_path: Path) -> None:
     text = SMALL.replace("[0.4, 0.6]", "[0.4,\n 0.6]").replace("0.4,40", "oops,40")
-    with pytest.raises(InputError, match="line 6, column 'state_feature_0'"):
+    with pytest.raises(InputError, match="line 6, episode 3, column 'state_feature_0'"):
         load(tmp_path / "log.csv", text)
 
 
@@ -240,7 +240,7 @@ def test_cells_of_another_type_are_refused(tmp_path: Path, frame: Frame) -> None
     logged = frame()
     logged["reward"] = [[1.0, 2.0]] * len(logged)
     logged.to_parquet(tmp_path / "log.parquet")
-    with pytest.raises(InputError, match=r"row 1, column 'reward'.*not a number"):
+    with pytest.raises(InputError, match=r"row 1, episode 0, column 'reward'.*not a number"):
         load_dataset(tmp_path / "log.parquet", DataSettings())
 
 

@@ -39,14 +39,21 @@ def publish(path: Path, content: bytes) -> Published:
     """Write a file under a temporary name, flush it to the disk, then rename it.
 
     Readers see the old file or the new one, and a sync leaves the temporary one alone.
+
+    Raises:
+        OSError: the disk is full or the folder not writable; the old file stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     return Published(path, len(content), hashlib.sha256(content).hexdigest())
 
 

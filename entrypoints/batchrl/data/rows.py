@@ -18,6 +18,7 @@ from batchrl.data.probabilities import UnreadableProbabilities, parse_probabilit
 from batchrl.data.tables import Table, data_files, numeric, read_table
 
 REQUIRED = (columns.ACTION, columns.ALL_ACTION_PROBABILITIES, columns.EPISODE_ID, columns.REWARD)
+EMPTY = "empty"
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
 
 
@@ -51,10 +52,6 @@ class Rows:
     episode: NDArray[np.intp]
     episode_ids: tuple[str, ...]
 
-    def place(self, position: int) -> str:
-        """File, line and episode of a row, in words."""
-        return f"{_place(self.tables, position)}, episode {self.episode_ids[self.episode[position]]}"
-
     def refuse(self, wrong: Flags, column: str, problem: str, right: str, among: Integers | None = None) -> None:
         """Report the first wrong row, if there is one.
 
@@ -75,7 +72,8 @@ class Rows:
         value = _cell(self.tables, position, column)
         more = f" ({len(found) - 1} more rows like it)" if len(found) > 1 else ""
         raise InputError(
-            f"{self.place(position)}, column '{column}': {problem.format(value=value)}{more}.", f"Right is: {right}."
+            f"{_place(self.tables, position)}, column '{column}': {problem.format(value=value)}{more}.",
+            f"Right is: {right}.",
         )
 
 
@@ -149,9 +147,11 @@ def _check_columns(table: Table, needed: Sequence[str]) -> None:
 
 
 def _place(tables: Sequence[Table], position: int) -> str:
+    """File, line and episode of a row, in words."""
+    episode = _cell(tables, position, columns.EPISODE_ID)
     for table in tables:
         if position < len(table.frame):
-            return table.place(position)
+            return table.place(position) + (f", episode {episode}" if episode != EMPTY else "")
         position -= len(table.frame)
     raise IndexError(position)
 
@@ -160,7 +160,7 @@ def _cell(tables: Sequence[Table], position: int, column: str) -> str:
     for table in tables:
         if position < len(table.frame):
             value = table.frame[column].iloc[position]
-            return "empty" if np.ndim(value) == 0 and pd.isna(value) else str(value)
+            return EMPTY if np.ndim(value) == 0 and pd.isna(value) else str(value)
         position -= len(table.frame)
     raise IndexError(position)
 

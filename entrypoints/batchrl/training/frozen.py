@@ -18,6 +18,9 @@ from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.split import Parts
 from presets.schema import TrainPreset
 
+# A rate needs no more states than this to be known to a percent.
+RATE_STATES = 10_000
+
 
 @dataclass(frozen=True)
 class FrozenModels:
@@ -102,8 +105,13 @@ def fit_frozen_models(
         allowed=allowed,
         at_random=at_random,
         masked_fraction=1.0 - counted.double().mean().item() if len(counted) else 0.0,
-        none_allowed_rate=mask.support(torch.from_numpy(parts.evaluation.states)).none_allowed_rate(),
+        none_allowed_rate=mask.support(_sample(parts.evaluation)).none_allowed_rate(),
     )
+
+
+def _sample(dataset: Dataset) -> Tensor:
+    """At most ``RATE_STATES`` states of a dataset, evenly spaced."""
+    return torch.from_numpy(dataset.states[:: -(-dataset.n_transitions // RATE_STATES)].copy())
 
 
 def _fit_mask(
