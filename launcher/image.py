@@ -44,6 +44,7 @@ SILENCE_SECONDS = 1800
 NO_INDEX = re.compile(r"No matching distribution|NewConnectionError|Could not fetch URL|SSLError|NameResolutionError")
 NO_SPACE = "no space left on device"
 TOLD_LINES = 15
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 AIR_GAPPED_HINT = (
     "Without a package index: docker/fill-wheelhouse.sh fetches the wheels first, on a computer that has one."
@@ -219,7 +220,7 @@ def _run_build(client: APIClient, context: IO[bytes], name: str, arguments: dict
         decode=True,
     )
     for event in events:
-        for line in str(event.get("stream", "")).splitlines():
+        for line in COLOUR.sub("", str(event.get("stream", ""))).splitlines():
             if line.strip():
                 tell(line)
                 told = [*told[-TOLD_LINES:], line]
@@ -235,5 +236,6 @@ def _failure(error: str, told: list[str]) -> BatchRLError:
             "the engine's disk is full", "`docker system df` shows what fills it; `docker image prune` frees some."
         )
     if NO_INDEX.search(said):
-        return Unreachable(f"the build found no package index for what it needs:\n{said}", AIR_GAPPED_HINT)
+        faults = [line for line in said.splitlines() if "ERROR" in line] or [error]
+        return Unreachable("\n".join(["the build found no package index for what it needs:", *faults]), AIR_GAPPED_HINT)
     return BatchRLError(f"the image could not be built:\n{said}")
