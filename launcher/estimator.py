@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from launcher import arguments, interrupt, package, presetting, request
+from launcher import debug as debugging
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.datasets import resolve_inputs
 from launcher.job import Job
@@ -24,7 +26,6 @@ from launcher.source import Source, product_scripts
 if TYPE_CHECKING:
     from launcher.metrics import Metrics
 
-DEBUG_TYPE = "local_debug"
 HOW_TO_GET_AN_IMAGE = """\
 Build the product's own image and push it to ECR:
   batchrl image build
@@ -75,9 +76,12 @@ class RLEstimator:
         name = job_name or request.job_name_from(options.base_job_name or Path(options.entry_point).stem)
         request.check_job_name(name)
         chosen = presetting.settings(options.preset, options.hyperparameters or {})
-        code = package.build(self._source(chosen))
+        source = self._source(chosen)
+        code = package.build(source)
         program = code.listing.program
         presetting.check(chosen, program if code.listing.runs_product_script(product_scripts()) else None)
+        instance_type = self._instance_type(debug)
+        changes = _in_place(source, code, chosen, options) if instance_type == debugging.INSTANCE_TYPE else {}
         output = S3Url.parse(options.output_path or f"s3://{session.default_bucket}")
         layout = BucketLayout(S3Url.parse(options.code_location) if options.code_location else output)
         given = resolve_inputs(inputs, layout)
@@ -86,14 +90,13 @@ class RLEstimator:
             job_name=name,
             role_arn=role_arn(options.role, session),
             image_uri=self._image(),
-            instance_type=self._instance_type(debug),
+            instance_type=instance_type,
             output_path=output,
             program=program,
             code_uri=code_url,
             region=session.region,
-            hyperparameters=chosen.hyperparameters,
             channels=given.channels,
-            **self._settings(),
+            **{"hyperparameters": chosen.hyperparameters, **self._settings(), **changes},
         )
         return Plan(request.create_training_job(spec), code, code_url, given.uploads)
 
@@ -104,6 +107,7 @@ class RLEstimator:
         logs: bool | Callable[[str], object] = True,
         job_name: str | None = None,
         debug: bool = False,
+        debug_port: int | None = None,
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> Job:
         """Run the job.
@@ -114,6 +118,7 @@ class RLEstimator:
             logs: whether to print its log while waiting, or what to do with each line.
             job_name: None for one that is made from the base name and the time.
             debug: run the script in the foreground of this terminal, so that ``breakpoint()`` works.
+            debug_port: the same, and wait for a debugger (debugpy) at this port of loopback.
             on_bytes: told the bytes of every part that is sent.
 
         Raises:
@@ -123,14 +128,16 @@ class RLEstimator:
             JobStopped: it was stopped, or reached its time limit.
             KeyboardInterrupt: after Ctrl-C, whether it was detached from or stopped.
         """
-        plan = self.plan(inputs, job_name, debug)
-        return self.submit(plan, wait, logs, on_bytes)
+        debugging.check_debugger(debug_port)
+        plan = self.plan(inputs, job_name, debug or debug_port is not None)
+        return self.submit(plan, wait, logs, debug_port, on_bytes)
 
     def submit(
         self,
         plan: Plan,
         wait: bool = True,
         logs: bool | Callable[[str], object] = True,
+        debug_port: int | None = None,
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> Job:
         """Send a plan as it is; arguments and errors as in ``fit``."""
@@ -138,10 +145,8 @@ class RLEstimator:
             say(f"Warning: {warning}")
         submit(plan, self.session, on_bytes)
         job = self.latest_job = Job(plan.job_name, self.session)
-        if plan.request["ResourceConfig"]["InstanceType"] == DEBUG_TYPE:
-            from launcher.debug import run_in_foreground
-
-            run_in_foreground(job)
+        if plan.request["ResourceConfig"]["InstanceType"] == debugging.INSTANCE_TYPE:
+            debugging.run_in_foreground(job, debug_port)
         elif wait:
             say(f"Job {job.name}")
             with interrupt.handled(job.name, lambda: _stop_and_wait(job, logs)):
@@ -215,7 +220,7 @@ class RLEstimator:
             raise InputError(
                 f"debug: a job on {self.options.instance_type} has no terminal.", "Choose instance_type='local'."
             )
-        return DEBUG_TYPE
+        return debugging.INSTANCE_TYPE
 
     def _image(self) -> str:
         if self.options.image_uri:
@@ -255,6 +260,17 @@ class RLEstimator:
 
 # Editors and help() show the options instead of ``**options``.
 RLEstimator.__signature__ = inspect.signature(Options)  # type: ignore[attr-defined]
+
+
+def _in_place(source: Source, code: package.Package, chosen: presetting.Settings, options: Options) -> dict[str, Any]:
+    """What is different about a job that runs its source where it lies."""
+    place = debugging.in_place(source, code.listing)
+    search = os.pathsep.join(str(path) for path in place.search_path)
+    return {
+        "submit_directory": str(place.folder),
+        "hyperparameters": chosen.in_place(),
+        "environment": {"PYTHONPATH": search, **(options.environment or {})},
+    }
 
 
 def _stop_and_wait(job: Job, logs: bool | Callable[[str], object]) -> None:

@@ -30,6 +30,14 @@ class Settings:
     hyperparameters: Mapping[str, wire.Value]
     files: tuple[Path, ...]
 
+    def in_place(self) -> Mapping[str, wire.Value]:
+        """The hyperparameters of a job that runs without an archive: a preset file is named by its own path."""
+        here = {f"{USER_PRESETS}/{path.name}": str(path.absolute()) for path in self.files}
+        return {
+            key: here.get(value, value) if isinstance(value, str) else value
+            for key, value in self.hyperparameters.items()
+        }
+
 
 def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value]) -> Settings:
     """Join the argument ``preset`` and the hyperparameters.

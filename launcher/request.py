@@ -72,6 +72,7 @@ class JobSpec:
         program: the script, as a path in the code archive.
         code_uri: the code archive.
         region: told to the job.
+        submit_directory: where the job finds its code: the archive, or a folder for a job that runs in place.
         metrics: regular expressions by metric name (contract 113).
         checkpoint_s3_uri: where checkpoints go and come from; None for the job's own folder.
         tags: values by key.
@@ -85,6 +86,7 @@ class JobSpec:
     program: str
     code_uri: S3Url
     region: str
+    submit_directory: str = SUBMIT_DIRECTORY
     instance_count: int = 1
     volume_size_gib: int = 30
     max_run_seconds: int = 86400
@@ -203,7 +205,7 @@ def checkpoint_uri(spec: JobSpec) -> str:
 def _hyperparameters(spec: JobSpec) -> dict[str, str]:
     reserved: dict[str, wire.Value] = {
         wire.PROGRAM: spec.program,
-        wire.SUBMIT_DIRECTORY: SUBMIT_DIRECTORY,
+        wire.SUBMIT_DIRECTORY: spec.submit_directory,
         wire.S3_OUTPUT: str(spec.output_path),
         wire.JOB_NAME: spec.job_name,
         wire.REGION: spec.region,

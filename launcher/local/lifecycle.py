@@ -65,16 +65,24 @@ class TrainingJob:
         records: its records.
         record: the job.
         client: S3 client of its store.
+        executor: what runs it; None for the one that its instance type means.
     """
 
     def __init__(
-        self, home: HomePaths, address: CloudAddress, records: Records, record: JobRecord, client: Client
+        self,
+        home: HomePaths,
+        address: CloudAddress,
+        records: Records,
+        record: JobRecord,
+        client: Client,
+        executor: Executor | None = None,
     ) -> None:
         self._home = home
         self._address = address
         self._records = records
         self._record = record
         self._client = client
+        self._executor = executor
         self._name = record.name
         self._request = record.request
         self._folder = home.job(record.name)
@@ -99,7 +107,7 @@ class TrainingJob:
         log.info("%s ended", self._name)
 
     def _run(self) -> None:
-        executor = executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
+        executor = self._executor or executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
         self._note(executor=executor.name)
         scanner = MetricScanner(self._request["AlgorithmSpecification"].get("MetricDefinitions") or ())
         self._prepare()

@@ -21,6 +21,7 @@ import boto3
 
 from batchrl.contract.store import Client, s3_client
 from launcher.local.address import CloudAddress, Identity
+from launcher.local.executors.base import Executor
 from launcher.local.home import HomePaths
 from launcher.local.lifecycle import TrainingJob
 from launcher.local.processes import ProcessId
@@ -91,8 +92,8 @@ def redirect(shim_log: Path) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
-def run(home: HomePaths, session: boto3.Session, name: str) -> int:
-    """Claim a job and take it to its end."""
+def run(home: HomePaths, session: boto3.Session, name: str, executor: Executor | None = None) -> int:
+    """Claim a job and take it to its end; ``executor`` is for jobs that do not run behind the scenes."""
     own = ProcessId.of(os.getpid())
     assert own is not None
     records = Records(home.records)
@@ -105,7 +106,7 @@ def run(home: HomePaths, session: boto3.Session, name: str) -> int:
         log.error("%s is gone: %s cannot be run", home.cloud_file, name)
         return 1
     address = identity.address(home)
-    TrainingJob(home, address, records, record, store_client(session, address)).run()
+    TrainingJob(home, address, records, record, store_client(session, address), executor).run()
     return 0
 
 

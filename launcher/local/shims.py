@@ -13,6 +13,7 @@ after the name was written               a shim that named itself in the record:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -28,6 +29,9 @@ from launcher.local.records import Records, UnknownJob
 
 # A job that has just started needs the processor more than the next one's shim does.
 WARM_UP_DELAY = 3.0
+FOREGROUND_TYPE = "local_debug"
+# The client of a foreground job comes at once; one that was killed in between never does.
+CLIENT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +76,7 @@ class ShimPool:
         """
         with self._lock:
             record = self._records.find(name)
-            if record is None or record.shim_pid is not None or record.ended:
+            if record is None or record.shim_pid is not None or record.ended or _is_foreground(record):
                 return
             child, self._warm = self._warm, None
             if child is None or not _told(child, name):
@@ -106,8 +110,10 @@ class ShimPool:
         """Hand over jobs that have no shim, and end those whose shim is gone."""
         for record in self._records.running():
             try:
-                if record.shim_pid is None:
+                if record.shim_pid is None and not _is_foreground(record):
                     self.hand_over(record.name)
+                elif record.shim_pid is None:
+                    self._expect_client(record)
                 elif not _lives(record):
                     self._bury(record)
             except Exception:
@@ -115,6 +121,16 @@ class ShimPool:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return spawn_detached(self._command, self._paths.door_log, stdin=subprocess.PIPE)
+
+    def _expect_client(self, record: JobRecord) -> None:
+        """Fail a foreground job whose client never came to run it."""
+        if time.time() - record.created_at > CLIENT_SECONDS:
+            reason = (
+                f"ClientError: a job of type {FOREGROUND_TYPE} is run by the client that creates it, "
+                f"and none came within {CLIENT_SECONDS:.0f} s."
+            )
+            with contextlib.suppress(states.IllegalTransition, UnknownJob):
+                self._records.transition(record.name, states.FAILED, reason, failure_reason=reason)
 
     def _bury(self, record: JobRecord) -> None:
         shim_log = self._paths.job(record.name).shim_log
@@ -124,9 +140,14 @@ class ShimPool:
         except (states.IllegalTransition, UnknownJob):
             return  # it ended the job in its last moment
         log.warning("job %s: its shim %s is gone", record.name, record.shim_pid)
-        from launcher.local import executors
+        from launcher.local.executors.reap import reap
 
-        executors.reap(self._paths.root, record)
+        reap(self._paths, record)
+
+
+def _is_foreground(record: JobRecord) -> bool:
+    """Whether the job's client runs it on its own terminal and names itself in the record, as a shim does."""
+    return bool(record.request["ResourceConfig"].get("InstanceType") == FOREGROUND_TYPE)
 
 
 def _lives(record: JobRecord) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchrl.contract import hyperparameters as names
 from batchrl.contract.errors import InputError
-from batchrl.contract.paths import JobPaths
+from batchrl.contract.paths import DEBUG_PORT_VARIABLE, JobPaths
 
 # Hyperparameters that the toolkit keeps from the script beside the reserved prefix (contract 33).
 TOOLKIT_KEYS = frozenset({"_tuning_objective_metric", "default_user_module_name"})
@@ -218,8 +218,20 @@ def identity(environ: Mapping[str, str]) -> dict[str, str]:
     return result | {"HOME": home}
 
 
-def command(job: JobDescription, code: Path) -> list[str]:
+def _debugger(environ: Mapping[str, str]) -> list[str]:
+    port = environ.get(DEBUG_PORT_VARIABLE)
+    return (
+        ["-Xfrozen_modules=off", "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client"] if port else []
+    )
+
+
+def command(job: JobDescription, code: Path, environ: Mapping[str, str] = os.environ) -> list[str]:
     """The script's argv: Python for ``.py``, sh for ``.sh``, otherwise the file itself.
+
+    Args:
+        job: the job's configuration.
+        code: folder of the code.
+        environ: environment of this process; it may ask for a debugger.
 
     Raises:
         InputError: the code does not hold the script.
@@ -231,7 +243,7 @@ def command(job: JobDescription, code: Path) -> list[str]:
         raise InputError(f"the entry point '{program}' is not in the code; its folder holds {present}.")
     arguments = user_arguments(job.user_hyperparameters)
     if script.suffix == ".py":
-        return [sys.executable, program, *arguments]
+        return [sys.executable, *_debugger(environ), program, *arguments]
     if script.suffix == ".sh":
         return ["/bin/sh", program, *arguments]
     return [str(script), *arguments]

@@ -19,15 +19,21 @@ class StopSignals:
         self.received: list[int] = []
         self._target: int | None = None
         self._send_signal = os.killpg
+        self._passed_on: tuple[int, ...] = FORWARDED
 
     def install(self) -> None:
         for signum in FORWARDED:
             signal.signal(signum, self._handle)
 
     def forward_to(self, pid: int, *, group: bool = True) -> None:
-        """From now on signals go to this process, or to the group that it leads; those that came before go now."""
+        """From now on signals go to the group that this process leads; those that came before go now.
+
+        A process that leads no group (``group=False``) shares our terminal, which sends it SIGINT itself: only SIGTERM
+        is passed on.
+        """
         self._target = pid
         self._send_signal = os.killpg if group else os.kill
+        self._passed_on = FORWARDED if group else (signal.SIGTERM,)
         for signum in tuple(self.received):
             self._send(signum)
 
@@ -40,7 +46,7 @@ class StopSignals:
         self._send(signum)
 
     def _send(self, signum: int) -> None:
-        if self._target is None:
+        if self._target is None or signum not in self._passed_on:
             return
         try:
             self._send_signal(self._target, signum)

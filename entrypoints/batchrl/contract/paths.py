@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 PLATFORM_ROOT = "/opt/ml"
 ROOT_VARIABLE = "BATCHRL_ML_ROOT"
+# Port on loopback at which a Python script waits for a debugger (debugpy).
+DEBUG_PORT_VARIABLE = "BATCHRL_DEBUG_PORT"
 
 CODE_CHANNEL = "code"
 TRAINING_CHANNEL = "training"

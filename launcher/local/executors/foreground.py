@@ -1,0 +1,46 @@
+"""Jobs on the terminal of whoever submitted them: the process executor's job, with stdin, stdout and stderr left alone.
+
+The script is where a debugger needs it: in the terminal's foreground process group, so that ``breakpoint()`` works and
+Ctrl-C reaches it. What it writes goes to the terminal; the job's log says so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+from batchrl.contract.paths import DEBUG_PORT_VARIABLE, ROOT_VARIABLE
+from launcher.local.executors.base import PROCESS, JobSpec
+from launcher.local.executors.process import ProcessExecution, inherited
+
+LOGGED = "This job ran in the foreground: its output went to the terminal of process {pid}.\n"
+
+
+class ForegroundExecution(ProcessExecution):
+    """One job that shares the terminal with this process."""
+
+    def output(self) -> Iterator[bytes]:
+        yield LOGGED.format(pid=os.getpid()).encode()
+
+
+class ForegroundExecutor:
+    """Runs one job in front of the user.
+
+    Args:
+        debug_port: port on loopback at which the script waits for a debugger that speaks debugpy's protocol.
+    """
+
+    name = PROCESS
+
+    def __init__(self, debug_port: int | None = None) -> None:
+        self._debug_port = debug_port
+
+    def start(self, job: JobSpec) -> ForegroundExecution:
+        """Start a job."""
+        environ: Mapping[str, str] = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
+        if self._debug_port is not None:
+            environ = {**environ, DEBUG_PORT_VARIABLE: str(self._debug_port)}
+        argv = [sys.executable, "-m", "batchrl.boot", *(job.arguments or [])]
+        return ForegroundExecution(subprocess.Popen(argv, cwd=job.paths.root, env=environ), job.paths.root)
