@@ -10,8 +10,9 @@ import math
 import shutil
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime, timedelta
@@ -121,6 +122,22 @@ class Output:
         click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
     @contextmanager
+    def byte_progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """``progress`` for bytes; what it yields takes the size of each part, from any thread."""
+        lock = threading.Lock()
+        done = 0
+        with self.progress(what, total) as advance:
+
+            def on_bytes(count: int) -> None:
+                nonlocal done
+                with lock:
+                    done += count
+                    # A part that was sent twice counts twice; the bar ends at its end all the same.
+                    advance(min(done, total), size(done))
+
+            yield on_bytes
+
+    @contextmanager
     def progress(self, what: str, total: float) -> Iterator[Advance]:
         """A bar on stderr where that is a terminal, a line every few seconds where not, nothing when quiet."""
         if self.form is Form.QUIET:
@@ -150,11 +167,11 @@ def _bar(what: str, total: float) -> Iterator[Advance]:
 
 
 def _plain_progress(what: str, total: float) -> Advance:
-    last = -math.inf
+    last = time.monotonic()  # work that is done before the first line is due says nothing
 
     def advance(done: float, text: str = "") -> None:
         nonlocal last
-        if done >= total or time.monotonic() - last >= PLAIN_PROGRESS_SECONDS:
+        if time.monotonic() - last >= PLAIN_PROGRESS_SECONDS:
             last = time.monotonic()
             percent = 100 * done / total if total else 100
             click.echo(f"{what}: {percent:.0f}% {text}".rstrip(), err=True)

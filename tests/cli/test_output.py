@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from launcher.cli import output
 from launcher.cli.output import Column, Form, Output, duration, fields, size, table
 
 COLUMNS = (Column("name", "JOB"), Column("status", "STATUS"), Column("size", "SIZE", right=True))
@@ -73,15 +75,26 @@ def test_an_empty_table_says_so_beside_stdout(capsys: pytest.CaptureFixture[str]
     assert captured.err == "There are no jobs.\n"
 
 
-def test_progress_without_a_terminal_is_plain_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_is_plain_lines_on_stderr_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: now))
+
     with Output().progress("upload", 50) as advance:
-        advance(1)
-        advance(2)
-        advance(50, "done")
+        for now in (1, 4, 6, 7, 12):
+            advance(now, f"{now} MB")
 
     captured = capsys.readouterr()
     assert not captured.out
-    assert captured.err.splitlines() == ["upload: 2%", "upload: 100% done"]
+    assert captured.err.splitlines() == ["upload: 12% 6 MB", "upload: 24% 12 MB"]
+
+
+def test_short_work_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with Output().byte_progress("upload", 3) as on_bytes:
+        on_bytes(3)
+
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

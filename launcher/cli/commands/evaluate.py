@@ -6,13 +6,13 @@ import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
-from launcher.cli.commands.train import tell
 from launcher.cli.evaluations import newest_training, read_evaluation
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import EVALUATE_SCRIPT, JobOptions, checkpoint_place, job_options
 from launcher.cli.jobs import session_for
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
+from launcher.cli.running import run_job, tell
 
 
 @make_command(
@@ -47,9 +47,8 @@ def command(
         name = trained or newest_training(session_for(job.instance_type.startswith("ml."))).name
         out.note(f"Evaluating {name}.")
         checkpoint = checkpoint_place(name, job.instance_type)
-    started = job.estimator(script=EVALUATE_SCRIPT).fit(
-        {CHECKPOINT_CHANNEL: checkpoint}, wait=wait, logs=out.for_people, job_name=job_name
-    )
+    estimator = job.estimator(script=EVALUATE_SCRIPT)
+    started = run_job(estimator, {CHECKPOINT_CHANNEL: checkpoint}, out, wait, job_name)
     if wait and out.for_people:
         out.text()
         out.text(read_evaluation(started).sentence())

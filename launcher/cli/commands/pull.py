@@ -37,14 +37,7 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, aws: bool, o
     target = folder or Path(found.name)
     total = results_bytes(found)
     _check_room(target, total)
-    received = 0
-    with out.progress(f"pull {found.name[:24]}", total) as advance:
-
-        def on_bytes(count: int) -> None:
-            nonlocal received
-            received += count
-            advance(min(received, total), size(received))
-
+    with out.byte_progress(f"pull {found.name[:24]}", total) as on_bytes:
         report = found.pull(target, what, unpack, on_bytes)
     if not out.for_people:
         out.record(asdict(report) | {"name": found.name}, "folder")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from batchrl.contract.errors import InputError
@@ -11,9 +9,7 @@ from launcher.cli.groups import make_command
 from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, parse_inputs
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
-
-if TYPE_CHECKING:
-    from launcher.job import Job
+from launcher.cli.running import run_job, tell
 
 
 @make_command(
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 )
 @click.option("--wait/--no-wait", default=True, help="Follow the job until it ends, or start it and come back.")
 @click.option("--debug", is_flag=True, help="Run the script on this terminal, so that breakpoint() works.")
-@click.option("--debug-port", type=click.IntRange(1, 65535), help="Wait for a debugger (debugpy) at this port.")
 @output_options
 def command(
     job: JobOptions,
@@ -48,7 +43,6 @@ def command(
     checkpoint_from: str | None,
     wait: bool,
     debug: bool,
-    debug_port: int | None,
     out: Output,
 ) -> None:
     """Train a policy from logged data, as a job on this computer or on Amazon SageMaker.
@@ -61,21 +55,6 @@ def command(
             "no data to train on.", "Give --training FILE; `batchrl collect` makes some, `batchrl demo` shows all."
         )
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
-    settings: dict[str, Any] = {"debug": debug, "debug_port": debug_port} if debug or debug_port else {}
-    started = job.estimator(checkpoint_s3_uri=place).fit(
-        channels or None, wait=wait, logs=out.for_people, job_name=job_name, **settings
-    )
-    tell(started, wait, out, ("metrics", "plot", "evaluate --job"))
-
-
-def tell(job: Job, waited: bool, out: Output, next_commands: tuple[str, ...]) -> None:
-    """Say which job was started, where its results are, and what may come next."""
-    if not out.for_people:
-        facts = {"name": job.name, "status": job.status().status, "checkpoints": job.checkpoint_uri}
-        out.record(facts | {"model": job.model_uri, "output": job.output_uri}, "name")
-        return
-    out.text()
-    out.text(f"Job {job.name} {'ended well.' if waited else 'was started.'}")
-    out.text("Next:")
-    for follow_up in next_commands if waited else ("logs -f", "wait", "stop"):
-        out.text(f"  batchrl {follow_up} {job.name}")
+    started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug)
+    own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
+    tell(started, wait or debug, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))

@@ -1,0 +1,60 @@
+"""Running a job from the command line: upload with a bar, log, Ctrl-C, and what may come next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from launcher.cli.output import Output
+
+if TYPE_CHECKING:
+    from launcher.estimator import RLEstimator
+    from launcher.job import Job
+
+AFTER_START = ("logs -f", "wait", "stop")
+
+
+def run_job(
+    estimator: RLEstimator,
+    channels: Mapping[str, str],
+    out: Output,
+    wait: bool = True,
+    job_name: str | None = None,
+    debug: bool = False,
+) -> Job:
+    """Submit a job and, if wanted, follow it to its end; errors are those of ``RLEstimator.fit``."""
+    plan = estimator.plan(dict(channels) or None, job_name, debug)
+    if debug:
+        # The script takes the terminal: no bar may be drawn beside it.
+        return estimator.submit(plan)
+    with out.byte_progress("upload", plan.size) as on_bytes:
+        job = estimator.submit(plan, wait=False, on_bytes=on_bytes)
+    if wait:
+        from launcher import interrupt
+
+        def stop() -> None:
+            job.stop()
+            job.wait(check=False)
+
+        out.note(f"Job {job.name}")
+        with interrupt.handled(job.name, stop):
+            job.wait(logs=out.for_people)
+    return job
+
+
+def tell(job: Job, ended: bool, out: Output, next_commands: tuple[str, ...]) -> None:
+    """Say which job it was, where its results are, and what may come next.
+
+    Args:
+        job: the job.
+        ended: whether it was waited for.
+        out: where to say it.
+        next_commands: commands that take the job's name, for one that ended.
+    """
+    if not out.for_people:
+        facts = {"name": job.name, "status": job.status().status, "checkpoints": job.checkpoint_uri}
+        out.record(facts | {"model": job.model_uri, "output": job.output_uri}, "name")
+        return
+    out.text(f"\nJob {job.name} {'has ended well.' if ended else 'was started.'}\nNext:")
+    for follow_up in next_commands if ended else AFTER_START:
+        out.text(f"  batchrl {follow_up} {job.name}")

@@ -1,0 +1,201 @@
+"""Commands about jobs, on a real local cloud with jobs that run as processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Run, shell
+
+HELLO = """
+import pathlib, os
+print("hello from the script")
+model = pathlib.Path(os.environ["SM_MODEL_DIR"])
+(model / "answer.txt").write_text("42")
+"""
+FAILING = "raise ValueError('the discount is 1.5')\n"
+SLEEPING = "import time\nprint('sleeping', flush=True)\ntime.sleep(600)\n"
+
+
+@pytest.fixture(scope="module")
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of a cloud that this module's tests share."""
+    folder = tmp_path_factory.mktemp("cloud")
+    yield folder
+    ended = shell("cloud", "down", "--stop-jobs", environ={"BATCHRL_HOME": str(folder)})
+    assert ended.code == 0, ended.err
+
+
+@pytest.fixture
+def home(cloud_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BATCHRL_HOME", str(cloud_home))
+    return cloud_home
+
+
+@pytest.fixture
+def start(run: Run, tmp_path: Path) -> Callable[..., object]:
+    """Run a script of one's own as a job."""
+
+    def start(text: str, name: str, *options: str) -> object:
+        source = tmp_path / name
+        source.mkdir()
+        (source / "main.py").write_text(text)
+        return run(
+            *("train", "--source-dir", str(source), "--entry-point", "main.py", "--instance-type", "local_process"),
+            *("--job-name", name, *options),
+        )
+
+    return start
+
+
+def test_a_job_runs_shows_its_log_and_can_be_looked_at_pulled_and_deleted(
+    start: Callable[..., object], run: Run, tmp_path: Path
+) -> None:
+    ended = start(HELLO, "hello")
+    assert ended.code == 0, ended.err
+    assert "hello from the script" in ended.out
+    assert "batchrl pull hello" in ended.out
+
+    (row,) = run("ps", "--name", "hello", "--json").json()
+    assert row["name"] == "hello"
+    assert row["status"] == "Completed"
+    assert row["size_bytes"] > 0
+    assert row["created_at"] <= row["ended_at"]
+    assert "hello" in run("ps", "--status", "completed").out
+
+    shown = run("show", "hello")
+    assert "status        Completed" in shown.out
+    assert "Uploading: " in shown.out
+    facts = run("show", "hello", "--json").json()
+    assert facts["TrainingJobStatus"] == "Completed"
+    assert facts["Places"]["model"].endswith("/hello/output/model.tar.gz")
+    assert "ResponseMetadata" not in facts
+
+    assert run("logs", "hello").out.splitlines()[-1] == "hello from the script"
+    assert run("logs", "-f", "hello").out == run("logs", "hello").out
+    assert run("logs", "hello", "--tail", "0").out == ""
+    assert run("wait", "hello").out == "hello: Completed\n"
+    assert "had ended" in run("stop", "hello").out
+
+    target = tmp_path / "results"
+    pulled = run("pull", "hello", str(target), "--unpack", "--json").json()
+    assert pulled["downloaded"] == len(pulled["files"]) > 0
+    assert (target / "output" / "model" / "answer.txt").read_text() == "42"
+    assert run("pull", "hello", str(target), "--json").json()["downloaded"] == 0
+
+    gone = run("rm", "hello", "--results")
+    assert gone.code == 0
+    assert run("show", "hello").code == 2
+    assert run("rm", "hello").code == 2
+
+
+def test_a_failing_script_shows_its_own_exception_and_exit_code_1(start: Callable[..., object], run: Run) -> None:
+    ended = start(FAILING, "failing")
+
+    assert ended.code == 1
+    assert "the discount is 1.5" in ended.err
+    assert "Traceback (most recent call last):\n  File" not in ended.err.partition("Error:")[0]
+    assert run("wait", "failing").code == 1
+    assert "ValueError: the discount is 1.5" in run("show", "failing").out
+
+
+def test_a_running_job_is_listed_refuses_to_be_deleted_stops_and_waits_with_exit_code_4(
+    start: Callable[..., object], run: Run
+) -> None:
+    started = start(SLEEPING, "sleeping", "--no-wait", "--quiet")
+    assert (started.code, started.out) == (0, "sleeping\n")
+    assert run("wait", "sleeping", "--timeout", "0.1").code == 124
+
+    refused = run("rm", "sleeping")
+    assert refused.code == 2
+    assert "batchrl stop sleeping" in refused.err
+
+    stopped = run("stop", "sleeping", "--wait", "--json").json()
+    assert stopped == [{"name": "sleeping", "asked": True, "status": "Stopped"}]
+    assert run("wait", "sleeping").code == 4
+    assert run("logs", "-f", "sleeping").code == 0
+
+
+def test_the_newest_job_is_meant_where_none_is_named(start: Callable[..., object], run: Run) -> None:
+    start("print('the newest')\n", "newest", "--quiet")
+
+    assert run("show", "-q").out == "newest\n"
+    assert run("logs").out.endswith("the newest\n")
+    assert run("wait").code == 0
+
+
+def test_a_name_that_is_taken_is_wrong_input(start: Callable[..., object], run: Run, tmp_path: Path) -> None:
+    assert start("print(1)\n", "taken", "--quiet").code == 0
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "main.py").write_text("print(1)\n")
+
+    ended = run(
+        *("train", "--source-dir", str(tmp_path / "again"), "--entry-point", "main.py"),
+        *("--instance-type", "local_process", "--job-name", "taken"),
+    )
+
+    assert ended.code == 2
+    assert "exists already" in ended.err
+
+
+def test_the_nearest_job_is_suggested(start: Callable[..., object], run: Run) -> None:
+    start("print(1)\n", "cartpole-first", "--quiet")
+
+    ended = run("show", "cartpole-frist")
+
+    assert ended.code == 2
+    assert "Did you mean 'cartpole-first'?" in ended.err
+
+
+def test_training_is_watched_drawn_and_written_as_csv_and_json(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    collected = run("collect", "--env", "CartPole-v0", "--num-envs", "10", "--episodes", "5", "--output", str(data))
+    assert collected.code == 0, collected.err
+    trained = run(
+        *("train", "--training", str(data), "--instance-type", "local_process", "--no-wait", "--json"),
+        *("--set", "epochs=2", "--set", "reward_model.epochs=1", "--set", "ope.bootstrap_resamples=20"),
+    )
+    name = trained.json()["name"]
+
+    followed = run("metrics", "-f", name)
+    assert followed.code == 0, followed.err
+    assert [line.split()[0] for line in followed.out.splitlines()] == ["EPOCH", "1", "2"]
+    assert [row["Epoch"] for row in run("metrics", name, "--json").json()] == [1, 2]
+    lines = run("metrics", "-f", name, "--json").out.splitlines()
+    assert [json.loads(line)["Epoch"] for line in lines] == [1, 2]
+    assert run("metrics", name, "--csv").out.startswith("Epoch,")
+    assert run("metrics", name, "--csv", "--json").code == 2
+
+    picture = tmp_path / "ope.png"
+    assert run("plot", name, "-o", str(picture)).code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("plot", name, "-o", str(tmp_path / "ope.txt")).code == 2
+
+    going_on = run(
+        *("train", "--training", str(data), "--instance-type", "local_process", "--checkpoint-from", name, "--json"),
+        *("--set", "epochs=3", "--set", "reward_model.epochs=1", "--set", "ope.bootstrap_resamples=20"),
+    )
+    assert going_on.code == 0, going_on.err
+    assert [row["Epoch"] for row in run("metrics", going_on.json()["name"], "--json").json()] == [1, 2, 3]
+
+
+def test_a_job_without_estimates_says_so(start: Callable[..., object], run: Run) -> None:
+    start("print(1)\n", "no-estimates", "--quiet")
+
+    ended = run("metrics", "no-estimates")
+
+    assert ended.code == 2
+    assert "no estimates" in ended.err
+
+
+def test_jobs_and_presets_complete_in_a_shell(start: Callable[..., object], in_shell: Run, home: Path) -> None:
+    start("print(1)\n", "completed-by-tab", "--quiet")
+    environ = {"BATCHRL_HOME": str(home), "_BATCHRL_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+
+    jobs = in_shell(environ=environ | {"COMP_WORDS": "batchrl show completed-"})
+    presets = in_shell(environ=environ | {"COMP_WORDS": "batchrl train --preset cart", "COMP_CWORD": "3"})
+
+    assert "plain,completed-by-tab" in jobs.out
+    assert "plain,cartpole-ddqn-bcq" in presets.out
