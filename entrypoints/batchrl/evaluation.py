@@ -1,0 +1,262 @@
+"""Evaluation of a policy in a simulator: whole episodes, the same number from every environment, greedy."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from batchrl.collect.environments import (
+    AnyEnv,
+    EnvId,
+    Simulator,
+    flat_state,
+    make_simulator,
+    make_single,
+    quiet,
+)
+from batchrl.collect.rollouts import collect
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from batchrl.policies import Floats64, GreedyPolicy, Policy
+
+POLICY_MARKS = ("model.json", BEST_NAME, LATEST_NAME, "epoch_*.pt")
+ARCHIVES = "*.tar.gz"
+
+GIF_WIDTH = 300
+GIF_COLOURS = 32
+GIF_FRAMES = 120
+GIF_FRAME_MS = 40
+MAX_RECORDED_STEPS = 1000
+
+
+class TrainedPolicy(Policy, Protocol):
+    """A policy that knows what it was trained for."""
+
+    @property
+    def n_actions(self) -> int: ...
+
+    @property
+    def n_features(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns of a greedy policy.
+
+    Args:
+        env: Gymnasium id.
+        max_episode_steps: cap that was asked for; None was the environment's own.
+        seed: of environments and of ties between actions.
+        episodes: number of episodes.
+        steps: environment steps of all of them.
+        mean_return: mean of the returns.
+        standard_error: of that mean; None with one episode.
+        min_return: the lowest.
+        max_return: the highest.
+        returns: of each episode, ``[n]``.
+    """
+
+    env: str
+    max_episode_steps: int | None
+    seed: int
+    episodes: int
+    steps: int
+    mean_return: float
+    standard_error: float | None
+    min_return: float
+    max_return: float
+    returns: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in JSON's types."""
+        return asdict(self) | {"returns": list(self.returns)}
+
+    def __str__(self) -> str:
+        error = "n/a" if self.standard_error is None else f"{self.standard_error:.2f}"
+        return (
+            f"evaluation episodes={self.episodes} steps={self.steps} mean_return={self.mean_return:.2f} "
+            f"standard_error={error} min_return={self.min_return:g} max_return={self.max_return:g}"
+        )
+
+
+def find_policy(channel: Path, scratch: Path) -> Path:
+    """The folder or file of a channel that ``load_policy`` can read.
+
+    Args:
+        channel: a file, or a folder that holds checkpoints or an exported model, itself or in one folder below it, or a
+            ``model.tar.gz``.
+        scratch: folder that an archive is unpacked into.
+
+    Raises:
+        InputError: there is no policy, or more than one.
+    """
+    hint = "Give the checkpoints of a training job (its checkpoint_uri), or its model.tar.gz, as channel 'checkpoint'."
+    if channel.is_file():
+        return _unpacked([channel], scratch) if channel.name.endswith(".tar.gz") else channel
+    if not channel.is_dir():
+        raise InputError(f"there is no policy to evaluate: {channel} does not exist.", hint)
+    folders = _policy_folders(channel)
+    if not folders and (archives := sorted(channel.rglob(ARCHIVES))):
+        return _unpacked(archives, scratch)
+    if not folders:
+        found = ", ".join(sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
+        raise InputError(f"there is no policy to evaluate in {channel}; it holds {found}.", hint)
+    if len(folders) > 1:
+        names = ", ".join(str(folder.relative_to(channel)) for folder in folders[:5])
+        raise InputError(f"{channel} holds several policies: {names}.", "Give one of them.")
+    return folders[0]
+
+
+def check_fit(policy: TrainedPolicy, simulator: Simulator, env: EnvId, source: Path) -> None:
+    """Whether a policy was trained for environments of this shape.
+
+    Raises:
+        InputError: its states or actions have another size.
+    """
+    if (policy.n_features, policy.n_actions) != (simulator.n_features, simulator.n_actions):
+        raise InputError(
+            f"the policy in {source} takes states of {policy.n_features} features and has {policy.n_actions} actions; "
+            f"{env.name} has {simulator.n_features} features and {simulator.n_actions} actions.",
+            "Name the environment that the data came from: --env.id.",
+        )
+
+
+def evaluate(
+    policy: Policy,
+    env: EnvId,
+    *,
+    evaluate_steps: int,
+    min_episodes: int,
+    num_envs: int,
+    seed: int,
+    simulator: Simulator | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Play greedily until at least so many steps and episodes are done.
+
+    Every environment plays the same number of whole episodes. Where the first ``min_episodes`` were too short for
+    ``evaluate_steps``, all environments play as many more as their mean length says, and again.
+
+    Args:
+        policy: the policy; its most probable action is taken, ties are broken at random.
+        env: the environment.
+        evaluate_steps: least number of environment steps.
+        min_episodes: least number of episodes.
+        num_envs: copies of the environment.
+        seed: of environments and ties.
+        simulator: copies that exist already, instead of ``num_envs`` new ones.
+        progress: told how many of the steps are done.
+
+    Raises:
+        InputError: the environment does not exist or does not fit the policy.
+    """
+    simulator = simulator or make_simulator(env, num_envs)
+    greedy = GreedyPolicy(policy)
+    returns: list[Floats64] = []
+    steps, episodes = 0, math.ceil(min_episodes / simulator.n_envs)
+    while episodes:
+        played = collect(simulator, greedy, episodes=episodes, seed=_seed_of_round(seed, len(returns)))
+        returns.append(played.returns)
+        steps += played.steps
+        if progress is not None:
+            progress(min(steps, evaluate_steps), evaluate_steps)
+        missing = max(evaluate_steps - steps, 0)
+        episodes = math.ceil(missing / steps * sum(map(len, returns)) / simulator.n_envs)
+    values = np.concatenate(returns)
+    n = len(values)
+    return Evaluation(
+        env=env.name,
+        max_episode_steps=env.max_episode_steps,
+        seed=seed,
+        episodes=n,
+        steps=steps,
+        mean_return=float(values.mean()),
+        standard_error=float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
+        min_return=float(values.min()),
+        max_return=float(values.max()),
+        returns=tuple(values.tolist()),
+    )
+
+
+def record_gif(policy: Policy, env: EnvId, seed: int) -> bytes:
+    """One greedy episode as an animated GIF of at most ``GIF_FRAMES`` frames, off-screen.
+
+    Raises:
+        InputError: the environment cannot be rendered.
+    """
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    single = make_single(env, render_mode="rgb_array")
+    try:
+        frames = _frames(single, GreedyPolicy(policy), seed)
+    finally:
+        single.close()
+    stride = math.ceil(len(frames) / GIF_FRAMES)
+    # The last frame shows how it ended.
+    shown = [*frames[:-1:stride], frames[-1]]
+    content = io.BytesIO()
+    first, *rest = shown
+    duration = GIF_FRAME_MS * min(stride, 2)
+    first.save(content, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+    return content.getvalue()
+
+
+def _frames(env: AnyEnv, policy: Policy, seed: int) -> list[Any]:
+    from PIL import Image
+
+    random = np.random.default_rng(seed)
+    start = int(env.action_space.start)  # type: ignore[attr-defined]
+    observation, _ = env.reset(seed=seed)
+    frames = []
+    for _ in range(MAX_RECORDED_STEPS):
+        picture = _rendered(env)
+        image = Image.fromarray(picture)
+        height = max(1, round(image.height * GIF_WIDTH / image.width))
+        frames.append(image.resize((GIF_WIDTH, height)).quantize(GIF_COLOURS))
+        probabilities = policy.action_probabilities(flat_state(env, observation)[None])[0]
+        action = int(random.choice(len(probabilities), p=probabilities)) + start
+        observation, _, terminal, truncated, _ = env.step(action)
+        if terminal or truncated:
+            break
+    return frames
+
+
+def _rendered(env: AnyEnv) -> Any:
+    try:
+        with quiet():
+            picture = env.render()
+    except Exception as error:
+        raise InputError(f"the environment cannot be rendered: {type(error).__name__}: {error}") from error
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3:
+        raise InputError("the environment renders no pictures.")
+    return picture
+
+
+def _seed_of_round(seed: int, number: int) -> int:
+    """The seed itself for the first round, so that a first round is repeated by ``collect`` with that seed."""
+    return seed if number == 0 else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _policy_folders(root: Path) -> list[Path]:
+    folders = {match.parent for mark in POLICY_MARKS for match in root.rglob(mark)}
+    return sorted(folders)
+
+
+def _unpacked(archives: list[Path], scratch: Path) -> Path:
+    from batchrl.boot.unpack import unpack
+
+    if len(archives) > 1:
+        names = ", ".join(archive.name for archive in archives[:5])
+        raise InputError(f"{archives[0].parent} holds several archives: {names}.", "Give one of them.")
+    unpack(archives[0], scratch)
+    folders = _policy_folders(scratch)
+    if len(folders) != 1:
+        raise InputError(f"{archives[0]} holds {len(folders)} policies, expected one.", "Give a job's model.tar.gz.")
+    return folders[0]
