@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.boot.signals import StopSignals
-from batchrl.contract.errors import BatchRLError
+from batchrl.contract.errors import InputError
 
 REQUIREMENTS_NAME = "requirements.txt"
 PACKAGES_FOLDER = "packages"
@@ -31,7 +31,7 @@ def install_missing(code: Path, root: Path, stops: StopSignals) -> Path | None:
         The folder to put on the import path, None if nothing was missing.
 
     Raises:
-        BatchRLError: pip failed; its own output stands in the log.
+        InputError: pip failed; its own output stands in the log.
     """
     file = code / REQUIREMENTS_NAME
     if not file.is_file() or all(_is_satisfied(line) for line in _requirements(file)):
@@ -91,7 +91,7 @@ def _pip(arguments: list[str], folder: Path, stops: StopSignals) -> None:
         code = process.wait()
         stops.forward_to_none()
     if code and not stops.received:
-        raise BatchRLError(
+        raise InputError(
             f"{REQUIREMENTS_NAME} could not be installed: pip ended with exit code {code}.",
             "Its output stands in the job's log. A job without a network needs these packages in its image.",
         )
