@@ -13,14 +13,31 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchrl.arguments import ScriptArguments, run_script
 from batchrl.contract.hyperparameters import SAVE_MODEL
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
 
+if TYPE_CHECKING:
+    from batchrl.data.loader import LoadedData
+
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def say_what_was_read(loaded: LoadedData, source: Path) -> None:
+    data = loaded.dataset
+    say(
+        f"data: {data.n_episodes} episodes, {data.n_transitions} transitions, {data.n_actions} actions, "
+        f"mean return {data.returns.mean():.2f}, schema {loaded.schema} ({source})"
+    )
+    if loaded.unknown_ends:
+        cut = f"{loaded.unknown_ends} episodes were cut short without a next state"
+        say(f"warning: {cut}; their ends count as terminal")
+    if loaded.left_out:
+        say(f"warning: {loaded.left_out} episodes were left out, as the preset asks")
 
 
 def train(arguments: ScriptArguments) -> None:
@@ -32,8 +49,6 @@ def train(arguments: ScriptArguments) -> None:
     )
     source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
     job_name = os.environ.get("TRAINING_JOB_NAME")
-
-    import torch
 
     from batchrl.agents.ddqn import Transitions
     from batchrl.checkpoints.files import publish
@@ -52,16 +67,7 @@ def train(arguments: ScriptArguments) -> None:
     # 2. The logged episodes, checked row by row.
     loaded = load_dataset(source, preset.data)
     dataset = loaded.dataset
-    say(
-        f"data: {dataset.n_episodes} episodes, {dataset.n_transitions} transitions, {dataset.n_actions} actions, "
-        f"mean return {dataset.returns.mean():.2f}, schema {loaded.schema} ({source})"
-    )
-    if loaded.unknown_ends:
-        say(
-            f"warning: {loaded.unknown_ends} episodes were cut short without a next state; their ends count as terminal"
-        )
-    if loaded.left_out:
-        say(f"warning: {loaded.left_out} episodes were left out, as the preset asks")
+    say_what_was_read(loaded, source)
 
     # 3. The run: what a checkpoint holds, or a new split, reward model and action mask.
     folder = CheckpointFolder(paths.checkpoints, preset.keep_checkpoints)
@@ -123,8 +129,7 @@ def train(arguments: ScriptArguments) -> None:
 
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
-            with torch.no_grad():
-                summary = publish_results(paths, folder, run, loaded, parts, save_model)
+            summary = publish_results(paths, folder, run, loaded, parts, save_model)
             say(f"best: epoch {summary['best']['epoch']} ({summary['best']['reason']})")
     if exit_code:
         sys.exit(exit_code)
