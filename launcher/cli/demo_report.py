@@ -105,7 +105,7 @@ class DemoReport:
             f"    effective        {number(chosen.row.get(columns.WIS_ESS), 1)} "
             f"of {number(chosen.row.get(columns.OPE_EPISODES), 0)} episodes"
         )
-        yield f"  Evaluated policy   {found.mean_return:.2f} +- {found.standard_error:.2f} (s.e.)"
+        yield f"  Evaluated policy   {found.mean}"
         yield f"                     mean return, {found.episodes} episodes,"
         yield f"                     {found.min_return:g} to {found.max_return:g}"
         yield ""

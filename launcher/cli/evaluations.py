@@ -26,13 +26,13 @@ class Evaluation:
 
     Args:
         mean_return: over all episodes.
-        standard_error: of that mean.
+        standard_error: of that mean; None with one episode.
         min_return, max_return: of an episode.
         episodes, steps: how many were played.
     """
 
     mean_return: float
-    standard_error: float
+    standard_error: float | None
     min_return: float
     max_return: float
     episodes: int
@@ -51,12 +51,16 @@ class Evaluation:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedContent(f"{path} does not hold an evaluation: {error!r}.") from error
 
+    @property
+    def mean(self) -> str:
+        """The mean with its standard error."""
+        if self.standard_error is None:
+            return f"{self.mean_return:.2f}"
+        return f"{self.mean_return:.2f} +- {self.standard_error:.2f} (s.e.)"
+
     def sentence(self) -> str:
         """The result in a line."""
-        return (
-            f"Mean return {self.mean_return:.2f} +- {self.standard_error:.2f} (s.e.), "
-            f"{self.episodes} episodes, {self.min_return:g} to {self.max_return:g}."
-        )
+        return f"Mean return {self.mean}, {self.episodes} episodes, {self.min_return:g} to {self.max_return:g}."
 
 
 def read_evaluation(job: Job) -> Evaluation:

@@ -21,16 +21,20 @@ def run_job(
     wait: bool = True,
     job_name: str | None = None,
     debug: bool = False,
+    debug_port: int | None = None,
 ) -> Job:
-    """Submit a job and, if wanted, follow it to its end; errors are those of ``RLEstimator.fit``."""
-    plan = estimator.plan(dict(channels) or None, job_name, debug)
-    if debug:
+    """Submit a job and, if wanted, follow it to its end; arguments and errors are those of ``RLEstimator.fit``."""
+    from launcher import interrupt
+    from launcher.debug import INSTANCE_TYPE, check_debugger
+
+    check_debugger(debug_port)
+    plan = estimator.plan(dict(channels) or None, job_name, debug or debug_port is not None)
+    if plan.request["ResourceConfig"]["InstanceType"] == INSTANCE_TYPE:
         # The script takes the terminal: no bar may be drawn beside it.
-        return estimator.submit(plan)
+        return estimator.submit(plan, debug_port=debug_port)
     with out.byte_progress("upload", plan.size) as on_bytes:
         job = estimator.submit(plan, wait=False, on_bytes=on_bytes)
     if wait:
-        from launcher import interrupt
 
         def stop() -> None:
             job.stop()

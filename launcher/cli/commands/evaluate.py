@@ -52,4 +52,4 @@ def command(
     if wait and out.for_people:
         out.text()
         out.text(read_evaluation(started).sentence())
-    tell(started, wait, out, ("pull",))
+    tell(started, started.status().ended, out, ("pull",))

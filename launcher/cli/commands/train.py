@@ -34,6 +34,7 @@ from launcher.cli.running import run_job, tell
 )
 @click.option("--wait/--no-wait", default=True, help="Follow the job until it ends, or start it and come back.")
 @click.option("--debug", is_flag=True, help="Run the script on this terminal, so that breakpoint() works.")
+@click.option("--debug-port", type=click.IntRange(1, 65535), help="The same, waiting for a debugger (debugpy) there.")
 @output_options
 def command(
     job: JobOptions,
@@ -43,6 +44,7 @@ def command(
     checkpoint_from: str | None,
     wait: bool,
     debug: bool,
+    debug_port: int | None,
     out: Output,
 ) -> None:
     """Train a policy from logged data, as a job on this computer or on Amazon SageMaker.
@@ -55,6 +57,6 @@ def command(
             "no data to train on.", "Give --training FILE; `batchrl collect` makes some, `batchrl demo` shows all."
         )
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
-    started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug)
+    started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
-    tell(started, wait or debug, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))
+    tell(started, started.status().ended, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))
