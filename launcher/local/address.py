@@ -195,8 +195,8 @@ class StoreSettings:
                     f"{', '.join(missing)} is not set.",
                     "Set them, or choose a profile with: batchrl cloud up --store",
                 )
-            keys = [environ[name] for name in self.variables]
-            return StoreAddress(self.endpoint_url, self.region, *keys[:2], *(keys[2:] or [None]), embedded=False)
+            keys: list[str | None] = [environ[name] for name in self.variables]
+            return self._address(keys[0], keys[1], keys[2] if len(keys) > 2 else None)
         return self._from_profile()
 
     def _from_profile(self) -> StoreAddress:
@@ -211,9 +211,10 @@ class StoreSettings:
         if credentials is None:
             raise InputError(f"profile '{self.profile}' of the object store holds no credentials.")
         keys = credentials.get_frozen_credentials()
-        return StoreAddress(
-            self.endpoint_url, self.region, keys.access_key, keys.secret_key, keys.token, embedded=False
-        )
+        return self._address(keys.access_key, keys.secret_key, keys.token)
+
+    def _address(self, access_key: str | None, secret_key: str | None, token: str | None) -> StoreAddress:
+        return StoreAddress(self.endpoint_url, self.region, access_key or "", secret_key or "", token, embedded=False)
 
 
 def free_ports(count: int) -> list[int]:

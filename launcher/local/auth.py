@@ -117,14 +117,9 @@ def _signature(
         raise _incomplete("the header host is not signed, or there is no signature")
     if expires is not None and not (expires.isascii() and expires.isdigit()):
         raise _incomplete("X-Amz-Expires is no number")
-    return Signature(
-        *scope[:4],
-        timestamp,
-        names,
-        value,
-        None if expires is None else min(int(expires), MAX_PRESIGNED_SECONDS),
-        token,
-    )
+    access_key, date, region, service, _ = scope
+    seconds = None if expires is None else min(int(expires), MAX_PRESIGNED_SECONDS)
+    return Signature(access_key, date, region, service, timestamp, names, value, seconds, token)
 
 
 def verify(
@@ -195,14 +190,14 @@ def sign(method: str, url: str, headers: dict[str, str], keys: Keys, region: str
     return dict(request.headers.items())
 
 
-class _Signer(SigV4Auth):  # type: ignore[misc]
+class _Signer(SigV4Auth):
     """Signs what the caller says the body is, and leaves the path as it is."""
 
     def _normalize_url_path(self, path: str) -> str:
         return path or "/"
 
 
-class _HeaderSigner(SigV4Auth):  # type: ignore[misc]
+class _HeaderSigner(SigV4Auth):
     """Signs with a given digest of the body where the headers declare none."""
 
     digest = UNSIGNED
@@ -214,7 +209,7 @@ class _HeaderSigner(SigV4Auth):  # type: ignore[misc]
         return self.digest
 
 
-class _S3HeaderSigner(_HeaderSigner, S3SigV4Auth):  # type: ignore[misc]
+class _S3HeaderSigner(_HeaderSigner, S3SigV4Auth):
     """The same with S3's rule for paths: they are signed as sent."""
 
 

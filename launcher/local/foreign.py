@@ -80,7 +80,10 @@ class Foreign:
         with self._lock:
             if self._app is None:
                 os.environ["MOTO_ACCOUNT_ID"] = self._account_id
-                from moto.server import DomainDispatcherApplication, create_backend_app
+                from moto.server import (  # type: ignore[attr-defined]
+                    DomainDispatcherApplication,
+                    create_backend_app,
+                )
 
                 self._app = DomainDispatcherApplication(create_backend_app)
             return self._app

@@ -85,10 +85,7 @@ class Gateway:
             raise ApiError(
                 "ServiceUnavailable", f"The object store {store.endpoint_url} does not answer.", 503
             ) from error
-        kept = tuple(
-            (name, value) for name, value in answer.headers.items() if name.lower() not in _HOP - {"content-length"}
-        )
-        return Response(answer.status, _streamed(answer), kept)
+        return Response(answer.status, _streamed(answer), _kept(answer, ranged="range" in request.headers))
 
 
 class _BodyChanged(Exception):
@@ -118,6 +115,15 @@ def _verified(request: Request, digest: str | None) -> Iterator[bytes]:
 def _query_without_auth(query: str) -> str:
     kept = [pair for pair in query.split("&") if pair and not pair.startswith(_AUTH_QUERY_ALL)]
     return f"?{'&'.join(kept)}" if kept else ""
+
+
+def _kept(answer: urllib3.BaseHTTPResponse, ranged: bool) -> tuple[tuple[str, str], ...]:
+    """Headers to pass back. The checksum of a whole object says nothing about a part, yet some servers send it."""
+    return tuple(
+        (name, value)
+        for name, value in answer.headers.items()
+        if name.lower() not in _HOP - {"content-length"} and not (ranged and name.lower().startswith("x-amz-checksum-"))
+    )
 
 
 def _streamed(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

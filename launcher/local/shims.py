@@ -68,6 +68,12 @@ class ShimPool:
         self._children: list[subprocess.Popen[bytes]] = []
         self._closed = False
 
+    @property
+    def warm_pid(self) -> int | None:
+        """Process id of the warm shim."""
+        warm = self._warm
+        return warm.pid if warm else None
+
     def hand_over(self, name: str) -> None:
         """Give a job to a shim, unless it has one.
 

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import regex
+import regex  # type: ignore[import-untyped]  # some of AWS's patterns are beyond ``re``
 
 from launcher.apimodel import LOCAL_INSTANCE_TYPES, service_model
 from launcher.local.apierrors import ApiError, validation

@@ -1,0 +1,113 @@
+"""A door that listens in the tests' own process, clients for it, and requests that it takes."""
+
+from __future__ import annotations
+
+import datetime
+import http.client
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from launcher.local.address import ACCOUNT_ID, REGION, CloudAddress
+from launcher.local.auth import Keys, digest_of, sign
+from launcher.local.operations.context import Context
+from launcher.local.records import Records
+
+KEYS = Keys("BATCHRLTESTKEY123456", "a-secret-of-the-tests")
+ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
+
+
+@dataclass
+class RunningDoor:
+    """A door that listens, and what a test may turn."""
+
+    url: str
+    context: Context
+    handed: list[str]
+    times: dict[str, datetime.timedelta] = field(default_factory=dict)
+
+    @property
+    def records(self) -> Records:
+        return self.context.records
+
+    def client(self, service: str, *, validate: bool = True, **changes: Any) -> Any:
+        return make_client(service, self.url, KEYS.access_key, KEYS.secret_key, validate=validate, **changes)
+
+
+def make_client(
+    service: str, url: str, access_key: str, secret_key: str, *, validate: bool = True, **changes: Any
+) -> Any:
+    settings = {
+        "endpoint_url": url,
+        "region_name": REGION,
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret_key,
+        "config": Config(
+            retries={"total_max_attempts": 1},
+            parameter_validation=validate,
+            signature_version="s3v4" if service == "s3" else None,
+        ),
+    }
+    return boto3.client(service, **(settings | changes))  # type: ignore[call-overload]
+
+
+def of_cloud(service: str, address: CloudAddress, **changes: Any) -> Any:
+    return make_client(service, address.door_url, address.access_key, address.secret_key, **changes)
+
+
+def job_request(name: str = "job-1", **changes: Any) -> dict[str, Any]:
+    """A request that the door takes."""
+    request: dict[str, Any] = {
+        "TrainingJobName": name,
+        "RoleArn": ROLE,
+        "AlgorithmSpecification": {"TrainingImage": "batchrl:0", "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": "s3://batchrl-local/runs"},
+        "ResourceConfig": {"InstanceType": "local_process", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    }
+    return request | changes
+
+
+def eventually(check: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true answer of a check, asked again and again."""
+    deadline = time.monotonic() + seconds
+    while not (answer := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+    return answer
+
+
+def post(door: RunningDoor, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    """Send exactly these bytes and headers; status and body of the answer."""
+    connection = http.client.HTTPConnection(urlsplit(door.url).netloc, timeout=10)
+    connection.request("POST", "/", body, headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def signed(door: RunningDoor, target: str, body: bytes, **more: str) -> dict[str, str]:
+    """Headers of a request that botocore would not make, with a good signature."""
+    headers = {
+        "host": urlsplit(door.url).netloc,
+        "x-amz-target": target,
+        "content-type": "application/x-amz-json-1.1",
+        "x-amz-content-sha256": digest_of(body),
+        **more,
+    }
+    return sign("POST", f"{door.url}/", headers, KEYS, REGION, "sagemaker")
+
+
+def call(door: RunningDoor, target: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Call an operation with a request that botocore would refuse to send."""
+    body = json.dumps(request).encode()
+    status, content = post(door, body, signed(door, target, body))
+    answer: dict[str, Any] = json.loads(content)
+    return status, answer
