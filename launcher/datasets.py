@@ -47,11 +47,38 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class LocalInput:
+    """A channel that is a file or folder of this computer.
+
+    Args:
+        path: the file or folder.
+        uploads: all of its files.
+    """
+
+    path: Path
+    uploads: tuple[Upload, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(upload.size for upload in self.uploads)
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The channels of a job and what has to be sent for them."""
+    """The channels of a job.
+
+    Args:
+        channels: as the request has them.
+        local: those that have to be sent, by name.
+    """
 
     channels: tuple[Channel, ...]
-    uploads: tuple[Upload, ...]
+    local: Mapping[str, LocalInput]
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        return tuple(upload for given in self.local.values() for upload in given.uploads)
 
 
 def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
@@ -66,10 +93,10 @@ def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
         InputError: a path does not exist, a folder is empty, or the kind of value is unknown.
     """
     if inputs is None:
-        return Inputs((), ())
+        return Inputs((), {})
     named = inputs if isinstance(inputs, Mapping) else {TRAINING_CHANNEL: inputs}
     channels: list[Channel] = []
-    uploads: list[Upload] = []
+    local: dict[str, LocalInput] = {}
     digests = _DigestCache()
     for name, value in named.items():
         channel = _channel(str(name), value)
@@ -77,19 +104,10 @@ def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
         if path is not None:
             uri, sent = _plan_path(str(name), path, layout, digests)
             channel = Channel(**{**_values(channel), "s3_uri": uri})
-            uploads += sent
+            local[str(name)] = LocalInput(path, tuple(sent))
         channels.append(channel)
     digests.save()
-    return Inputs(tuple(channels), tuple(uploads))
-
-
-def local_inputs(inputs: object) -> dict[str, Path]:
-    """The channels that are files or folders of this computer."""
-    if inputs is None:
-        return {}
-    named = inputs if isinstance(inputs, Mapping) else {TRAINING_CHANNEL: inputs}
-    paths = {str(name): _local_path(_channel(str(name), value).s3_uri) for name, value in named.items()}
-    return {name: path for name, path in paths.items() if path is not None}
+    return Inputs(tuple(channels), local)
 
 
 def _values(channel: Channel) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher import arguments, interrupt, package, presetting, request
+from launcher import arguments, datacheck, interrupt, package, presetting, request
 from launcher import debug as debugging
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.datasets import resolve_inputs
@@ -79,12 +79,14 @@ class RLEstimator:
         source = self._source(chosen)
         code = package.build(source)
         program = code.listing.program
-        presetting.check(chosen, program if code.listing.runs_product_script(product_scripts()) else None)
+        script = program if code.listing.runs_product_script(product_scripts()) else None
+        preset = presetting.check(chosen, script)
         instance_type = self._instance_type(debug)
         changes = _in_place(source, code, chosen, options) if instance_type == debugging.INSTANCE_TYPE else {}
         output = S3Url.parse(options.output_path or f"s3://{session.default_bucket}")
         layout = BucketLayout(S3Url.parse(options.code_location) if options.code_location else output)
         given = resolve_inputs(inputs, layout)
+        datacheck.check_inputs(script, preset, given)
         code_url = layout.source_archive(code.sha256)
         spec = request.JobSpec(
             job_name=name,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from launcher.source import USER_PRESETS
+
+if TYPE_CHECKING:
+    from presets import Preset
 
 # Hyperparameters of the product's scripts that are no settings of a preset.
 SCRIPT_KEYS = (wire.PRESET, wire.LEGACY_PRESET, wire.SAVE_MODEL)
@@ -65,12 +69,15 @@ def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value
     return Settings(str(path), {key: f"{USER_PRESETS}/{path.name}", **values}, (path,))
 
 
-def check(chosen: Settings, script: str | None) -> None:
+def check(chosen: Settings, script: str | None) -> Preset | None:
     """Refuse a preset or an override that the job would refuse.
 
     Args:
         chosen: preset and hyperparameters.
         script: the product's script that runs; None for the user's own, whose other hyperparameters are free.
+
+    Returns:
+        The preset with its overrides, or None where none is named.
 
     Raises:
         InputError: with the key, and the nearest valid name.
@@ -80,7 +87,7 @@ def check(chosen: Settings, script: str | None) -> None:
     if chosen.name_or_path is None:
         if script in (TRAIN_SCRIPT, EVALUATE_SCRIPT):
             raise InputError(f"{script} needs a preset.", f"Presets: {', '.join(presets.names())}; or a YAML file.")
-        return
+        return None
     try:
         preset = presets.load(chosen.name_or_path)
         overrides = {key: value for key, value in chosen.hyperparameters.items() if key not in SCRIPT_KEYS}
@@ -88,10 +95,9 @@ def check(chosen: Settings, script: str | None) -> None:
             sections = {item.key.partition(".")[0] for item in presets.describe(preset) if "." in item.key}
             overrides = {key: value for key, value in overrides.items() if key.partition(".")[0] in sections}
         if script == TRAIN_SCRIPT:
-            presets.resolve_train(chosen.name_or_path, overrides)
-        elif script == EVALUATE_SCRIPT:
-            presets.resolve_evaluate(chosen.name_or_path, overrides)
-        else:
-            presets.resolve(chosen.name_or_path, overrides)
+            return presets.resolve_train(chosen.name_or_path, overrides)
+        if script == EVALUATE_SCRIPT:
+            return presets.resolve_evaluate(chosen.name_or_path, overrides)
+        return presets.resolve(chosen.name_or_path, overrides)
     except presets.PresetError as error:
         raise InputError(error.message, error.hint) from error

@@ -203,7 +203,7 @@ def test_the_seeds_own_call_works(no_cloud: None, project: Path) -> None:
         output_path="s3://bucket",
         base_job_name="job",
         hyperparameters={"RLCOACH_PRESET": "preset-cartpole-ddqnbcq", "save_model": 1},
-    ).plan()
+    ).plan("s3://bucket/data.csv")
     sent = plan.request["HyperParameters"]
     assert sent["RLCOACH_PRESET"] == "preset-cartpole-ddqnbcq"
     assert sent["save_model"] == "1"
@@ -215,7 +215,9 @@ def test_a_preset_file_travels_and_is_named_by_its_place(no_cloud: None, project
 
     (project / "sub").mkdir()
     (project / "sub" / "mine.yaml").write_text((presets.FOLDER / "cartpole-ddqn-bcq.yaml").read_text())
-    plan = RLEstimator("train.py", preset=project / "sub" / "mine.yaml", instance_type="local_process").plan()
+    plan = RLEstimator("train.py", preset=project / "sub" / "mine.yaml", instance_type="local_process").plan(
+        "s3://bucket/data.csv"
+    )
     assert plan.request["HyperParameters"]["preset"] == "user_presets/mine.yaml"
     assert "user_presets/mine.yaml" in {file.name for file in plan.package.listing.files}
 
@@ -281,3 +283,72 @@ def test_attach_brings_an_estimator_back(aws: AwsSession, data: Path) -> None:
 def test_an_estimator_without_a_job_says_so() -> None:
     with pytest.raises(InputError, match="has run no job"):
         _ = RLEstimator("my.py").checkpoint_uri
+
+
+HEADER = "action,all_action_probabilities,episode_id,reward,cumulative_rewards,state_feature_0,state_feature_1\n"
+
+
+def logged_data(probabilities: str = "[0.5, 0.5]") -> str:
+    rows = [f'{n % 2},"{probabilities}",{n // 10},1.0,{n % 10 + 1}.0,0.{n},1.{n}' for n in range(100)]
+    return HEADER + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (logged_data("[0.9, 0.5]"), "does not sum to 1"),
+        (logged_data().replace("state_feature_1\n", "unknown\n").replace("reward,cum", "rewad,cum"), "reward"),
+        (logged_data().replace("0.17,", "nan,"), "line 19"),
+        (HEADER, "bad.csv"),
+        ("", "bad.csv"),
+    ],
+)
+def test_data_that_the_job_would_refuse_is_refused_before_anything_is_sent(
+    no_cloud: None, project: Path, content: str, message: str
+) -> None:
+    (project / "bad.csv").write_text(content)
+    estimator = RLEstimator("train.py", preset="cartpole-ddqn-bcq", instance_type="local_process")
+    with pytest.raises(InputError, match=message) as caught:
+        estimator.fit({"training": project / "bad.csv"})
+    assert caught.value.exit_code == 2
+
+
+def test_good_data_is_checked_once(no_cloud: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "good.csv").write_text(logged_data())
+    estimator = RLEstimator("train.py", preset="cartpole-ddqn-bcq", instance_type="local_process")
+    estimator.plan({"training": project / "good.csv"})
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr("launcher.datacheck.subprocess.run", refuse)
+    estimator.plan({"training": project / "good.csv"})
+
+
+@pytest.mark.parametrize(
+    ("script", "preset", "channel"),
+    [
+        ("train.py", "cartpole-ddqn-bcq", "training"),
+        ("evaluate.py", "cartpole-ddqn-bcq-env", "checkpoint"),
+    ],
+)
+def test_a_missing_channel_is_told_with_what_to_give(
+    no_cloud: None, project: Path, script: str, preset: str, channel: str
+) -> None:
+    with pytest.raises(InputError, match=f"needs the channel '{channel}'"):
+        RLEstimator(script, preset=preset, instance_type="local_process").plan({"other": "s3://b/x"})
+
+
+def test_a_debugged_job_runs_its_source_in_place(no_cloud: None, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "tools.py").write_text("")
+    estimator = RLEstimator("my.py", source_dir=str(project), dependencies=[str(tmp_path / "common")])
+    request = estimator.plan(debug=True).request
+    assert request["ResourceConfig"]["InstanceType"] == "local_debug"
+    assert request["HyperParameters"]["sagemaker_submit_directory"] == str(project)
+    assert str(tmp_path) in request["Environment"]["PYTHONPATH"].split(":")
+
+
+def test_a_job_on_aws_has_no_terminal_to_debug_on(aws: AwsSession, project: Path) -> None:
+    with pytest.raises(InputError, match="no terminal"):
+        RLEstimator("my.py", instance_type="ml.m5.large", role=ROLE, image_uri=IMAGE, session=aws).plan(debug=True)
