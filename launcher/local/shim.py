@@ -27,6 +27,7 @@ from launcher.local.lifecycle import TrainingJob
 from launcher.local.processes import ProcessId
 from launcher.local.records import Records
 
+CALLERS_CHOICES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CA_BUNDLE")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ def warm(home: HomePaths) -> boto3.Session:
     """Load what a job needs: the S3 service model, the transfer machinery, the engine's client."""
     import s3transfer.manager  # noqa: F401 - boto3 imports it at the first upload
 
+    # Which store and which credentials is the cloud's to say, not the environment of whoever started it.
+    for name in CALLERS_CHOICES:
+        os.environ.pop(name, None)
     if importlib.util.find_spec("docker") is not None:
         import launcher.local.executors.docker  # noqa: F401
     session = boto3.Session()

@@ -136,7 +136,11 @@ class Job:
         stream = self.record.log_stream
         if stream is None:
             return []
-        return [event.message for event in LogReader(self.cloud.home.job(self.name).log_file(stream)).forward(0).events]
+        reader, offset, lines = LogReader(self.cloud.home.job(self.name).log_file(stream)), 0, []
+        while events := (page := reader.forward(offset)).events:
+            lines += [event.message for event in events]
+            offset = page.forward
+        return lines
 
     @property
     def ml(self) -> Path:
@@ -167,6 +171,8 @@ class Job:
 @dataclass
 class Cloud:
     """A data folder with records and a store, without a door."""
+
+    wait_until = staticmethod(wait_until)
 
     home: HomePaths
     store: Store
@@ -240,11 +246,25 @@ def pack(files: Mapping[str, str]) -> bytes:
 
 @pytest.fixture
 def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
-    home = HomePaths.of(tmp_path / "home")
+    yield from _cloud(tmp_path / "home", session_store)
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[Cloud]:
+    """A cloud whose store may be stopped and started."""
+    folder = tmp_path / "own" / "objects"
+    folder.mkdir(parents=True)
+    store = Store(folder, Identity.create())
+    store.start()
+    yield from _cloud(tmp_path / "own" / "home", store)
+    store.stop()
+
+
+def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:
+    home = HomePaths.of(folder)
     home.create()
-    session_store.identity.write(home.cloud_file)
-    environ = {"BATCHRL_STOP_GRACE_SECONDS": str(GRACE_SECONDS)}
-    one = Cloud(home, session_store, Records(home.records), environ)
+    store.identity.write(home.cloud_file)
+    one = Cloud(home, store, Records(home.records), {"BATCHRL_STOP_GRACE_SECONDS": str(GRACE_SECONDS)})
     yield one
     for shim in one.shims:
         if shim.poll() is None:

@@ -34,7 +34,8 @@ def test_doors_and_store_are_reached_through_mounted_sockets(cloud, container_jo
     job = container_job(
         "import os, boto3\n"
         "s3 = boto3.client('s3', endpoint_url=os.environ['AWS_ENDPOINT_URL_S3'])\n"
-        "s3.put_object(Bucket='shim-tests', Key='from-container/' + os.environ['TRAINING_JOB_NAME'], Body=b'x' * 10_000_000)\n"
+        "key = 'from-container/' + os.environ['TRAINING_JOB_NAME']\n"
+        "s3.put_object(Bucket='shim-tests', Key=key, Body=b'x' * 10_000_000)\n"
     ).start()
     record = job.wait()
     assert record.failure_reason is None, job.lines

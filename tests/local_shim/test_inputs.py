@@ -1,0 +1,164 @@
+"""Channels and the tree of /opt/ml, as a job finds them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from batchrl.contract.paths import JobPaths
+from launcher.local.tree import plan_tree
+
+LIST = """
+import os, pathlib
+root = pathlib.Path(os.environ["SM_INPUT_DIR"]).parent
+for path in sorted(root.rglob("*")):
+    if path.is_file() and "code" not in path.parts:
+        print(path.relative_to(root), path.stat().st_size)
+"""
+
+
+def request(**fields):
+    return {
+        "HyperParameters": {},
+        "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        **fields,
+    }
+
+
+def channel(name, **fields):
+    return {
+        "ChannelName": name,
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}},
+        **fields,
+    }
+
+
+@pytest.fixture
+def tree(tmp_path):
+    paths = JobPaths(tmp_path / "ml")
+
+    def write(**fields):
+        plan_tree(request(**fields), paths).write()
+        return paths
+
+    return write
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_A19_A21_A28_A38_the_least_tree(tree):
+    paths = tree()
+    folders = (paths.input_config, paths.input_data, paths.model, paths.output, paths.output_data)
+    assert all(folder.is_dir() for folder in folders)
+    assert read(paths.hyperparameters) == {}
+    assert read(paths.input_data_config) == {}
+    assert not paths.checkpoints.exists() and not paths.checkpoint_config.exists() and not paths.intermediate.exists()
+
+
+def test_A27_hyperparameters_are_the_strings_of_the_request(tree):
+    values = {"epochs": "5", "name": '"quoted"'}
+    assert read(tree(HyperParameters=values).hyperparameters) == values
+
+
+def test_A36_A37_A54_what_the_channels_are(tree):
+    paths = tree(InputDataConfig=[channel("a"), channel("b", InputMode="FastFile", ContentType="text/csv")])
+    assert read(paths.input_data_config) == {
+        "a": {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"},
+        "b": {
+            "TrainingInputMode": "FastFile",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+            "ContentType": "text/csv",
+        },
+    }
+    assert paths.channel("a").is_dir()
+
+
+def test_A39_A40_A41_what_the_host_is(tree):
+    assert read(tree().resource_config) == {
+        "current_host": "algo-1",
+        "hosts": ["algo-1"],
+        "current_instance_type": "ml.m5.large",
+        "current_group_name": "homogeneousCluster",
+        "current_instance_group": "homogeneousCluster",
+        "instance_groups": [
+            {"instance_group_name": "homogeneousCluster", "instance_type": "ml.m5.large", "hosts": ["algo-1"]}
+        ],
+        "network_interface_name": "eth0",
+    }
+
+
+@pytest.mark.parametrize("given", [None, "/opt/ml/saved"])
+def test_A20_A22_the_checkpoint_folder(tree, given):
+    config = {"S3Uri": "s3://b/c", **({"LocalPath": given} if given else {})}
+    paths = tree(CheckpointConfig=config)
+    expected = given or "/opt/ml/checkpoints"
+    assert read(paths.checkpoint_config) == {"LocalPath": expected}
+    assert paths.local(expected).is_dir()
+
+
+def test_A47_A48_a_prefix_is_a_raw_prefix(cloud):
+    for key in ("train/a.csv", "train/deep/b.csv", "train-2/c.csv", "train.csv", "test/d.csv"):
+        cloud.store.put(f"{cloud.home.root.parent.name}/{key}", b"12345")
+    job = cloud.job(LIST, channels={"training": f"s3://shim-tests/{cloud.home.root.parent.name}/train"}).start()
+    assert job.wait().status == "Completed"
+    below = {line.removeprefix("input/data/training/") for line in job.lines if "training/" in line}
+    assert below == {"train-2/c.csv 5", "train.csv 5", "train/a.csv 5", "train/deep/b.csv 5"}
+
+
+def test_A49_one_object_is_one_file(cloud):
+    key = f"{cloud.home.root.parent.name}/data.csv"
+    cloud.store.put(key, b"12345")
+    job = cloud.job(LIST, channels={"training": f"s3://shim-tests/{key}"}).start()
+    assert job.wait().status == "Completed"
+    assert "input/data/training/data.csv 5" in job.lines
+
+
+def test_a_prefix_without_objects_fails_the_job_with_channel_and_url(cloud):
+    job = cloud.job("print('ran')", channels={"training": "s3://shim-tests/nothing/here"}).start()
+    record = job.wait()
+    assert record.status == "Failed"
+    assert record.failure_reason.startswith("ClientError: channel 'training': no S3 objects found under")
+    assert "s3://shim-tests/nothing/here" in record.failure_reason
+    assert job.statuses == ["Starting", "Downloading", "Failed"]
+    assert not job.ml.exists()
+
+
+def test_a_bucket_that_does_not_exist_is_named(cloud):
+    job = cloud.job("print('ran')", channels={"training": "s3://no-such-bucket-here/x"}).start()
+    reason = job.wait().failure_reason
+    assert reason.startswith("ClientError: channel 'training': download of s3://no-such-bucket-here/x")
+    assert "NoSuchBucket" in reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"InputMode": "Pipe"}, "input mode Pipe is not supported"),
+        ({"DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://b/k"}}}, "ManifestFile"),
+        ({"DataSource": {"FileSystemDataSource": {}}}, "from S3 only"),
+    ],
+)
+def test_kinds_of_channels_that_are_not_known_are_named(cloud, fields, expected):
+    job = cloud.job(None, InputDataConfig=[channel("training", **fields)])
+    reason = job.start().wait().failure_reason
+    assert reason.startswith("ClientError: channel 'training'") and expected in reason
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(cloud, monkeypatch):
+    from launcher.local import inputs
+    from launcher.local.faults import JobFault
+
+    paths = JobPaths(cloud.home.root / "ml")
+    paths.channel("training").mkdir(parents=True)
+    cloud.store.put("big/data", b"x" * 1000)
+    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 999}))
+    wanted = request(InputDataConfig=[channel("training")])
+    wanted["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = "s3://shim-tests/big/"
+    with pytest.raises(JobFault, match=r"ClientError: channel 'training'.* 1,000 bytes.* 999 free"):
+        inputs.download_channels(cloud.store.client, wanted, paths)
+    assert list(paths.channel("training").iterdir()) == []
