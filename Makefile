@@ -19,7 +19,7 @@ SCRIPTS = $(wildcard entrypoints/*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench image lock clean
+.PHONY: help setup demo test check check-format check-lint check-types check-rules bench image lock clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -52,12 +52,22 @@ demo: setup
 test: setup
 	$(RUN) -m pytest $(ARGS)
 
-# Each script is checked on its own: together they would be one module of the same name to mypy.
+# All of them run, also after one has failed: every fault in one go.
 check: setup
+	@$(MAKE) --no-print-directory --keep-going check-format check-lint check-types check-rules
+
+check-format:
 	$(RUN) -m ruff format --check .
+
+check-lint:
 	$(RUN) -m ruff check .
+
+# Each script on its own: together they would be two modules of one name to mypy.
+check-types:
 	$(RUN) -m mypy
 	@for script in $(SCRIPTS) docker/lock.py; do echo "mypy $$script"; $(RUN) -m mypy "$$script" || exit 1; done
+
+check-rules:
 	$(RUN) -m pytest -q tests/test_import_rules.py tests/test_repo.py
 
 bench: setup
