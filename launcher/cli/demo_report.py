@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ from batchrl.contract import columns
 from launcher.cli.estimates import interval, number
 from launcher.cli.evaluations import Evaluation
 from launcher.cli.output import duration
+
+WIDTH = 60
+# Below this share of effective episodes, bootstrap intervals of importance sampling were measured to cover too little.
+FEW_EFFECTIVE = 0.25
 
 
 @dataclass(frozen=True)
@@ -112,17 +117,27 @@ class DemoReport:
 
     def _meaning(self) -> Iterator[str]:
         """What the figures estimate, and what they do not."""
-        chosen = self.selection
         yield "What the estimates mean:"
-        yield f"  SDR and WIS estimate the discounted return (discount {chosen.discount:g})"
-        yield f"  of the policy '{chosen.target_policy}', from logged"
-        yield "  episodes that it was not trained on. The logged policy's"
-        yield f"  own is {self.logged.discounted_return:.2f}. Returns of the evaluation are not"
-        yield "  discounted and the policy acts greedily: compare them with"
-        yield "  the logged policy's mean return, not with SDR or WIS."
-        yield "  The intervals cover chance in the logged episodes; that"
-        yield f"  the best of {chosen.epochs} epochs was chosen on the same episodes"
-        yield "  makes its own figures look better than they are. WIS leans"
-        yield "  towards the logged policy when few episodes are effective."
-        yield f"  Chosen by: {chosen.reason}."
+        for paragraph in self._paragraphs():
+            yield textwrap.fill(paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
         yield ""
+
+    def _paragraphs(self) -> Iterator[str]:
+        chosen, row = self.selection, self.selection.row
+        yield (
+            f"SDR and WIS estimate the discounted return (discount {chosen.discount:g}) of the policy "
+            f"'{chosen.target_policy}', from logged episodes that it was not trained on. The logged policy's own is "
+            f"{self.logged.discounted_return:.2f}. The evaluation's returns are not discounted and its policy acts "
+            "greedily: compare them with the logged policy's mean return, not with SDR or WIS."
+        )
+        yield (
+            f"The brackets are bootstrap intervals over those episodes, nominally 95 %. That the best of "
+            f"{chosen.epochs} epochs was chosen on the same episodes flatters its figures."
+        )
+        effective, episodes = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
+        if effective is not None and episodes and effective < FEW_EFFECTIVE * episodes:
+            yield (
+                f"Only {effective:.0f} of {episodes:.0f} episodes are effective: with so few, intervals are too narrow "
+                "and WIS leans towards the logged policy; it can never exceed the best logged return."
+            )
+        yield f"Epoch {chosen.epoch} was chosen from the log alone: {chosen.reason}."

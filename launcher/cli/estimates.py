@@ -35,7 +35,8 @@ def follow_frames(job: Job) -> Iterator[pd.DataFrame]:
     """The table of estimates, whenever it may have grown, until the job has ended; the last one is complete.
 
     Raises:
-        InputError: the job ended without any estimate.
+        InputError: the job ended well, but without any estimate.
+        JobFailed, JobStopped: it ended so, before its first estimate.
     """
     pause = LOCAL_POLL_S if job.session.is_local else AWS_POLL_S
     while True:
@@ -45,6 +46,7 @@ def follow_frames(job: Job) -> Iterator[pd.DataFrame]:
             yield job.metrics().frame
         except InputError:
             if ended:
+                job.wait()  # a job that failed says why
                 raise
         if ended:
             return
