@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -135,14 +138,24 @@ def write_table(
 def _write_csv(
     frame: pd.DataFrame, path: Path, *, compressed: bool, progress: Callable[[int, int], None] | None
 ) -> None:
-    # No name and no time in the gzip header: the same rows give the same bytes.
-    compression: Any = {"method": "gzip", "mtime": 0} if compressed else None
-    if compression is not None or len(frame) <= ROWS_AT_ONCE:
-        frame.to_csv(path, index=False, compression=compression, lineterminator="\n")
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for start in range(0, len(frame), ROWS_AT_ONCE):
+    with _text_file(path, compressed) as file:
+        for start in range(0, max(len(frame), 1), ROWS_AT_ONCE):
             rows = frame.iloc[start : start + ROWS_AT_ONCE]
             rows.to_csv(file, index=False, header=start == 0, lineterminator="\n")
             if progress is not None:
                 progress(start + len(rows), len(frame))
+
+
+@contextmanager
+def _text_file(path: Path, compressed: bool) -> Iterator[TextIO]:
+    with path.open("wb") as raw:
+        if not compressed:
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+                yield file
+            return
+        # No name and no time in the header: the same rows give the same bytes.
+        with (
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", newline="") as file,
+        ):
+            yield file
