@@ -1,0 +1,168 @@
+"""``batchrl demo``: its choice of executor, its figures and words, and one real run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Run, shell
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError, Unreachable
+from launcher import demo
+from launcher.cli.demo_report import DemoReport, LoggedData, Selection
+from launcher.cli.evaluations import Evaluation
+from launcher.engine import EngineStatus
+
+ANSWERS = EngineStatus(available=True, version="20.10")
+SILENT = EngineStatus(available=False, reason="no Docker engine runs on this computer")
+
+
+@pytest.fixture
+def running_demo(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A demo that would train for hours."""
+    arguments = ("demo", "--executor", "process", "--epochs", "100000", "--output", str(tmp_path / "out"))
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "launcher.cli", *arguments],
+        env=os.environ | {"BATCHRL_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+    shell("cloud", "down", "--stop-jobs", environ={"BATCHRL_HOME": str(home)})
+
+
+def engine(monkeypatch: pytest.MonkeyPatch, status: EngineStatus, image: bool) -> None:
+    monkeypatch.setattr("launcher.engine.engine_status", lambda: status)
+    monkeypatch.setattr("launcher.image.present", lambda tag: image)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "image", "instance_type", "said"),
+    [
+        ("auto", ANSWERS, True, "local", "in containers: Docker 20.10 answers"),
+        ("auto", ANSWERS, False, "local_process", "batchrl image build"),
+        ("auto", SILENT, False, "local_process", "no Docker engine runs"),
+        ("docker", ANSWERS, True, "local", "in containers"),
+        ("process", ANSWERS, True, "local_process", "as processes"),
+    ],
+)
+def test_containers_are_used_when_they_can_be_and_the_reason_is_said_in_a_line(
+    wanted: str, status: EngineStatus, image: bool, instance_type: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine(monkeypatch, status, image)
+
+    choice = demo.choose_executor(wanted)
+
+    assert choice.instance_type == instance_type
+    assert said in choice.sentence
+    assert "\n" not in choice.sentence
+
+
+def test_containers_that_are_asked_for_and_cannot_be_had_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine(monkeypatch, SILENT, False)
+    with pytest.raises(Unreachable, match="no Docker engine"):
+        demo.choose_executor("docker")
+    engine(monkeypatch, ANSWERS, False)
+    with pytest.raises(InputError, match="batchrl image build"):
+        demo.choose_executor("docker")
+
+
+def test_the_returns_of_the_logged_episodes(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("episode_id,reward\n0,1\n0,1\n0,1\n1,1\n1,2\n")
+
+    logged = demo.logged_data(path, 0.5)
+
+    assert logged.episodes == 2
+    assert logged.mean_return == 3.0
+    assert logged.standard_error == 0.0
+    assert logged.discounted_return == pytest.approx((1.75 + 2.0) / 2)
+
+
+def test_the_report_names_the_estimand_and_its_doubts_and_fits_a_narrow_terminal() -> None:
+    row = {columns.SDR: 34.1, columns.WIS: 37.6, columns.WIS_ESS: 11.4, columns.OPE_EPISODES: 293}
+    row |= {columns.lower(columns.SDR): 29.7, columns.upper(columns.SDR): 39.3}
+    report = DemoReport(
+        executor="as processes",
+        training_job="demo-train",
+        evaluation_job="demo-evaluate",
+        logged=LoggedData(500, 21.65, 0.5, 19.09),
+        selection=Selection(36, 50, "highest lower bound", "softmax of values at temperature 1", 0.99, row),
+        evaluation=Evaluation(146.8, 3.23, 80, 200, 100, 14680),
+        files={"logged data": Path("x.csv")},
+        objects={"model": "s3://b/m"},
+        seconds=69,
+    )
+
+    text = "\n".join(report.lines())
+
+    for part in (
+        "21.65 +- 0.50",
+        "34.10 [29.70, 39.30]",
+        "146.80 +- 3.23",
+        "discount 0.99",
+        "softmax of values at temperature 1",
+        "19.09",
+        "Only 11 of 293 episodes are effective",
+        "x.csv  (logged data)",
+        "s3://b/m  (model)",
+    ):
+        assert part in re.sub(r"\n +", " ", text) or part in text, part
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    arguments = ("demo", "--executor", "process", "--epochs", "2", "--output", str(folder))
+    environ = {"BATCHRL_HOME": str(home)}
+    try:
+        first = shell(*arguments, environ=environ, timeout_s=240)
+        again = shell(*arguments, "--json", environ=environ, timeout_s=240)
+    finally:
+        shell("cloud", "down", "--stop-jobs", environ=environ)
+
+    assert first.code == 0, first.err
+    assert re.search(r"^ +1 .*\n +2 ", first.out, re.MULTILINE), "each epoch's estimates are shown"
+    assert "Evaluated policy" in first.out
+    assert again.code == 0, again.err
+    report = again.json()
+    assert report["logged"]["episodes"] == 500
+    assert report["evaluation"]["steps"] >= 1000
+    assert report["selection"]["epochs"] == 2
+    assert set(report["files"]) == {"logged data", "curves", "estimates", "evaluation", "an episode"}
+    for path in report["files"].values():
+        assert Path(path).stat().st_size > 0
+
+
+def test_ctrl_c_stops_the_job_and_gives_130(running_demo: subprocess.Popen[str], run: Run) -> None:
+    assert running_demo.stdout is not None
+    for line in running_demo.stdout:
+        if re.match(r" +1 ", line):
+            break
+    running_demo.send_signal(signal.SIGINT)
+    _, err = running_demo.communicate(timeout=120)
+
+    assert running_demo.returncode == 130
+    assert "Traceback" not in err
+    assert [row["status"] for row in run("ps", "--json").json()] == ["Stopped"]
+
+
+def test_a_folder_that_cannot_be_made_is_wrong_input(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    ended = run("demo", "--executor", "process", "--output", str(tmp_path / "file" / "out"))
+
+    assert ended.code == 2
+    assert "cannot be made" in ended.err
