@@ -112,7 +112,7 @@ def status(home: Path | None = None) -> CloudStatus | None:
     """What is up, or None when nothing is. Starts nothing."""
     paths = HomePaths.of(home)
     identity = Identity.read(paths.cloud_file)
-    found = probe.ask(identity) if identity else None
+    found = _ask(paths, identity)
     if identity is None or found is None:
         return None
     store = ProcessId.read(paths.store_process)
@@ -226,8 +226,8 @@ def _current(paths: HomePaths) -> Identity | None:
         InputError: its records are newer than ours.
     """
     identity = Identity.read(paths.cloud_file)
-    found = probe.ask(identity) if identity else None
-    if found is None:
+    found = _ask(paths, identity)
+    if identity is None or found is None:
         return None
     if found.schema > SCHEMA_VERSION:
         raise InputError(
@@ -237,6 +237,12 @@ def _current(paths: HomePaths) -> Identity | None:
     settings = StoreSettings.read(paths.settings)
     same_store = found.store == (settings.endpoint_url if settings else "embedded")
     return identity if found.fingerprint == fingerprint() and same_store else None
+
+
+def _ask(paths: HomePaths, identity: Identity | None) -> probe.DoorVersion | None:
+    """Ask the door, if its process lives: whoever else may listen at its port is not waited for."""
+    process = ProcessId.read(paths.door_process)
+    return probe.ask(identity) if identity and process and process.alive else None
 
 
 def _start(paths: HomePaths) -> Identity:
@@ -249,10 +255,11 @@ def _start(paths: HomePaths) -> Identity:
     child = spawn_detached((sys.executable, "-m", "launcher.local.door", "--home", str(paths.root)), paths.door_log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        # Read again: a door whose port was taken stores another one.
-        identity = Identity.read(paths.cloud_file) or identity
-        if (found := probe.ask(identity)) and found.pid == child.pid:
-            return identity
+        if (known := ProcessId.read(paths.door_process)) and known.pid == child.pid:
+            # Read again: a door whose port was taken stores another one.
+            identity = Identity.read(paths.cloud_file) or identity
+            if _ask(paths, identity):
+                return identity
         if child.poll() is not None:
             break
         time.sleep(POLL_SECONDS)

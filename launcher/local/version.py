@@ -19,14 +19,15 @@ def version() -> str:
 
 @functools.cache
 def fingerprint() -> str:
-    """Digest of the code of door, shims and what a job's boot stands on, as it was when this was first asked for."""
+    """Digest of all code that a door or a shim runs, as it was when this was first asked for."""
     import batchrl.contract
 
     local = Path(__file__).parent
     contract = Path(batchrl.contract.__file__).parent
+    # Of the client's modules, those beside the folder of the local cloud are the ones that it imports.
+    files = [*local.rglob("*.py"), *contract.rglob("*.py"), *local.parent.glob("*.py")]
     digest = hashlib.sha256(version().encode())
-    for folder in (local, contract):
-        for file in sorted(folder.rglob("*.py")):
-            digest.update(f"{folder.name}/{file.relative_to(folder)}\0".encode())
-            digest.update(file.read_bytes())
+    for file in sorted(files):
+        digest.update(f"{file.parent.name}/{file.name}\0".encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

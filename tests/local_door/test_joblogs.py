@@ -123,3 +123,16 @@ def test_a_page_holds_a_megabyte(path: Path) -> None:
     assert len(page.events) == 10
     assert len(reader.backward(None).events) == 10
     assert reader.forward(page.forward).events[0].message[0] == "0"
+
+
+def test_a_time_is_found_by_bisection(path: Path) -> None:
+    clock = count(1000)
+    writer = StreamWriter(path, lambda: next(clock))
+    for index in range(4000):
+        writer.write(f"{index} {'x' * 2000}")
+    reader = LogReader(path)
+    for since in (0, 1000, 1001, 2500, 3999, 4999, 9999):
+        offset = reader.seek(since)
+        first = next((event for event in reader.forward(offset, since=since).events), None)
+        assert (first.timestamp if first else None) == (max(since, 1000) if since < 5000 else None)
+    assert reader.seek(4999) > 0
