@@ -47,14 +47,16 @@ class Setting:
     description: str
 
 
-def resolve(name_or_path: str | Path, overrides: Mapping[str, object]) -> Preset:
-    """See ``presets.resolve``."""
+def resolve(name_or_path: str | Path, overrides: Mapping[str, object], wanted: type[Preset] = Preset) -> Preset:
+    """See ``presets.resolve``; a preset that is no ``wanted`` is refused before its settings are looked at."""
     document = _document(name_or_path)
     kind = document.values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         got = "is missing" if "kind" not in document.values else f"is '{kind}'"
         raise PresetError(f"{document.where('kind')}: 'kind' {got}; a preset is of kind train or evaluate.", key="kind")
     model = KINDS[kind]
+    if not issubclass(model, wanted):
+        raise _wrong_kind(name_or_path, wanted)
     fields = dict(leaves(model))
     own = _flatten(document.values, fields, document)
     given = _overrides(overrides, fields)
@@ -70,15 +72,9 @@ def resolve(name_or_path: str | Path, overrides: Mapping[str, object]) -> Preset
 
 def resolve_kind(name_or_path: str | Path, overrides: Mapping[str, object], model: type[Kind]) -> Kind:
     """``resolve``, and a check that the preset is of the kind that this job needs."""
-    preset = resolve(name_or_path, overrides)
-    if isinstance(preset, model):
-        return preset
-    wanted = next(kind for kind, known in KINDS.items() if known is model)
-    fitting = [name for name in presets.names() if isinstance(presets.load(name), model)]
-    raise PresetError(
-        f"preset '{name_or_path}' is not of kind '{wanted}', which this job needs.",
-        f"Presets of that kind: {', '.join(fitting)}.",
-    )
+    preset = resolve(name_or_path, overrides, model)
+    assert isinstance(preset, model)
+    return preset
 
 
 def describe(preset: Preset) -> list[Setting]:
@@ -143,6 +139,15 @@ def _unpacked(metadata: tuple[Any, ...]) -> Iterator[Any]:
             yield from item.metadata
         else:
             yield item
+
+
+def _wrong_kind(name_or_path: str | Path, model: type[Preset]) -> PresetError:
+    wanted = next(kind for kind, known in KINDS.items() if known is model)
+    fitting = [name for name in presets.names() if isinstance(presets.load(name), model)]
+    return PresetError(
+        f"preset '{name_or_path}' is not of kind '{wanted}', which this job needs.",
+        f"Presets of that kind: {', '.join(fitting)}.",
+    )
 
 
 def _document(name_or_path: str | Path) -> Document:
@@ -229,7 +234,7 @@ def _unknown(key: str, fields: Mapping[str, FieldInfo], where: str) -> PresetErr
 
 def _suggestion(word: str, choices: list[str]) -> str | None:
     """The nearest choices, by the whole name or by its last part."""
-    near = difflib.get_close_matches(word, choices, n=2, cutoff=0.75)
+    near = difflib.get_close_matches(word, choices, n=2, cutoff=0.8)
     last = {choice.rpartition(".")[2]: choice for choice in choices}
     near += [last[leaf] for leaf in difflib.get_close_matches(word.rpartition(".")[2], list(last), n=1, cutoff=0.8)]
     unique = list(dict.fromkeys(near))[:3]

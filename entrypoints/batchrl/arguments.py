@@ -58,23 +58,6 @@ class ScriptArguments:
             raise InputError(f"--{name} got '{text}'.", "Give 0 or 1.")
         return FLAGS[text.lower()]
 
-    def whole(self, name: str, least: int = 1) -> int | None:
-        """An option that is a whole number of at least ``least``; None where it was not given.
-
-        Raises:
-            InputError: it is something else.
-        """
-        text = self.options.get(name)
-        if text is None:
-            return None
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise InputError(f"--{name} got '{text}'.", f"Give a whole number of at least {least}.")
-        return number
-
     def preset_name(self) -> str:
         """Name or path of the preset, also under Coach's name of the option.
 
