@@ -62,6 +62,7 @@ class Door:
         self._pool = ShimPool(paths, self._records, command)
         self._idle = IdleWatch(self._busy, idle_seconds)
         self._stopping = threading.Event()
+        self._fingerprint = fingerprint()
         own = Keys(self._identity.access_key, self._identity.secret_key)
         keyring = Keyring(own)
         context = Context(paths, self._records, REGION, ACCOUNT_ID, self._hand_over, time.time)
@@ -128,7 +129,7 @@ class Door:
             self._store.wait()
         return {
             "version": version(),
-            "fingerprint": fingerprint(),
+            "fingerprint": self._fingerprint,
             "schema": SCHEMA_VERSION,
             "pid": os.getpid(),
             "store": self._settings.endpoint_url if self._settings else "embedded",

@@ -17,9 +17,11 @@ def version() -> str:
         return "0"
 
 
-@functools.cache
 def fingerprint() -> str:
-    """Digest of all code that a door or a shim runs, as it was when this was first asked for."""
+    """Digest of all code that a door or a shim would run if it were started now (4 ms).
+
+    It is read from disk each time: a notebook that was started before an upgrade must not replace the upgraded door.
+    """
     import batchrl.contract
 
     local = Path(__file__).parent
