@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import botocore.exceptions
@@ -255,3 +256,19 @@ def test_a_folder_that_does_not_exist_yet_is_no_error(s3, errors):
     )
     assert waiting.drain(1)
     assert not errors
+
+
+def test_a_drain_gives_up_soon_where_the_store_refuses_everything(s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(sync, "REFUSED_SECONDS", 0.1)
+    answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+
+    def refuse(key):
+        raise botocore.exceptions.ClientError(answer, "PutObject")
+
+    s3.before_put = refuse
+    (tmp_path / "a").write_text("a")
+    uploader = FolderUploader(s3, tmp_path, S3Url("b", "p"), with_manifest=True, on_error=lambda path, error: None)
+    started = time.monotonic()
+    assert not uploader.drain(60)
+    assert time.monotonic() - started < 10
+    assert uploader.unpublished() == ["a"]

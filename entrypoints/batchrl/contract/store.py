@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
@@ -20,6 +21,7 @@ from batchrl.contract.layout import S3Url
 
 Client = Any
 MAX_CONNECTIONS = 32
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def client_config(**settings: Any) -> Config:
@@ -46,7 +48,10 @@ def s3_client(session: boto3.Session | None = None, endpoint_url: str | None = N
         endpoint_url: a server other than AWS; its buckets are addressed by path.
         credentials: ``aws_access_key_id``, ``aws_secret_access_key``, ``region_name``.
     """
-    style = {"s3": {"addressing_style": "path"}} if endpoint_url else {}
+    style: dict[str, Any] = {"s3": {"addressing_style": "path"}} if endpoint_url else {}
+    if endpoint_url and urlsplit(endpoint_url).hostname in LOOPBACK:
+        # No proxy of the environment's leads to this machine's own loopback.
+        style["proxies"] = {}
     factory = session or boto3.Session()
     return factory.client("s3", endpoint_url=endpoint_url, config=client_config(**style), **credentials)
 
@@ -88,6 +93,18 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
 def is_missing(error: botocore.exceptions.ClientError) -> bool:
     """Whether an answer says that the key or bucket does not exist."""
     return error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether asking again would give the same answer: access denied, no such bucket, no credentials."""
+    if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.ParamValidationError):
+        return True
+    if isinstance(error, botocore.exceptions.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return 400 <= status < 500 and status not in (408, 429)
+    # s3transfer wraps what it met.
+    wrapped = error.__cause__ or error.__context__
+    return isinstance(wrapped, botocore.exceptions.ClientError) and is_refusal(wrapped)
 
 
 def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:

@@ -29,12 +29,14 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.store import Client, is_missing, list_objects
+from batchrl.contract.store import Client, is_missing, is_refusal, list_objects
 
 TEMPORARY_SUFFIX = ".tmp"
 WHOLE_READ_BYTES = 8 * 1024 * 1024
 UPLOAD_THREADS = 4
 DOWNLOAD_THREADS = 16
+# How long a drain goes on when the store refuses all that it is sent (seconds).
+REFUSED_SECONDS = 5.0
 
 Stamp = tuple[int, int, int]
 
@@ -96,6 +98,7 @@ class FolderUploader:
         self._in_flight: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
+        self._refused_since: float | None = None
         self._pool = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
 
     @property
@@ -119,7 +122,9 @@ class FolderUploader:
                 if error := future.exception():
                     if not isinstance(error, Exception):
                         raise error
-                    self._on_error(path, error)
+                    self._note_failure(path, error)
+                else:
+                    self._refused_since = None
         pending = [
             (stat.st_size, path, _stamp(stat))
             for path, stat in published_files(self._folder)
@@ -131,7 +136,7 @@ class FolderUploader:
         try:
             self._publish_manifest()
         except Exception as error:
-            self._on_error(MANIFEST_NAME, error)
+            self._note_failure(MANIFEST_NAME, error)
             return False
         return not pending and not self._in_flight and not self._manifest_dirty
 
@@ -148,20 +153,28 @@ class FolderUploader:
         """Publish all that is left.
 
         Args:
-            timeout: seconds after which it gives up.
+            timeout: seconds after which it gives up; after ``REFUSED_SECONDS`` where the store refuses everything.
 
         Returns:
             Whether everything was published.
         """
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
         pause = 0.02
         while not (done := self.step()):
-            if time.monotonic() > deadline:
+            refused = self._refused_since is not None and time.monotonic() - self._refused_since > REFUSED_SECONDS
+            if time.monotonic() - started > (min(timeout, REFUSED_SECONDS) if refused else timeout):
                 break
             time.sleep(pause)
             pause = min(2 * pause, 1.0) if not self._in_flight else 0.02
         self._pool.shutdown(wait=done, cancel_futures=True)
         return done
+
+    def _note_failure(self, path: str, error: Exception) -> None:
+        if not is_refusal(error):
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = time.monotonic()
+        self._on_error(path, error)
 
     def _send(self, path: str, stamp: Stamp) -> None:
         file = self._folder / path
@@ -277,6 +290,11 @@ def _get(client: Client, url: S3Url) -> bytes:
         body: bytes = answer["Body"].read()
     except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
         raise DamagedContent(f"{url} was cut short: {error}") from error
+    except botocore.exceptions.ClientError as error:
+        # What a server that tears bodies may answer instead, at the very moment of an overwrite.
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+            raise
+        raise DamagedContent(f"{url} could not be served: {error}") from error
     return body
 
 
