@@ -97,20 +97,30 @@ def redirect(shim_log: Path) -> None:
 
 
 def run(home: HomePaths, session: boto3.Session, name: str, executor: Executor | None = None) -> int:
-    """Claim a job and take it to its end; ``executor`` is for jobs that do not run behind the scenes."""
+    """Claim a job and take it to its end.
+
+    Args:
+        home: the data folder.
+        session: where the S3 client is made.
+        name: the job.
+        executor: what runs it; by default the one of its instance type.
+
+    Returns:
+        0 when the job came to an end, whichever; 1 when it is not this process's to run.
+    """
     own = ProcessId.of(os.getpid())
     assert own is not None
-    records = Records(home.records)
-    record = records.get(name)
-    if not records.claim(name, own.pid, own.started_at) and record.shim_pid != own.pid:
-        log.error("%s has a shim already: process %s", name, record.shim_pid)
-        return 1
-    identity = Identity.read(home.cloud_file)
-    if identity is None:
-        log.error("%s is gone: %s cannot be run", home.cloud_file, name)
-        return 1
-    address = identity.address(home)
-    TrainingJob(home, address, records, record, store_client(session, address), executor).run()
+    with contextlib.closing(Records(home.records)) as records:
+        record = records.get(name)
+        if not records.claim(name, own.pid, own.started_at) and record.shim_pid != own.pid:
+            log.error("%s has a shim already: process %s", name, record.shim_pid)
+            return 1
+        identity = Identity.read(home.cloud_file)
+        if identity is None:
+            log.error("%s is gone: %s cannot be run", home.cloud_file, name)
+            return 1
+        address = identity.address(home)
+        TrainingJob(home, address, records, record, store_client(session, address), executor).run()
     return 0
 
 

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from batchrl.contract.forward import FORWARD_VARIABLE, SOCKET_FOLDER, format_forward, serve
+from batchrl.contract.store import LOOPBACK
 from launcher.local.home import HomePaths
 
 BACKLOG = 128
 DEFAULT_PORTS = {"http": 80, "https": 443}
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CONNECT_SECONDS = 10.0
 
 
@@ -64,7 +64,8 @@ class SocketBridge:
     @property
     def variables(self) -> dict[str, str]:
         """What the container's PID 1 has to know."""
-        return {FORWARD_VARIABLE: format_forward({port: self._inside(port) for port in self.sockets})}
+        paths = {port: self._inside(port) for port in self.sockets}
+        return {FORWARD_VARIABLE: format_forward(paths)} if paths else {}
 
     def close(self) -> None:
         for listener in self._listeners:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,12 +179,13 @@ class Cloud:
     store: Store
     records: Records
     environ: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)
     shims: list[subprocess.Popen[bytes]] = field(default_factory=list)
     count: int = 0
 
     def warm_shim(self) -> subprocess.Popen[bytes]:
         shim = subprocess.Popen(
-            [sys.executable, "-m", "launcher.local.shim", "--home", self.home.root],
+            [*self.prefix, sys.executable, "-m", "launcher.local.shim", "--home", self.home.root],
             stdin=subprocess.PIPE,
             env=os.environ | self.environ,
         )
@@ -250,6 +252,13 @@ def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
 
 
 @pytest.fixture
+def make_cloud() -> Iterator[Callable[[Path, Store], Cloud]]:
+    """Clouds in folders of the test's own choice."""
+    with ExitStack() as stack:
+        yield lambda folder, store: stack.enter_context(contextmanager(_cloud)(folder, store))
+
+
+@pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[Cloud]:
     """A cloud whose store may be stopped and started."""
     folder = tmp_path / "own" / "objects"
@@ -279,18 +288,48 @@ def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:
     one.records.close()
 
 
+@contextmanager
+def built(context: Path, name: str) -> Iterator[str]:
+    """An image from a folder with a Dockerfile, removed afterwards."""
+    tag = f"batchrl-test-{name}:{os.getpid()}"
+    subprocess.run(["docker", "build", "-q", "-t", tag, context], check=True, capture_output=True)
+    try:
+        yield tag
+    finally:
+        subprocess.run(["docker", "rmi", "-f", tag], check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The built image with the sources of this tree: a test is about what it stands beside."""
     from launcher.image import default_image
 
-    root = Path(__file__).parents[2]
     context = tmp_path_factory.mktemp("image")
-    shutil.copytree(
-        root / "entrypoints", context / "entrypoints", ignore=shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
-    )
+    rubbish = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
+    shutil.copytree(Path(__file__).parents[2] / "entrypoints", context / "entrypoints", ignore=rubbish)
     (context / "Dockerfile").write_text(f"FROM {default_image()}\nCOPY entrypoints /opt/batchrl\n")
-    tag = f"batchrl-test-shim:{os.getpid()}"
-    subprocess.run(["docker", "build", "-q", "-t", tag, context], check=True, stdout=subprocess.DEVNULL)
-    yield tag
-    subprocess.run(["docker", "rmi", "-f", tag], check=True, stdout=subprocess.DEVNULL)
+    with built(context, "shim") as tag:
+        yield tag
+
+
+@pytest.fixture(scope="session")
+def foreign_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Somebody's own image: another user, a folder of its own, a program ``train``, files at /opt/ml."""
+    from launcher.image import default_image
+
+    context = tmp_path_factory.mktemp("foreign")
+    (context / "train").write_text(
+        "#!/bin/sh\n"
+        'echo "train as $(id -u) in $(pwd), SM: $SM_MODEL_DIR, stdin: $(cat)"\n'
+        "ls /opt/ml\n"
+        "umask 077; mkdir /opt/ml/model/private; echo w > /opt/ml/model/private/weights\n"
+        "echo x > /opt/ml/output/failure\n"
+    )
+    (context / "train").chmod(0o755)
+    (context / "Dockerfile").write_text(
+        f"FROM {default_image()}\nLABEL org.batchrl.image=0\n"
+        "COPY train /usr/local/bin/train\nCOPY train /opt/ml/baked\n"
+        "ENTRYPOINT []\nUSER 1234:1234\nWORKDIR /usr/share\n"
+    )
+    with built(context, "foreign") as tag:
+        yield tag

@@ -155,3 +155,23 @@ def test_json_of_the_request_survives(cloud):
     ).start()
     job.wait()
     assert json.loads(job.lines[0]) == {"text": "ü\n", "list": [1, 2]}
+
+
+def test_a_job_without_a_network_does_not_wait_for_its_intermediate_folder(cloud):
+    job = cloud.job(
+        "import os, pathlib; pathlib.Path(os.environ['SM_OUTPUT_INTERMEDIATE_DIR'], 'x').write_text('x')",
+        hyperparameters={"sagemaker_s3_output": "s3://shim-tests/out"},
+        EnableNetworkIsolation=True,
+    ).start()
+    assert job.wait(30).status == "Completed"
+    assert "no credentials" in job.lines[-1]
+
+
+def test_a_proxy_of_the_environment_does_not_stand_before_the_loopback(cloud):
+    cloud.environ |= {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+    job = cloud.job(
+        "import os, boto3\n"
+        "s3 = boto3.client('s3', endpoint_url=os.environ['AWS_ENDPOINT_URL_S3'])\n"
+        "s3.put_object(Bucket='shim-tests', Key='through/no/proxy', Body=b'x')\n"
+    ).start()
+    assert job.wait(30).failure_reason is None, job.lines

@@ -212,9 +212,7 @@ def identity(environ: Mapping[str, str]) -> dict[str, str]:
     result["LOGNAME"] = environ.get("LOGNAME") or result["USER"]
     home = environ.get("HOME", "")
     if not home or home == "/" or not os.access(home, os.W_OK):
-        folder = Path(tempfile.gettempdir()) / f"home-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        home = str(folder)
+        home = tempfile.mkdtemp(prefix="home-")
     return result | {"HOME": home}
 
 

@@ -69,11 +69,17 @@ class IntermediateSync:
             say(f"the intermediate folder is not synced to {self._target}: {error}")
 
     def _sync(self) -> None:
+        import boto3
+
         from batchrl.contract.store import s3_client
         from batchrl.contract.sync import FolderUploader
 
+        session = boto3.Session()
+        if session.get_credentials() is None:
+            say(f"the intermediate folder is not synced to {self._target}: a job without a network has no credentials")
+            return
         uploader = FolderUploader(
-            s3_client(endpoint_url=self._endpoint_url),
+            s3_client(session, self._endpoint_url),
             self._folder,
             self._target,
             with_manifest=True,

@@ -15,6 +15,11 @@ DOCKER = "docker"
 PROCESS = "process"
 DEFAULT_ARGUMENTS = ("train",)
 
+# A proxy of the request's or of this machine must not stand between a job and its own loopback.
+PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
+LOOPBACK_NAMES = "127.0.0.1,localhost"
+
 _GPU_TYPE = re.compile(r"^ml\.(p|g)\d")
 
 
@@ -73,6 +78,13 @@ class JobSpec:
         values = dict(region if self.isolated else self.cloud_variables)
         values |= self.request.get("Environment") or {}
         return values | {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}
+
+
+def direct_loopback(environ: Mapping[str, str]) -> dict[str, str]:
+    """What to add to an environment with proxies, so that door and store are reached without them."""
+    if not any(name.lower() in PROXY_VARIABLES for name in environ):
+        return {}
+    return {name: ",".join(filter(None, [environ.get(name), LOOPBACK_NAMES])) for name in NO_PROXY_VARIABLES}
 
 
 class Execution(Protocol):

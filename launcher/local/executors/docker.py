@@ -16,7 +16,7 @@ import docker.types
 import requests.exceptions
 
 from batchrl.contract.paths import PLATFORM_ROOT
-from launcher.local.executors.base import DOCKER, JobSpec
+from launcher.local.executors.base import DOCKER, JobSpec, direct_loopback
 from launcher.local.executors.engine import Client, Engine, EngineUnusable
 from launcher.local.faults import JobFault, client_fault, internal_fault
 from launcher.local.home import HomePaths
@@ -196,6 +196,7 @@ class DockerExecutor:
         client = self._engine.client
         remove_containers(job.home, job.name, client)
         environ = job.environment() | bridge.variables
+        environ |= direct_loopback(environ)
         if self._engine.nvidia_by_default and not job.wants_gpus:
             environ.setdefault("NVIDIA_VISIBLE_DEVICES", "void")
         container: dict[str, Any] = client.create_container(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from batchrl.contract.paths import DEBUG_PORT_VARIABLE, ROOT_VARIABLE
+from batchrl.contract.paths import DEBUG_PORT_VARIABLE
 from launcher.local.executors.base import PROCESS, JobSpec
-from launcher.local.executors.process import ProcessExecution, inherited
+from launcher.local.executors.process import ProcessExecution, command, environment, reported_start
 
 LOGGED = "This job ran in the foreground: its output went to the terminal of process {pid}.\n"
 
@@ -38,9 +37,15 @@ class ForegroundExecutor:
         self._debug_port = debug_port
 
     def start(self, job: JobSpec) -> ForegroundExecution:
-        """Start a job."""
-        environ: Mapping[str, str] = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
+        """Start a job.
+
+        Raises:
+            JobFault: it cannot be started here.
+        """
+        environ = environment(job)
         if self._debug_port is not None:
-            environ = {**environ, DEBUG_PORT_VARIABLE: str(self._debug_port)}
-        argv = [sys.executable, "-m", "batchrl.boot", *(job.arguments or [])]
-        return ForegroundExecution(subprocess.Popen(argv, cwd=job.paths.root, env=environ), job.paths.root)
+            environ[DEBUG_PORT_VARIABLE] = str(self._debug_port)
+        argv = command(job)
+        with reported_start(argv):
+            process = subprocess.Popen(argv, cwd=job.paths.root, env=environ)
+        return ForegroundExecution(process, job.paths.root)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE
-from launcher.local.executors.base import PROCESS, JobSpec
+from launcher.local.executors.base import PROCESS, JobSpec, direct_loopback
 from launcher.local.faults import JobFault, client_fault
 
 CHUNK_BYTES = 64 * 1024
@@ -75,28 +75,49 @@ class ProcessExecutor:
         Raises:
             JobFault: its entry point does not exist here, or its checkpoints lie outside of its tree.
         """
-        if job.checkpoint_path and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
-            raise client_fault(
-                f"CheckpointConfig.LocalPath {job.checkpoint_path} lies outside of {PLATFORM_ROOT}: "
-                "a job that runs as a process has no file system of its own. Use a folder below it, or a container."
-            )
-        environ = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
-        argv = [*(job.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(job.arguments or [])]
-        try:
+        argv = command(job)
+        with reported_start(argv):
             process = subprocess.Popen(
                 argv,
                 cwd=job.paths.root,
-                env=environ,
+                env=environment(job),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        except OSError as error:
-            raise JobFault(
-                f"AlgorithmError: {argv[0]} cannot be started: {error.strerror}, exit code: {COMMAND_NOT_FOUND}"
-            ) from error
         return ProcessExecution(process, job.paths.root)
+
+
+def command(job: JobSpec) -> list[str]:
+    """What PID 1 of a job is.
+
+    Raises:
+        JobFault: the job's checkpoints lie outside of its tree.
+    """
+    if job.checkpoint_path and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
+        raise client_fault(
+            f"CheckpointConfig.LocalPath {job.checkpoint_path} lies outside of {PLATFORM_ROOT}: "
+            "a job that runs as a process has no file system of its own. Use a folder below it, or a container."
+        )
+    return [*(job.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(job.arguments or [])]
+
+
+def environment(job: JobSpec) -> dict[str, str]:
+    """A job's whole environment: this machine's, the job's own on top."""
+    own = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
+    return own | direct_loopback(own)
+
+
+@contextlib.contextmanager
+def reported_start(argv: list[str]) -> Iterator[None]:
+    """A program that cannot be started is the job's fault."""
+    try:
+        yield
+    except OSError as error:
+        raise JobFault(
+            f"AlgorithmError: {argv[0]} cannot be started: {error.strerror}, exit code: {COMMAND_NOT_FOUND}"
+        ) from error
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
