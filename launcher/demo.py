@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns
-from batchrl.contract.errors import BatchRLError, DamagedContent, InputError, Unreachable
+from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME, RESOLVED_PRESET_NAME, TRAINING_CHANNEL
 from launcher.cli.demo_report import DemoReport, LoggedData, Selection
 from launcher.cli.estimates import HEADING, follow_frames, new_rows, shown_row
@@ -193,23 +193,22 @@ def choose_executor(wanted: str) -> Choice:
     """Containers when an engine answers and has the image, processes when not; the sentence says which and why.
 
     Raises:
-        Unreachable: containers are wanted and no engine answers.
-        InputError: containers are wanted and the image is not built.
+        InputError: containers are wanted and no engine answers, or it does not have the image.
     """
-    if wanted == "process":
-        return Choice("local_process", "Jobs run as processes, as asked.")
-    from launcher.engine import START_HINT, engine_status
+    from launcher.cli.running import require_container
+    from launcher.engine import engine_status
     from launcher.image import default_image, present
 
+    if wanted == "process":
+        return Choice("local_process", "Jobs run as processes, as asked.")
     image = default_image()
+    if wanted == "docker":
+        require_container(image)
+        return Choice("local", f"Jobs run in containers of the image {image}, as asked.")
     status = engine_status()
     if not status.available:
-        if wanted == "docker":
-            raise Unreachable(status.reason, START_HINT)
         return Choice("local_process", f"Jobs run as processes: {status.reason}.")
     if not present(image):
-        if wanted == "docker":
-            raise InputError(f"the engine has no image {image}.", "Build it: batchrl image build")
         return Choice(
             "local_process",
             f"Jobs run as processes: Docker answers but has no image {image} (`batchrl image build` makes it).",

@@ -127,12 +127,14 @@ def _as_known(error: Exception) -> BatchRLError | None:
         return InputError(f"the disk is full{place}.", "Free some space (`batchrl cloud gc` helps), then try again.")
     if isinstance(error, PermissionError) and error.filename:
         return InputError(f"no permission for {error.filename}.", "Choose another place, or change its permissions.")
-    if "botocore.exceptions" in sys.modules:
+    botocore = sys.modules.get("botocore.exceptions")
+    if botocore is not None and isinstance(error, botocore.BotoCoreError | botocore.ClientError):
         return _as_aws(error)
     return None
 
 
 def _as_aws(error: Exception) -> BatchRLError | None:
+    """What ``reported`` makes of an error of botocore's that was not raised inside of it."""
     from batchrl.contract.store import reported
 
     try:

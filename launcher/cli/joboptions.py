@@ -12,6 +12,7 @@ import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import Value, decode_value
+from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.cli.jobs import find_job
 from launcher.cli.options import complete_presets, parse_settings, set_option
 
@@ -148,17 +149,22 @@ def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def parse_inputs(training: str | None, inputs: tuple[str, ...]) -> Mapping[str, str]:
-    """Channels of a job by name.
+def training_channels(job: JobOptions, training: str | None, inputs: tuple[str, ...]) -> Mapping[str, str]:
+    """Channels of a job by name, from ``--training`` and ``--input``.
 
     Raises:
-        InputError: see ``parse_pairs``; or the channel ``training`` is given in both ways.
+        InputError: see ``parse_pairs``; or the channel ``training`` is given in both ways, or the product's own script
+            is to train from nothing.
     """
     channels = parse_pairs("--input", inputs)
     if training is not None:
-        if "training" in channels:
+        if TRAINING_CHANNEL in channels:
             raise InputError("--training and --input training=... mean the same channel.", "Keep one of them.")
-        channels["training"] = training
+        channels[TRAINING_CHANNEL] = training
+    if not channels and job.entry_point == TRAIN_SCRIPT and job.source_dir is None:
+        raise InputError(
+            "no data to train on.", "Give --training FILE; `batchrl collect` makes some, `batchrl demo` shows all."
+        )
     return channels
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from batchrl.contract.errors import InputError
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
     from launcher.job import Job
 
+CONTAINER_TYPES = ("local", "local_gpu")
 AFTER_START = ("logs -f", "wait", "stop")
 
 
@@ -26,24 +28,43 @@ def run_job(
     """Submit a job and, if wanted, follow it to its end; arguments and errors are those of ``RLEstimator.fit``."""
     from launcher import interrupt
     from launcher.debug import INSTANCE_TYPE, check_debugger
+    from launcher.request import check_job_name
 
     check_debugger(debug_port)
+    if job_name is not None:
+        check_job_name(job_name)  # an empty one, too: it comes from a shell variable that was not set
     plan = estimator.plan(dict(channels) or None, job_name, debug or debug_port is not None)
     if plan.request["ResourceConfig"]["InstanceType"] == INSTANCE_TYPE:
         # The script takes the terminal: no bar may be drawn beside it.
         return estimator.submit(plan, debug_port=debug_port)
+    if plan.request["ResourceConfig"]["InstanceType"] in CONTAINER_TYPES:
+        require_container(plan.request["AlgorithmSpecification"]["TrainingImage"])
     with out.byte_progress("upload", plan.size) as on_bytes:
         job = estimator.submit(plan, wait=False, on_bytes=on_bytes)
     if wait:
-
-        def stop() -> None:
-            job.stop()
-            job.wait(check=False)
-
         out.note(f"Job {job.name}")
-        with interrupt.handled(job.name, stop):
+        with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
             job.wait(logs=out.for_people)
     return job
+
+
+def require_container(image: str) -> None:
+    """Refuse a job in a container that could not start, before anything is sent.
+
+    Raises:
+        InputError: no engine answers, or it has no such image.
+    """
+    from launcher.engine import START_HINT, engine_status
+    from launcher.image import present
+
+    status = engine_status()
+    if not status.available:
+        raise InputError(f"{status.reason}.", START_HINT)
+    if not present(image):
+        raise InputError(
+            f"the engine has no image '{image}'.",
+            "Build batchrl's own with `batchrl image build`, or fetch it with `docker pull`.",
+        )
 
 
 def tell(job: Job, ended: bool, out: Output, next_commands: tuple[str, ...]) -> None:

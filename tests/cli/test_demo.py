@@ -14,7 +14,7 @@ import pytest
 from command_line import Run, shell
 
 from batchrl.contract import columns
-from batchrl.contract.errors import InputError, Unreachable
+from batchrl.contract.errors import InputError
 from launcher import demo
 from launcher.cli.demo_report import DemoReport, LoggedData, Selection
 from launcher.cli.evaluations import Evaluation
@@ -72,7 +72,7 @@ def test_containers_are_used_when_they_can_be_and_the_reason_is_said_in_a_line(
 
 def test_containers_that_are_asked_for_and_cannot_be_had_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     engine(monkeypatch, SILENT, False)
-    with pytest.raises(Unreachable, match="no Docker engine"):
+    with pytest.raises(InputError, match="no Docker engine"):
         demo.choose_executor("docker")
     engine(monkeypatch, ANSWERS, False)
     with pytest.raises(InputError, match="batchrl image build"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, parse_inputs
+from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, training_channels
 from launcher.cli.options import complete_jobs
 from launcher.cli.output import Output, size
 
@@ -40,8 +40,13 @@ def command(
 
     Nothing is sent and nothing is started. What would be wrong with the job is said, with exit code 2.
     """
+    from launcher.request import check_job_name
+
+    if job_name is not None:
+        check_job_name(job_name)
+    channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
-    plan = job.estimator(checkpoint_s3_uri=place).plan(parse_inputs(training, inputs) or None, job_name=job_name)
+    plan = job.estimator(checkpoint_s3_uri=place).plan(dict(channels) or None, job_name=job_name)
     out = Output()
     out.json(plan.to_dict())
     out.note(f"Nothing was sent. {len(plan.all_uploads)} files, {size(plan.size)}, would be.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, parse_inputs
+from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, training_channels
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
@@ -51,11 +50,7 @@ def command(
 
     A preset describes the algorithm; `batchrl presets list` names them.
     """
-    channels = parse_inputs(training, inputs)
-    if not channels and job.entry_point == TRAIN_SCRIPT and job.source_dir is None:
-        raise InputError(
-            "no data to train on.", "Give --training FILE; `batchrl collect` makes some, `batchrl demo` shows all."
-        )
+    channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
