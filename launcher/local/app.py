@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -80,6 +81,9 @@ class App:
             response = self._answer(request)
         except ApiError as error:
             response = rendered(error, request)
+        except sqlite3.OperationalError as error:
+            log.exception("%s", request.headers.get("x-amz-target", ""))
+            response = rendered(ApiError("InternalFailure", f"The records cannot be used: {error}.", 500), request)
         except Exception:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("x-amz-target", ""))
             fault = ApiError("InternalFailure", "The door failed; its log says why.", 500, s3_code="InternalError")

@@ -24,7 +24,7 @@ from launcher.local.address import BUCKET, CloudAddress, Identity, StoreAddress,
 from launcher.local.cleanup import Removed, collect
 from launcher.local.home import HomePaths
 from launcher.local.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
-from launcher.local.records import SCHEMA_VERSION, JobEnded, Records
+from launcher.local.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
 from launcher.local.store import EmbeddedStore, last_lines
 from launcher.local.version import fingerprint
 
@@ -293,10 +293,15 @@ def _stop_jobs(paths: HomePaths) -> None:
             except JobEnded:
                 continue
         deadline = time.monotonic() + JOB_STOP_SECONDS
-        while records.running() and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(_has_shim(record) for record in records.running()):
             time.sleep(0.1)
     finally:
         records.close()
+
+
+def _has_shim(record: JobRecord) -> bool:
+    """Whether somebody is there who will end the job."""
+    return ProcessId(record.shim_pid or 0, record.shim_started_at or 0).alive
 
 
 def _running(paths: HomePaths) -> tuple[str, ...]:

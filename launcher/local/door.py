@@ -60,7 +60,8 @@ class Door:
             self._store.start()
         self._records = Records(paths.records)
         self._pool = ShimPool(paths, self._records, command)
-        self._idle = IdleWatch(self._busy, idle_seconds)
+        self._gateway = Gateway(self._store_address)
+        self._idle = IdleWatch(lambda: bool(self._records.running()), self._store_in_use, idle_seconds)
         self._stopping = threading.Event()
         self._fingerprint = fingerprint()
         own = Keys(self._identity.access_key, self._identity.secret_key)
@@ -69,7 +70,7 @@ class Door:
         app = App(
             context,
             keyring,
-            Gateway(self._store_address),
+            self._gateway,
             Foreign(ACCOUNT_ID, keyring),
             self._version,
             self._idle.touch,
@@ -118,14 +119,16 @@ class Door:
         except OSError:
             log.exception("job %s gets its shim later", name)
 
-    def _busy(self) -> bool:
-        return bool(self._records.running()) or (self._store is not None and self._store.in_use())
+    def _store_in_use(self) -> bool:
+        self._gateway.let_go()  # or the door would take itself for somebody who uses the store
+        return self._store is not None and self._store.in_use()
 
     def _store_address(self) -> StoreAddress:
         return self._identity.address(self._paths).store
 
     def _version(self) -> dict[str, Any]:
         if self._store:
+            self._store.start()
             self._store.wait()
         return {
             "version": version(),

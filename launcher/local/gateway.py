@@ -44,6 +44,10 @@ class Gateway:
         self._store_of = store_of
         self._pool = urllib3.PoolManager(maxsize=MAX_CONNECTIONS, block=False, retries=False, timeout=TIMEOUT)
 
+    def let_go(self) -> None:
+        """Close connections to the store that are kept for the next request."""
+        self._pool.clear()
+
     def answer(self, request: Request) -> Response:
         """Pass on one verified request.
 

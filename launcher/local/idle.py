@@ -13,15 +13,21 @@ class IdleWatch:
     """Knows since when nothing has happened.
 
     Args:
-        busy: whether something goes on that makes no requests: a job, a transfer.
+        busy: whether something goes on that makes no requests: a job.
+        in_use: the same, for what is dearer to find out; asked only when the time is over.
         seconds: how long nothing must have happened.
         clock: seconds, never running back.
     """
 
     def __init__(
-        self, busy: Callable[[], bool], seconds: float = IDLE_SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        busy: Callable[[], bool],
+        in_use: Callable[[], bool] = lambda: False,
+        seconds: float = IDLE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._busy = busy
+        self._in_use = in_use
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
@@ -38,4 +44,10 @@ class IdleWatch:
             self.touch()
             return False
         with self._lock:
-            return self._clock() - self._latest >= self._seconds
+            waited = self._clock() - self._latest
+        if waited < self._seconds:
+            return False
+        if self._in_use():
+            self.touch()
+            return False
+        return True

@@ -191,7 +191,10 @@ class LogReader:
         """The page that ends at a byte offset; ``None`` is the tail. The other arguments are those of ``forward``."""
         end = self._size() if end is None else end
         taken: list[LogEvent] = []
-        position, budget = end, MAX_PAGE_BYTES
+        newest = self._before(end)
+        # Not simply the end: the last line may be half written.
+        forward = newest[-1].end if newest else 0
+        position, budget = forward, MAX_PAGE_BYTES
         while events := self._before(position):
             for event in reversed(events):
                 if _within(event, since, until):
@@ -200,7 +203,7 @@ class LogReader:
                         return LogPage(tuple(reversed(taken)), taken[0].end, taken[-1].offset)
                     taken.append(event)
                 position = event.offset
-        forward = taken[0].end if taken else end
+        forward = taken[0].end if taken else forward
         return LogPage(tuple(reversed(taken)), forward, taken[-1].offset if taken else position)
 
     def _size(self) -> int:

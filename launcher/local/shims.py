@@ -126,7 +126,8 @@ class ShimPool:
                 log.exception("job %s", record.name)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        return spawn_detached(self._command, self._paths.door_log, stdin=subprocess.PIPE)
+        # A container may run as a user of its own, and must read the tree that the shim lays out for it.
+        return spawn_detached(self._command, self._paths.door_log, stdin=subprocess.PIPE, umask=0o022)
 
     def _expect_client(self, record: JobRecord) -> None:
         """Fail a foreground job whose client never came to run it."""

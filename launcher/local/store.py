@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ class EmbeddedStore:
         self._paths = paths
         self._identity = identity
         self._child: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def process(self) -> ProcessId | None:
         """The store's process while it lives."""
@@ -53,6 +55,10 @@ class EmbeddedStore:
         Raises:
             InputError: there is no rclone.
         """
+        with self._starting:
+            return self._start()
+
+    def _start(self) -> bool:
         if self._child is not None:
             self._child.poll()  # a child that ended stays a zombie until somebody asks
         if self.process():

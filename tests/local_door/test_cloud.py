@@ -21,7 +21,7 @@ from launcher.local import cloud, probe
 from launcher.local.address import HOST, Identity
 from launcher.local.home import HomePaths
 from launcher.local.processes import ProcessId
-from launcher.local.records import SCHEMA_VERSION, Records
+from launcher.local.records import SCHEMA_VERSION, TRAINING, JobRecord, Records
 
 
 def _door_pid(home: Path) -> int:
@@ -32,8 +32,6 @@ def _door_pid(home: Path) -> int:
 
 def _add_job(home: Path, name: str) -> None:
     """A job that runs in this very process, as far as the records know."""
-    from launcher.local.records import TRAINING, JobRecord
-
     records = Records(HomePaths.of(home).records)
     records.create(JobRecord.new(name, TRAINING, f"arn:{name}", job_request(name), 1000.0, "Starting"))
     own = ProcessId.of(os.getpid())
@@ -189,6 +187,16 @@ def test_down_keeps_running_jobs_and_the_store_they_need(home: Path) -> None:
     assert ProcessId.of(before.store_pid or 0) is not None
     _end_job(home, "working")
     assert cloud.down(home).store_stopped
+
+
+def test_stopping_does_not_wait_for_a_job_that_nobody_runs(home: Path) -> None:
+    cloud.ensure_up(home)
+    os.kill(_door_pid(home), signal.SIGKILL)
+    records = Records(HomePaths.of(home).records)
+    records.create(JobRecord.new("lost", TRAINING, "arn:lost", job_request("lost"), 1000.0, "Starting"))
+    assert cloud.down(home, stop_jobs=True).running_jobs == ("lost",)
+    records.transition("lost", "Failed")
+    records.close()
 
 
 def test_a_cloud_that_cannot_start_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

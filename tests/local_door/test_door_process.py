@@ -32,9 +32,13 @@ def test_an_idle_cloud_leaves_with_its_store_and_all_that_it_held(tmp_path: Path
     door = subprocess.Popen([sys.executable, "-c", IMPATIENT, str(paths.root)], stderr=subprocess.PIPE, text=True)
     store = eventually(lambda: ProcessId.read(paths.store_process))
     assert store.alive
-    _, said = door.communicate(timeout=30)
+    try:
+        _, said = door.communicate(timeout=30)
+        assert not store.alive
+    finally:
+        door.kill()
+        store.end(1)
     assert door.returncode == 0, said
-    assert not store.alive
     assert not paths.door_process.exists()
     assert cloud.status(paths.root) is None
     paths.runtime.rmdir()

@@ -44,3 +44,20 @@ def test_a_job_of_hours_keeps_it_and_gives_half_an_hour_after_its_end(clock: Clo
     assert not watch.expired()
     clock.now += IDLE_SECONDS
     assert watch.expired()
+
+
+def test_whoever_uses_the_store_is_asked_for_only_at_the_end(clock: Clock) -> None:
+    asked = []
+
+    def in_use() -> bool:
+        asked.append(clock.now)
+        return len(asked) == 1
+
+    watch = IdleWatch(lambda: False, in_use, clock=clock)
+    clock.now += IDLE_SECONDS / 2
+    assert not watch.expired()
+    assert asked == []
+    clock.now += IDLE_SECONDS / 2
+    assert not watch.expired()
+    clock.now += IDLE_SECONDS
+    assert watch.expired()

@@ -136,3 +136,14 @@ def test_a_time_is_found_by_bisection(path: Path) -> None:
         first = next((event for event in reader.forward(offset, since=since).events), None)
         assert (first.timestamp if first else None) == (max(since, 1000) if since < 5000 else None)
     assert reader.seek(4999) > 0
+
+
+def test_a_half_written_line_is_read_whole_later(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"100 fir")
+    reader = LogReader(path)
+    page = reader.backward(None)
+    assert (page.events, page.forward) == ((), 0)
+    with path.open("ab") as file:
+        file.write(b"st\n")
+    assert [event.message for event in reader.forward(page.forward).events] == ["first"]
