@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from door_support import eventually
+from door_support import eventually, of_cloud
 
 from batchrl.contract.errors import InputError
 from launcher.local import cloud
@@ -21,27 +23,42 @@ IMPATIENT = """
 import sys
 from launcher.local.door import Door
 from launcher.local.home import HomePaths
-Door(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=0.2).run()
+Door(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=float(sys.argv[2])).run()
 """
 
 
-def test_an_idle_cloud_leaves_with_its_store_and_all_that_it_held(tmp_path: Path) -> None:
-    paths = HomePaths.of(tmp_path / "home")
+@contextmanager
+def _impatient(paths: HomePaths, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A door that leaves after so many idle seconds."""
     paths.create()
     Identity.create().write(paths.cloud_file)
-    door = subprocess.Popen([sys.executable, "-c", IMPATIENT, str(paths.root)], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", IMPATIENT, str(paths.root), str(seconds)]
+    door = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     store = eventually(lambda: ProcessId.read(paths.store_process))
-    assert store.alive
     try:
+        yield door
         _, said = door.communicate(timeout=30)
+        assert door.returncode == 0, said
         assert not store.alive
     finally:
         door.kill()
         store.end(1)
-    assert door.returncode == 0, said
+    paths.runtime.rmdir()
+
+
+def test_an_idle_cloud_leaves_with_its_store_and_all_that_it_held(tmp_path: Path) -> None:
+    paths = HomePaths.of(tmp_path / "home")
+    with _impatient(paths, 0.2):
+        pass
     assert not paths.door_process.exists()
     assert cloud.status(paths.root) is None
-    paths.runtime.rmdir()
+
+
+def test_the_doors_own_connections_to_the_store_do_not_keep_it(tmp_path: Path) -> None:
+    paths = HomePaths.of(tmp_path / "home")
+    with _impatient(paths, 1.5):
+        status = eventually(lambda: cloud.status(paths.root))
+        assert of_cloud("s3", status.address).list_buckets()["Buckets"]
 
 
 def test_a_second_door_for_one_folder_is_refused(home: Path) -> None:
