@@ -286,6 +286,7 @@ def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:
 
         reap(home, record)
     one.records.close()
+    shutil.rmtree(home.runtime, ignore_errors=True)
 
 
 @contextmanager

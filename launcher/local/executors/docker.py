@@ -16,6 +16,7 @@ import docker.types
 import requests.exceptions
 
 from batchrl.contract.paths import PLATFORM_ROOT
+from launcher.engine import IMAGE_LABEL
 from launcher.local.executors.base import DOCKER, JobSpec, direct_loopback
 from launcher.local.executors.engine import Client, Engine, EngineUnusable
 from launcher.local.faults import JobFault, client_fault, internal_fault
@@ -26,7 +27,6 @@ __all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]
 
 JOB_LABEL = "org.batchrl.job"
 HOME_LABEL = "org.batchrl.home"
-IMAGE_LABEL = "org.batchrl.image"
 
 # What `docker logs` can show of a running job; the job's own log is the one in its data folder.
 ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1", "compress": "false"})
