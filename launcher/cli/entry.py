@@ -34,7 +34,13 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
     PROGRAM,
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    examples=("batchrl demo", "batchrl train --training cartpole.csv", "batchrl logs -f"),
+    examples=(
+        "batchrl demo",
+        "batchrl train --training cartpole.csv",
+        "batchrl logs -f",
+        "# names of jobs and presets complete with Tab, after:",
+        'eval "$(_BATCHRL_COMPLETE=bash_source batchrl)"',
+    ),
 )
 @click.option(
     "--version",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,6 +119,26 @@ def test_a_running_job_is_listed_refuses_to_be_deleted_stops_and_waits_with_exit
     assert stopped == [{"name": "sleeping", "asked": True, "status": "Stopped"}]
     assert run("wait", "sleeping").code == 4
     assert run("logs", "-f", "sleeping").code == 0
+
+
+def test_ctrl_c_without_a_terminal_stops_the_job_and_gives_130(run: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(SLEEPING)
+    arguments = ("train", "--source-dir", str(tmp_path), "--entry-point", "main.py", "--job-name", "interrupted")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "launcher.cli", *arguments, "--instance-type", "local_process"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sleeping\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert run("wait", "interrupted").code == 4
 
 
 def test_the_newest_job_is_meant_where_none_is_named(start: Callable[..., object], run: Run) -> None:
