@@ -151,7 +151,7 @@ class RLEstimator:
             debugging.run_in_foreground(job, debug_port)
         elif wait:
             say(f"Job {job.name}")
-            with interrupt.handled(job.name, lambda: _stop_and_wait(job, logs)):
+            with interrupt.handled(job.name, job.stop, lambda: job.wait(logs=logs, check=False)):
                 job.wait(logs=logs)
         return job
 
@@ -273,9 +273,3 @@ def _in_place(source: Source, code: package.Package, chosen: presetting.Settings
         "hyperparameters": chosen.in_place(),
         "environment": {"PYTHONPATH": search, **(options.environment or {})},
     }
-
-
-def _stop_and_wait(job: Job, logs: bool | Callable[[str], object]) -> None:
-    """Stop a job and stay until it has stopped, so that its last lines and checkpoints are not cut off."""
-    job.stop()
-    job.wait(logs=logs, check=False)

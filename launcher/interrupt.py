@@ -17,12 +17,18 @@ QUESTION = "The job '{name}' is still running. [d]etach and leave it running, or
 
 
 @contextmanager
-def handled(name: str, stop: Callable[[], None], stdin: TextIO | None = None) -> Iterator[None]:
+def handled(
+    name: str,
+    stop: Callable[[], object],
+    settle: Callable[[], object] = lambda: None,
+    stdin: TextIO | None = None,
+) -> Iterator[None]:
     """Run a block that waits for a job.
 
     Args:
         name: of the job.
-        stop: stops it and waits until it has stopped.
+        stop: asks it to stop.
+        settle: waits until it has stopped, so that its last lines and checkpoints are not cut off.
         stdin: where the answer comes from; None for the process's own.
 
     Raises:
@@ -34,8 +40,9 @@ def handled(name: str, stop: Callable[[], None], stdin: TextIO | None = None) ->
         if _wants_to_detach(name, stdin or sys.stdin):
             say(f"Detached: the job goes on. Come back with: batchrl logs -f {name}")
         else:
-            say(f"Stopping '{name}'; Ctrl-C again leaves at once.")
             stop()
+            say(f"Stopping '{name}'; Ctrl-C again leaves at once.")
+            settle()
         raise
 
 

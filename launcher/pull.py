@@ -34,6 +34,7 @@ from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.store import Client, is_missing
 from batchrl.contract.sync import DOWNLOAD_THREADS, TEMPORARY_SUFFIX, file_sha256, load_manifest, relative_path
+from launcher.follow import connection_fault
 
 if TYPE_CHECKING:
     from launcher.job import Job
@@ -206,9 +207,9 @@ def _fetch_good(
         except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
             fault = str(error)
         except botocore.exceptions.ClientError as error:
-            if not is_missing(error):
+            if not (is_missing(error) or connection_fault(error)):
                 raise
-            fault = "it has vanished"
+            fault = str(error)
         time.sleep(PAUSE_SECONDS)
         if item.prefix is not None:  # the job may have published another version meanwhile
             manifest = load_manifest(s3, item.prefix)

@@ -159,9 +159,11 @@ class LocalSession(Session):
         cloud = self.address
         place: Any = cloud.store if service == "s3" else cloud
         endpoint_url = cloud.store.endpoint_url if service == "s3" else cloud.door_url
-        settings: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
+        settings: dict[str, Any] = {"s3": {"addressing_style": "path"}}
+        if service != "s3":
+            settings = {"retries": {"mode": "standard", "total_max_attempts": LOCAL_ATTEMPTS}}
         if _is_loopback(endpoint_url):
-            settings |= {"proxies": {}, "retries": {"mode": "standard", "total_max_attempts": LOCAL_ATTEMPTS}}
+            settings["proxies"] = {}
         return _sealed_session().client(
             service,  # type: ignore[call-overload]
             endpoint_url=endpoint_url,

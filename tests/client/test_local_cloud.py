@@ -308,7 +308,10 @@ def test_a_breakpoint_works_and_the_job_is_like_any_other(local: LocalSession, t
     terminal.expect("(Pdb)")
     terminal.type("p answer\n")
     terminal.expect("42")
+    terminal.expect("(Pdb)")
     terminal.type("\x03")  # interrupts nothing but the line
+    terminal.expect("--KeyboardInterrupt--")
+    terminal.expect("(Pdb)")
     terminal.type("c\n")
     terminal.expect(f"file {path}")
     terminal.expect("ended: Completed")
