@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import logging
 import os
@@ -96,6 +97,8 @@ class Door:
             self._store.stop()
         self._paths.door_process.unlink(missing_ok=True)
         self._paths.door_socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the store, or a job, may still listen there
+            self._paths.runtime.rmdir()
         log.info("door leaves%s", ", nobody needed it" if idle else "")
 
     def _keep(self) -> bool:

@@ -43,7 +43,7 @@ def _impatient(paths: HomePaths, seconds: float) -> Iterator[subprocess.Popen[st
     finally:
         door.kill()
         store.end(1)
-    paths.runtime.rmdir()
+    assert not paths.runtime.exists()
 
 
 def test_an_idle_cloud_leaves_with_its_store_and_all_that_it_held(tmp_path: Path) -> None:
