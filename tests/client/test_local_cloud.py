@@ -181,6 +181,17 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
+    def type_until(self, key: str, text: str) -> None:
+        """Press a key, again each second, until a text is shown: a terminal that changes modes may lose one."""
+        deadline = time.monotonic() + DEADLINE
+        while text not in self.shown:
+            assert time.monotonic() < deadline, f"'{text}' was not shown: {self.shown}"
+            self.type(key)
+            pressed = time.monotonic()
+            while text not in self.shown and time.monotonic() < pressed + 1:
+                self._read(0.1)
+        self.shown = self.shown.partition(text)[2]
+
     def exit_code(self) -> int:
         """Read to the end; negative for a signal."""
         while self._read(1.0):
@@ -309,8 +320,7 @@ def test_a_breakpoint_works_and_the_job_is_like_any_other(local: LocalSession, t
     terminal.type("p answer\n")
     terminal.expect("42")
     terminal.expect("(Pdb)")
-    terminal.type("\x03")  # interrupts nothing but the line
-    terminal.expect("--KeyboardInterrupt--")
+    terminal.type_until("\x03", "--KeyboardInterrupt--")  # it interrupts nothing but the line
     terminal.expect("(Pdb)")
     terminal.type("c\n")
     terminal.expect(f"file {path}")
