@@ -126,14 +126,15 @@ class TrainingJob:
             plan_tree(self._request, self._paths).write()
         except OSError as error:
             raise storage_fault("preparing the job's folder", error) from error
-        if self._request.get("InputDataConfig"):
-            self._move(states.DOWNLOADING, "Downloading input data")
-            download_channels(self._client, self._request, self._paths, lambda: not self._stop_requested())
         local_path = checkpoint_path(self._request)
+        if self._request.get("InputDataConfig") or local_path is not None:
+            self._move(states.DOWNLOADING, "Downloading input data")
+        download_channels(self._client, self._request, self._paths, lambda: not self._stop_requested())
         if local_path is not None:
-            self._checkpoint_folder(local_path).mkdir(parents=True, exist_ok=True)
+            folder = self._checkpoint_folder(local_path)
+            folder.mkdir(parents=True, exist_ok=True)
             url = S3Url.parse(self._request["CheckpointConfig"]["S3Uri"])
-            self._checkpoints = CheckpointSync(self._client, self._checkpoint_folder(local_path), url, log.warning)
+            self._checkpoints = CheckpointSync(self._client, folder, url, log.warning)
             log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
 
     def _train(self, executor: Executor, scanner: MetricScanner) -> Run:

@@ -11,8 +11,6 @@ from enum import Enum
 from launcher.local.executors.base import Execution
 
 POLL_SECONDS = 0.2
-# A Python that has just become PID 1 has no handlers yet and would miss a SIGTERM (seconds).
-SETTLE_SECONDS = 0.5
 
 
 class Cut(Enum):
@@ -94,12 +92,9 @@ def watch(
     waiter = _Waiter(execution)
     started = clock()
     while not waiter.ended_within(POLL_SECONDS):
-        now = clock()
-        if now - started < SETTLE_SECONDS:
-            continue
         if stop_requested():
             return _cut(execution, waiter, limits, Cut.STOP_REQUESTED, on_cut)
-        if now - started >= limits.max_runtime:
+        if clock() - started >= limits.max_runtime:
             return _cut(execution, waiter, limits, Cut.TIME_LIMIT, on_cut)
     return Outcome(waiter.exit_code(), None)
 

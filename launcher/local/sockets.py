@@ -29,6 +29,11 @@ def loopback_ports(urls: Iterable[str | None]) -> dict[int, str]:
     return found
 
 
+def socket_path(home: HomePaths, job: str, port: int) -> Path:
+    """The socket of a job that leads to a port."""
+    return home.socket(f"{port}-{job}")
+
+
 class SocketBridge:
     """Unix sockets of one job, each joined to a port of this machine.
 
@@ -41,7 +46,7 @@ class SocketBridge:
     """
 
     def __init__(self, home: HomePaths, job: str, ports: dict[int, str]) -> None:
-        self.sockets = {port: home.socket(f"{port}-{job}") for port in ports}
+        self.sockets = {port: socket_path(home, job, port) for port in ports}
         self._listeners = [self._listen(port, host) for port, host in ports.items()]
 
     def _listen(self, port: int, host: str) -> socket.socket:

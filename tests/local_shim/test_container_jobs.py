@@ -152,6 +152,14 @@ def test_A88_A96_a_stop_reaches_the_script_through_PID_1(cloud, container_job):
     assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"w": b"saved"}
 
 
+def test_a_stop_right_after_the_start_is_not_lost(cloud, container_job):
+    cloud.environ["BATCHRL_STOP_GRACE_SECONDS"] = "60"
+    job = container_job(SLEEP).start()
+    cloud.wait_until(lambda: job.record.secondary_status == "Training", "the job is Training")
+    cloud.records.request_stop(job.name)
+    assert job.wait(20).status == "Stopped"
+
+
 def test_A88_a_container_that_ignores_the_stop_is_killed(cloud, container_job):
     cloud.environ["BATCHRL_STOP_GRACE_SECONDS"] = "1"
     job = container_job("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP).start()
@@ -177,8 +185,10 @@ def test_what_a_dead_shim_left_is_reaped(cloud, container_job):
     job.shim.kill()
     job.shim.wait()
     assert len(containers(job)) == 1
+    assert len(list(cloud.home.runtime.iterdir())) == 2
     reap(cloud.home, job.record)
     assert containers(job) == []
+    assert list(cloud.home.runtime.iterdir()) == []
 
 
 def test_an_image_that_is_not_there_is_named_with_what_to_do(container_job):

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "ma
 COMMAND_NOT_FOUND = 127
 ENGINE_RESTART_SECONDS = 60.0
 HELPER_SECONDS = 600
+# A PID 1 that does not handle SIGTERM after this long never will (seconds).
+HANDLER_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class DockerExecution:
                 time.sleep(1)
 
     def terminate(self) -> None:
+        self._await_handler()
         self._signal("SIGTERM")
 
     def kill(self) -> None:
@@ -91,6 +95,13 @@ class DockerExecution:
         if self._adopt is not None:
             self._adopt.run()
         return bool(state.get("OOMKilled"))
+
+    def _await_handler(self) -> None:
+        """The kernel drops a SIGTERM for a PID 1 that has no handler yet, and nobody would send another."""
+        pid = int(self._engine.client.inspect_container(self._container)["State"]["Pid"])
+        deadline = time.monotonic() + HANDLER_SECONDS
+        while not handles_sigterm(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _signal(self, name: str) -> None:
         try:
@@ -234,6 +245,16 @@ class DockerExecutor:
             f"instance type '{job.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
             "runtime. Install the NVIDIA container toolkit, or use instance type 'local'."
         )
+
+
+def handles_sigterm(pid: int, proc: Path = Path("/proc")) -> bool:
+    """Whether a process has a handler for SIGTERM; True for one that cannot be looked at, or is gone."""
+    try:
+        status = (proc / str(pid) / "status").read_text()
+    except OSError:
+        return True
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _start_fault(text: str) -> JobFault:

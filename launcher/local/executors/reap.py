@@ -1,11 +1,13 @@
-"""What a dead shim left behind: its container or its processes."""
+"""What a dead shim left behind: its container or its processes, and its sockets."""
 
 from __future__ import annotations
 
+from launcher.local.address import Identity
 from launcher.local.executors.base import DOCKER, PROCESS
 from launcher.local.executors.process import kill_processes
 from launcher.local.home import HomePaths
 from launcher.local.records import JobRecord
+from launcher.local.sockets import socket_path
 
 
 def reap(home: HomePaths, record: JobRecord) -> None:
@@ -21,3 +23,6 @@ def reap(home: HomePaths, record: JobRecord) -> None:
         from launcher.local.executors.docker import remove_containers
 
         remove_containers(home, record.name)
+        if (identity := Identity.read(home.cloud_file)) is not None:
+            for port in (identity.door_port, identity.store_port):
+                socket_path(home, record.name, port).unlink(missing_ok=True)
