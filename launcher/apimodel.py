@@ -16,12 +16,19 @@ LOCAL_INSTANCE_TYPES = ("local", "local_gpu", "local_process", "local_debug")
 
 
 @functools.cache
+def loader() -> Any:
+    """The reader of botocore's data files; it remembers what it has read, so whoever can shares it."""
+    from botocore.loaders import Loader
+
+    return Loader()
+
+
+@functools.cache
 def service_model(service: str) -> Any:
     """botocore's ``ServiceModel`` of a service, loaded once (0.1 s of CPU for SageMaker's)."""
-    from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(loader().load_service_model(service, "service-2"), service)
 
 
 def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:

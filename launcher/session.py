@@ -7,6 +7,7 @@ environment names, unless the credentials there are the local cloud's.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
+from launcher import apimodel
 from launcher.local.address import ACCOUNT_ID, BUCKET, REGION, Identity
 from launcher.local.home import HomePaths
 
@@ -254,8 +256,9 @@ class AwsSession(Session):
         )
 
 
+@functools.cache
 def _sealed_session() -> boto3.Session:
-    """A boto3 session that sees no environment variable and no configuration file of AWS's."""
+    """A boto3 session that sees no environment variable and no configuration file of AWS's; clients share it."""
     import boto3
     import botocore.session
 
@@ -263,7 +266,9 @@ def _sealed_session() -> boto3.Session:
     sealed = {name: (key, None, default, convert) for name, (key, _, default, convert) in known.items()}
     for name in ("config_file", "credentials_file"):
         sealed[name] = (None, None, os.devnull, None)
-    return boto3.Session(botocore_session=botocore.session.Session(session_vars=sealed))
+    core = botocore.session.Session(session_vars=sealed)
+    core.register_component("data_loader", apimodel.loader())
+    return boto3.Session(botocore_session=core)
 
 
 def _is_loopback(endpoint_url: str) -> bool:
