@@ -70,11 +70,13 @@ def test_A76_a_full_disk_is_a_ClientError_about_the_upload(tmp_path, session_sto
     paths = JobPaths(tmp_path / "ml")
     paths.model.mkdir(parents=True)
     (paths.model / "w").write_bytes(os.urandom(1_000_000))
-    monkeypatch.setattr(
-        artifacts, "_publish_archive", lambda client, folder, url, scratch: archive(folder, Path("/dev/full"))
-    )
+
+    def publish_to_a_full_disk(client, folder, url, scratch):
+        archive(folder, Path("/dev/full"))
+
+    monkeypatch.setattr(artifacts, "_publish_archive", publish_to_a_full_disk)
     layout = JobLayout(S3Url("shim-tests", "full"), "job")
-    with pytest.raises(JobFault, match="^ClientError: upload of the job's artifacts: the disk is full"):
+    with pytest.raises(JobFault, match=r"^ClientError: upload of the job's artifacts: the disk is full"):
         artifacts.publish(session_store.client, layout, paths, tmp_path, compressed=True)
 
 
