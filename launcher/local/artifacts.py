@@ -8,31 +8,23 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import botocore.exceptions
-
-from batchrl.contract.errors import DamagedContent, InputError, Unreachable
+from batchrl.contract.errors import DamagedContent, Unreachable
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import JobPaths
-from batchrl.contract.store import Client, reported
+from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader, file_sha256
 from launcher.local.faults import storage_fault
+from launcher.local.patience import UPLOAD_SECONDS, persist
 
 # Weights hardly shrink, and a job's end waits for this.
 COMPRESSION_LEVEL = 1
 # Members get one time, so that equal contents are equal archives; tar warns about times before 1980.
 MEMBER_TIME = 315_532_800
-# How long a store may be away before a finished job is given up (seconds).
-PATIENCE_SECONDS = 600.0
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 10.0
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -153,7 +145,7 @@ def _publish_plain(client: Client, folder: Path, url: S3Url) -> int:
     uploader = FolderUploader(
         client, folder, url, with_manifest=True, on_error=lambda path, error: failures.append(error)
     )
-    if not uploader.drain(PATIENCE_SECONDS):
+    if not uploader.drain(UPLOAD_SECONDS):
         raise failures[-1] if failures else Unreachable(f"{url}: not all of the model could be uploaded.")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -172,55 +164,3 @@ def _check_size(client: Client, url: S3Url, size: int) -> None:
     found = client.head_object(Bucket=url.bucket, Key=url.key)["ContentLength"]
     if found != size:
         raise DamagedContent(f"{url} holds {found} bytes after {size} were sent.")
-
-
-def persist(
-    what: str,
-    client: Client,
-    action: Callable[[], None],
-    *,
-    patience: float = PATIENCE_SECONDS,
-    clock: Clock = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Repeat an upload until the store takes it: a store that is restarted costs a job time, not its results.
-
-    Args:
-        what: named in the error.
-        client: S3 client.
-        action: the upload.
-        patience: seconds to go on for.
-        clock: seconds, monotonic.
-        sleep: waits.
-
-    Raises:
-        InputError: the store refuses it (no such bucket, access denied): repeating would not help.
-        Unreachable, DamagedContent: it did not work in that time.
-    """
-    deadline, pause = clock() + patience, FIRST_PAUSE
-    while True:
-        try:
-            with reported(what, client):
-                try:
-                    action()
-                except botocore.exceptions.ClientError:
-                    raise
-                except Exception as error:
-                    # s3transfer wraps what it met; a refusal inside is a refusal.
-                    raise _cause(error) from error
-            return
-        except InputError:
-            raise
-        except (Unreachable, DamagedContent):
-            if clock() >= deadline:
-                raise
-        sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def _cause(error: Exception) -> Exception:
-    """The botocore error under one of s3transfer's, else the error itself."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(cause, botocore.exceptions.ClientError | botocore.exceptions.BotoCoreError):
-        return cause
-    return error

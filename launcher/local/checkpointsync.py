@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import Client, reported
+from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
-from launcher.local.artifacts import PATIENCE_SECONDS
 from launcher.local.faults import client_fault, storage_fault
 from launcher.local.inputs import fetch
+from launcher.local.patience import UPLOAD_SECONDS
 
 INTERVAL = 0.5
 # Repeated failures of one kind are reported this often (seconds).
@@ -52,12 +52,11 @@ class CheckpointSync:
         source = S3Url(self._url.bucket, f"{self._url.key.rstrip('/')}/" if self._url.key else "")
         what = f"restore of the checkpoints from {self._url}"
         try:
-            with reported(what, self._client):
-                transfers = fetch(self._client, source, self._folder, "checkpoints", may_be_empty=True)
+            count = fetch(self._client, source, self._folder, what, may_be_empty=True)
         except Exception as error:
             raise storage_fault(what, error) from error
         self._uploader.assume_uploaded()
-        return len(transfers)
+        return count
 
     def start(self) -> None:
         """Upload what is new or changed from now on."""
@@ -72,7 +71,7 @@ class CheckpointSync:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if not self._uploader.drain(PATIENCE_SECONDS):
+        if not self._uploader.drain(UPLOAD_SECONDS):
             missing = self._uploader.unpublished()
             listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             raise client_fault(f"{len(missing)} checkpoint files did not reach {self._url}: {listed} ({self._failure})")

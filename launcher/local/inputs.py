@@ -9,9 +9,10 @@ from typing import Any
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
-from batchrl.contract.store import Client, reported
+from batchrl.contract.store import Client
 from batchrl.contract.sync import Transfer, download, plan_download
 from launcher.local.faults import client_fault, storage_fault
+from launcher.local.patience import DOWNLOAD_SECONDS, persist
 from launcher.local.tree import Request, channel_mode
 
 # A FastFile channel reads like a folder; a full copy of it does as well.
@@ -39,29 +40,41 @@ def download_channels(
         source = _source(channel, request)
         what = f"channel '{name}': download of {source}"
         try:
-            with reported(what, client):
-                fetch(client, source, paths.channel(name), f"channel '{name}'")
+            fetch(client, source, paths.channel(name), what)
         except Exception as error:
             raise storage_fault(what, error) from error
 
 
-def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empty: bool = False) -> list[Transfer]:
-    """Everything below a raw prefix into a folder.
+def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empty: bool = False) -> int:
+    """Everything below a raw prefix into a folder; a store that is restarted meanwhile is waited for.
+
+    Returns:
+        The number of files.
 
     Raises:
         JobFault: there is nothing below it (unless it may be empty), or the disk has too little room.
+        BatchRLError: it cannot be read.
     """
-    transfers = plan_download(client, source, folder)
+    transfers: list[Transfer] = []
+
+    def attempt() -> None:
+        transfers[:] = plan_download(client, source, folder)
+        _check_room(folder, transfers, what)
+        download(client, source.bucket, transfers)
+
+    persist(what, client, attempt, patience=DOWNLOAD_SECONDS)
     if not transfers and not may_be_empty:
         raise client_fault(
             f"{what}: no S3 objects found under S3 URL '{source}'. Check that bucket and prefix are spelled right "
             "and that the data was uploaded before the job was started."
         )
+    return len(transfers)
+
+
+def _check_room(folder: Path, transfers: list[Transfer], what: str) -> None:
     needed, free = sum(transfer.size for transfer in transfers), shutil.disk_usage(folder).free
     if needed > free:
-        raise client_fault(f"{what}: {source} holds {needed:,} bytes, the disk of {folder} has {free:,} free.")
-    download(client, source.bucket, transfers)
-    return transfers
+        raise client_fault(f"{what}: its objects hold {needed:,} bytes, the disk of {folder} has {free:,} free.")
 
 
 def _source(channel: Mapping[str, Any], request: Request) -> S3Url:

@@ -15,8 +15,9 @@ from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.sync import load_manifest
 from launcher.local import artifacts
-from launcher.local.artifacts import archive, persist
+from launcher.local.artifacts import archive
 from launcher.local.faults import JobFault, algorithm_reason, storage_fault
+from launcher.local.patience import persist
 
 
 def refusal(status):

@@ -122,8 +122,10 @@ def test_a_prefix_without_objects_fails_the_job_with_channel_and_url(cloud):
     job = cloud.job("print('ran')", channels={"training": "s3://shim-tests/nothing/here"}).start()
     record = job.wait()
     assert record.status == "Failed"
-    assert record.failure_reason.startswith("ClientError: channel 'training': no S3 objects found under")
-    assert "s3://shim-tests/nothing/here" in record.failure_reason
+    assert record.failure_reason.startswith(
+        "ClientError: channel 'training': download of s3://shim-tests/nothing/here: "
+    )
+    assert "no S3 objects found" in record.failure_reason
     assert job.statuses == ["Starting", "Downloading", "Failed"]
     assert not job.ml.exists()
 

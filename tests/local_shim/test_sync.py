@@ -126,6 +126,15 @@ def test_a_store_that_is_restarted_in_the_middle_of_a_job_costs_nothing(cloud, o
     assert table.split() == ["epoch", *(str(epoch) for epoch in range(10))]
 
 
+def test_a_store_that_is_away_at_the_start_is_waited_for(own_store):
+    job = own_store.job("print('ran')")
+    own_store.store.stop()
+    job.start()
+    own_store.wait_until(lambda: job.record.secondary_status == "Downloading", "the job is Downloading")
+    own_store.store.start()
+    assert job.wait().status == "Completed", job.record.failure_reason
+
+
 def test_a_bucket_that_refuses_the_results_fails_the_job_and_keeps_them(cloud):
     job = cloud.job(
         "import os, pathlib; pathlib.Path(os.environ['SM_MODEL_DIR'], 'w').write_text('w')",

@@ -5,9 +5,14 @@ from batchrl.boot.signals import StopSignals
 STOPS = StopSignals()
 STOPS.install()
 
+import os  # noqa: E402
 import sys  # noqa: E402
 
 from batchrl.boot.train import main  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], STOPS))
+    code = main(sys.argv[1:], STOPS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # An orderly exit would wait for uploads that hang; all that had to be waited for was.
+    os._exit(code)
