@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
-from batchrl.contract.errors import JobFailed, JobStopped
+from batchrl.contract.errors import JobFailed, JobStopped, Unreachable
 from launcher import follow
 from launcher.clock import Clock
 from launcher.follow import LogLine, Notice
@@ -30,10 +30,12 @@ def wait(job: Job, timeout: float | None, logs: bool | Callable[[str], object], 
     write = logs if callable(logs) else _print
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     source = follow.CloudLogs(job.session, job.name) if logs else _NoLog(job.session)
-    for line in _told(_follower(job, source, clock, timeout).lines()):
+    end = _End(job, clock, timeout)
+    for line in _told(_follower(job, source, clock, end).lines()):
         tail.append(line)
         write(line)
-    state = job.status()
+    state = end.state
+    assert state is not None
     if check and state.status == "Failed":
         raise _failure(job, state, list(tail) if logs else _last_lines(job, clock))
     if check and state.status == "Stopped":
@@ -43,7 +45,7 @@ def wait(job: Job, timeout: float | None, logs: bool | Callable[[str], object], 
 
 def log_lines(job: Job, following: bool, clock: Clock) -> Iterator[str]:
     """See ``Job.logs``."""
-    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, None)
+    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, _End(job, clock))
     return _told(follower.lines() if following else follower.available())
 
 
@@ -72,30 +74,51 @@ class _NoLog:
         self.session.revive()
 
 
-def _follower(job: Job, source: follow.LogSource, clock: Clock, timeout: float | None) -> follow.Follower:
+def _follower(job: Job, source: follow.LogSource, clock: Clock, end: _End) -> follow.Follower:
     local, with_log = job.session.is_local, not isinstance(source, _NoLog)
     slow, quick = (AWS_PACE, LOCAL_PACE) if not with_log else (follow.AWS_PACE, follow.LOCAL_PACE)
     pace = quick if local else slow
     drain = follow.AWS_DRAIN if with_log and not local else follow.LOCAL_DRAIN
-    return follow.Follower(source, _end_of(job, clock, timeout), pace, drain, clock=clock)
+    return follow.Follower(source, end, pace, drain, clock=clock)
 
 
-def _end_of(job: Job, clock: Clock, timeout: float | None) -> Callable[[], bool]:
-    """A question whether the job has ended; a broken connection is told apart from an answer."""
-    deadline = None if timeout is None else clock.now() + timeout
+class _End:
+    """A question whether a job has ended; it keeps the last answer.
 
-    def ended() -> bool:
+    Args:
+        job: the job.
+        clock: time.
+        timeout: seconds after which a job that has not ended is given up.
+    """
+
+    def __init__(self, job: Job, clock: Clock, timeout: float | None = None) -> None:
+        self._job = job
+        self._clock = clock
+        self._timeout = timeout
+        self._started = clock.now()
+        self.state: JobStatus | None = None
+
+    def __call__(self) -> bool:
+        """Ask; a broken connection is told apart from an answer.
+
+        Raises:
+            Broken: the connection broke.
+            InputError: there is no such job, or it may not be looked at.
+            TimeoutError: the time is over.
+        """
         try:
-            state = job.status(raw_faults=True)
+            self.state = self._job.status(raw_faults=True)
         except (botocore.exceptions.ClientError, *follow.LOST) as error:
             if reason := follow.connection_fault(error):
                 raise follow.Broken(reason) from error
-            state = job.status()  # says in our words what is wrong
-        if not state.ended and deadline is not None and clock.now() > deadline:
-            raise TimeoutError(f"the job '{job.name}' has not ended after {timeout:g} s ({state}); it goes on")
-        return state.ended
-
-    return ended
+            self.state = self._job.status()  # says in our words what is wrong
+        if self.state.ended:
+            return True
+        if self._timeout is not None and self._clock.now() - self._started > self._timeout:
+            raise TimeoutError(
+                f"the job '{self._job.name}' has not ended after {self._timeout:g} s ({self.state}); it goes on"
+            )
+        return False
 
 
 def _told(lines: Iterable[LogLine | Notice]) -> Iterator[str]:
@@ -110,8 +133,12 @@ def _told(lines: Iterable[LogLine | Notice]) -> Iterator[str]:
 
 
 def _last_lines(job: Job, clock: Clock) -> list[str]:
-    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, None)
-    return list(deque((line.message for line in follower.available() if isinstance(line, LogLine)), TAIL_LINES))
+    """The end of the log; nothing where it cannot be read, as it is only an addition to what is told."""
+    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, _End(job, clock))
+    try:
+        return list(deque((line.message for line in follower.available() if isinstance(line, LogLine)), TAIL_LINES))
+    except Unreachable:
+        return []
 
 
 def _failure(job: Job, state: JobStatus, tail: list[str]) -> JobFailed:

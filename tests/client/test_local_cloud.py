@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -391,3 +393,49 @@ def _has_metrics(job: Job) -> bool:
 
 def test_the_home_of_these_tests_is_its_own(local: LocalSession) -> None:
     assert HomePaths.of(local.home).cloud_file.exists()
+
+
+def test_a_debugger_can_attach(local: LocalSession, tmp_path: Path) -> None:
+    """The Debug Adapter Protocol, as an editor speaks it: the script runs when the debugger says so, not before."""
+    path = script(tmp_path, "open('ran.txt', 'w').write('x')")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"from launcher import RLEstimator\n"
+            f"RLEstimator({str(path)!r}, instance_type='local').fit(job_name='attached', debug_port={port})",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=environment(local),
+    )
+    attached: list[socket.socket] = []
+
+    def connect() -> bool:
+        with contextlib.suppress(OSError):
+            attached.append(socket.create_connection(("127.0.0.1", port), 1))
+        return bool(attached)
+
+    wait_until(connect, "the debugger's port")
+    assert not (tmp_path / "ran.txt").exists()
+    with attached[0] as connection:
+        connection.settimeout(DEADLINE)
+        for number, (name, arguments) in enumerate(
+            [
+                ("initialize", {"adapterID": "test"}),
+                ("attach", {"connect": {"host": "127.0.0.1", "port": port}}),
+                ("configurationDone", {}),
+            ],
+            1,
+        ):
+            if name == "configurationDone":
+                received = b""
+                while b'"initialized"' not in received:
+                    received += connection.recv(65536)
+            body = json.dumps({"seq": number, "type": "request", "command": name, "arguments": arguments})
+            connection.sendall(f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert process.wait(DEADLINE) == 0
+    assert (tmp_path / "ran.txt").exists()
+    assert Job("attached", local).status().status == "Completed"
