@@ -1,4 +1,8 @@
-"""The curves of a training job: WIS and sequential DR over the epochs, each with its 95 % interval."""
+"""The curves of a training job: WIS and sequential DR over the epochs, each with its 95 % interval.
+
+Each has axes of its own, one above the other: on one picture with two scales the curves would meet where the numbers do
+not, and one interval would hide the other.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,10 @@ from batchrl.contract.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
     from launcher.metrics import Metrics
 
-INCHES = (8.0, 4.6)
+INCHES = (8.0, 6.0)
 DPI = 150
 FONT_POINTS = 12
 BAND_ALPHA = 0.18
@@ -62,15 +65,12 @@ def plot(metrics: Metrics, path: Path) -> Path:
         raise InputError(f"the job '{metrics.job_name}' has no estimate to draw yet.")
     figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    left = figure.add_subplot()
-    right = left.twinx()
-    lines = [_draw(left, frame, WIS), _draw(right, frame, SDR)]
-    left.set_xlabel("Epoch", fontsize=FONT_POINTS)
-    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    left.grid(visible=True, alpha=0.3)
-    left.set_title(f"Off-policy estimates with 95 % intervals\n{metrics.job_name}", fontsize=FONT_POINTS)
-    # Below the axes: inside, it would hide some part of the bands.
-    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=FONT_POINTS - 1, frameon=False)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    _draw(upper, frame, WIS)
+    _draw(lower, frame, SDR)
+    lower.set_xlabel("Epoch", fontsize=FONT_POINTS)
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure.suptitle(f"Off-policy estimates with 95 % intervals\n{metrics.job_name}", fontsize=FONT_POINTS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
@@ -81,8 +81,8 @@ def plot(metrics: Metrics, path: Path) -> Path:
     return path
 
 
-def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> Line2D:
-    """One estimate on its own axis, with its interval where the csv has one."""
+def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
+    """One estimate on its own axes, with its interval where the csv has one."""
     epochs, values = frame[columns.EPOCH], frame[curve.column]
     lower, upper = columns.lower(curve.column), columns.upper(curve.column)
     if lower in frame.columns and upper in frame.columns:
@@ -90,17 +90,15 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> Line2D:
         axes.fill_between(epochs, low, high, color=curve.colour, alpha=BAND_ALPHA, linewidth=0)
         if len(frame) == 1:  # a band of no width shows nothing
             axes.vlines(epochs, low, high, color=curve.colour, linewidth=2)
-    (line,) = axes.plot(
+    axes.plot(
         epochs,
         values,
         color=curve.colour,
         marker=curve.marker if len(frame) <= 30 else None,
         markersize=5,
         linewidth=2,
-        label=curve.label,
     )
-    axes.set_ylabel(f"{curve.label.rpartition('(')[2].rstrip(')')}: return of an episode", fontsize=FONT_POINTS)
-    axes.yaxis.label.set_color(curve.colour)
-    axes.tick_params(axis="y", labelcolor=curve.colour, labelsize=FONT_POINTS - 1)
-    axes.tick_params(axis="x", labelsize=FONT_POINTS - 1)
-    return line
+    axes.set_title(curve.label, fontsize=FONT_POINTS, color=curve.colour)
+    axes.set_ylabel("Return of an episode", fontsize=FONT_POINTS)
+    axes.tick_params(labelsize=FONT_POINTS - 1)
+    axes.grid(visible=True, alpha=0.3)
