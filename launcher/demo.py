@@ -195,9 +195,9 @@ def choose_executor(wanted: str) -> Choice:
     Raises:
         InputError: containers are wanted and no engine answers, or it does not have the image.
     """
-    from launcher.cli.running import require_container
     from launcher.engine import engine_status
     from launcher.image import default_image, present
+    from launcher.preflight import require_container
 
     if wanted == "process":
         return Choice("local_process", "Jobs run as processes, as asked.")

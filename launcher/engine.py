@@ -139,3 +139,17 @@ def find_image(tag: str) -> ImageFacts | None:
         raise Unreachable(f"the Docker engine answered status {status} when asked for the image {tag}")
     labels = answer.get("Config", {}).get("Labels") or {}
     return ImageFacts(image_id=answer["Id"], size_bytes=answer["Size"], is_ours=labels.get(IMAGE_LABEL) == "1")
+
+
+def has_nvidia_runtime() -> bool:
+    """Whether the engine can give GPUs to containers.
+
+    Raises:
+        Unreachable: no engine answers.
+        InputError: ``DOCKER_HOST`` names a remote engine.
+    """
+    try:
+        _, answer = _get("/info")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(_why_not(error), START_HINT) from error
+    return "nvidia" in (answer.get("Runtimes") or {})

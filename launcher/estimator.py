@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher import arguments, datacheck, interrupt, package, presetting, request
+from launcher import arguments, datacheck, interrupt, package, preflight, presetting, request
 from launcher import debug as debugging
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.datasets import resolve_inputs
@@ -143,6 +143,8 @@ class RLEstimator:
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> Job:
         """Send a plan as it is; arguments and errors as in ``fit``."""
+        if self.session.is_local:
+            preflight.check(plan.request)
         for warning in plan.package.warnings:
             say(f"Warning: {warning}")
         submit(plan, self.session, on_bytes)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from batchrl.contract.errors import InputError
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
     from launcher.job import Job
 
-CONTAINER_TYPES = ("local", "local_gpu")
 AFTER_START = ("logs -f", "wait", "stop")
 
 
@@ -37,8 +35,6 @@ def run_job(
     if plan.request["ResourceConfig"]["InstanceType"] == INSTANCE_TYPE:
         # The script takes the terminal: no bar may be drawn beside it.
         return estimator.submit(plan, debug_port=debug_port)
-    if plan.request["ResourceConfig"]["InstanceType"] in CONTAINER_TYPES:
-        require_container(plan.request["AlgorithmSpecification"]["TrainingImage"])
     with out.byte_progress("upload", plan.size) as on_bytes:
         job = estimator.submit(plan, wait=False, on_bytes=on_bytes)
     if wait:
@@ -46,25 +42,6 @@ def run_job(
         with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
             job.wait(logs=out.for_people)
     return job
-
-
-def require_container(image: str) -> None:
-    """Refuse a job in a container that could not start, before anything is sent.
-
-    Raises:
-        InputError: no engine answers, or it has no such image.
-    """
-    from launcher.engine import START_HINT, engine_status
-    from launcher.image import present
-
-    status = engine_status()
-    if not status.available:
-        raise InputError(f"{status.reason}.", START_HINT)
-    if not present(image):
-        raise InputError(
-            f"the engine has no image '{image}'.",
-            "Build batchrl's own with `batchrl image build`, or fetch it with `docker pull`.",
-        )
 
 
 def tell(job: Job, ended: bool, out: Output, next_commands: tuple[str, ...]) -> None:

@@ -1,0 +1,51 @@
+"""What a container job needs on this computer, looked at before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchrl.contract.errors import InputError
+
+CONTAINER_TYPES = ("local", "local_gpu")
+
+
+def check(request: dict[str, Any]) -> None:
+    """Refuse a job that could only fail here: no engine, no image, no GPUs.
+
+    Args:
+        request: a CreateTrainingJob request for the local cloud.
+
+    Raises:
+        InputError: what is missing, and how to have it.
+    """
+    instance_type = request["ResourceConfig"].get("InstanceType")
+    if instance_type not in CONTAINER_TYPES:
+        return
+    require_container(request["AlgorithmSpecification"]["TrainingImage"])
+    if instance_type == "local_gpu":
+        from launcher.engine import has_nvidia_runtime
+
+        if not has_nvidia_runtime():
+            raise InputError(
+                "instance_type 'local_gpu' needs GPUs, and the engine of this computer has no NVIDIA runtime.",
+                "Install the NVIDIA container toolkit, or use instance_type='local'.",
+            )
+
+
+def require_container(image: str) -> None:
+    """Refuse a container that could not start.
+
+    Raises:
+        InputError: no engine answers, or it has no such image.
+    """
+    from launcher.engine import START_HINT, engine_status
+    from launcher.image import present
+
+    status = engine_status()
+    if not status.available:
+        raise InputError(f"{status.reason}.", START_HINT)
+    if not present(image):
+        raise InputError(
+            f"the engine has no image '{image}'.",
+            "Build batchrl's own with `batchrl image build`, or fetch it with `docker pull`.",
+        )
