@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchrl.contract.errors import InputError
 from launcher.local.address import Identity
 from launcher.local.executors.base import DOCKER, PROCESS
 from launcher.local.executors.process import kill_processes
@@ -23,6 +24,14 @@ def reap(home: HomePaths, record: JobRecord) -> None:
         from launcher.local.executors.docker import remove_containers
 
         remove_containers(home, record.name)
-        if (identity := Identity.read(home.cloud_file)) is not None:
-            for port in (identity.door_port, identity.store_port):
-                socket_path(home, record.name, port).unlink(missing_ok=True)
+        _remove_sockets(home, record.name)
+
+
+def _remove_sockets(home: HomePaths, job: str) -> None:
+    try:
+        identity = Identity.read(home.cloud_file)
+    except InputError:
+        return
+    if identity is not None:
+        for port in (identity.door_port, identity.store_port):
+            socket_path(home, job, port).unlink(missing_ok=True)
