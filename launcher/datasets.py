@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import BucketLayout, S3Url
 from batchrl.contract.paths import TRAINING_CHANNEL
-from batchrl.contract.sync import file_sha256
 from launcher.package import SETTLED_SECONDS, cache_folder
 from launcher.request import Channel
 

@@ -12,8 +12,8 @@ import botocore.exceptions
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import JobLayout
+from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing
-from batchrl.contract.sync import read_published
 from launcher.session import Session
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.sync import file_sha256
+from batchrl.contract.files import file_sha256
 from launcher.source import Listing, Source, SourceFile, Stamp, list_source
 
 FORMAT_VERSION = 1

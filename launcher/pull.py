@@ -28,12 +28,14 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
+from batchrl.contract.download import DOWNLOAD_THREADS, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
+from batchrl.contract.published import load_manifest
 from batchrl.contract.store import Client, is_missing
-from batchrl.contract.sync import DOWNLOAD_THREADS, TEMPORARY_SUFFIX, file_sha256, load_manifest, relative_path
 from launcher.follow import connection_fault
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.files import file_sha256
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.store import Client, list_objects
-from batchrl.contract.sync import WHOLE_READ_BYTES, file_sha256
+from batchrl.contract.sync import WHOLE_READ_BYTES
 from launcher.datasets import Upload
 from launcher.session import Session
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import DamagedContent, Unreachable
+from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
-from batchrl.contract.sync import FolderUploader, file_sha256
+from batchrl.contract.sync import FolderUploader
 from launcher.local.faults import storage_fault
 from launcher.local.patience import UPLOAD_SECONDS, persist
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from batchrl.contract.download import Transfer, download, plan_download
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
-from batchrl.contract.sync import Transfer, download, plan_download
 from launcher.local.faults import client_fault, storage_fault
 from launcher.local.patience import DOWNLOAD_SECONDS, persist
 from launcher.local.tree import Request, channel_mode

@@ -8,10 +8,12 @@ import botocore.exceptions
 import pytest
 
 from batchrl.contract import sync
+from batchrl.contract.download import download_prefix, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.sync import FolderUploader, download_prefix, load_manifest, read_published, relative_path
+from batchrl.contract.published import load_manifest, read_published
+from batchrl.contract.sync import FolderUploader
 
 PREFIX = S3Url("bucket", "job/output/intermediate")
 

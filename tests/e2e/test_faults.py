@@ -17,8 +17,8 @@ import torch
 from jobs import EXECUTORS, kill_now, processes, wait_until
 
 from batchrl.contract import columns
+from batchrl.contract.download import download_prefix
 from batchrl.contract.layout import S3Url
-from batchrl.contract.sync import download_prefix
 from launcher import RLEstimator
 
 TICKS = 40

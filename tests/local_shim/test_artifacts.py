@@ -13,7 +13,7 @@ import pytest
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
-from batchrl.contract.sync import load_manifest
+from batchrl.contract.published import load_manifest
 from launcher.local import artifacts
 from launcher.local.artifacts import archive
 from launcher.local.faults import JobFault, algorithm_reason, storage_fault

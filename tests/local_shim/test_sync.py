@@ -7,7 +7,7 @@ import statistics
 import time
 
 from batchrl.contract.layout import S3Url
-from batchrl.contract.sync import load_manifest, read_published
+from batchrl.contract.published import load_manifest, read_published
 
 # Writes an epoch's row every 0.3 s and says when; the file is replaced, as train.py does.
 EPOCHS = """

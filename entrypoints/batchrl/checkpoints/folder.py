@@ -10,9 +10,9 @@ from typing import Any
 
 from batchrl.checkpoints.files import Published, State, check_state, publish_json, publish_state, read_state
 from batchrl.contract.errors import DamagedContent
+from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.contract.layout import BEST_NAME, CHECKPOINT_PATTERN, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
-from batchrl.contract.sync import TEMPORARY_SUFFIX
 
 _NAME = re.compile(r"epoch_(\d+)\.pt")
 

@@ -16,7 +16,7 @@ import pandas as pd
 from batchrl.collect.rollouts import Rollouts
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.contract.sync import TEMPORARY_SUFFIX
+from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.policies import Floats64
 
 SUFFIXES: dict[str, tuple[str, ...]] = {

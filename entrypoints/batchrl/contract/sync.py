@@ -1,4 +1,4 @@
-"""Folder to prefix while the files change, and back.
+"""Folder to prefix while the files change.
 
 What is decided for each file of the folder, pass by pass:
 
@@ -15,54 +15,25 @@ gone                   nothing: a sync never deletes (contract 61)
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import botocore.exceptions
-
-from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.files import file_sha256, published_files
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.store import Client, is_missing, is_refusal, list_objects
+from batchrl.contract.published import load_manifest
+from batchrl.contract.store import Client, is_refusal
 
-TEMPORARY_SUFFIX = ".tmp"
 WHOLE_READ_BYTES = 8 * 1024 * 1024
 UPLOAD_THREADS = 4
-DOWNLOAD_THREADS = 16
 # How long a drain goes on when the store refuses all that it is sent (seconds).
 REFUSED_SECONDS = 5.0
 
 Stamp = tuple[int, int, int]
-
-
-def published_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative paths (with ``/``) and stats of the files of a folder that are whole; links are not followed."""
-    stack = [folder]
-    while stack:
-        current = stack.pop()
-        try:
-            entries = list(os.scandir(current))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(TEMPORARY_SUFFIX):
-                    yield Path(entry.path).relative_to(folder).as_posix(), entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FolderUploader:
@@ -222,186 +193,3 @@ class FolderUploader:
 
 def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def load_manifest(client: Client, prefix: S3Url, attempts: int = 20, pause: float = 0.05) -> Manifest | None:
-    """The manifest below a prefix, or None where none was published.
-
-    Raises:
-        DamagedContent: it could not be read whole in ``attempts`` tries, ``pause`` seconds apart.
-    """
-    url = prefix / MANIFEST_NAME
-    for attempt in range(attempts):
-        try:
-            return Manifest.from_bytes(_get(client, url))
-        except DamagedContent:
-            if attempt == attempts - 1:
-                raise
-            time.sleep(pause)
-        except botocore.exceptions.ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-    raise AssertionError("unreachable")
-
-
-def read_published(client: Client, prefix: S3Url, path: str, attempts: int = 60, pause: float = 0.05) -> bytes:
-    """The newest whole version of a file that may be overwritten while it is read.
-
-    Where a manifest lists the file, the body must be one of the listed versions; else two reads must agree.
-
-    Args:
-        client: S3 client.
-        prefix: the synced prefix.
-        path: path below it.
-        attempts: how often to try, ``pause`` seconds apart.
-
-    Raises:
-        botocore.exceptions.ClientError: there is no such object.
-        DamagedContent: no whole version could be read.
-    """
-    url = prefix / path
-    read: dict[str, bytes] = {}
-    previous: str | None = None
-    for _ in range(attempts):
-        try:
-            body = _get(client, url)
-        except DamagedContent:
-            time.sleep(pause)
-            continue
-        digest = sha256_of(body)
-        read[digest] = body
-        manifest = load_manifest(client, prefix)
-        entry = manifest.files.get(path) if manifest else None
-        # A body can be newer than the manifest that came with it; the next manifest will list it.
-        listed = next((version for version in reversed(entry.versions) if version in read), None) if entry else None
-        if listed is not None:
-            return read[listed]
-        if entry is None and digest == previous:
-            return body
-        previous = digest
-        time.sleep(pause)
-    raise DamagedContent(f"{url} could not be read whole in {attempts} tries.", "Is its writer still alive?")
-
-
-def _get(client: Client, url: S3Url) -> bytes:
-    try:
-        answer = client.get_object(Bucket=url.bucket, Key=url.key)
-        body: bytes = answer["Body"].read()
-    except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
-        raise DamagedContent(f"{url} was cut short: {error}") from error
-    except botocore.exceptions.ClientError as error:
-        # What a server that tears bodies may answer instead, at the very moment of an overwrite.
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
-            raise
-        raise DamagedContent(f"{url} could not be served: {error}") from error
-    return body
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """One object and the file that it becomes."""
-
-    key: str
-    size: int
-    file: Path
-
-
-def relative_path(key: str, prefix: str) -> str | None:
-    """Path of an object below a channel (contract 48, 49): its key without the folder of the prefix.
-
-    Returns:
-        None for a folder marker, which holds no data.
-
-    Raises:
-        InputError: the key would leave the folder that it is downloaded to.
-    """
-    relative = key[prefix.rfind("/") + 1 :]
-    if key.endswith("/"):
-        return None
-    parts = PurePosixPath(relative).parts
-    if not parts or relative.startswith("/") or ".." in parts or "\0" in relative or "//" in relative:
-        raise InputError(f"the key '{key}' cannot be a file: '{relative}' is no path below a folder.")
-    return relative
-
-
-def plan_download(client: Client, source: S3Url, folder: Path) -> list[Transfer]:
-    """What a raw prefix would put into a folder.
-
-    Raises:
-        InputError: a key cannot be a file, or is both a file and a folder.
-    """
-    transfers = []
-    for key, size in list_objects(client, source):
-        relative = relative_path(key, source.key)
-        if relative is not None:
-            transfers.append(Transfer(key, size, folder / relative))
-    files = {transfer.file for transfer in transfers}
-    for transfer in transfers:
-        if clash := next((parent for parent in transfer.file.parents if parent in files), None):
-            raise InputError(
-                f"s3://{source.bucket}: '{transfer.key}' lies below '{clash.relative_to(folder)}', which is an object "
-                "itself; on disk a name is a file or a folder."
-            )
-    return transfers
-
-
-def download(
-    client: Client, bucket: str, transfers: list[Transfer], on_bytes: Callable[[int], None] = lambda count: None
-) -> None:
-    """Fetch objects in parallel; each file appears under its name only when it is whole.
-
-    Args:
-        client: S3 client.
-        bucket: the bucket.
-        transfers: what to fetch.
-        on_bytes: told the number of bytes of each chunk that arrived.
-
-    Raises:
-        DamagedContent: an object was cut short, three times in a row.
-        OSError: the disk is full or the folder not writable; temporary files are removed.
-    """
-    with ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="download") as pool:
-        futures = [pool.submit(_fetch, client, bucket, transfer, on_bytes) for transfer in transfers]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _fetch(client: Client, bucket: str, transfer: Transfer, on_bytes: Callable[[int], None]) -> None:
-    transfer.file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = transfer.file.with_name(transfer.file.name + TEMPORARY_SUFFIX)
-    for attempt in range(3):
-        try:
-            answer = client.get_object(Bucket=bucket, Key=transfer.key)
-            received = 0
-            with temporary.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(1024 * 1024):
-                    file.write(chunk)
-                    received += len(chunk)
-                    on_bytes(len(chunk))
-            if received != answer["ContentLength"]:
-                raise DamagedContent(
-                    f"s3://{bucket}/{transfer.key}: {received} of {answer['ContentLength']} bytes arrived."
-                )
-            temporary.replace(transfer.file)
-            return
-        except (
-            DamagedContent,
-            botocore.exceptions.IncompleteReadError,
-            botocore.exceptions.ResponseStreamingError,
-        ) as error:
-            if attempt == 2:
-                raise DamagedContent(f"s3://{bucket}/{transfer.key} cannot be read whole: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def download_prefix(client: Client, source: S3Url, folder: Path) -> list[Transfer]:
-    """Everything below a raw prefix into a folder; see ``plan_download`` and ``download`` for the errors."""
-    transfers = plan_download(client, source, folder)
-    download(client, source.bucket, transfers)
-    return transfers
