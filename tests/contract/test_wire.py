@@ -91,3 +91,8 @@ def test_columns_are_unique_and_coachs_come_first():
     assert names[0] == columns.EPOCH
     assert set(columns.TIME_COLUMNS) < set(names)
     assert json.dumps(names)
+
+
+def test_A20_checkpoints_lie_where_the_job_was_told():
+    assert JobPaths.from_environment({}).checkpoints == Path("/opt/ml/checkpoints")
+    assert JobPaths.from_environment({"SM_CHECKPOINT_DIR": "/data/mine"}).checkpoints == Path("/data/mine")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 PLATFORM_ROOT = "/opt/ml"
 ROOT_VARIABLE = "BATCHRL_ML_ROOT"
+CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
 # Port on loopback at which a Python script waits for a debugger (debugpy).
 DEBUG_PORT_VARIABLE = "BATCHRL_DEBUG_PORT"
 
@@ -33,15 +34,18 @@ class JobPaths:
 
     Args:
         root: the folder that plays ``/opt/ml``.
+        checkpoint_folder: what CheckpointConfig's LocalPath became; None for its default below the root.
     """
 
     root: Path = Path(PLATFORM_ROOT)
+    checkpoint_folder: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> JobPaths:
         """The tree of the job that this process runs in."""
         environ = os.environ if environ is None else environ
-        return cls(Path(environ.get(ROOT_VARIABLE) or PLATFORM_ROOT))
+        checkpoints = environ.get(CHECKPOINT_VARIABLE)
+        return cls(Path(environ.get(ROOT_VARIABLE) or PLATFORM_ROOT), Path(checkpoints) if checkpoints else None)
 
     def local(self, platform_path: str) -> Path:
         """Where a path that a request spells below ``/opt/ml`` lies in this tree; other paths stay as they are."""
@@ -107,4 +111,4 @@ class JobPaths:
 
     @property
     def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
+        return self.checkpoint_folder or self.root / "checkpoints"
