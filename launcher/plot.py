@@ -99,6 +99,6 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
         linewidth=2,
     )
     axes.set_title(curve.label, fontsize=FONT_POINTS, color=curve.colour)
-    axes.set_ylabel("Return of an episode", fontsize=FONT_POINTS)
+    axes.set_ylabel("Discounted return", fontsize=FONT_POINTS)
     axes.tick_params(labelsize=FONT_POINTS - 1)
     axes.grid(visible=True, alpha=0.3)
