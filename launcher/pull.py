@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
+from batchrl.contract.archive import extract
 from batchrl.contract.download import DOWNLOAD_THREADS, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
@@ -120,7 +120,7 @@ def pull(
     if unpack:
         for item in items:
             if item.prefix is None:
-                _unpack(item.file, item.file.parent / UNPACKED[item.file.name])
+                extract(item.file, item.file.parent / UNPACKED[item.file.name])
     names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
     return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
@@ -243,12 +243,3 @@ def _is_good(file: Path, item: Item, manifest: Manifest | None, etag: str) -> bo
         with file.open("rb") as content:
             return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == match[1]
     return file.stat().st_size == item.size
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder, filter="data")
-    except tarfile.TarError as error:
-        raise DamagedContent(f"{archive} cannot be unpacked: {error}.") from error

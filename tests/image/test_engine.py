@@ -121,3 +121,9 @@ def test_images_are_found_by_name_and_told_apart_by_label(socket_path: Path) -> 
 def test_a_broken_engine_is_not_taken_for_a_missing_image(socket_path: Path) -> None:
     with answering(socket_path, {"/images/a/json": (500, {})}), pytest.raises(Unreachable, match="status 500"):
         engine.find_image("a")
+
+
+@pytest.mark.parametrize(("runtimes", "has_one"), [({"runc": {}, "nvidia": {}}, True), ({"runc": {}}, False)])
+def test_gpus_need_the_engines_nvidia_runtime(socket_path: Path, runtimes: dict[str, object], has_one: bool) -> None:
+    with answering(socket_path, {"/info": (200, {"Runtimes": runtimes})}):
+        assert engine.has_nvidia_runtime() is has_one
