@@ -30,7 +30,7 @@ from launcher.metrics import Metrics
 from launcher.session import LocalSession
 
 DEADLINE = 60.0
-READS = int(os.environ.get("TORN_READS", "1500"))
+READS = int(os.environ.get("TORN_READS", "300"))
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
