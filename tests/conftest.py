@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
         BATCHRL_HOME=tempfile.mkdtemp(prefix="batchrl-test-"),
     )
     loopback.install()
+    # A run in the background of a shell ignores Ctrl-C, and so would the commands whose Ctrl-C is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
