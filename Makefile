@@ -26,12 +26,13 @@ help:
 
 setup: .venv/.installed
 
-# A half-made environment (Debian without python3-venv leaves one) is removed, or the next run would take it for whole.
+# A .venv that was not made here may be somebody's own, so it is not replaced.
 .venv/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "batchrl needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@[ ! -e .venv ] || { echo "there is a .venv that make did not make, or not to its end: \`make clean\` removes it" >&2; exit 1; }
 	@echo "set-up: a virtual environment in .venv"
-	@$(PYTHON) -m venv --clear .venv \
+	@$(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "no virtual environment: install python3-venv (apt-get install python3-venv)" >&2; exit 1; }
 	@touch $@
 

@@ -17,7 +17,13 @@ from pathlib import Path
 from batchrl.arguments import ScriptArguments, run_script
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET
-from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME, RESOLVED_PRESET_NAME, JobPaths
+from batchrl.contract.paths import (
+    CHECKPOINT_CHANNEL,
+    EVALUATION_NAME,
+    JOB_NAME_VARIABLE,
+    RESOLVED_PRESET_NAME,
+    JobPaths,
+)
 
 CHECKPOINT = "checkpoint"
 OUTPUT = "output"
@@ -66,7 +72,7 @@ def main(arguments: ScriptArguments) -> None:
         simulator=simulator,
     )
     publish(paths.output_data / RESOLVED_PRESET_NAME, preset.to_json().encode())
-    job = os.environ.get("TRAINING_JOB_NAME")
+    job = os.environ.get(JOB_NAME_VARIABLE)
     publish_json(paths.output_data / EVALUATION_NAME, {**result.to_dict(), "job": job, "policy": facts})
 
     # 4. One episode to look at; an environment without pictures is no failure.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.arguments import ScriptArguments, run_script
 from batchrl.contract.hyperparameters import SAVE_MODEL
-from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
+from batchrl.contract.paths import JOB_NAME_VARIABLE, RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
 
 if TYPE_CHECKING:
     from batchrl.data.loader import LoadedData
@@ -48,7 +48,7 @@ def train(arguments: ScriptArguments) -> None:
         JobPaths(Path(arguments.options["output"])) if "output" in arguments.options else JobPaths.from_environment()
     )
     source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
-    job_name = os.environ.get("TRAINING_JOB_NAME")
+    job_name = os.environ.get(JOB_NAME_VARIABLE)
 
     from batchrl.agents.ddqn import Transitions
     from batchrl.checkpoints.files import publish

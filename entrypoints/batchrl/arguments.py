@@ -7,8 +7,10 @@ code 2.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from typing import TypeVar
 import presets
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET, SAVE_MODEL
+from batchrl.contract.paths import JOB_NAME_VARIABLE, MAX_FAILURE_CHARACTERS, JobPaths
 from presets.kinds import FLAGS
 
 Kind = TypeVar("Kind", bound="presets.Preset")
@@ -160,8 +163,12 @@ def run_script(
 
 
 def report(error: BatchRLError) -> int:
-    """Print an error with its hint on stderr; returns its exit code."""
+    """Print an error with its hint on stderr, and in a job say it in the failure file; returns its exit code."""
     print(f"error: {error}", file=sys.stderr, flush=True)
+    failure = JobPaths.from_environment().failure
+    if JOB_NAME_VARIABLE in os.environ and failure.parent.is_dir():
+        with contextlib.suppress(OSError):
+            failure.write_text(str(error)[:MAX_FAILURE_CHARACTERS], encoding="utf-8")
     return error.exit_code
 
 

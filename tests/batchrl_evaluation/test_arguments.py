@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from batchrl.arguments import OPTION_HELP, ScriptArguments, parse_arguments, run_script
+from batchrl.arguments import OPTION_HELP, ScriptArguments, parse_arguments, report, run_script
 from batchrl.contract.errors import InputError, Unreachable
 
 TRAIN = "cartpole-ddqn-bcq"
@@ -97,3 +98,21 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
 
     with pytest.raises(OSError, match="broken"):
         run_script(story, [], "")
+
+
+def test_A80_in_a_job_the_failure_file_holds_the_message_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "output").mkdir()
+    monkeypatch.setenv("BATCHRL_ML_ROOT", str(tmp_path))
+    monkeypatch.setenv("TRAINING_JOB_NAME", "job-1")
+    assert report(InputError("data.csv, line 7: no such action.", "Give 0 or 1.")) == 2
+    assert (tmp_path / "output" / "failure").read_text() == "data.csv, line 7: no such action.\nGive 0 or 1."
+    assert "line 7" in capsys.readouterr().err
+
+
+def test_outside_of_a_job_no_failure_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "output").mkdir()
+    monkeypatch.setenv("BATCHRL_ML_ROOT", str(tmp_path))
+    report(InputError("data.csv, line 7: no such action."))
+    assert not (tmp_path / "output" / "failure").exists()

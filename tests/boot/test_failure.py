@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchrl.boot.failure import MAX_CHARACTERS, describe
+from batchrl.boot.failure import describe
 from batchrl.boot.supervise import Ending
+from batchrl.contract.paths import MAX_FAILURE_CHARACTERS
 
 
 def test_A80_A85_the_failure_file_begins_with_the_scripts_exception(machine):
@@ -54,7 +55,7 @@ def test_a_usage_error_is_told_by_the_last_lines(machine):
 def test_A80_at_most_1024_characters(machine):
     machine.script("raise ValueError('x' * 5000)")
     machine.run()
-    assert len(machine.failure) == MAX_CHARACTERS
+    assert len(machine.failure) == MAX_FAILURE_CHARACTERS
     assert machine.failure.startswith("ValueError: xxx")
 
 

@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import pytest
+
 from batchrl.contract.archive import extract
 from batchrl.contract.errors import InputError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchrl.contract import hyperparameters as names
 from batchrl.contract.errors import InputError
-from batchrl.contract.paths import DEBUG_PORT_VARIABLE, JobPaths
+from batchrl.contract.paths import DEBUG_PORT_VARIABLE, JOB_NAME_VARIABLE, JobPaths
 
 # Hyperparameters that the toolkit keeps from the script beside the reserved prefix (contract 33).
 TOOLKIT_KEYS = frozenset({"_tuning_objective_metric", "default_user_module_name"})
@@ -160,7 +160,7 @@ def sm_variables(paths: JobPaths, job: JobDescription, code: Path) -> dict[str, 
         **{key: value for key, value in values.items() if key not in ("hps", "channels", "user_args")},
         "hyperparameters": user_values,
         "channel_input_dirs": channels,
-        "job_name": os.environ.get("TRAINING_JOB_NAME", ""),
+        "job_name": os.environ.get(JOB_NAME_VARIABLE, ""),
         "is_master": resources.get("current_host") == next(iter(sorted(resources.get("hosts", []))), None),
     }
     variables = {f"SM_{key.upper()}": variable(value) for key, value in values.items()}

@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 from batchrl.boot.supervise import Ending
+from batchrl.contract.paths import MAX_FAILURE_CHARACTERS
 
-MAX_CHARACTERS = 1024
 LAST_LINES = 12
 # A traceback that so many lines follow was handled, and is not what ended the script.
 MAX_LINES_AFTER_TRACEBACK = 25
@@ -42,7 +42,7 @@ def write(path: Path, text: str) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text[:MAX_CHARACTERS], encoding="utf-8")
+    path.write_text(text[:MAX_FAILURE_CHARACTERS], encoding="utf-8")
 
 
 def _signal_text(number: int) -> str:
@@ -54,10 +54,10 @@ def _signal_text(number: int) -> str:
 def _fitting(head: str, lines: list[str]) -> str:
     """The head and as many of the last lines as fit."""
     chosen: list[str] = []
-    room = MAX_CHARACTERS - len(head) - 1
+    room = MAX_FAILURE_CHARACTERS - len(head) - 1
     for line in reversed(lines):
         if len(line) + 1 > room:
             break
         chosen.append(line)
         room -= len(line) + 1
-    return "\n".join(filter(None, [head, *reversed(chosen)]))[:MAX_CHARACTERS]
+    return "\n".join(filter(None, [head, *reversed(chosen)]))[:MAX_FAILURE_CHARACTERS]

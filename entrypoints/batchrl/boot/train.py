@@ -15,7 +15,7 @@ from batchrl.boot.supervise import SIGNAL_EXIT_BASE, Script
 from batchrl.boot.unpack import code_folder
 from batchrl.contract import hyperparameters as names
 from batchrl.contract.errors import BatchRLError, InputError
-from batchrl.contract.paths import JobPaths
+from batchrl.contract.paths import JOB_NAME_VARIABLE, JobPaths
 
 USAGE = "usage: python3 -m batchrl.boot train"
 
@@ -75,7 +75,7 @@ def run(paths: JobPaths, stops: StopSignals) -> int:
 
 def _intermediate_sync(paths: JobPaths, job: JobDescription) -> IntermediateSync | None:
     """The sync of the intermediate folder, unless the platform has made it its own by creating it (contract 105)."""
-    target = destination(job.hyperparameters.get(names.S3_OUTPUT), os.environ.get("TRAINING_JOB_NAME", ""))
+    target = destination(job.hyperparameters.get(names.S3_OUTPUT), os.environ.get(JOB_NAME_VARIABLE, ""))
     present = paths.intermediate.exists()
     paths.intermediate.mkdir(parents=True, exist_ok=True)
     if target is None or present:

@@ -14,6 +14,9 @@ from pathlib import Path, PurePosixPath
 PLATFORM_ROOT = "/opt/ml"
 ROOT_VARIABLE = "BATCHRL_ML_ROOT"
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
+JOB_NAME_VARIABLE = "TRAINING_JOB_NAME"
+# What DescribeTrainingJob shows of the failure file (contract 80).
+MAX_FAILURE_CHARACTERS = 1024
 # Port on loopback at which a Python script waits for a debugger (debugpy).
 DEBUG_PORT_VARIABLE = "BATCHRL_DEBUG_PORT"
 
