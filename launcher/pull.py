@@ -5,7 +5,9 @@ For each object:
 ==========================================  =====================================================================
 what is known of it                         what makes the copy good
 ==========================================  =====================================================================
-a manifest lists it (intermediate files)    its sha256 is one of the listed versions
+a manifest lists it (synced files,          its sha256 is one of the listed versions
+archives of a local job)
+latest.json or best.json names it           the sha256 that stands there
 its ETag is an MD5 (one part, not KMS)      its MD5
 else                                        its size
 ==========================================  =====================================================================
@@ -17,6 +19,7 @@ each of 16 transfers.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -31,10 +34,10 @@ from batchrl.contract.archive import extract
 from batchrl.contract.download import DOWNLOAD_THREADS, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
-from batchrl.contract.layout import S3Url
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
-from batchrl.contract.published import load_manifest
+from batchrl.contract.published import load_manifest, read_published
 from batchrl.contract.store import Client, is_missing
 from launcher.follow import connection_fault
 
@@ -46,7 +49,9 @@ KINDS = ("all", "model", "output", "intermediate", "checkpoints")
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.1
 CHUNK = 1024 * 1024
+POINTERS = frozenset({LATEST_NAME, BEST_NAME})
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Item:
     Args:
         bucket, key, size, etag: the object as it was listed.
         file: where it goes.
-        prefix: the synced folder whose manifest may list it; None where there is none.
+        prefix: the folder whose manifest or pointers may list it; None where there is none.
         name: its path below ``prefix``.
     """
 
@@ -86,6 +91,49 @@ class Item:
     file: Path
     prefix: S3Url | None = None
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of the content below one prefix.
+
+    Args:
+        s3: S3 client.
+        prefix: the folder.
+        pointers: which of latest.json and best.json lie in it.
+    """
+
+    s3: Client
+    prefix: S3Url
+    pointers: frozenset[str]
+
+    def load(self) -> Manifest:
+        """The manifest as it is now, and what the pointers say of files that it does not list.
+
+        Raises:
+            DamagedContent: the manifest cannot be read whole.
+        """
+        manifest = load_manifest(self.s3, self.prefix) or Manifest()
+        listed = frozenset(manifest.files)
+        for pointer in sorted(self.pointers):
+            known = self._pointed(pointer)
+            if known is not None and known[0] not in listed:
+                manifest.publish(*known)
+        return manifest
+
+    def _pointed(self, pointer: str) -> tuple[str, int, str] | None:
+        """Name, bytes and sha256 of a checkpoint; None for a file of the user's own that only has such a name."""
+        try:
+            content = json.loads(read_published(self.s3, self.prefix, pointer))
+            name, size, digest = content["checkpoint"], content["size"], content["sha256"]
+        except botocore.exceptions.ClientError as error:
+            if not is_missing(error):
+                raise
+            return None
+        except (DamagedContent, ValueError, KeyError, TypeError):
+            return None
+        valid = isinstance(name, str) and isinstance(size, int) and _SHA256.fullmatch(str(digest))
+        return (name, size, digest) if valid else None
 
 
 def pull(
@@ -119,7 +167,8 @@ def pull(
         fetched = fetch_all(s3, items, on_bytes)
     if unpack:
         for item in items:
-            if item.prefix is None:
+            # A checkpoint of the user's own may have the name of an archive.
+            if item.file.parent == folder / "output" and item.file.name in UNPACKED:
                 extract(item.file, item.file.parent / UNPACKED[item.file.name])
     names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
     return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
@@ -129,7 +178,8 @@ def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
     layout = job.layout
     for kind, archive in (("model", layout.model_archive), ("output", layout.output_archive)):
         if what in ("all", kind):
-            yield from _listed(s3, archive, folder / "output", None)
+            found = _listed(s3, archive, folder / "output", layout.output)
+            yield from (item for item in found if item.key == archive.key)
     if what in ("all", "intermediate"):
         yield from _listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
     if what in ("all", "checkpoints"):
@@ -137,12 +187,12 @@ def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
         yield from _listed(s3, place, folder / "checkpoints", S3Url(place.bucket, place.key.rstrip("/")))
 
 
-def _listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None) -> Iterator[Item]:
-    """Objects below a prefix, or the one object of a key; none is no fault (contract 71, 72)."""
+def _listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url) -> Iterator[Item]:
+    """Objects below a raw key prefix; none is no fault (contract 71, 72)."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.key):
         for entry in page.get("Contents", ()):
             name = relative_path(entry["Key"], source.key)
-            if name is None or name == MANIFEST_NAME or (prefix is None and entry["Key"] != source.key):
+            if name is None or name == MANIFEST_NAME:
                 continue
             etag = entry.get("ETag", "")
             yield Item(source.bucket, entry["Key"], entry["Size"], etag, folder / name, prefix, name)
@@ -163,12 +213,18 @@ def fetch_all(s3: Client, items: list[Item], on_bytes: Callable[[int], None] = l
         DamagedContent: an object could not be read whole.
         InputError: a file cannot be written.
     """
-    prefixes = {item.prefix for item in items if item.prefix is not None}
-    manifests = {prefix: load_manifest(s3, prefix) for prefix in prefixes}
+    names: dict[S3Url, set[str]] = {}
+    for item in items:
+        if item.prefix is not None:
+            names.setdefault(item.prefix, set()).add(item.name)
+    places = {prefix: Published(s3, prefix, POINTERS & below) for prefix, below in names.items()}
+    manifests = {prefix: place.load() for prefix, place in places.items()}
     with ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="pull") as pool:
-        futures = [
-            pool.submit(_bring, s3, item, manifests[item.prefix] if item.prefix else None, on_bytes) for item in items
-        ]
+        futures = []
+        for item in items:
+            place = places[item.prefix] if item.prefix else None
+            manifest = manifests[item.prefix] if item.prefix else None
+            futures.append(pool.submit(_bring, s3, item, place, manifest, on_bytes))
         try:
             fetched = [future.result() for future in futures]
         except BaseException:
@@ -177,7 +233,9 @@ def fetch_all(s3: Client, items: list[Item], on_bytes: Callable[[int], None] = l
     return [item for item, was_fetched in zip(items, fetched, strict=True) if was_fetched]
 
 
-def _bring(s3: Client, item: Item, manifest: Manifest | None, on_bytes: Callable[[int], None]) -> bool:
+def _bring(
+    s3: Client, item: Item, place: Published | None, manifest: Manifest | None, on_bytes: Callable[[int], None]
+) -> bool:
     """Make sure of one file; whether it had to be fetched."""
     if item.file.is_file() and _is_good(item.file, item, manifest, item.etag):
         return False
@@ -185,7 +243,7 @@ def _bring(s3: Client, item: Item, manifest: Manifest | None, on_bytes: Callable
         item.file.parent.mkdir(parents=True, exist_ok=True)
         temporary = item.file.with_name(item.file.name + TEMPORARY_SUFFIX)
         try:
-            _fetch_good(s3, item, manifest, temporary, on_bytes)
+            _fetch_good(s3, item, place, manifest, temporary, on_bytes)
             temporary.replace(item.file)
         finally:
             temporary.unlink(missing_ok=True)
@@ -197,7 +255,12 @@ def _bring(s3: Client, item: Item, manifest: Manifest | None, on_bytes: Callable
 
 
 def _fetch_good(
-    s3: Client, item: Item, manifest: Manifest | None, temporary: Path, on_bytes: Callable[[int], None]
+    s3: Client,
+    item: Item,
+    place: Published | None,
+    manifest: Manifest | None,
+    temporary: Path,
+    on_bytes: Callable[[int], None],
 ) -> None:
     fault = "it was cut short"
     for _ in range(ATTEMPTS):
@@ -213,8 +276,8 @@ def _fetch_good(
                 raise
             fault = str(error)
         time.sleep(PAUSE_SECONDS)
-        if item.prefix is not None:  # the job may have published another version meanwhile
-            manifest = load_manifest(s3, item.prefix)
+        if place is not None:  # the job may have published another version meanwhile
+            manifest = place.load()
     raise DamagedContent(
         f"s3://{item.bucket}/{item.key} cannot be read whole in {ATTEMPTS} tries: {fault}.",
         "Is its writer still alive?",

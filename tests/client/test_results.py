@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Callable
@@ -193,6 +194,70 @@ def test_content_that_stays_damaged_is_refused_and_leaves_nothing_behind(
         job.pull(tmp_path, "checkpoints")
     assert bucket.gets.count(key) == ATTEMPTS
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def put_archive_with_manifest(bucket: Bucket, name: str, body: bytes) -> str:
+    """An archive as a local job publishes it: in several parts, its sha256 beside it."""
+    manifest = Manifest()
+    manifest.publish(name, len(body), sha256_of(body))
+    bucket.put(f"{JOB}/output/{name}", body, etag='"0123456789abcdef0123456789abcdef-3"')
+    bucket.put(f"{JOB}/output/batchrl-manifest.json", manifest.to_bytes())
+    return f"{JOB}/output/{name}"
+
+
+@pytest.mark.parametrize(("what", "name"), [("model", "model.tar.gz"), ("output", "output.tar.gz")])
+def test_an_archive_that_changed_in_the_store_is_refused_by_its_manifest(
+    job: Job, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, name: str
+) -> None:
+    monkeypatch.setattr("launcher.pull.PAUSE_SECONDS", 0)
+    body = archive("content.json", b"{}")
+    key = put_archive_with_manifest(bucket, name, body)
+    bucket.put(key, body[:20] + b"????" + body[24:])
+    with pytest.raises(DamagedContent, match=name):
+        job.pull(tmp_path, what, unpack=True)
+    assert bucket.gets.count(key) == ATTEMPTS
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_archive_of_several_parts_is_fetched_until_its_manifest_agrees(
+    job: Job, bucket: Bucket, tmp_path: Path
+) -> None:
+    body = archive("model.json", b"{}")
+    key = put_archive_with_manifest(bucket, "model.tar.gz", body)
+    bucket.put(f"{JOB}/output/model.tar.gz.old", b"of somebody else")
+    bucket.damage = lambda asked, nth, body: body[::-1] if asked == key and nth < 3 else body
+    report = job.pull(tmp_path, "model", unpack=True)
+    assert report.files == ("output/model.tar.gz",)
+    assert (tmp_path / "output" / "model.tar.gz").read_bytes() == body
+    assert (tmp_path / "output" / "model" / "model.json").read_bytes() == b"{}"
+    assert job.pull(tmp_path, "model").skipped == 1
+
+
+@pytest.mark.parametrize("pointer", ["latest.json", "best.json"])
+def test_a_checkpoint_is_what_its_pointer_says(
+    job: Job, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pointer: str
+) -> None:
+    monkeypatch.setattr("launcher.pull.PAUSE_SECONDS", 0)
+    body, key = b"weights" * 100, f"{JOB}/checkpoints/epoch_0007.pt"
+    said = {"checkpoint": "epoch_0007.pt", "epoch": 7, "size": len(body), "sha256": sha256_of(body)}
+    bucket.put(f"{JOB}/checkpoints/{pointer}", json.dumps(said).encode())
+    bucket.put(key, b"WEIG" + body[4:])
+    with pytest.raises(DamagedContent, match="epoch_0007"):
+        job.pull(tmp_path, "checkpoints")
+    assert not (tmp_path / "checkpoints" / "epoch_0007.pt").exists()
+    bucket.put(key, body, etag='"0123456789abcdef0123456789abcdef-3"')
+    job.pull(tmp_path, "checkpoints")
+    assert (tmp_path / "checkpoints" / "epoch_0007.pt").read_bytes() == body
+
+
+@pytest.mark.parametrize("content", [b"not json", b"[]", b'{"checkpoint": 1}', b'{"checkpoint": "x.pt", "size": 1}'])
+def test_a_file_of_the_users_own_named_like_a_pointer_is_only_a_file(
+    job: Job, bucket: Bucket, tmp_path: Path, content: bytes
+) -> None:
+    bucket.put(f"{JOB}/checkpoints/latest.json", content)
+    bucket.put(f"{JOB}/checkpoints/model.tar.gz", b"no archive")
+    job.pull(tmp_path, "checkpoints", unpack=True)
+    assert (tmp_path / "checkpoints" / "latest.json").read_bytes() == content
 
 
 def test_an_object_of_several_parts_is_checked_by_its_size(job: Job, bucket: Bucket, tmp_path: Path) -> None:
