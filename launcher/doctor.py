@@ -168,16 +168,10 @@ def _list(address: StoreAddress) -> None:
         InputError: the store refuses.
         Unreachable: it does not answer.
     """
-    from batchrl.contract.store import reported, s3_client
+    from batchrl.contract.store import reported
     from launcher.local.address import BUCKET
 
-    client = s3_client(
-        endpoint_url=address.endpoint_url,
-        region_name=address.region,
-        aws_access_key_id=address.access_key,
-        aws_secret_access_key=address.secret_key,
-        aws_session_token=address.session_token,
-    )
+    client = address.client()
     with reported(f"the bucket {BUCKET}", client):
         client.list_objects_v2(Bucket=BUCKET, MaxKeys=1)
 

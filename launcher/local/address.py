@@ -11,11 +11,16 @@ import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
 from launcher.local.home import HomePaths
 from launcher.local.processes import replace_file
+
+if TYPE_CHECKING:
+    import boto3
+
+    from batchrl.contract.store import Client
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
@@ -42,6 +47,23 @@ class StoreAddress:
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     embedded: bool = True
+
+    def client(self, session: boto3.Session | None = None) -> Client:
+        """An S3 client of the store.
+
+        Args:
+            session: where loaded service models are kept; a new one by default.
+        """
+        from batchrl.contract.store import s3_client
+
+        return s3_client(
+            session,
+            self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_session_token=self.session_token,
+        )
 
 
 @dataclass(frozen=True)

@@ -315,15 +315,9 @@ def _running(paths: HomePaths) -> tuple[str, ...]:
 
 
 def _make_bucket(address: StoreAddress) -> None:
-    from batchrl.contract.store import ensure_bucket, reported, s3_client
+    from batchrl.contract.store import ensure_bucket, reported
 
-    client = s3_client(
-        endpoint_url=address.endpoint_url,
-        region_name=address.region,
-        aws_access_key_id=address.access_key,
-        aws_secret_access_key=address.secret_key,
-        aws_session_token=address.session_token,
-    )
+    client = address.client()
     with reported(f"object store {address.endpoint_url}, bucket {BUCKET}", client):
         ensure_bucket(client, BUCKET)
 

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import boto3
 
-from batchrl.contract.store import Client, s3_client
-from launcher.local.address import CloudAddress, Identity
+from launcher.local.address import Identity
 from launcher.local.executors.base import Executor
 from launcher.local.home import HomePaths
 from launcher.local.lifecycle import TrainingJob
@@ -66,21 +65,8 @@ def warm(home: HomePaths) -> boto3.Session:
         import launcher.local.executors.docker  # noqa: F401
     session = boto3.Session()
     if (identity := Identity.read(home.cloud_file)) is not None:
-        store_client(session, identity.address(home))
+        identity.address(home).store.client(session)
     return session
-
-
-def store_client(session: boto3.Session, address: CloudAddress) -> Client:
-    """The S3 client of a cloud's store."""
-    store = address.store
-    return s3_client(
-        session,
-        store.endpoint_url,
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        aws_session_token=store.session_token,
-        region_name=store.region,
-    )
 
 
 def redirect(shim_log: Path) -> None:
@@ -120,7 +106,7 @@ def run(home: HomePaths, session: boto3.Session, name: str, executor: Executor |
             log.error("%s is gone: %s cannot be run", home.cloud_file, name)
             return 1
         address = identity.address(home)
-        TrainingJob(home, address, records, record, store_client(session, address), executor).run()
+        TrainingJob(home, address, records, record, address.store.client(session), executor).run()
     return 0
 
 
