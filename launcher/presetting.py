@@ -47,20 +47,20 @@ def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value
     """Join the argument ``preset`` and the hyperparameters.
 
     Raises:
-        InputError: two presets are named.
+        InputError: two different presets are named.
     """
     import presets
 
     values = dict(hyperparameters)
     key = wire.LEGACY_PRESET if wire.LEGACY_PRESET in values else wire.PRESET
-    named = {
-        str(name) for name in (preset, values.get(wire.PRESET), values.get(wire.LEGACY_PRESET)) if name is not None
-    }
-    if len(named) > 1:
-        raise InputError(f"two presets are named: {' and '.join(repr(name) for name in sorted(named))}.", "Name one.")
+    given = [values.get(wire.LEGACY_PRESET), values.get(wire.PRESET), preset]
+    named = [str(name).strip() for name in given if name is not None]
+    if len({presets.ALIASES.get(name, name) for name in named}) > 1:
+        raise InputError(f"two presets are named: {' and '.join(map(repr, sorted(set(named))))}.", "Name one.")
     if not named:
         return Settings(None, values, ())
-    name = named.pop().strip()
+    # The seed's name and ours of one preset may stand together; the hyperparameter's is sent, as the user wrote it.
+    name = named[0]
     values.pop(wire.PRESET, None)
     values.pop(wire.LEGACY_PRESET, None)
     if not presets.is_path(name):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.hyperparameters import Value, decode_value
+from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, Value, decode_value
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.cli.jobs import find_job
 from launcher.cli.options import complete_presets, parse_settings, set_option
@@ -59,12 +59,14 @@ class JobOptions:
         from launcher.estimator import RLEstimator
 
         entry_point = script or self.entry_point
+        settings = self.hyperparameters()
+        named = PRESET in settings or LEGACY_PRESET in settings
         return RLEstimator(
             entry_point,
             source_dir=self.source_dir,
             dependencies=[str(path) for path in self.dependencies],
-            preset=self.preset or self._default_preset(entry_point),
-            hyperparameters=self.hyperparameters(),
+            preset=self.preset or (None if named else self._default_preset(entry_point)),
+            hyperparameters=settings,
             instance_type=self.instance_type,
             instance_count=self.instance_count,
             image_uri=self.image,

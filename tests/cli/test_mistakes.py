@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from command_line import Run
 
+import presets
+
 DATA = "episode_id,action,all_action_probabilities,reward,cumulative_rewards,state_feature_0\n" + "".join(
     f'{episode},{step % 2},"[0.5, 0.5]",1.0,0.0,0.{step}\n' for episode in range(4) for step in range(3)
 )
@@ -161,3 +163,48 @@ def test_a_wrong_option_is_answered_without_a_cloud(
     assert said in ended.err
     assert "Traceback" not in ended.err
     assert not home.exists()
+
+
+TRAINED = "preset-cartpole-ddqnbcq"
+PRESETS_IN_SETTINGS = [
+    (("--training", "DATA", "--set", f"RLCOACH_PRESET={TRAINED}"), "RLCOACH_PRESET", TRAINED),
+    (("--training", "DATA", "--set", "preset=cartpole-ddqn-bcq"), "preset", "cartpole-ddqn-bcq"),
+    (("--training", "DATA", "--set", "RLCOACH_PRESET=OWN"), "RLCOACH_PRESET", "user_presets/own.yaml"),
+    (
+        ("--training", "DATA", "--preset", "cartpole-ddqn-bcq", "--set", f"RLCOACH_PRESET={TRAINED}"),
+        "RLCOACH_PRESET",
+        TRAINED,
+    ),
+    (
+        ("--entry-point", "evaluate.py", "--input", "checkpoint=s3://b/k", "--set", f"RLCOACH_PRESET={TRAINED}-env"),
+        "RLCOACH_PRESET",
+        f"{TRAINED}-env",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "key", "sent"), PRESETS_IN_SETTINGS)
+def test_a_preset_named_in_the_settings_takes_the_place_of_the_default(
+    options: tuple[str, ...], key: str, sent: str, run: Run, data: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text((presets.FOLDER / "cartpole-ddqn-bcq.yaml").read_text())
+    arguments = [option.replace("DATA", str(data)).replace("OWN", str(own)) for option in options]
+
+    ended = run("plan", "--instance-type", "local_process", *arguments)
+
+    assert ended.code == 0, ended.err
+    hyperparameters = ended.json()["request"]["HyperParameters"]
+    assert {name: hyperparameters.get(name) for name in ("preset", "RLCOACH_PRESET")} == {
+        "preset": None,
+        "RLCOACH_PRESET": None,
+        key: sent,
+    }
+
+
+def test_two_different_presets_are_refused_by_name(run: Run, data: Path) -> None:
+    options = ("--preset", "cartpole-ddqn-bcq", "--set", "RLCOACH_PRESET=preset-cartpole-ddqnbcq-env")
+    ended = run("plan", "--training", str(data), "--instance-type", "local_process", *options)
+
+    assert ended.code == 2
+    assert "two presets are named: 'cartpole-ddqn-bcq' and 'preset-cartpole-ddqnbcq-env'" in ended.err
