@@ -8,12 +8,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
-from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, JobPaths
+from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher import apimodel
 
 MAX_NAME = 63
@@ -21,6 +22,7 @@ NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MAX_CHANNELS = 19  # of 20; the code is one
 MAX_ENVIRONMENT_VALUE = 512
 RESERVED_VARIABLES = ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")
+FOLDER_NAMES = (".", "..")  # the API's pattern takes them for channels, whose names become folders
 SUBMIT_DIRECTORY = str(JobPaths().channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME)
 
 # The lines that train.py and evaluate.py print: name=value, separated by blanks.
@@ -137,6 +139,22 @@ def check_job_name(name: str) -> None:
         f"'{name}' cannot be the name of a job: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
         f"'{valid}' could.",
     )
+
+
+def checkpoint_path_fault(local_path: str) -> str | None:
+    """What is wrong with a LocalPath of checkpoints, which must hold nothing else of the job; None if nothing is."""
+    path = PurePosixPath("/", local_path.lstrip("/"))
+    if not local_path.startswith("/"):
+        return "is not an absolute path."
+    if ".." in path.parts:
+        return "leads upwards: write it without '..'."
+    root, default = PurePosixPath(PLATFORM_ROOT), JobPaths().checkpoints
+    if root.is_relative_to(path):
+        return f"holds the whole tree of the job: give a folder of its own, as {default}."
+    of_the_platform = any(path.is_relative_to(root / name) for name in ("input", "output"))
+    if of_the_platform or path in (root / "model", root / "code"):
+        return f"is one of the job's own folders: give another, as {default}."
+    return None
 
 
 def create_training_job(spec: JobSpec) -> dict[str, Any]:
@@ -263,6 +281,8 @@ def _hyperparameter_faults(spec: JobSpec) -> list[str]:
 def _rule_faults(spec: JobSpec) -> list[str]:
     """Rules between fields, and those that stand only in the API's prose."""
     faults = [*_channel_faults(spec), *_spot_faults(spec), *_metric_faults(spec)]
+    if spec.checkpoint_local_path and (fault := checkpoint_path_fault(str(spec.checkpoint_local_path))):
+        faults.append(f"checkpoint_local_path '{spec.checkpoint_local_path}' {fault}")
     if bool(spec.subnets) != bool(spec.security_group_ids):
         faults.append("subnets and security_group_ids are given together or not at all.")
     for name, value in spec.environment.items():
@@ -278,6 +298,7 @@ def _channel_faults(spec: JobSpec) -> list[str]:
     names = [channel.name for channel in spec.channels]
     if CODE_CHANNEL in names:
         faults.append(f"the channel name '{CODE_CHANNEL}' is taken by the job's code.")
+    faults += [f"channel '{name}': the job would find it in another folder." for name in FOLDER_NAMES if name in names]
     faults += [f"channel '{name}' is given twice." for name in sorted({n for n in names if names.count(n) > 1})]
     if len(names) > MAX_CHANNELS:
         faults.append(f"{len(names)} channels are given; {MAX_CHANNELS} are possible beside the job's code.")

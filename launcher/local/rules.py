@@ -11,6 +11,7 @@ from typing import Any
 
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.local.apierrors import ApiError, validation
+from launcher.request import FOLDER_NAMES, checkpoint_path_fault
 
 Wire = Mapping[str, Any]
 
@@ -30,8 +31,8 @@ def check_training_job(request: Wire) -> None:
     _s3_url("OutputDataConfig.S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
     if checkpoints := request.get("CheckpointConfig"):
         _s3_url("CheckpointConfig.S3Uri", checkpoints["S3Uri"])
-        if not checkpoints.get("LocalPath", "/").startswith("/"):
-            raise validation(f"CheckpointConfig.LocalPath '{checkpoints['LocalPath']}' is not an absolute path.")
+        if (path := checkpoints.get("LocalPath")) and (fault := checkpoint_path_fault(path)):
+            raise validation(f"CheckpointConfig.LocalPath '{path}' {fault}")
     check_tags(request.get("Tags", ()))
 
 
@@ -99,6 +100,8 @@ def _channels(channels: Sequence[Wire], job_mode: str) -> None:
     _unique("InputDataConfig", "channel name", [channel["ChannelName"] for channel in channels])
     for channel in channels:
         name = f"channel '{channel['ChannelName']}'"
+        if channel["ChannelName"] in FOLDER_NAMES:
+            raise validation(f"{name}: a channel's name becomes a folder, choose another.")
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
             raise _not_here(f"{name}: a data source other than S3DataSource", "put its data into the object store")

@@ -151,6 +151,30 @@ def test_all_faults_are_reported_together() -> None:
         assert part in message, part
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/opt/ml/../../../tmp/x", "/opt/ml/checkpoints/..", "/", "/opt", "/opt/ml", "/opt/ml/", "//opt/ml", "ckpt"),
+        *("/opt/ml/model", "/opt/ml/model/", "/opt/ml/./code", "/opt/ml/input", "/opt/ml/input/data/training"),
+        *("/opt/ml/output", "/opt/ml/output/data", "/opt/ml/output/intermediate/x"),
+    ],
+)
+def test_checkpoints_have_a_folder_of_their_own(path: str) -> None:
+    with pytest.raises(InputError, match="checkpoint_local_path"):
+        create_training_job(changed(checkpoint_local_path=path))
+
+
+@pytest.mark.parametrize("path", ["/opt/ml/checkpoints", "/opt/ml/model-checkpoints", "/tmp/x", "/opt/ml/a..b"])
+def test_other_folders_for_checkpoints_are_taken(path: str) -> None:
+    assert create_training_job(changed(checkpoint_local_path=path))["CheckpointConfig"]["LocalPath"] == path
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_channel_has_a_folder_of_its_own(name: str) -> None:
+    with pytest.raises(InputError, match=r"channel '\.+'"):
+        create_training_job(changed(channels=(Channel(name, "s3://b/x"),)))
+
+
 def test_D191_more_than_100_hyperparameters_are_refused() -> None:
     with pytest.raises(InputError, match=r"HyperParameters has \d+ entries, at most 100"):
         create_training_job(changed(hyperparameters={f"k{n}": n for n in range(100)}))

@@ -96,6 +96,11 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"OutputDataConfig": {"S3OutputPath": "https://host/x"}}, "is not an S3 URL"),
         ({"OutputDataConfig": {"S3OutputPath": "file:///tmp/x"}}, "Member must satisfy regular expression pattern"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "relative"}}, "not an absolute path"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/../../../tmp/x"}}, "without '..'"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/"}}, "the whole tree of the job"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "//opt/ml/model"}}, "one of the job's own folders"),
+        ({"InputDataConfig": [_channel(ChannelName="..")]}, "channel '..': a channel's name becomes a folder"),
+        ({"InputDataConfig": [_channel(ChannelName=".")]}, "channel '.': a channel's name becomes a folder"),
     ],
 )
 def test_D_a_request_that_breaks_a_rule_is_refused(
