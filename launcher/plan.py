@@ -20,6 +20,7 @@ from launcher.session import Session
 from launcher.uploads import Sent, send
 
 EXISTS = "ResourceInUse"
+UNKNOWN = ("ValidationException", "ResourceNotFound")  # what describing a job that does not exist is answered with
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Plan:
 
 
 def submit(plan: Plan, session: Session, on_bytes: Callable[[int], None] = lambda count: None) -> Sent:
-    """Send the files, then the request.
+    """Send the files, then the request; nothing is sent under a name that is taken.
 
     Args:
         plan: the job.
@@ -86,8 +87,11 @@ def submit(plan: Plan, session: Session, on_bytes: Callable[[int], None] = lambd
         InputError: the cloud refuses the request, or a job of this name exists.
         Unreachable: the cloud or its store does not answer.
     """
-    sent = send(session, plan.all_uploads, on_bytes)
     client = session.sagemaker
+    with session.reported(f"looking for a job {plan.job_name}", client):
+        if _exists(plan, client):
+            raise _name_taken(plan)
+    sent = send(session, plan.all_uploads, on_bytes)
     with session.reported(f"creating the job {plan.job_name}", client):
         try:
             client.create_training_job(**plan.request)
@@ -95,10 +99,24 @@ def submit(plan: Plan, session: Session, on_bytes: Callable[[int], None] = lambd
             if error.response.get("Error", {}).get("Code") != EXISTS:
                 raise
             if not (_was_repeated(error) and _is_ours(plan, client)):
-                raise InputError(
-                    f"a job named '{plan.job_name}' exists already.", "Choose another name, or leave it out."
-                ) from error
+                raise _name_taken(plan) from error
     return sent
+
+
+def _name_taken(plan: Plan) -> InputError:
+    return InputError(f"a job named '{plan.job_name}' exists already.", "Choose another name, or leave it out.")
+
+
+def _exists(plan: Plan, client: Any) -> bool:
+    try:
+        client.describe_training_job(TrainingJobName=plan.job_name)
+    except botocore.exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        # Who may create jobs need not be allowed to look at them: creation itself tells then.
+        if code in UNKNOWN or code.startswith("AccessDenied"):
+            return False
+        raise
+    return True
 
 
 def _was_repeated(error: botocore.exceptions.ClientError) -> bool:

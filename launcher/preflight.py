@@ -1,4 +1,4 @@
-"""What a container job needs on this computer, looked at before anything is sent."""
+"""What a job of the local cloud needs, looked at before anything is sent: its rules, an engine, an image, GPUs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ CONTAINER_TYPES = ("local", "local_gpu")
 
 
 def check(request: dict[str, Any]) -> None:
-    """Refuse a job that could only fail here: no engine, no image, no GPUs.
+    """Refuse a job that the local cloud would refuse, or that could only fail here: no engine, no image, no GPUs.
 
     Args:
         request: a CreateTrainingJob request for the local cloud.
 
     Raises:
-        InputError: what is missing, and how to have it.
+        InputError: the rule that it breaks, or what is missing and how to have it.
     """
+    _check_rules(request)
     instance_type = request["ResourceConfig"].get("InstanceType")
     if instance_type not in CONTAINER_TYPES:
         return
@@ -30,6 +31,17 @@ def check(request: dict[str, Any]) -> None:
                 "instance_type 'local_gpu' needs GPUs, and the engine of this computer has no NVIDIA runtime.",
                 "Install the NVIDIA container toolkit, or use instance_type='local'.",
             )
+
+
+def _check_rules(request: dict[str, Any]) -> None:
+    """The very check that the door makes, in its words."""
+    from launcher.local.apierrors import ApiError
+    from launcher.local.rules import check_training_job
+
+    try:
+        check_training_job(request)
+    except ApiError as error:
+        raise InputError(f"the job '{request['TrainingJobName']}' cannot be requested: {error.message}") from error
 
 
 def require_container(image: str) -> None:

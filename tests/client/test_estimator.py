@@ -248,6 +248,27 @@ def test_a_name_that_is_taken_is_refused(aws: AwsSession, data: Path, monkeypatc
         estimator.fit(job_name="taken", wait=False)
 
 
+def test_nothing_is_sent_under_a_name_that_is_taken(
+    aws: AwsSession, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator = RLEstimator("my.py", instance_type="ml.m5.large", role=ROLE, image_uri=IMAGE, session=aws)
+    estimator.fit({"training": data}, job_name="taken", wait=False)
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("something was sent")
+
+    monkeypatch.setattr("launcher.plan.send", refuse)
+    with pytest.raises(InputError, match="'taken' exists already"):
+        estimator.fit({"training": data}, job_name="taken", wait=False)
+
+
+def test_a_request_that_the_local_cloud_refuses_is_refused_before_anything_is_sent(no_cloud: None, data: Path) -> None:
+    estimator = RLEstimator("my.py", instance_type="local_process", instance_count=2)
+    with pytest.raises(InputError, match="InstanceCount 2 is not supported by the local cloud") as caught:
+        estimator.fit({"training": data}, job_name="two")
+    assert caught.value.exit_code == 2
+
+
 def test_D205_a_repeated_request_finds_the_job_that_its_first_try_made(
     aws: AwsSession, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
