@@ -21,6 +21,7 @@ MAX_NAME = 63
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MAX_CHANNELS = 19  # of 20; the code is one
 MAX_ENVIRONMENT_VALUE = 512
+MAX_RUN_SECONDS = 28 * 24 * 3600  # contract 91
 RESERVED_VARIABLES = ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")
 FOLDER_NAMES = (".", "..")  # the API's pattern takes them for channels, whose names become folders
 SUBMIT_DIRECTORY = str(JobPaths().channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME)
@@ -281,6 +282,8 @@ def _hyperparameter_faults(spec: JobSpec) -> list[str]:
 def _rule_faults(spec: JobSpec) -> list[str]:
     """Rules between fields, and those that stand only in the API's prose."""
     faults = [*_channel_faults(spec), *_spot_faults(spec), *_metric_faults(spec)]
+    if isinstance(spec.max_run_seconds, int) and spec.max_run_seconds > MAX_RUN_SECONDS:
+        faults.append(f"max_run ({spec.max_run_seconds} s) is above 28 days ({MAX_RUN_SECONDS} s).")
     if spec.checkpoint_local_path and (fault := checkpoint_path_fault(str(spec.checkpoint_local_path))):
         faults.append(f"checkpoint_local_path '{spec.checkpoint_local_path}' {fault}")
     if bool(spec.subnets) != bool(spec.security_group_ids):

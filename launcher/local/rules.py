@@ -11,7 +11,7 @@ from typing import Any
 
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.local.apierrors import ApiError, validation
-from launcher.request import FOLDER_NAMES, checkpoint_path_fault
+from launcher.request import FOLDER_NAMES, MAX_RUN_SECONDS, checkpoint_path_fault
 
 Wire = Mapping[str, Any]
 
@@ -85,6 +85,8 @@ def _time_limits(limits: Wire | None, spot: bool) -> None:
     if not limits or limits.get("MaxRuntimeInSeconds") is None:
         raise validation("StoppingCondition is required: it holds MaxRuntimeInSeconds.")
     runtime, wait = limits["MaxRuntimeInSeconds"], limits.get("MaxWaitTimeInSeconds")
+    if runtime > MAX_RUN_SECONDS:
+        raise validation(f"MaxRuntimeInSeconds {runtime} is above 28 days ({MAX_RUN_SECONDS} s).")
     if spot and wait is None:
         raise validation("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is true.")
     if not spot and wait is not None:

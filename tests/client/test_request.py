@@ -180,6 +180,15 @@ def test_D191_more_than_100_hyperparameters_are_refused() -> None:
         create_training_job(changed(hyperparameters={f"k{n}": n for n in range(100)}))
 
 
+def test_A91_a_job_runs_for_28_days_at_most() -> None:
+    longest = create_training_job(changed(max_run_seconds=2419200, use_spot=True, max_wait_seconds=2419201))
+    assert longest["StoppingCondition"] == {"MaxRuntimeInSeconds": 2419200, "MaxWaitTimeInSeconds": 2419201}
+    with pytest.raises(InputError, match=r"max_run \(2419201 s\) is above 28 days"):
+        create_training_job(changed(max_run_seconds=2419201))
+    with pytest.raises(InputError, match="is above 28 days"):
+        create_training_job(changed(max_run_seconds=2419201, use_spot=True, max_wait_seconds=2419201))
+
+
 def test_A93_the_time_limits_of_a_spot_job_fit_together() -> None:
     with pytest.raises(InputError, match="below max_run"):
         create_training_job(changed(use_spot=True, max_run_seconds=100, max_wait_seconds=99))

@@ -76,6 +76,7 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"ResourceConfig": {"InstanceType": "local", "InstanceCount": 2}}, "InstanceCount 2 is not supported"),
         ({"ResourceConfig": {"VolumeSizeInGB": 1}}, "must hold InstanceType and InstanceCount"),
         ({"StoppingCondition": None}, "StoppingCondition is required"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 2419201}}, "MaxRuntimeInSeconds 2419201 is above 28 days"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds is required"),
         (
             {
