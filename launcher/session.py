@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AWS_ATTEMPTS = 5
 LOCAL_ATTEMPTS = 2
+REGION_VARIABLE = "AWS_REGION"
 
 
 class Session(ABC):
@@ -60,7 +61,8 @@ class Session(ABC):
 
         Args:
             boto_session: where region and credentials come from.
-            region: instead of the session's.
+            region: instead of the session's; without both it is ``$AWS_REGION``, ``$AWS_DEFAULT_REGION`` or the
+                configuration's.
             endpoint_url: one server for all services, instead of AWS's own.
         """
         return AwsSession(boto_session, region, endpoint_url)
@@ -198,12 +200,13 @@ class AwsSession(Session):
             import boto3
 
             with self.reported("reading the AWS configuration"):
-                self._boto = boto3.Session()
+                # boto3 itself knows AWS_DEFAULT_REGION alone; the other SDKs and the CLI of AWS read AWS_REGION first.
+                self._boto = boto3.Session(region_name=os.environ.get(REGION_VARIABLE) or None)
         return self._boto
 
     @property
     def region(self) -> str:
-        region = self._region or self.boto_session.region_name
+        region = self._region or self.boto_session.region_name or os.environ.get(REGION_VARIABLE)
         if not region:
             raise InputError(
                 "no AWS region is configured.", "Set AWS_REGION, or run: aws configure set region <region>"

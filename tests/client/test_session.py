@@ -104,6 +104,26 @@ def test_missing_credentials_and_region_are_told(monkeypatch: pytest.MonkeyPatch
         _ = Session.aws().region
 
 
+def test_the_region_is_that_of_aws_region_before_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert Session.aws().region == "eu-west-1"
+    assert Session.aws().sagemaker.meta.region_name == "eu-west-1"
+    assert Session.aws().s3.meta.region_name == "eu-west-1"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert Session.aws().sagemaker.meta.region_name == "eu-west-1"
+    assert Session.aws(boto3.Session()).region == "eu-west-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    monkeypatch.setenv("AWS_REGION", "")
+    assert Session.aws().region == "eu-north-1"
+
+
+def test_a_region_that_a_program_names_is_not_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    named = boto3.Session(region_name="ap-south-1")
+    assert Session.aws(named).sagemaker.meta.region_name == "ap-south-1"
+    assert Session.aws(named, region="us-west-2").sagemaker.meta.region_name == "us-west-2"
+
+
 def test_a_profile_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nope")
     with pytest.raises(InputError, match="nope"):
