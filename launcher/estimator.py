@@ -20,7 +20,7 @@ from launcher.notices import say
 from launcher.options import Options
 from launcher.plan import Plan, submit
 from launcher.roles import role_arn
-from launcher.session import Session, resolve_session
+from launcher.session import LocalSession, Session, resolve_session
 from launcher.source import Source, product_scripts
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class RLEstimator:
         """Send a plan as it is; arguments and errors as in ``fit``."""
         if self.session.is_local:
             preflight.check(plan.request)
+        if isinstance(self.session, LocalSession):
+            preflight.check_space(plan.size, self.session.home)
         for warning in plan.package.warnings:
             say(f"Warning: {warning}")
         submit(plan, self.session, on_bytes)

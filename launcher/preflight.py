@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
+from launcher.local.home import HomePaths
 
 CONTAINER_TYPES = ("local", "local_gpu")
+# The store keeps what is sent, and the job's own folder holds it once more; the margin is for records and logs.
+COPIES = 2
+SPARE_BYTES = 64 * 1024 * 1024
 
 
 def check(request: dict[str, Any]) -> None:
@@ -31,6 +37,30 @@ def check(request: dict[str, Any]) -> None:
                 "instance_type 'local_gpu' needs GPUs, and the engine of this computer has no NVIDIA runtime.",
                 "Install the NVIDIA container toolkit, or use instance_type='local'.",
             )
+
+
+def check_space(size: int, home: Path | None) -> None:
+    """Refuse a job whose files do not fit the disk of the data folder, where the object store lies there too.
+
+    Args:
+        size: bytes of the job's files.
+        home: the data folder; it need not exist. None for the default one.
+
+    Raises:
+        InputError: naming folder, needed and free bytes.
+    """
+    from launcher.local.address import StoreSettings
+
+    paths = HomePaths.of(home)
+    if StoreSettings.read(paths.settings) is not None:
+        return
+    place = next(folder for folder in (paths.root, *paths.root.parents) if folder.exists())
+    needed, free = COPIES * size + SPARE_BYTES, shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"the disk of {paths.root} is full: the job needs {needed} bytes there, {free} are free.",
+            "Free some space (`batchrl cloud gc` helps), or set BATCHRL_HOME to a folder on another disk.",
+        )
 
 
 def _check_rules(request: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.sax.saxutils import escape
 
+from batchrl.contract.errors import DISK_FULL
 from launcher.local.wire import Request, Response
 
 
@@ -36,6 +38,11 @@ def validation(message: str) -> ApiError:
 def not_found() -> ApiError:
     """There is no such job."""
     return validation("Requested resource not found.")
+
+
+def disk_full(folder: Path) -> ApiError:
+    """Nothing more can be written into the data folder; clients do not try it again."""
+    return ApiError(DISK_FULL, f"the disk of {folder} is full.", 507)
 
 
 def unknown_operation(what: str) -> ApiError:

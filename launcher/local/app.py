@@ -15,6 +15,7 @@ All else is UnknownOperationException. Nothing is answered before its signature 
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import logging
 import sqlite3
@@ -24,7 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from launcher.local import auth, validation
-from launcher.local.apierrors import ApiError, rendered, unknown_operation
+from launcher.local.apierrors import ApiError, disk_full, rendered, unknown_operation
 from launcher.local.foreign import ALLOWED, Foreign
 from launcher.local.gateway import Gateway
 from launcher.local.handshake import OWN_SERVICE, VERSION_PATH, proof
@@ -81,16 +82,20 @@ class App:
             response = self._answer(request)
         except ApiError as error:
             response = rendered(error, request)
-        except sqlite3.OperationalError as error:
-            log.exception("%s", request.headers.get("x-amz-target", ""))
-            response = rendered(ApiError("InternalFailure", f"The records cannot be used: {error}.", 500), request)
-        except Exception:
+        except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("x-amz-target", ""))
-            fault = ApiError("InternalFailure", "The door failed; its log says why.", 500, s3_code="InternalError")
-            response = rendered(fault, request)
+            response = rendered(self._fault(error), request)
         response = response.with_identity()
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
         return [response.body] if isinstance(response.body, bytes) else response.body
+
+    def _fault(self, error: Exception) -> ApiError:
+        """What to answer when something here did not work."""
+        if _is_full_disk(error):
+            return disk_full(self._context.paths.root)
+        if isinstance(error, sqlite3.OperationalError):
+            return ApiError("InternalFailure", f"The records cannot be used: {error}.", 500)
+        return ApiError("InternalFailure", "The door failed; its log says why.", 500, s3_code="InternalError")
 
     def _answer(self, request: Request) -> Response:
         signature = auth.parse(request)
@@ -129,3 +134,9 @@ class App:
         nonce = parse_qs(request.query).get("nonce", [""])[0]
         keys = self._keyring.find(access_key)
         return Response.json(self._version() | {"proof": proof(keys.secret_key if keys else "", nonce)})
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

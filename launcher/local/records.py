@@ -267,10 +267,12 @@ class Records:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk may have ended the transaction, or may leave it open after its COMMIT.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def _migrate(self, path: Path) -> None:
         if self._version() == SCHEMA_VERSION:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher import RLEstimator
+from launcher import RLEstimator, preflight
 from launcher.arguments import IGNORED, RENAMED, UnknownArgument
+from launcher.local.address import StoreSettings
+from launcher.local.home import HomePaths
 from launcher.session import AwsSession, LocalSession, Session
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
@@ -267,6 +270,28 @@ def test_a_request_that_the_local_cloud_refuses_is_refused_before_anything_is_se
     with pytest.raises(InputError, match="InstanceCount 2 is not supported by the local cloud") as caught:
         estimator.fit({"training": data}, job_name="two")
     assert caught.value.exit_code == 2
+
+
+def test_files_that_do_not_fit_the_disk_are_refused_before_anything_is_sent(
+    no_cloud: None, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    estimator = RLEstimator("my.py", instance_type="local_process", session=Session.local(home))
+    plan = estimator.plan({"training": data})
+    needed = 2 * plan.size + 64 * 1024**2
+    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(InputError) as caught:
+        estimator.submit(plan)
+    assert f"{home} is full: the job needs {needed} bytes there, {needed - 1} are free" in caught.value.message
+    assert not home.exists()
+    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed))
+    preflight.check_space(plan.size, home)
+
+
+def test_a_store_elsewhere_needs_no_space_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StoreSettings("http://127.0.0.1:9", profile="somebody").write(HomePaths.of(tmp_path).settings)
+    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    preflight.check_space(1, tmp_path)
 
 
 def test_D205_a_repeated_request_finds_the_job_that_its_first_try_made(

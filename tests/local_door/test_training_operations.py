@@ -10,6 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from door_support import RunningDoor, job_request
 
+from batchrl.contract.errors import InputError
+from batchrl.contract.store import reported
 from launcher.local import states
 from launcher.local.records import Metric
 
@@ -239,3 +241,19 @@ def test_numbers_and_text_survive_the_wire(door: RunningDoor, tmp_path: Path) ->
     client.create_training_job(**job_request(HyperParameters={"text": 'quotes " and ü', "empty": ""}))
     described = client.describe_training_job(TrainingJobName="job-1")
     assert json.loads(json.dumps(described["HyperParameters"])) == {"text": 'quotes " and ü', "empty": ""}
+
+
+def test_a_full_disk_has_a_code_of_its_own_and_the_door_goes_on(door: RunningDoor) -> None:
+    """SQLite's own limit of pages gives the very error of a full disk."""
+    connection = door.records._connection
+    pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    client = door.client("sagemaker")
+    large = job_request("large", HyperParameters={f"k{n}": "x" * 2500 for n in range(100)})
+    with pytest.raises(InputError, match=r"the disk of .*data folder is full") as caught, reported("creating", client):
+        client.create_training_job(**large)
+    assert "DiskFull" in str(caught.value.__cause__)
+    assert door.records.list() == []
+    connection.execute("PRAGMA max_page_count = 1000000")
+    client.create_training_job(**large)
+    assert [record.name for record in door.records.list()] == ["large"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
+# The local cloud's code for an answer that its full disk forbids.
+DISK_FULL = "DiskFull"
 
 
 class BatchRLError(Exception):

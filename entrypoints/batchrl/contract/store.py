@@ -16,7 +16,7 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from batchrl.contract.errors import BatchRLError, InputError, Unreachable
+from batchrl.contract.errors import DISK_FULL, BatchRLError, InputError, Unreachable
 from batchrl.contract.layout import S3Url
 
 Client = Any
@@ -66,7 +66,7 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
 
     Raises:
         Unreachable: the endpoint does not answer.
-        InputError: credentials are missing or refused, or bucket or key does not exist.
+        InputError: credentials are missing or refused, bucket or key does not exist, or the local cloud's disk is full.
     """
     endpoint = client.meta.endpoint_url if client is not None else "the endpoint"
     try:
@@ -81,6 +81,10 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         text = error.response.get("Error", {}).get("Message") or "no message"
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == DISK_FULL:
+            raise InputError(
+                f"{what}: {text}", "Free some space (`batchrl cloud gc` helps), then try again."
+            ) from error
         if status >= 500:
             raise Unreachable(f"{what}: {endpoint} answers {status} {code}: {text}") from error
         raise InputError(f"{what}: {endpoint} answers {code}: {text}") from error
