@@ -1,7 +1,7 @@
 """What the product's scripts need as inputs, checked before anything is sent.
 
-Logged data is checked by the very code that a training job reads it with, in a process of its own: the client itself
-loads neither numpy nor the library of jobs. Data that was found good is not checked again.
+Logged data is checked by the very code that a training job reads and splits it with, in a process of its own: the
+client itself loads neither numpy nor the library of jobs. Data that was found good is not checked again.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def check_inputs(script: str | None, preset: Preset | None, given: Inputs) -> No
     uris = {channel.name: channel.s3_uri for channel in given.channels}
     if name not in uris:
         raise InputError(f"{script} needs the channel '{name}'.", f"Give {what}")
-    if name in given.local and script == TRAIN_SCRIPT:
-        settings = preset.model_dump(include={"data"})["data"] if preset is not None else {}
+    if name in given.local and script == TRAIN_SCRIPT and preset is not None:
+        settings = preset.model_dump(include={"data", "seed"})
         _check_data(given.local[name], f"{uris[name]} {settings}", json.dumps(settings))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Integers
+from batchrl.seeds import Stream, stream_seed
+from presets.schema import DataSettings
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def split_episodes(lengths: Integers, train_ratio: float, test_ratio: float, see
         )
     last = len(order) - n_test
     return Split(order[:n_train], order[n_train:last], order[last:])
+
+
+def split_for_run(lengths: Integers, settings: DataSettings, seed: int) -> Split:
+    """The split that a run with these settings and this seed begins with; see ``split_episodes`` for the errors."""
+    return split_episodes(lengths, settings.train_ratio, settings.test_ratio, stream_seed(seed, Stream.SPLIT))
 
 
 @dataclass(frozen=True)

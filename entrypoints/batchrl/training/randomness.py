@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from enum import IntEnum
 
 import numpy as np
 import torch
 
-
-class Stream(IntEnum):
-    """Independent streams of one seed."""
-
-    SPLIT = 0
-    MODELS = 1
-    AGENT = 2
-    BOOTSTRAP = 3
+from batchrl.seeds import Stream, stream_seed
 
 
 def make_deterministic() -> None:
@@ -27,11 +19,6 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True)
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)
-
-
-def stream_seed(seed: int, stream: Stream) -> int:
-    """Seed of one stream (32 bits)."""
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
 def numpy_stream(seed: int, stream: Stream) -> np.random.Generator:

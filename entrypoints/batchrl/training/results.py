@@ -14,7 +14,7 @@ from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
 from batchrl.data.loader import LoadedData
 from batchrl.data.split import Parts
 from batchrl.ope.evaluator import Evaluator
-from batchrl.training.randomness import Stream, stream_seed
+from batchrl.seeds import Stream, stream_seed
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
 from batchrl.training.table import to_csv

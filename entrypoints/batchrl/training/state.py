@@ -16,9 +16,10 @@ from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.files import State
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
-from batchrl.data.split import Parts, Split, split_episodes
+from batchrl.data.split import Parts, Split, split_for_run
+from batchrl.seeds import Stream
 from batchrl.training.frozen import FrozenModels, fit_frozen_models
-from batchrl.training.randomness import Stream, numpy_stream, state_of, stream_seed, torch_stream, with_state
+from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
 from presets.schema import TrainPreset
 
 FORMAT_VERSION = 1
@@ -144,8 +145,7 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
 
 def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
     """The split of a new run; see ``split_episodes`` for the errors."""
-    seed = stream_seed(preset.seed, Stream.SPLIT)
-    return split_episodes(dataset.lengths, preset.data.train_ratio, preset.data.test_ratio, seed)
+    return split_for_run(dataset.lengths, preset.data, preset.seed)
 
 
 def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:
