@@ -8,6 +8,7 @@ again: a cache maps the states of all files (path, size, mtime, ctime, inode) to
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import json
@@ -25,6 +26,8 @@ from launcher.source import Listing, Source, SourceFile, Stamp, list_source
 FORMAT_VERSION = 1
 COMPRESSION_LEVEL = 6
 KEPT_ARCHIVES = 20
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
 LARGE_BYTES = 50 * 1024 * 1024
 # A file that changes twice within the clock's grain keeps its stamp: younger ones are not believed (as git does).
 SETTLED_SECONDS = 0.1
@@ -60,17 +63,40 @@ class Package:
 
 
 def cache_folder() -> Path:
-    """Where archives and digests are kept between runs; all of it can be removed at any time."""
+    """Where archives and digests are kept between runs; all of it can be removed at any time.
+
+    Raises:
+        InputError: neither the user's cache nor the folder for temporary files can be used.
+    """
     import platformdirs
 
     folder = Path(platformdirs.user_cache_dir("batchrl", appauthor=False))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_private(folder)
         if os.access(folder, os.W_OK):
             return folder
     except OSError:
         pass
-    return Path(tempfile.gettempdir()) / f"batchrl-cache-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"batchrl-cache-{os.getuid()}"
+    try:
+        _make_private(folder)
+    except OSError as error:
+        hint = "Set XDG_CACHE_HOME to a folder of your own."
+        raise InputError(f"there is no folder for the cache: {folder}: {error.strerror}.", hint) from error
+    return folder
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter: archives hold users' code.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(folder))
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(PRIVATE_FOLDER)
 
 
 def build(source: Source, cache: Path | None = None) -> Package:
@@ -85,7 +111,7 @@ def build(source: Source, cache: Path | None = None) -> Package:
     """
     listing = list_source(source)
     folder = (cache or cache_folder()) / "source"
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_private(folder)
     note = folder / f"{_state_digest(listing)}.json"
     return _remembered(listing, note) or _pack(listing, folder, note)
 
@@ -127,6 +153,7 @@ def _pack(listing: Listing, folder: Path, note: Path) -> Package:
     newest = max((max(file.stamp[1], file.stamp[2]) for file in listing.files), default=0) / 1e9
     if newest < started - SETTLED_SECONDS:
         unfinished = note.with_suffix(f".{os.getpid()}.tmp")
+        unfinished.touch(PRIVATE_FILE)
         unfinished.write_text(json.dumps({"sha256": digest, "size": size}))
         unfinished.replace(note)
     _forget_old(folder)

@@ -7,6 +7,8 @@ Layout of the archive, which a job unpacks into its code folder::
     user_presets/<name>.yaml                          presets of the user's own
     train.py evaluate.py collect.py                   the product's scripts, unless the user has files of these names
     batchrl/... presets/...                           the product's library
+
+Links travel as what they lead to, unless that lies outside of the folder that holds them.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from batchrl.contract.errors import InputError
 from launcher.ignore import IgnoreRules
 
 USER_PRESETS = "user_presets"
+LINK_RULE = "a link out of the folder, to"
 PRODUCT_LIBRARIES = ("batchrl", "presets")
 
 # What tells one state of a file from another: size, mtime, ctime, inode. ctime cannot be set back by a user.
@@ -138,7 +141,7 @@ def list_source(source: Source) -> Listing:
     for name, script in product_scripts().items():
         found.add_file(script, name)
     for library in PRODUCT_LIBRARIES:
-        found.add_folder(library_folder(library), library + "/", IgnoreRules())
+        found.add_folder(library_folder(library), library + "/", IgnoreRules(), keep_links=True)
     return Listing(program, tuple(sorted(found.files.values(), key=lambda file: file.name)), tuple(found.excluded))
 
 
@@ -163,7 +166,9 @@ def _user_files(source: Source, found: _Collector) -> str:
         if stayed.name == program or (stayed.name.endswith("/") and program.startswith(stayed.name)):
             raise InputError(
                 f"the entry point '{source.entry_point}' does not travel: {stayed.rule}.",
-                "Change the rule, or bring the file back with '!' in .batchrlignore.",
+                None
+                if stayed.rule.startswith(LINK_RULE)
+                else "Change the rule, or bring the file back with '!' in .batchrlignore.",
             )
     if program in product_scripts():
         return program
@@ -202,7 +207,18 @@ class _Collector:
         stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         self.files[name] = SourceFile(path, name, stat.st_size, bool(stat.st_mode & 0o100), stamp)
 
-    def add_folder(self, folder: Path, prefix: str, rules: IgnoreRules, above: tuple[Path, ...] = ()) -> None:
+    def add_folder(
+        self, folder: Path, prefix: str, rules: IgnoreRules, above: tuple[Path, ...] = (), keep_links: bool = False
+    ) -> None:
+        """Add what a folder holds.
+
+        Args:
+            folder: where it lies.
+            prefix: its path in the archive.
+            rules: of the folders above.
+            above: real paths of the folders above that travel, the outermost first.
+            keep_links: whether links out of the outermost folder are followed, as installers of packages lay them.
+        """
         real = folder.resolve()
         if real in above:
             raise InputError(f"{folder} is a link to {real}, a folder above it: links lead in a circle.")
@@ -213,15 +229,25 @@ class _Collector:
             raise InputError(f"the folder {folder} cannot be read: {error.strerror}.") from error
         for path in entries:
             name, is_folder = prefix + path.name, path.is_dir()
-            if rule := inside.excluded_by(path, is_folder):
+            rule = inside.excluded_by(path, is_folder)
+            if rule is None and not keep_links:
+                rule = _leading_out(path, (*above, real)[0])
+            if rule is not None:
                 self.excluded.append(Excluded(name + "/" if is_folder else name, _size(path, is_folder), rule))
             elif is_folder:
-                self.add_folder(path, name + "/", inside, (*above, real))
+                self.add_folder(path, name + "/", inside, (*above, real), keep_links)
             elif path.is_file():
                 self.add_file(path, name)
             else:
                 what = "a link that leads nowhere" if path.is_symlink() else "neither a file nor a folder"
                 self.excluded.append(Excluded(name, None, what))
+
+
+def _leading_out(path: Path, root: Path) -> str | None:
+    """The rule that keeps a link at home whose target lies outside of the folder that travels, or None."""
+    if not path.is_symlink() or not path.exists() or path.resolve().is_relative_to(root):
+        return None
+    return f"{LINK_RULE} {path.resolve()}; name that as a dependency if the job needs it"
 
 
 def _size(path: Path, is_folder: bool) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 import time
 from pathlib import Path
@@ -99,12 +100,23 @@ def test_an_unchanged_tree_is_not_packed_again(source: Path, monkeypatch: pytest
     assert (again.sha256, again.size, again.archive) == (first.sha256, first.size, first.archive)
 
 
+def test_the_cache_is_for_its_owner_alone(source: Path, cache: Path) -> None:
+    (cache / "batchrl").mkdir(mode=0o755)
+    settle(source)
+    build(Source("my.py", source))
+    kept = sorted((cache / "batchrl" / "source").iterdir())
+    assert {path.suffix for path in kept} == {".gz", ".json"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    folders = (cache / "batchrl", cache / "batchrl" / "source")
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700, 0o700]
+
+
 def test_a_change_that_keeps_size_and_mtime_is_seen(source: Path) -> None:
     settle(source)
     first = build(Source("my.py", source))
-    stat = (source / "my.py").stat()
+    state = (source / "my.py").stat()
     (source / "my.py").write_text("print(2)\n")
-    os.utime(source / "my.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.utime(source / "my.py", ns=(state.st_atime_ns, state.st_mtime_ns))
     assert build(Source("my.py", source)).sha256 != first.sha256
 
 
@@ -131,6 +143,9 @@ def test_members_carry_no_owner_and_no_time(source: Path) -> None:
         "id_ed25519.pub",
         "credentials",
         "credentials.json",
+        ".aws_credentials",
+        "My-Credentials.txt",
+        ".git-credentials",
         ".netrc",
     ],
 )
@@ -191,16 +206,46 @@ def test_batchrlignore_brings_back_what_gitignore_leaves_out_and_leaves_out_more
     assert users(build(Source("my.py", source))) == {"my.py", "weights.bin", ".gitignore", ".batchrlignore"}
 
 
-def test_links_to_files_and_folders_travel_as_what_they_lead_to(tmp_path: Path, source: Path) -> None:
-    (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "util.py").write_text("util")
-    (source / "lib").symlink_to(tmp_path / "shared")
+def test_links_to_files_and_folders_travel_as_what_they_lead_to(source: Path) -> None:
+    (source / "shared").mkdir()
+    (source / "shared" / "util.py").write_text("util")
+    (source / "lib").symlink_to(source / "shared")
     (source / "alias.py").symlink_to(source / "my.py")
     (source / "broken").symlink_to(source / "nowhere")
     package = build(Source("my.py", source))
     assert members(package)["lib/util.py"] == b"util"
-    assert users(package) == {"my.py", "lib/util.py", "alias.py"}
+    assert users(package) == {"my.py", "shared/util.py", "lib/util.py", "alias.py"}
     assert ("broken", "a link that leads nowhere") in {(left.name, left.rule) for left in package.listing.excluded}
+
+
+def test_links_out_of_the_source_folder_stay_and_are_listed_with_their_rule(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "private.txt").write_text("private")
+    (source / "deep").mkdir()
+    (source / "deep" / "dirlink").symlink_to(tmp_path / "outside")
+    (source / "filelink.txt").symlink_to("../outside/private.txt")
+    (source / "upward").symlink_to(tmp_path)
+    package = build(Source("my.py", source))
+    assert users(package) == {"my.py"}
+    rules = {left.name: left.rule for left in package.listing.excluded}
+    assert set(rules) == {"deep/dirlink/", "filelink.txt", "upward/"}
+    assert rules["deep/dirlink/"].startswith(f"a link out of the folder, to {tmp_path / 'outside'};")
+
+
+def test_a_source_folder_and_a_dependency_that_are_links_themselves_travel(tmp_path: Path, source: Path) -> None:
+    (source / "alias.py").symlink_to("my.py")
+    (tmp_path / "by_link").symlink_to(source)
+    assert users(build(Source("my.py", tmp_path / "by_link"))) == {"my.py", "alias.py"}
+    common = build(Source("my.py", source, (tmp_path / "by_link",)))
+    assert {"by_link/my.py", "by_link/alias.py"} <= users(common)
+
+
+def test_an_entry_point_that_is_a_link_out_of_the_folder_is_told(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "theirs.py").write_text("print(2)")
+    (source / "theirs.py").symlink_to(tmp_path / "theirs.py")
+    with pytest.raises(InputError, match="a link out of the folder") as caught:
+        build(Source("theirs.py", source))
+    assert not caught.value.hint
 
 
 def test_links_in_a_circle_are_refused_by_name(source: Path) -> None:
