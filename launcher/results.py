@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchrl.contract.errors import InputError, JobFailed
 from batchrl.contract.layout import S3Url
+from batchrl.contract.manifest import MANIFEST_NAME
 from batchrl.contract.store import list_objects
 from launcher.clock import Clock, SystemClock
 from launcher.job import Job
@@ -49,7 +50,8 @@ def wait_for_s3_object(
 ) -> list[str]:
     """Wait until objects with a key prefix exist, and download them under their short names.
 
-    A file that is overwritten meanwhile, such as the csv of estimates, arrives whole.
+    A file that is overwritten meanwhile, such as the csv of estimates, arrives whole. The manifest of a synced folder
+    is no result: it arrives only where ``key`` names it.
 
     Args:
         s3_bucket: the bucket; the local cloud's default bucket means the local cloud, any other one AWS.
@@ -114,7 +116,9 @@ def _session(session: object, bucket: str) -> Session:
 def _objects(cloud: Session, source: S3Url, wanted: Callable[[S3Object], bool] | None) -> list[S3Object]:
     with cloud.reported(f"looking for {source}", cloud.s3):
         found = [S3Object(source.bucket, key, size) for key, size in list_objects(cloud.s3, source)]
-    return [item for item in found if not item.key.endswith("/") and (wanted is None or wanted(item))]
+    named = source.key.endswith(MANIFEST_NAME)
+    results = [item for item in found if named or item.key.rpartition("/")[2] not in ("", MANIFEST_NAME)]
+    return [item for item in results if wanted is None or wanted(item)]
 
 
 def _item(found: S3Object, folder: Path) -> Item:

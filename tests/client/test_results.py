@@ -384,5 +384,18 @@ def test_the_last_ones_of_many_are_downloaded_and_only_what_is_wanted(
     assert [Path(name).name for name in found] == [f"{n:02d}.txt" for n in range(10, 30)]
 
 
+def test_the_manifest_of_a_synced_folder_is_no_result(
+    session: FakeSession, bucket: Bucket, clock: Any, tmp_path: Path
+) -> None:
+    bucket.put_synced("a.csv", b"a")
+    bucket.put_synced("z.csv", b"z")
+    found = wait_for_s3_object("bucket", f"{INTERMEDIATE}/", tmp_path, session=session, limit=2, clock=clock)
+    assert [Path(name).name for name in found] == ["a.csv", "z.csv"]
+    manifest = f"{INTERMEDIATE}/batchrl-manifest.json"
+    assert wait_for_s3_object("bucket", manifest, tmp_path, session=session, clock=clock) == [
+        str(tmp_path / "batchrl-manifest.json")
+    ]
+
+
 def test_the_layout_is_the_contracts() -> None:
     assert str(JobLayout(S3Url("bucket", "prefix"), "job").intermediate) == f"s3://bucket/{INTERMEDIATE}"
