@@ -83,8 +83,8 @@ class RLEstimator:
         preset = presetting.check(chosen, script)
         instance_type = self._instance_type(debug)
         changes = _in_place(source, code, chosen, options) if instance_type == debugging.INSTANCE_TYPE else {}
-        output = S3Url.parse(options.output_path or f"s3://{session.default_bucket}")
-        layout = BucketLayout(S3Url.parse(options.code_location) if options.code_location else output)
+        output = S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}")
+        layout = BucketLayout(S3Url.parse_place(options.code_location) if options.code_location else output)
         given = resolve_inputs(inputs, layout)
         datacheck.check_inputs(script, preset, given)
         code_url = layout.source_archive(code.sha256)

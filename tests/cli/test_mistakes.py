@@ -48,6 +48,7 @@ MISTAKES = [
     (("--training", "DATA", "--max-run", "0"), "--max-run"),
     (("--training", "DATA", "--debug-port", "70000"), "--debug-port"),
     (("--training", "DATA", "--output-path", "/tmp/x"), "s3://"),
+    (("--training", "DATA", "--output-path", "s3://b/x//y"), "empty part"),
     (("--training", "DATA", "--instance-count", "two"), "two"),
     (("--traning", "DATA"), "--training"),
     (("--training",), "--training"),

@@ -57,6 +57,15 @@ def test_a_text_that_is_no_s3_url_is_refused(bad):
         S3Url.parse(bad)
 
 
+@pytest.mark.parametrize("bad", ["s3://b//x", "s3://b/x//y", "s3://b/x//", "s3://b//", "x"])
+def test_a_place_to_write_to_has_no_empty_parts(bad):
+    with pytest.raises(InputError):
+        S3Url.parse_place(bad)
+    assert S3Url.parse_place("s3://b/x/") == S3Url("b", "x/")
+    assert S3Url.parse_place("s3://b/") == S3Url.parse_place("s3://b") == S3Url("b")
+    assert S3Url.parse("s3://b/x//y").key == "x//y"
+
+
 def test_s3_urls_join():
     assert str(S3Url.parse("s3://b") / "a" / "b/c") == "s3://b/a/b/c"
     assert str(S3Url.parse("s3://b/p/") / "a") == "s3://b/p/a"

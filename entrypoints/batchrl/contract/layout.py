@@ -47,6 +47,18 @@ class S3Url:
             raise InputError(f"'{url}' is not an S3 URL.", "Write s3://bucket/key.")
         return cls(bucket, key)
 
+    @classmethod
+    def parse_place(cls, url: str) -> S3Url:
+        """Read ``s3://bucket/prefix`` as a place that files are written below; existing keys may be odder than that.
+
+        Raises:
+            InputError: the text is no such URL, or a part of its prefix is empty.
+        """
+        place = cls.parse(url)
+        if "//" in f"/{place.key}":
+            raise InputError(f"'{url}' has an empty part between two slashes.", "Write s3://bucket/prefix/prefix.")
+        return place
+
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
 
