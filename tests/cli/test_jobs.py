@@ -103,6 +103,11 @@ def test_a_failing_script_shows_its_own_exception_and_exit_code_1(start: Callabl
     assert run("wait", "failing").code == 1
     assert "ValueError: the discount is 1.5" in run("show", "failing").out
 
+    gone = run("rm", "failing").out
+    assert gone.count("\n") == 1
+    assert "results and checkpoints stay in s3://" in gone
+    assert "a job of the same name would go on from them" in gone
+
 
 def test_a_running_job_is_listed_refuses_to_be_deleted_stops_and_waits_with_exit_code_4(
     start: Callable[..., object], run: Run

@@ -10,6 +10,8 @@ from launcher.cli.jobs import find_job
 from launcher.cli.options import aws_option, complete_jobs, output_options
 from launcher.cli.output import Column, Output
 
+KEPT = " Its results and checkpoints stay in {place}/; a job of the same name would go on from them."
+
 
 @make_command("rm", examples=("batchrl rm my-job", "batchrl rm my-job --results"))
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
@@ -19,7 +21,8 @@ from launcher.cli.output import Column, Output
 def command(jobs: tuple[str, ...], results: bool, aws: bool, out: Output) -> None:
     """Delete jobs that have ended; their names are free again.
 
-    Nothing is deleted when one of them still runs. Their results stay unless --results says otherwise.
+    Nothing is deleted when one of them still runs. Their results and checkpoints stay unless --results says otherwise;
+    a new job of the same name would go on from those checkpoints.
     """
     found = [find_job(name, aws) for name in dict.fromkeys(jobs)]
     running = [job.name for job in found if not job.status().ended]
@@ -34,4 +37,4 @@ def command(jobs: tuple[str, ...], results: bool, aws: bool, out: Output) -> Non
         out.rows(rows, (Column("name", "JOB"),), "")
         return
     for row in rows:
-        out.text(f"Deleted {row['name']}." + (f" Its results stay in {row['results']}/" if row["results"] else ""))
+        out.text(f"Deleted {row['name']}." + (KEPT.format(place=row["results"]) if row["results"] else ""))
