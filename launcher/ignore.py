@@ -33,7 +33,9 @@ TOOL_FOLDERS = frozenset(
 SECRET_FOLDERS = frozenset({".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".gcloud"})
 SECRET_PATTERNS = (
     *(".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*credentials*"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+    # Files of keys, not modules about them.
+    *("*credentials", *(f"*credentials*.{kind}" for kind in ("json", "yaml", "yml", "ini", "toml", "csv", "txt"))),
     *("secrets.*", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd", "service-account*.json"),
 )
 TOOL_FILES = ("*.pyc", "*.pyo", ".DS_Store", "*.swp", ".git")

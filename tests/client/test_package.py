@@ -311,3 +311,8 @@ def test_a_large_package_is_told_with_its_largest_files(source: Path) -> None:
     (warning,) = build(Source("my.py", source)).warnings
     assert "huge.bin" in warning
     assert ".batchrlignore" in warning
+
+
+def test_a_module_about_credentials_is_code(source: Path) -> None:
+    (source / "my_credentials.py").write_text("pass")
+    assert "my_credentials.py" in members(build(Source("my.py", source)))
