@@ -24,7 +24,7 @@ IMAGE_LABEL = "org.batchrl.image"
 
 START_HINT = (
     "Install Docker (Debian: apt-get install docker.io) and start it, or join the group docker; "
-    "instance_type='local_process' needs no engine."
+    "instance type local_process (--instance-type local_process) needs no engine."
 )
 
 

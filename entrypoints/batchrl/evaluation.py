@@ -124,7 +124,7 @@ def check_fit(policy: TrainedPolicy, simulator: Simulator, env: EnvId, source: P
         raise InputError(
             f"the policy in {source} takes states of {policy.n_features} features and has {policy.n_actions} actions; "
             f"{env.name} has {simulator.n_features} features and {simulator.n_actions} actions.",
-            "Name the environment that the data came from: --env.id.",
+            "Name the environment that the data came from, by the preset's key env.id.",
         )
 
 

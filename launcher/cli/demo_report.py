@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +93,8 @@ class DemoReport:
         yield from (f"  {url}  ({what})" for what, url in self.objects.items())
         yield ""
         yield "Next:"
+        if shutil.which("batchrl") is None:
+            yield f"  . {_near(Path(sys.executable).parent / 'activate')}"
         yield f"  batchrl show {self.training_job}"
         yield f"  batchrl metrics {self.training_job}"
         yield f"  batchrl evaluate --job {self.training_job}"
@@ -141,3 +145,8 @@ class DemoReport:
                 "and WIS leans towards the logged policy; it can never exceed the best logged return."
             )
         yield f"Epoch {chosen.epoch} was chosen from the log alone: {chosen.reason}."
+
+
+def _near(path: Path) -> Path:
+    """A path as it is written from the present folder, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

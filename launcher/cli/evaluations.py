@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.hyperparameters import PROGRAM, decode_value
 from batchrl.contract.paths import EVALUATION_NAME
+from launcher.cli.jobs import LOOKED_AT, TRAIN_SCRIPT, program_of
 
 if TYPE_CHECKING:
     from launcher.job import Job
     from launcher.session import Session
-
-LOOKED_AT = 50
-TRAIN_SCRIPT = "train.py"
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,6 @@ def newest_training(session: Session) -> Job:
 
     for summary in list_jobs(session, limit=LOOKED_AT):
         job = Job(summary.name, session)
-        if decode_value(job.describe().get("HyperParameters", {}).get(PROGRAM, "")) == TRAIN_SCRIPT:
+        if program_of(job) == TRAIN_SCRIPT:
             return job
     raise InputError("there is no training job to evaluate.", "Name one: --job NAME, or --checkpoint URI")

@@ -13,14 +13,12 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, Value, decode_value
 from batchrl.contract.paths import TRAINING_CHANNEL
-from launcher.cli.jobs import find_job
+from launcher.cli.jobs import EVALUATE_SCRIPT, TRAIN_SCRIPT, find_job
 from launcher.cli.options import complete_presets, parse_settings, set_option
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
 
-TRAIN_SCRIPT = "train.py"
-EVALUATE_SCRIPT = "evaluate.py"
 DEFAULT_PRESETS = {TRAIN_SCRIPT: "cartpole-ddqn-bcq", EVALUATE_SCRIPT: "cartpole-ddqn-bcq-env"}
 
 folder_type = click.Path(path_type=Path)

@@ -44,19 +44,25 @@ def run_job(
     return job
 
 
-def tell(job: Job, ended: bool, out: Output, next_commands: tuple[str, ...]) -> None:
+def tell(job: Job, out: Output, next_commands: tuple[str, ...]) -> None:
     """Say which job it was, where its results are, and what may come next.
 
     Args:
-        job: the job.
-        ended: whether it was waited for.
+        job: the job; it may have ended or not.
         out: where to say it.
         next_commands: commands that take the job's name, for one that ended.
+
+    Raises:
+        JobFailed: it has failed already.
+        JobStopped: it was stopped already.
     """
+    state = job.status()
+    if state.ended:
+        job.wait()
     if not out.for_people:
-        facts = {"name": job.name, "status": job.status().status, "checkpoints": job.checkpoint_uri}
+        facts = {"name": job.name, "status": state.status, "checkpoints": job.checkpoint_uri}
         out.record(facts | {"model": job.model_uri, "output": job.output_uri}, "name")
         return
-    out.text(f"\nJob {job.name} {'has ended well.' if ended else 'was started.'}\nNext:")
-    for follow_up in next_commands if ended else AFTER_START:
+    out.text(f"\nJob {job.name} {'has ended well.' if state.ended else 'was started.'}\nNext:")
+    for follow_up in next_commands if state.ended else AFTER_START:
         out.text(f"  batchrl {follow_up} {job.name}")

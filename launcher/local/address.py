@@ -214,8 +214,8 @@ class StoreSettings:
             if missing:
                 raise InputError(
                     f"the credentials of the object store {self.endpoint_url} are missing: "
-                    f"{', '.join(missing)} is not set.",
-                    "Set them, or choose a profile with: batchrl cloud up --store",
+                    f"not set: {', '.join(missing)}.",
+                    "Set what is missing, or name a profile: batchrl cloud up --store URL --store-profile PROFILE",
                 )
             keys: list[str | None] = [environ[name] for name in self.variables]
             return self._address(keys[0], keys[1], keys[2] if len(keys) > 2 else None)

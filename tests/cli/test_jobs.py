@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from command_line import Run, shell
 
+from batchrl.contract.errors import JobFailed
+from launcher.cli.output import Form, Output
+from launcher.cli.running import tell
+from launcher.job import JobStatus
+
 HELLO = """
 import pathlib, os
 print("hello from the script")
@@ -227,3 +232,17 @@ def test_jobs_and_presets_complete_in_a_shell(start: Callable[..., object], in_s
 
     assert "plain,completed-by-tab" in jobs.out
     assert "plain,cartpole-ddqn-bcq" in presets.out
+
+
+def test_what_has_ended_badly_is_never_told_as_well() -> None:
+    class FailedJob:
+        name = "failed"
+
+        def status(self) -> JobStatus:
+            return JobStatus("Failed", "Failed", failure_reason="ClientError: no image")
+
+        def wait(self) -> None:
+            raise JobFailed("the job 'failed' failed: ClientError: no image")
+
+    with pytest.raises(JobFailed, match="no image"):
+        tell(FailedJob(), Output(Form.HUMAN), ("show",))

@@ -105,7 +105,7 @@ def test_credentials_of_a_store_are_looked_up_and_never_stored(tmp_path: Path) -
     address = settings.resolve({"MY_KEY": "key", "MY_SECRET": "hidden"})
     assert (address.access_key, address.secret_key, address.embedded) == ("key", "hidden", False)
     assert "hidden" not in (tmp_path / "settings.json").read_text() + repr(address)
-    with pytest.raises(InputError, match="MY_SECRET is not set"):
+    with pytest.raises(InputError, match="not set: MY_SECRET"):
         settings.resolve({"MY_KEY": "key"})
 
 

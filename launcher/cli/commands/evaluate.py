@@ -8,8 +8,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
 from launcher.cli.evaluations import newest_training, read_evaluation
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import EVALUATE_SCRIPT, JobOptions, checkpoint_place, job_options
-from launcher.cli.jobs import session_for
+from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options
+from launcher.cli.jobs import EVALUATE_SCRIPT, session_for
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
@@ -52,4 +52,4 @@ def command(
     if wait and out.for_people:
         out.text()
         out.text(read_evaluation(started).sentence())
-    tell(started, started.status().ended, out, ("pull",))
+    tell(started, out, ("pull",))

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @aws_option
 @output_options
 def command(job: str | None, follow: bool, as_csv: bool, aws: bool, out: Output) -> None:
-    """Show the off-policy estimates of a job after each epoch, by default the newest job's.
+    """Show the off-policy estimates of a job after each epoch, by default the newest
+    training job's.
 
     WIS and SDR estimate the discounted return of the policy that is trained, from logged episodes
     that it was not trained on, with 95 % intervals. ESS is the number of episodes that truly speak
@@ -36,7 +37,7 @@ def command(job: str | None, follow: bool, as_csv: bool, aws: bool, out: Output)
     """
     if as_csv and out.form is not Form.HUMAN:
         raise click.UsageError("--csv, --json and --quiet exclude each other.")
-    found = find_job(job, aws)
+    found = find_job(job, aws, with_estimates=True)
     frames = follow_frames(found) if follow else iter((found.metrics().frame,))
     if as_csv:
         _write_csv(frames)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, training_channels
+from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options, training_channels
+from launcher.cli.jobs import TRAIN_SCRIPT
 from launcher.cli.options import complete_jobs
 from launcher.cli.output import Output, size
 

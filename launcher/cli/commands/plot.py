@@ -26,11 +26,12 @@ from launcher.cli.output import Output
 @aws_option
 @output_options
 def command(job: str | None, path: Path, aws: bool, out: Output) -> None:
-    """Draw the off-policy estimates of a job with their intervals, by default the newest job's.
+    """Draw the off-policy estimates of a job with their intervals, by default the newest
+    training job's.
 
     The job may still run.
     """
-    found = find_job(job, aws)
+    found = find_job(job, aws, with_estimates=True)
     metrics = found.metrics()
     metrics.plot(path)
     if out.for_people:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import TRAIN_SCRIPT, JobOptions, checkpoint_place, job_options, training_channels
+from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options, training_channels
+from launcher.cli.jobs import TRAIN_SCRIPT
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
@@ -54,4 +55,4 @@ def command(
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
-    tell(started, started.status().ended, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))
+    tell(started, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))
