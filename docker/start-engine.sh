@@ -21,6 +21,20 @@ done
     exit 1
 }
 
+# An engine that was killed leaves its pid files, and dockerd will not start over the pid of whoever has it now, be it
+# the zombie of its predecessor.
+forget_dead() {
+    local file=$1 name=$2 pid state
+    [ -e "$file" ] || return 0
+    pid=$(cat "$file")
+    state=$(awk '$1 == "State:" {print $2}' "/proc/$pid/status" 2>/dev/null || true)
+    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != "$name" ] || [ "$state" = Z ]; then
+        rm -f "$file"
+    fi
+}
+forget_dead /var/run/docker.pid dockerd
+forget_dead /var/run/docker/containerd/containerd.pid containerd
+
 mkdir -p "$folder"
 # A session of its own, so that a Ctrl-C meant for the caller leaves the engine alone.
 setsid dockerd >"$folder/dockerd.log" 2>&1 </dev/null &
