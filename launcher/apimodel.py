@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 INSTANCE_TYPE_SHAPE = "TrainingInstanceType"
-LOCAL_INSTANCE_TYPES = ("local", "local_gpu", "local_process", "local_debug")
+CONTAINER_INSTANCE_TYPES = ("local", "local_gpu")
+PROCESS_INSTANCE_TYPES = ("local_process", "local_debug")
+LOCAL_INSTANCE_TYPES = (*CONTAINER_INSTANCE_TYPES, *PROCESS_INSTANCE_TYPES)
 
 
 @functools.cache

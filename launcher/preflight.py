@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
+from launcher.apimodel import CONTAINER_INSTANCE_TYPES
 from launcher.local.home import HomePaths
 
-CONTAINER_TYPES = ("local", "local_gpu")
 # The store keeps what is sent, and the job's own folder holds it once more; the margin is for records and logs.
 COPIES = 2
 SPARE_BYTES = 64 * 1024 * 1024
@@ -26,7 +26,7 @@ def check(request: dict[str, Any]) -> None:
     """
     _check_rules(request)
     instance_type = request["ResourceConfig"].get("InstanceType")
-    if instance_type not in CONTAINER_TYPES:
+    if instance_type not in CONTAINER_INSTANCE_TYPES:
         return
     require_container(request["AlgorithmSpecification"]["TrainingImage"])
     if instance_type == "local_gpu":

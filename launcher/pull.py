@@ -23,8 +23,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
+from batchrl.contract.parallel import run_all
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.published import load_manifest, read_published
 from batchrl.contract.store import Client, is_missing
@@ -219,17 +220,12 @@ def fetch_all(s3: Client, items: list[Item], on_bytes: Callable[[int], None] = l
             names.setdefault(item.prefix, set()).add(item.name)
     places = {prefix: Published(s3, prefix, POINTERS & below) for prefix, below in names.items()}
     manifests = {prefix: place.load() for prefix, place in places.items()}
-    with ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="pull") as pool:
-        futures = []
-        for item in items:
-            place = places[item.prefix] if item.prefix else None
-            manifest = manifests[item.prefix] if item.prefix else None
-            futures.append(pool.submit(_bring, s3, item, place, manifest, on_bytes))
-        try:
-            fetched = [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    calls = []
+    for item in items:
+        place = places[item.prefix] if item.prefix else None
+        manifest = manifests[item.prefix] if item.prefix else None
+        calls.append(partial(_bring, s3, item, place, manifest, on_bytes))
+    fetched = run_all(calls, DOWNLOAD_THREADS, "pull")
     return [item for item, was_fetched in zip(items, fetched, strict=True) if was_fetched]
 
 

@@ -6,14 +6,15 @@ Memory: at most ``THREADS`` files of up to 8 MiB, or as many multipart uploads o
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.manifest import sha256_of
+from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, list_objects
 from batchrl.contract.sync import WHOLE_READ_BYTES
 from launcher.datasets import Upload
@@ -51,14 +52,7 @@ def send(session: Session, uploads: tuple[Upload, ...], on_bytes: Callable[[int]
         with session.reported(f"looking at {group}", client):
             present.update(list_objects(client, group))
     missing = [upload for upload in uploads if present.get(upload.url.key) != upload.size]
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="upload") as pool:
-        futures = [pool.submit(_send, session, client, upload, on_bytes) for upload in missing]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    run_all([partial(_send, session, client, upload, on_bytes) for upload in missing], THREADS, "upload")
     return Sent(len(missing), len(uploads) - len(missing), sum(upload.size for upload in missing))
 
 

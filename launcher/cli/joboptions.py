@@ -14,7 +14,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, Value, decode_value
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.cli.jobs import EVALUATE_SCRIPT, TRAIN_SCRIPT, find_job
-from launcher.cli.options import complete_presets, parse_settings, set_option
+from launcher.cli.options import complete_jobs, complete_presets, parse_settings, set_option
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
@@ -130,6 +130,25 @@ def job_options(default_script: str | None) -> Callable[[Callable[..., Any]], Ca
         return decorated
 
     return decorate
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a training job: those of every job, its data, its name and its checkpoints."""
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.option("--training", metavar="DATA", help="Logged data: a file, a folder, or an S3 URL."),
+        click.option("--input", "inputs", multiple=True, metavar="CHANNEL=DATA", help="A further channel."),
+        job_options(default_script=TRAIN_SCRIPT),
+        click.option("--job-name", help="Name of the job; by default one is made."),
+        click.option(
+            "--checkpoint-from",
+            metavar="JOB|S3URL",
+            shell_complete=complete_jobs,
+            help="Go on from these checkpoints, and write there.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:

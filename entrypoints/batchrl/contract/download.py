@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import botocore.exceptions
@@ -12,6 +12,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.contract.layout import S3Url
+from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, list_objects
 
 DOWNLOAD_THREADS = 16
@@ -80,14 +81,9 @@ def download(
         DamagedContent: an object was cut short, three times in a row.
         OSError: the disk is full or the folder not writable; temporary files are removed.
     """
-    with ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="download") as pool:
-        futures = [pool.submit(_fetch, client, bucket, transfer, on_bytes) for transfer in transfers]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    run_all(
+        [partial(_fetch, client, bucket, transfer, on_bytes) for transfer in transfers], DOWNLOAD_THREADS, "download"
+    )
 
 
 def _fetch(client: Client, bucket: str, transfer: Transfer, on_bytes: Callable[[int], None]) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options, training_channels
-from launcher.cli.jobs import TRAIN_SCRIPT
-from launcher.cli.options import complete_jobs
+from launcher.cli.joboptions import JobOptions, checkpoint_place, training_channels, training_options
 from launcher.cli.output import Output, size
 
 
@@ -20,16 +16,7 @@ from launcher.cli.output import Output, size
         "    --input checkpoint=s3://bucket/job/checkpoints/",
     ),
 )
-@click.option("--training", metavar="DATA", help="Logged data: a file, a folder, or an S3 URL.")
-@click.option("--input", "inputs", multiple=True, metavar="CHANNEL=DATA", help="A further channel.")
-@job_options(default_script=TRAIN_SCRIPT)
-@click.option("--job-name", help="Name of the job; by default one is made.")
-@click.option(
-    "--checkpoint-from",
-    metavar="JOB|S3URL",
-    shell_complete=complete_jobs,
-    help="Go on from these checkpoints, and write there.",
-)
+@training_options
 def command(
     job: JobOptions,
     training: str | None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options, training_channels
+from launcher.cli.joboptions import JobOptions, checkpoint_place, training_channels, training_options
 from launcher.cli.jobs import TRAIN_SCRIPT
-from launcher.cli.options import complete_jobs, output_options
+from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
 
@@ -22,16 +22,7 @@ from launcher.cli.running import run_job, tell
         "batchrl train --training cartpole.csv --debug",
     ),
 )
-@click.option("--training", metavar="DATA", help="Logged data: a file, a folder, or an S3 URL.")
-@click.option("--input", "inputs", multiple=True, metavar="CHANNEL=DATA", help="A further channel.")
-@job_options(default_script=TRAIN_SCRIPT)
-@click.option("--job-name", help="Name of the job; by default one is made.")
-@click.option(
-    "--checkpoint-from",
-    metavar="JOB|S3URL",
-    shell_complete=complete_jobs,
-    help="Go on from these checkpoints, and write there.",
-)
+@training_options
 @click.option("--wait/--no-wait", default=True, help="Follow the job until it ends, or start it and come back.")
 @click.option("--debug", is_flag=True, help="Run the script on this terminal, so that breakpoint() works.")
 @click.option("--debug-port", type=click.IntRange(1, 65535), help="The same, waiting for a debugger (debugpy) there.")

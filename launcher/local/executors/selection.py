@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from launcher.apimodel import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
 from launcher.local.executors.base import Executor
 from launcher.local.executors.process import ProcessExecutor
 from launcher.local.faults import JobFault, client_fault
-
-PROCESS_TYPES = frozenset({"local_process", "local_debug"})
-CONTAINER_TYPES = frozenset({"local", "local_gpu"})
 
 
 def executor_for(instance_type: str) -> Executor:
@@ -16,14 +14,14 @@ def executor_for(instance_type: str) -> Executor:
     Raises:
         JobFault: it needs a container engine and none can be used; the reason says why.
     """
-    if instance_type in PROCESS_TYPES:
+    if instance_type in PROCESS_INSTANCE_TYPES:
         return ProcessExecutor()
     from launcher.local.executors.docker import DockerExecutor, EngineUnusable
 
     try:
         return DockerExecutor.connect()
     except EngineUnusable as error:
-        if instance_type not in CONTAINER_TYPES:
+        if instance_type not in CONTAINER_INSTANCE_TYPES:
             return ProcessExecutor()
         raise _no_engine(instance_type, error) from error
 
