@@ -13,6 +13,7 @@ _ALGORITHM = "rl.agent_params.algorithm"
 _NETWORK = "rl.agent_params.network_wrappers.main"
 _DROP = f"{_ALGORITHM}.action_drop_method_parameters"
 _HUBER = f"{_NETWORK}.replace_mse_with_huber_loss"
+_EMBEDDING = f"{_DROP}.use_state_embedding_instead_of_state"
 _TARGET_COPY = f"{_ALGORITHM}.num_steps_between_copying_online_weights_to_target"
 
 # Coach's name -> our dotted key.
@@ -35,7 +36,7 @@ COACH_KEYS: dict[str, str] = {
     "rl.agent_params.memory.train_to_eval_ratio": "data.train_ratio",
     f"{_DROP}.average_dist_coefficient": "bcq.average_dist_coefficient",
     f"{_DROP}.knn_size": "bcq.knn_capacity",
-    f"{_DROP}.use_state_embedding_instead_of_state": "bcq.use_state_embedding",
+    _EMBEDDING: "bcq.embedding",
     f"{_DROP}.imitation_model_num_epochs": "bcq.imitation_epochs",
     f"{_DROP}.mask_out_actions_threshold": "bcq.mask_out_threshold",
 }
@@ -65,9 +66,15 @@ def translate(key: str, value: object) -> tuple[str, object]:
         raise PresetError(f"'{key}': '{unit}' does not fit this setting; {right}.", key=key)
     if name == "rl.evaluation_steps" and unit == "EnvironmentSteps":
         return "evaluate_steps", value
+    if name == _EMBEDDING:
+        return COACH_KEYS[name], "reward_model" if _flag(key, value) else "state"
     if name == _HUBER:
-        flag = FLAGS.get(str(value).strip().lower())
-        if flag is None:
-            raise PresetError(f"'{key}': got '{value}', expected true or false.", key=key)
-        return COACH_KEYS[name], "huber" if flag else "mse"
+        return COACH_KEYS[name], "huber" if _flag(key, value) else "mse"
     return COACH_KEYS[name], value
+
+
+def _flag(key: str, value: object) -> bool:
+    flag = FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise PresetError(f"'{key}': got '{value}', expected true or false.", key=key)
+    return flag

@@ -24,20 +24,50 @@ class Section(BaseModel):
 
 
 class AgentSettings(Section):
-    """The value network and how it learns (double DQN)."""
+    """The algorithm, its networks and how they learn. Every algorithm reads every key, unless the key says otherwise."""
 
-    algorithm: Literal["ddqn-bcq"] = Field(
-        default="ddqn-bcq", description="Double DQN whose bootstrap avoids unsupported actions"
+    algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] = Field(
+        default="ddqn-bcq",
+        description="bc: clone the logging policy; dqn; ddqn: double DQN; ddqn-bcq: double DQN whose bootstrap avoids "
+        "unsupported actions (section bcq); cql: conservative Q-learning; iql: implicit Q-learning; "
+        "one-step: values of the logging policy, then greedy once",
     )
     discount: Number = Field(default=0.99, ge=0, le=1, description="Discount of one step, gamma")
-    learning_rate: Number = Field(default=1e-4, gt=0, le=1, description="Step size of Adam")
+    n_step: Whole = Field(default=1, ge=1, le=10_000, description="Logged rewards summed before the bootstrap")
+    learning_rate: Number = Field(default=1e-4, gt=0, le=1, description="Step size of Adam (at first, with a schedule)")
+    lr_schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="cosine: down to lr_final_fraction in the last update of the last epoch"
+    )
+    lr_final_fraction: Number = Field(
+        default=0.02, ge=0, le=1, description="cosine: the last step size, as a share of learning_rate"
+    )
     batch_size: Whole = Field(default=128, ge=1, le=1_000_000, description="Transitions in a minibatch")
+    updates_per_epoch: Maybe[Annotated[Whole, Field(ge=1)]] = Field(
+        default=None, description="Minibatches in an epoch; null: one pass over the training transitions"
+    )
     adam_beta2: Number = Field(default=0.99, ge=0, lt=1, description="Adam's decay of squared gradients")
     adam_epsilon: Number = Field(default=1e-4, gt=0, le=1, description="Adam's term against division by zero")
     l2: Number = Field(default=0.0, ge=0, description="Weight of half the squared norm of all parameters in the loss")
     loss: Literal["mse", "huber"] = Field(default="mse", description="Loss of the Bellman residual; huber has delta 1")
+    target_update: Literal["hard", "soft"] = Field(
+        default="hard", description="hard: copy every target_update_every steps; soft: move by soft_rate in every step"
+    )
     target_update_every: Whole = Field(
-        default=50, ge=1, description="Gradient steps between copies into the target network"
+        default=50, ge=1, description="hard: gradient steps between copies into the target network"
+    )
+    soft_rate: Number = Field(default=0.01, gt=0, le=1, description="soft: share of the online network in each step")
+    ensemble: Whole = Field(
+        default=1, ge=1, le=64, description="Networks that learn side by side; their values are averaged"
+    )
+    standardise_inputs: Flag = Field(
+        default=False, description="Shift and scale features to mean 0 and deviation 1 over the training transitions"
+    )
+    value_scale: Number = Field(
+        default=1.0, gt=0, description="Values are learnt divided by this; estimates are in the rewards' own units"
+    )
+    value_bounds: Literal["none", "rewards"] = Field(
+        default="none",
+        description="rewards: clip bootstrapped targets to what the logged rewards allow, [min, max, 0] / (1 - discount)",
     )
     embedder: Sequence[Width] = Field(
         default=(256,), max_length=16, description="Units of each embedder layer, ReLU after each"
@@ -46,21 +76,41 @@ class AgentSettings(Section):
         default=(512,), max_length=16, description="Units of each layer above the embedder"
     )
     init: Literal["glorot"] = Field(default="glorot", description="Initial weights: Glorot uniform, biases zero")
+    cql_alpha: Number = Field(default=1.0, ge=0, description="cql: weight of the conservative term")
+    iql_expectile: Number = Field(default=0.7, gt=0, lt=1, description="iql: expectile of the state value")
+    iql_inverse_temperature: Number = Field(
+        default=3.0, ge=0, description="iql: factor of the advantage in the policy's weights"
+    )
+    iql_max_weight: Number = Field(default=100.0, gt=0, description="iql: largest weight of a transition in the policy")
 
 
 class BcqSettings(Section):
-    """Which actions the data supports in a state (batch-constrained Q-learning)."""
+    """Which actions the data supports in a state.
+
+    Fitted for ``ddqn-bcq``, whose bootstrap keeps to them, and for any algorithm with ``mask_at_action_time``.
+    """
 
     mode: Literal["coach_knn", "coach_nn", "discrete_bcq", "none"] = Field(
         default="coach_knn",
         description="coach_knn: near enough to a logged use of the action; coach_nn: likely enough under a classifier; "
-        "discrete_bcq: likely enough beside the most likely action; none: plain double DQN",
+        "discrete_bcq: likely enough beside the most likely action; none: every action is supported",
     )
     average_dist_coefficient: Number = Field(default=1.0, ge=0, description="coach_knn: threshold in mean distances")
+    knn_threshold: Literal["mean_distance", "quantile"] = Field(
+        default="mean_distance",
+        description="coach_knn: mean_distance: one threshold, Coach's; quantile: for each action the quantile of its "
+        "distances from the indexed states of other episodes",
+    )
+    knn_quantile: Number = Field(default=0.9, gt=0, le=1, description="coach_knn: quantile of knn_threshold")
+    knn_leave_own_episode_out: Flag = Field(
+        default=False, description="coach_knn: a state's neighbours come from other episodes than its own"
+    )
     knn_source: Literal["train", "all"] = Field(default="train", description="coach_knn: episodes that fill the index")
     knn_capacity: Whole = Field(default=50_000, ge=1, description="coach_knn: transitions kept for each action")
-    use_state_embedding: Flag = Field(
-        default=True, description="coach_knn: compare embeddings of the reward model instead of raw states"
+    embedding: Literal["reward_model", "behavior_model", "state", "standardised_state"] = Field(
+        default="reward_model",
+        description="coach_knn: what is compared: last hidden layer of the reward model or of a classifier of the "
+        "logged actions, or the state, raw or standardised",
     )
     fallback: Literal["random", "unmasked_argmax", "most_likely"] = Field(
         default="most_likely", description="Action of the bootstrap where no action is supported"
@@ -69,7 +119,7 @@ class BcqSettings(Section):
         default=False, description="Whether acting, export and estimates avoid those actions too"
     )
     imitation_epochs: Whole = Field(
-        default=100, ge=1, description="coach_nn, discrete_bcq: epochs of the behaviour classifier"
+        default=100, ge=1, description="Epochs of the behaviour classifier, where one is fitted"
     )
     mask_out_threshold: Number = Field(
         default=0.35, ge=0, le=1, description="coach_nn: least probability of an allowed action"
@@ -110,6 +160,10 @@ class DataSettings(Section):
         default=None,
         description="Columns of the state; null takes every state_feature_*, in the order of their numbers",
     )
+    storage: Literal["auto", "memory", "mapped"] = Field(
+        default="auto",
+        description="mapped: arrays lie in files, for data larger than memory; auto: mapped from a GiB of arrays on",
+    )
 
     @model_validator(mode="after")
     def _leaves_episodes_to_estimate_on(self) -> DataSettings:
@@ -125,7 +179,9 @@ class OpeSettings(Section):
     """Off-policy estimates after each epoch."""
 
     target_policy: Literal["softmax", "epsilon_greedy", "greedy"] = Field(
-        default="softmax", description="The policy that the estimates of the csv score"
+        default="softmax",
+        description="The policy that the csv's five estimates with Coach's names score; the choice of the checkpoint "
+        "scores the policy that acts, which is greedy",
     )
     softmax_temperature: Number = Field(default=1.0, gt=0, description="softmax: temperature of the values")
     epsilon: Number = Field(default=0.1, ge=0, le=1, description="epsilon_greedy: probability of a random action")
@@ -137,14 +193,31 @@ class OpeSettings(Section):
     wis_discount: Literal["agent", "legacy099"] = Field(
         default="agent", description="Discount of weighted importance sampling: the agent's, or Coach's fixed 0.99"
     )
+    q_function: Literal["agent", "fqe"] = Field(
+        default="agent",
+        description="Values inside the doubly robust estimates of the final figures: the agent's own, or fitted Q "
+        "evaluation of the chosen policy on the training episodes",
+    )
+    fqe_updates: Whole = Field(default=20_000, ge=1, description="fqe: gradient steps")
+    max_episodes: Maybe[Annotated[Whole, Field(ge=1)]] = Field(
+        default=None, description="Most evaluation episodes that an epoch's estimates use; null: all"
+    )
 
 
 class SelectionSettings(Section):
-    """Which epoch's checkpoint is called best."""
+    """Which epoch's checkpoint is called best; simulators have no part in it."""
 
-    estimate: Literal["sdr", "wis"] = Field(default="sdr", description="The estimate that decides")
-    rule: Literal["lower_bound", "last"] = Field(
-        default="lower_bound", description="lower_bound: highest lower end of the interval; last: the last epoch"
+    rule: Literal["one_standard_error", "lower_bound", "last"] = Field(
+        default="one_standard_error",
+        description="one_standard_error: the latest epoch within a standard error of the best score against the logging "
+        "policy; lower_bound: highest lower end of the interval of `estimate`; last: the last epoch",
+    )
+    estimate: Literal["sdr", "wis"] = Field(default="sdr", description="lower_bound: the estimate that decides")
+    max_window: Whole = Field(
+        default=4, ge=1, le=64, description="one_standard_error: most steps that a window score follows the policy"
+    )
+    window_ess_floor: Number = Field(
+        default=200.0, ge=0, description="one_standard_error: effective windows that a window score needs"
     )
 
 
@@ -186,6 +259,7 @@ class TrainPreset(Preset):
     data: DataSettings = Field(default=DataSettings(), description="How the logged data is read and split")
     ope: OpeSettings = Field(default=OpeSettings(), description="Off-policy estimates after each epoch")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="Which checkpoint is best")
+    tensorboard: Flag = Field(default=True, description="Whether TensorBoard event files lie beside the csv")
 
 
 class EvaluatePreset(Preset):

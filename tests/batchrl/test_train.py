@@ -99,7 +99,7 @@ def test_every_mask_trains(train: Train, tmp_path: Path, mode: str, acting: str)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"legacy": "true"}, {"bcq__fallback": "random"}, {"bcq__use_state_embedding": "0"}]
+    "settings", [{"legacy": "true"}, {"bcq__fallback": "random"}, {"bcq__embedding": "state"}]
 )
 def test_variants_of_the_nearest_neighbour_mask_train(train: Train, tmp_path: Path, settings: dict[str, str]) -> None:
     assert len(table(train(tmp_path, epochs="2", **settings))) == 2

@@ -31,9 +31,9 @@ def value(key: str, given_value: object, at: str | None = None) -> object:
         ("agent.embedder", "[64, 64]", [64, 64]),
         ("agent.embedder", [64], [64]),
         ("agent.middleware", "[]", []),
-        ("bcq.use_state_embedding", "False", False),
-        ("bcq.use_state_embedding", "0", False),
-        ("bcq.use_state_embedding", 1, True),
+        ("bcq.mask_at_action_time", "False", False),
+        ("bcq.mask_at_action_time", "0", False),
+        ("bcq.mask_at_action_time", 1, True),
         ("data.max_transitions", "null", None),
         ("data.max_transitions", "500", 500),
         ("data.state_columns", '["x", "y"]', ["x", "y"]),
@@ -59,7 +59,7 @@ def test_a_value_is_read_as_the_schema_types_it(key: str, text: object, read: ob
         ("agent.embedder", "[0]", "list of \\(whole number, at least 1"),
         ("agent.embedder", 64, "list of"),
         ("agent.embedder", "[1, ", "list of"),
-        ("bcq.use_state_embedding", "yes", "true | false"),
+        ("bcq.mask_at_action_time", "yes", "true | false"),
         ("bcq.mode", "knn", "coach_knn | coach_nn | discrete_bcq | none"),
         ("agent.learning_rate", 0, "above 0"),
         ("seed", -1, "at least 0"),
@@ -108,8 +108,8 @@ def test_the_kind_cannot_be_overridden() -> None:
 @pytest.mark.parametrize("name", [name for name, key in COACH_KEYS.items() if key in KEYS])
 def test_coachs_names_change_our_settings(name: str) -> None:
     key = COACH_KEYS[name]
-    sample = "True" if key in ("agent.loss", "bcq.use_state_embedding") else "1"
-    expected = {"agent.loss": "huber", "bcq.use_state_embedding": True}.get(key, 1)
+    sample = "True" if key in ("agent.loss", "bcq.embedding") else "1"
+    expected = {"agent.loss": "huber", "bcq.embedding": "reward_model"}.get(key, 1)
     if key == "data.train_ratio":
         sample, expected = "0.25", 0.25
     elif key == "agent.adam_beta2":
