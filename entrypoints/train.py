@@ -50,7 +50,6 @@ def train(arguments: ScriptArguments) -> None:
     source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
     job_name = os.environ.get(JOB_NAME_VARIABLE)
 
-    from batchrl.agents.ddqn import Transitions
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
@@ -93,14 +92,13 @@ def train(arguments: ScriptArguments) -> None:
         publish_progress(paths, folder, run)
 
     # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
-    transitions = Transitions.of(parts.train, run.models.allowed, run.models.at_random)
     evaluator = evaluator_of(run, parts)
     exit_code = 0
     with StopRequests() as stop:
         try:
             while run.epoch < preset.epochs:
                 start = time.monotonic()
-                training = run.agent.train_epoch(transitions, run.rng, on_update=stop.check)
+                training = run.agent.train_epoch(run.transitions, run.rng, on_update=stop.check)
                 trained = time.monotonic()
                 estimates = evaluator.score(run.policy())
                 scored = time.monotonic()
@@ -112,7 +110,6 @@ def train(arguments: ScriptArguments) -> None:
                     total_updates=run.agent.updates,
                     n_transitions=dataset.n_transitions,
                     n_episodes=dataset.n_episodes,
-                    learning_rate=preset.agent.learning_rate,
                     masked_fraction=run.models.masked_fraction,
                     none_allowed_rate=run.models.none_allowed_rate,
                     checkpoint=folder.file(run.epoch + 1).name,

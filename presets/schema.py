@@ -67,7 +67,7 @@ class AgentSettings(Section):
     )
     value_bounds: Literal["none", "rewards"] = Field(
         default="none",
-        description="rewards: clip bootstrapped targets to what the logged rewards allow, [min, max, 0] / (1 - discount)",
+        description="rewards: clip bootstrapped targets to what logged rewards allow, [min, max, 0] / (1 - discount)",
     )
     embedder: Sequence[Width] = Field(
         default=(256,), max_length=16, description="Units of each embedder layer, ReLU after each"
@@ -209,8 +209,8 @@ class SelectionSettings(Section):
 
     rule: Literal["one_standard_error", "lower_bound", "last"] = Field(
         default="one_standard_error",
-        description="one_standard_error: the latest epoch within a standard error of the best score against the logging "
-        "policy; lower_bound: highest lower end of the interval of `estimate`; last: the last epoch",
+        description="one_standard_error: the latest epoch within a standard error of the best score against the "
+        "logging policy; lower_bound: highest lower end of the interval of `estimate`; last: the last epoch",
     )
     estimate: Literal["sdr", "wis"] = Field(default="sdr", description="lower_bound: the estimate that decides")
     max_window: Whole = Field(

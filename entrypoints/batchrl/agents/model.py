@@ -2,66 +2,130 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask, NoMask
-from batchrl.agents.networks import QNetwork, in_blocks
+from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.data.dataset import Floats32, Floats64
 
 Config = dict[str, Any]
 Tensors = dict[str, Tensor]
 
+# In place of the values' description where they are the preferences.
+SAME = "preferences"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One number an action: the outputs of an ensemble, averaged.
+
+    Args:
+        network: the ensemble.
+        scale: what its outputs are multiplied by.
+    """
+
+    network: Network
+    scale: float = 1.0
+
+    def __call__(self, states: Floats32) -> Floats32:
+        """``[B, A]`` of states ``[B, d]``."""
+        outputs = self.network.infer(torch.from_numpy(states))
+        averaged: Floats32 = (outputs[0] if len(outputs) == 1 else outputs.mean(dim=0)).mul_(self.scale).numpy()
+        return averaged
+
 
 @dataclass(frozen=True)
 class PolicyModel:
-    """Values, the target policy, and the mask that it acts under.
+    """What a policy prefers, the target policy that comes of it, and the mask that it acts under.
 
     Args:
-        network: gives the values.
-        target: turns values into probabilities.
+        preferences: the greedy action is the one with the highest score.
+        values: ``Q(s, a)``; None for an algorithm without values. Often the preferences themselves.
+        target: turns preferences into probabilities.
         mask: the actions that it may take; None where it acts without one.
         fallback: what to do in states where the mask allows nothing.
     """
 
-    network: QNetwork
+    preferences: Scorer
+    values: Scorer | None
     target: TargetPolicy
     mask: ActionMask | None
     fallback: Fallback
 
+    @property
+    def n_features(self) -> int:
+        return self.preferences.network.shape.n_features
+
+    @property
+    def n_actions(self) -> int:
+        return self.preferences.network.shape.n_outputs
+
     def q_values(self, states: Floats32) -> Floats32:
-        """Values ``[B, A]`` of states ``[B, d]``."""
-        values: Floats32 = in_blocks(self.network, torch.from_numpy(states)).numpy()
-        return values
+        """Values ``[B, A]`` of states ``[B, d]``; 0 for an algorithm without values."""
+        if self.values is None:
+            return np.zeros((len(states), self.n_actions), dtype=np.float32)
+        return self.values(states)
 
     def action_probabilities(self, states: Floats32) -> Floats64:
         """Probabilities ``[B, A]`` of the target policy in states ``[B, d]``."""
         return self.evaluate(states)[1]
 
     def evaluate(self, states: Floats32) -> tuple[Floats32, Floats64]:
-        """Values and probabilities, both ``[B, A]``, from one pass through the network."""
-        values = self.q_values(states)
+        """Values and probabilities, both ``[B, A]``."""
+        ((_, probabilities),), values = self.evaluate_targets(states, [self.target]), self.q_values(states)
+        return values, probabilities
+
+    def evaluate_targets(
+        self, states: Floats32, targets: Sequence[TargetPolicy]
+    ) -> list[tuple[TargetPolicy, Floats64]]:
+        """Probabilities ``[B, A]`` of several target policies, under the same mask."""
+        scores = self.preferences(states)
         if self.mask is None:
-            return values, self.target.probabilities(values)
+            return [(target, target.probabilities(scores)) for target in targets]
         allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
-        return values, self.target.probabilities(values, allowed.numpy(), at_random.numpy())
+        return [(target, target.probabilities(scores, allowed.numpy(), at_random.numpy())) for target in targets]
+
+    def with_target(self, target: TargetPolicy) -> PolicyModel:
+        """The same networks and mask under another target policy."""
+        return replace(self, target=target)
 
     def pack(self) -> tuple[Config, Tensors]:
-        """The model as JSON and tensors."""
-        config, tensors = pack_mask(self.mask)
-        network, weights = _pack_network(self.network, "q.")
-        described = {"network": network, "target": asdict(self.target), "mask": config, "fallback": self.fallback}
-        return described, weights | tensors
+        """The model as JSON and tensors, which share its memory."""
+        mask, tensors = pack_mask(self.mask)
+        preferences, weights = _pack_scorer(self.preferences, "preferences.")
+        tensors |= weights
+        values: Config | str | None = None
+        if self.values is not None and self.values.network is self.preferences.network:
+            values = SAME
+        elif self.values is not None:
+            values, weights = _pack_scorer(self.values, "values.")
+            tensors |= weights
+        described = {
+            "preferences": preferences,
+            "values": values,
+            "target": asdict(self.target),
+            "mask": mask,
+            "fallback": self.fallback,
+        }
+        return described, tensors
 
     @classmethod
     def unpack(cls, config: Config, tensors: Tensors) -> PolicyModel:
         """The model that ``pack`` wrote."""
+        preferences = _unpack_scorer(config["preferences"], tensors, "preferences.")
+        values = None if config["values"] is None else preferences
+        if isinstance(config["values"], dict):
+            values = _unpack_scorer(config["values"], tensors, "values.")
         return cls(
-            network=_unpack_network(config["network"], tensors, "q."),
+            preferences=preferences,
+            values=values,
             target=TargetPolicy(**config["target"]),
             mask=unpack_mask(config["mask"], tensors),
             fallback=config["fallback"],
@@ -103,15 +167,23 @@ def unpack_mask(config: Config | None, tensors: Tensors) -> ActionMask | None:
     return NearestNeighbourMask(keys, config["threshold"], embedding)
 
 
-def _pack_network(network: QNetwork, prefix: str) -> tuple[Config, Tensors]:
-    config = {"n_features": network.n_features, "n_actions": network.n_actions, "hidden": list(network.hidden)}
-    weights = {f"{prefix}{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    return config, weights
+def _pack_scorer(scorer: Scorer, prefix: str) -> tuple[Config, Tensors]:
+    network, weights = _pack_network(scorer.network, prefix)
+    return {"network": network, "scale": scorer.scale}, weights
 
 
-def _unpack_network(config: Config, tensors: Tensors, prefix: str) -> QNetwork:
-    network = QNetwork(config["n_features"], config["n_actions"], config["hidden"], torch.Generator())
+def _unpack_scorer(config: Config, tensors: Tensors, prefix: str) -> Scorer:
+    return Scorer(_unpack_network(config["network"], tensors, prefix), config["scale"])
+
+
+def _pack_network(network: Network, prefix: str) -> tuple[Config, Tensors]:
+    weights = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
+    return network.shape.to_json(), weights
+
+
+def _unpack_network(config: Config, tensors: Tensors, prefix: str) -> Network:
+    network = Network(NetworkShape.from_json(config), torch.Generator())
     network.load_state_dict(
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     )
-    return network.requires_grad_(False).eval()
+    return network

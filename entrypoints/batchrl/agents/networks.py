@@ -1,76 +1,164 @@
-"""The value network (section 2.1): embedder, middleware, one linear output an action."""
+"""Fully connected networks that learn side by side, with gradients of our own (section 2.1).
+
+All agents use networks of one kind: ReLU layers and a linear head, E of them at once (an ensemble). Their parameters
+lie in one flat vector and so do the gradients, so that an optimiser's step is one operation, whatever the depth. The
+backward pass is written out: it is two matrix products a layer, and nothing of a graph has to be recorded.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from presets.schema import AgentSettings
+from torch import Tensor
 
 ROWS_AT_ONCE = 16_384
 
 
-class QNetwork(nn.Module):
-    """ReLU layers and a linear head; weights Glorot uniform, biases zero.
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network is, apart from its parameters.
 
     Args:
         n_features: length of a state, d.
-        n_actions: number of outputs, A.
+        n_outputs: numbers for each state, A where there is one an action.
         hidden: units of every hidden layer; the last one's output is the state embedding.
-        generator: the source of the initial weights.
+        ensemble: networks side by side, E.
     """
 
-    def __init__(self, n_features: int, n_actions: int, hidden: Sequence[int], generator: torch.Generator) -> None:
-        super().__init__()
-        self.n_features = n_features
-        self.n_actions = n_actions
-        self.hidden = tuple(hidden)
-        widths = [n_features, *hidden]
-        self.body = nn.ModuleList(nn.Linear(low, high) for low, high in itertools.pairwise(widths))
-        self.head = nn.Linear(widths[-1], n_actions)
-        for layer in (*self.body, self.head):
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+    n_features: int
+    n_outputs: int
+    hidden: tuple[int, ...]
+    ensemble: int = 1
 
-    def embed(self, states: Tensor) -> Tensor:
-        """State embeddings ``[B, hidden[-1]]`` (the states themselves where there is no hidden layer)."""
-        for layer in self.body:
-            states = torch.relu(layer(states))
-        return states
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the input, every hidden layer and the output."""
+        return (self.n_features, *self.hidden, self.n_outputs)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> NetworkShape:
+        return cls(values["n_features"], values["n_outputs"], tuple(values["hidden"]), values["ensemble"])
+
+
+class Network:
+    """E networks of one shape; weights Glorot uniform, biases zero.
+
+    Args:
+        shape: of each.
+        generator: the source of the initial weights.
+        input_shift: ``[d]``, subtracted from states, or None.
+        input_scale: ``[d]``, by which the difference is multiplied, or None.
+    """
+
+    def __init__(
+        self,
+        shape: NetworkShape,
+        generator: torch.Generator,
+        input_shift: Tensor | None = None,
+        input_scale: Tensor | None = None,
+    ) -> None:
+        self.shape = shape
+        self.input_shift = input_shift
+        self.input_scale = input_scale
+        layers = list(itertools.pairwise(shape.widths))
+        self.parameters = torch.zeros(shape.ensemble * sum((low + 1) * high for low, high in layers))
+        self.gradient = torch.zeros_like(self.parameters)
+        self._weights, self._biases = self._views(self.parameters)
+        self._weight_gradients, self._bias_gradients = self._views(self.gradient)
+        self._activations: list[Tensor] = []
+        for (low, high), weight in zip(layers, self._weights, strict=True):
+            bound = math.sqrt(6 / (low + high))
+            weight.uniform_(-bound, bound, generator=generator)
+
+    def copy(self) -> Network:
+        """A network with the same parameters in a memory of its own."""
+        other = Network(self.shape, torch.Generator(), self.input_shift, self.input_scale)
+        other.parameters.copy_(self.parameters)
+        return other
 
     def forward(self, states: Tensor) -> Tensor:
-        """Values ``[B, A]`` of states ``[B, d]``."""
-        values: Tensor = self.head(self.embed(states))
-        return values
+        """Outputs ``[E, B, A]`` of states ``[B, d]``; remembers what ``backward`` needs."""
+        hidden = self._scaled(states).expand(self.shape.ensemble, -1, -1)
+        self._activations = [hidden]
+        for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
+            hidden = torch.relu(torch.baddbmm(bias, hidden, weight.transpose(1, 2)))
+            self._activations.append(hidden)
+        return torch.baddbmm(self._biases[-1], hidden, self._weights[-1].transpose(1, 2))
 
+    def backward(self, output_gradient: Tensor) -> None:
+        """Write the gradient of a loss into ``gradient``.
 
-def hidden_layers(settings: AgentSettings) -> tuple[int, ...]:
-    """Units of the hidden layers that a preset asks for."""
-    return (*settings.embedder, *settings.middleware)
+        Args:
+            output_gradient: ``[E, R, A]``, derivatives of the loss by the outputs of the first R states of the last
+                ``forward``; the others do not enter the loss.
+        """
+        rows = output_gradient.shape[1]
+        current = output_gradient
+        for layer in reversed(range(len(self._weights))):
+            below = self._activations[layer][:, :rows]
+            torch.bmm(current.transpose(1, 2), below, out=self._weight_gradients[layer])
+            torch.sum(current, dim=1, keepdim=True, out=self._bias_gradients[layer])
+            if layer:
+                current = torch.bmm(current, self._weights[layer]).mul_(below > 0)
 
+    def infer(self, states: Tensor) -> Tensor:
+        """Outputs ``[E, B, A]`` of any number of states ``[B, d]``, in blocks that bound the memory."""
+        return torch.cat([self._apply(block, len(self._weights)) for block in torch.split(states, ROWS_AT_ONCE)], dim=1)
 
-def adam(network: QNetwork, settings: AgentSettings) -> torch.optim.Adam:
-    """The optimiser of section 2.2.
+    def embed(self, states: Tensor) -> Tensor:
+        """State embeddings ``[B, E * hidden[-1]]`` of any number of states; the scaled states without hidden layers."""
+        last = len(self._weights) - 1
+        blocks = [self._apply(block, last).transpose(0, 1).flatten(1) for block in torch.split(states, ROWS_AT_ONCE)]
+        return torch.cat(blocks)
 
-    PyTorch adds epsilon after the bias correction, TensorFlow 1 before it: the same epsilon is smaller here by
-    ``sqrt(1 - beta2^t)``, a factor of 10 in the first step and 1 in the limit. L2 covers biases too, as in Coach.
-    """
-    return torch.optim.Adam(
-        network.parameters(),
-        lr=settings.learning_rate,
-        betas=(0.9, settings.adam_beta2),
-        eps=settings.adam_epsilon,
-        weight_decay=settings.l2,
-        fused=True,
-    )
+    def state_dict(self) -> dict[str, Tensor]:
+        """Named parameters, ``layers.0.weight`` ``[E, high, low]``, and the scaling of the input; they are views."""
+        tensors: dict[str, Tensor] = {}
+        for number, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            tensors[f"layers.{number}.weight"] = weight
+            tensors[f"layers.{number}.bias"] = bias.squeeze(1)
+        if self.input_shift is not None and self.input_scale is not None:
+            tensors |= {"input.shift": self.input_shift, "input.scale": self.input_scale}
+        return tensors
 
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what ``state_dict`` gave.
 
-@torch.no_grad()
-def in_blocks(network: QNetwork, states: Tensor, embed: bool = False) -> Tensor:
-    """Outputs (or embeddings) of any number of states, in blocks that bound the memory."""
-    apply = network.embed if embed else network.forward
-    return torch.cat([apply(block) for block in torch.split(states, ROWS_AT_ONCE)])
+        Raises:
+            KeyError: a tensor is missing.
+            RuntimeError: one has another shape.
+        """
+        for number, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            weight.copy_(tensors[f"layers.{number}.weight"])
+            bias.squeeze(1).copy_(tensors[f"layers.{number}.bias"])
+        self.input_shift, self.input_scale = tensors.get("input.shift"), tensors.get("input.scale")
+
+    def _apply(self, states: Tensor, layers: int) -> Tensor:
+        hidden = self._scaled(states).expand(self.shape.ensemble, -1, -1)
+        for number in range(layers):
+            hidden = torch.baddbmm(self._biases[number], hidden, self._weights[number].transpose(1, 2))
+            if number < len(self._weights) - 1:
+                hidden = hidden.relu_()
+        return hidden
+
+    def _scaled(self, states: Tensor) -> Tensor:
+        if self.input_shift is None or self.input_scale is None:
+            return states
+        return (states - self.input_shift) * self.input_scale
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights ``[E, high, low]`` and biases ``[E, 1, high]`` of each layer within a flat vector."""
+        weights, biases = [], []
+        start = 0
+        n = self.shape.ensemble
+        for low, high in itertools.pairwise(self.shape.widths):
+            weights.append(flat[start : (start := start + n * high * low)].view(n, high, low))
+            biases.append(flat[start : (start := start + n * high)].view(n, 1, high))
+        return weights, biases

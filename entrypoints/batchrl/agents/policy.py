@@ -35,11 +35,11 @@ class LoadedPolicy:
 
     @property
     def n_actions(self) -> int:
-        return self._model.network.n_actions
+        return self._model.n_actions
 
     @property
     def n_features(self) -> int:
-        return self._model.network.n_features
+        return self._model.n_features
 
     def q_values(self, states: Floats32) -> Floats32:
         """Values ``[B, A]`` of states ``[B, d]``.
@@ -67,7 +67,8 @@ class LoadedPolicy:
             "acts_under_mask": self._model.mask is not None,
             "n_features": self.n_features,
             "n_actions": self.n_actions,
-            "hidden": list(self._model.network.hidden),
+            "hidden": list(self._model.preferences.network.shape.hidden),
+            "ensemble": self._model.preferences.network.shape.ensemble,
         }
 
     def _checked(self, states: Floats32) -> Floats32:
@@ -122,8 +123,7 @@ def _from_checkpoint(path: Path) -> LoadedPolicy:
     try:
         state = read_state(path)
         config = json.loads(state["policy"])
-        tensors = {f"q.{name}": tensor for name, tensor in state["agent"]["online"].items()}
-        model = PolicyModel.unpack(config, tensors | state["models"]["mask_tensors"])
+        model = PolicyModel.unpack(config, state["policy_tensors"])
         facts = json.loads(state["facts"])
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint.") from None

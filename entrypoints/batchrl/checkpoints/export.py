@@ -15,7 +15,7 @@ from batchrl.contract.paths import RESOLVED_PRESET_NAME
 
 WEIGHTS_NAME = "model.safetensors"
 DESCRIPTION_NAME = "model.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def export_model(folder: Path, model: PolicyModel, facts: dict[str, Any], preset_json: str) -> None:
@@ -29,7 +29,7 @@ def export_model(folder: Path, model: PolicyModel, facts: dict[str, Any], preset
     """
     config, tensors = model.pack()
     publish(folder / RESOLVED_PRESET_NAME, preset_json.encode())
-    weights = publish(folder / WEIGHTS_NAME, safetensors.torch.save(tensors))
+    weights = publish(folder / WEIGHTS_NAME, safetensors.torch.save({name: tensor.clone() for name, tensor in tensors.items()}))
     description = {"format": FORMAT_VERSION, "policy": config, "weights_sha256": weights.sha256, **facts}
     publish_json(folder / DESCRIPTION_NAME, description)
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from batchrl.agents.ddqn import DoubleDQN
+from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.model import PolicyModel
+from batchrl.agents.registry import make_agent
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.agents.transitions import Transitions
 from batchrl.checkpoints.files import State
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
@@ -22,7 +24,7 @@ from batchrl.training.frozen import FrozenModels, fit_frozen_models
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
 from presets.schema import TrainPreset
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
 FREE_KEYS = frozenset({"name", "epochs", "keep_checkpoints", "ope.ess_floor", "selection.estimate", "selection.rule"})
 
@@ -38,7 +40,8 @@ class RunState:
         job_name: of the job that does the run, if it is one.
         split: of the episodes.
         models: fitted before the first epoch.
-        agent: the networks and the optimiser.
+        agent: the networks and the optimisers.
+        transitions: what it learns from.
         rng: the source of shuffles.
         rows: of the csv, one an epoch that was done.
         seconds: of work so far.
@@ -50,7 +53,8 @@ class RunState:
     job_name: str | None
     split: Split
     models: FrozenModels
-    agent: DoubleDQN
+    agent: Agent
+    transitions: Transitions
     rng: np.random.Generator
     rows: list[Mapping[str, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,7 +67,8 @@ class RunState:
     def policy(self) -> PolicyModel:
         """The policy of the agent as it is now; it shares the agent's network."""
         target = TargetPolicy.of(self.preset.ope)
-        return PolicyModel(self.agent.online, target, self.models.acting_mask, self.preset.bcq.fallback)
+        agent, models = self.agent, self.models
+        return PolicyModel(agent.preferences(), agent.values(), target, models.acting_mask, self.preset.bcq.fallback)
 
     def facts(self) -> dict[str, Any]:
         """Where the policy comes from, in JSON's types."""
@@ -77,7 +82,8 @@ class RunState:
         }
 
     def state_dict(self) -> State:
-        """Tensors and plain values that ``resumed`` reads back."""
+        """Tensors and plain values that ``resumed`` reads back; the tensors are the run's own."""
+        config, tensors = self.policy().pack()
         return {
             "format": FORMAT_VERSION,
             "epoch": self.epoch,
@@ -91,7 +97,8 @@ class RunState:
             "rng": state_of(self.rng),
             "rows": [dict(row) for row in self.rows],
             "seconds": self.seconds,
-            "policy": json.dumps(self.policy().pack()[0]),
+            "policy": json.dumps(config),
+            "policy_tensors": tensors,
             "facts": json.dumps(self.facts()),
         }
 
@@ -106,7 +113,7 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
         torch_stream(preset.seed, Stream.MODELS),
         numpy_stream(preset.seed, Stream.MODELS),
     )
-    generator = torch_stream(preset.seed, Stream.AGENT)
+    agent, transitions = _agent(preset, parts, models)
     return RunState(
         preset=preset,
         data_sha256=dataset.sha256(),
@@ -114,7 +121,8 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
         job_name=job_name,
         split=split,
         models=models,
-        agent=DoubleDQN(dataset.n_features, dataset.n_actions, preset.agent, generator),
+        agent=agent,
+        transitions=transitions,
         rng=numpy_stream(preset.seed, Stream.AGENT),
     )
 
@@ -126,17 +134,19 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
         InputError: the checkpoint was made from other data, with other settings, or by another version.
     """
     _check_same_run(state, preset, dataset.sha256())
-    generator = torch_stream(preset.seed, Stream.AGENT)
-    agent = DoubleDQN(dataset.n_features, dataset.n_actions, preset.agent, generator)
+    split = Split(**{name: tensor.numpy() for name, tensor in state["split"].items()})
+    models = FrozenModels.from_state(state["models"], dataset, preset)
+    agent, transitions = _agent(preset, Parts.of(dataset, split), models)
     agent.load_state_dict(state["agent"])
     return RunState(
         preset=preset,
         data_sha256=state["data_sha256"],
         state_columns=dataset.state_columns,
         job_name=job_name,
-        split=Split(**{name: tensor.numpy() for name, tensor in state["split"].items()}),
-        models=FrozenModels.from_state(state["models"], dataset, preset),
+        split=split,
+        models=models,
         agent=agent,
+        transitions=transitions,
         rng=with_state(state["rng"]),
         rows=list(state["rows"]),
         seconds=state["seconds"],
@@ -146,6 +156,19 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
 def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
     """The split of a new run; see ``split_episodes`` for the errors."""
     return split_for_run(dataset.lengths, preset.data, preset.seed)
+
+
+def _agent(preset: TrainPreset, parts: Parts, models: FrozenModels) -> tuple[Agent, Transitions]:
+    """A new agent, and what it learns from."""
+    constrained = preset.agent.algorithm == "ddqn-bcq"
+    transitions = Transitions.of(
+        parts.train,
+        preset.agent,
+        models.allowed if constrained else None,
+        models.at_random if constrained else None,
+    )
+    problem = Problem.of(transitions, preset.agent, preset.epochs)
+    return make_agent(problem, preset.agent, torch_stream(preset.seed, Stream.AGENT)), transitions
 
 
 def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:

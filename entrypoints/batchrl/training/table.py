@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchrl.agents.ddqn import EpochStatistics, Summary
+from batchrl.agents.agent import EpochStatistics
 from batchrl.contract import columns
 from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.evaluator import PolicyEstimates
@@ -32,7 +32,6 @@ class EpochReport:
         total_updates: gradient steps so far.
         n_transitions: of all data.
         n_episodes: of all data.
-        learning_rate: of the epoch.
         masked_fraction: share of pairs of next state and action in the training episodes that the mask forbids.
         none_allowed_rate: share of evaluation states in which it forbids everything; in training states the logged
             action is its own neighbour, so the rate is 0 there by construction (section 5.3).
@@ -48,7 +47,6 @@ class EpochReport:
     total_updates: int
     n_transitions: int
     n_episodes: int
-    learning_rate: float
     masked_fraction: float
     none_allowed_rate: float
     checkpoint: str
@@ -85,14 +83,15 @@ class EpochReport:
                 columns.lower(name): estimate.lower,
                 columns.upper(name): estimate.upper,
             }
-        rate = Summary(self.learning_rate, 0.0, self.learning_rate, self.learning_rate)
         signals = {
             "Loss": self.training.loss,
-            "Learning Rate": rate,
+            "Learning Rate": self.training.learning_rate,
             "Grads (unclipped)": self.training.gradient_norm,
             "Q": self.training.values,
         }
         for name, summary in signals.items():
+            if summary is None:
+                continue
             values |= {
                 f"{name}/Mean": summary.mean,
                 f"{name}/Stdev": summary.stdev,

@@ -1,0 +1,41 @@
+"""DQN, double DQN, and double DQN whose bootstrap keeps to supported actions (section 3, BCQ)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from batchrl.agents.transitions import Batch
+from batchrl.agents.values import ValueAgent
+
+
+class DQN(ValueAgent):
+    """``bootstrap = max_a Q-(s', a)`` (Mnih et al. 2015)."""
+
+    def bootstrap(
+        self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        return target_next.amax(dim=2)
+
+
+class DoubleDQN(ValueAgent):
+    """``bootstrap = Q-(s', argmax_a Q(s', a))`` (van Hasselt et al. 2016).
+
+    Where the transitions say which actions are allowed, the argmax is over those (batch-constrained: Fujimoto et al.
+    2019, and Coach's action drop); where the mask allows none and the fallback is random, the action is drawn.
+    """
+
+    needs_online_next = True
+
+    def bootstrap(
+        self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        assert online_next is not None
+        if batch.allowed is not None:
+            online_next = online_next.masked_fill(~batch.allowed, -torch.inf)
+            if batch.at_random is not None and batch.at_random.any():
+                shape = (len(online_next), int(batch.at_random.sum()), online_next.shape[2])
+                online_next[:, batch.at_random] = torch.from_numpy(rng.random(shape, dtype=np.float32))
+        best = online_next.argmax(dim=2, keepdim=True)
+        return target_next.gather(2, best).squeeze(2)

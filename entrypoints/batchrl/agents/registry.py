@@ -1,0 +1,26 @@
+"""Algorithms by their names in presets."""
+
+from __future__ import annotations
+
+import torch
+
+from batchrl.agents.agent import Agent, Problem
+from batchrl.agents.dqn import DQN, DoubleDQN
+from presets.schema import AgentSettings
+
+ALGORITHMS: dict[str, type[Agent]] = {
+    "dqn": DQN,
+    "ddqn": DoubleDQN,
+    "ddqn-bcq": DoubleDQN,
+}
+
+
+def make_agent(problem: Problem, settings: AgentSettings, generator: torch.Generator) -> Agent:
+    """A new agent of the algorithm that the settings name.
+
+    Args:
+        problem: sizes, scaling and bounds.
+        settings: the preset's section ``agent``.
+        generator: the source of the initial weights.
+    """
+    return ALGORITHMS[settings.algorithm](problem, settings, generator)

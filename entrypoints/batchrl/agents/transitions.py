@@ -1,0 +1,210 @@
+"""Training episodes as tensors, and minibatches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from batchrl.data.dataset import Dataset
+from presets.schema import AgentSettings
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """What agents learn from; the tensors share the dataset's memory where they can.
+
+    A transition begins at a logged step t and sums the rewards of k steps, k being ``n_step`` or fewer where the
+    episode ends before. The logging policy at the state after an episode that was cut short is not in the log: the last
+    step's stands in for it.
+
+    Args:
+        states: ``[N, d]``.
+        actions: ``[N]``.
+        rewards: ``[N]``, ``sum_j discount^j r_t+j``.
+        all_next_states: ``[N, d]``, the state after each logged step.
+        discounts: ``[N]``, ``discount^k``; 0 where nothing is bootstrapped.
+        behavior_policy: ``[N, A]`` at ``states``.
+        reward_range: least and greatest logged reward of one step.
+        last: ``[N]``, the last step of each transition; None where that is the step itself.
+        ends_episode: ``[N]``, whether an episode ends with the step.
+        all_allowed: ``[N, A]``, actions that a constrained bootstrap may take after each step; None: all.
+        all_at_random: ``[N]``, whether that action is drawn among all instead; None: never.
+    """
+
+    states: Tensor
+    actions: Tensor
+    rewards: Tensor
+    all_next_states: Tensor
+    discounts: Tensor
+    behavior_policy: Tensor
+    reward_range: tuple[float, float]
+    last: Tensor | None
+    ends_episode: Tensor
+    all_allowed: Tensor | None = None
+    all_at_random: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        settings: AgentSettings,
+        allowed: Tensor | None = None,
+        at_random: Tensor | None = None,
+    ) -> Transitions:
+        """The transitions of whole episodes.
+
+        Args:
+            dataset: the training episodes.
+            settings: discount and number of steps.
+            allowed: ``[N, A]`` at the states after each step.
+            at_random: ``[N]``.
+        """
+        n = dataset.n_transitions
+        ends = np.zeros(n, dtype=np.bool_)
+        ends[dataset.offsets[1:] - 1] = True
+        rewards = dataset.rewards.astype(np.float32)
+        steps = np.ones(n, dtype=np.int64)
+        last = None
+        if settings.n_step > 1:
+            remaining = np.repeat(dataset.offsets[1:], dataset.lengths) - np.arange(n)
+            steps = np.minimum(remaining, settings.n_step)
+            rewards = _summed(dataset.rewards, steps, settings.discount).astype(np.float32)
+            last = torch.from_numpy(np.arange(n) + steps - 1)
+        over = dataset.terminal if last is None else dataset.terminal[last.numpy()]
+        discounts = np.where(over, 0.0, np.power(settings.discount, steps)).astype(np.float32)
+        return cls(
+            states=torch.from_numpy(dataset.states),
+            actions=torch.from_numpy(dataset.actions),
+            rewards=torch.from_numpy(rewards),
+            all_next_states=torch.from_numpy(dataset.next_states),
+            discounts=torch.from_numpy(discounts),
+            behavior_policy=torch.from_numpy(dataset.behavior_policy),
+            reward_range=(float(dataset.rewards.min()), float(dataset.rewards.max())),
+            last=last,
+            ends_episode=torch.from_numpy(ends),
+            all_allowed=allowed,
+            all_at_random=at_random,
+        )
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def n_actions(self) -> int:
+        return self.behavior_policy.shape[1]
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the bootstrap keeps to supported actions."""
+        return self.all_allowed is not None
+
+    def batch(self, rows: Tensor) -> Batch:
+        """The transitions that begin at some steps ``[B]``."""
+        return Batch(self, rows)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some transitions; each tensor is gathered when it is first asked for.
+
+    Args:
+        data: all transitions.
+        rows: ``[B]``.
+    """
+
+    data: Transitions
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def states(self) -> Tensor:
+        """``[B, d]``."""
+        return self.data.states[self.rows]
+
+    @cached_property
+    def actions(self) -> Tensor:
+        """``[B]``."""
+        return self.data.actions[self.rows]
+
+    @cached_property
+    def rewards(self) -> Tensor:
+        """``[B]``."""
+        return self.data.rewards[self.rows]
+
+    @cached_property
+    def discounts(self) -> Tensor:
+        """``[B]``."""
+        return self.data.discounts[self.rows]
+
+    @cached_property
+    def next_states(self) -> Tensor:
+        """``[B, d]``; meaningless where the discount is 0."""
+        return self.data.all_next_states[self._last]
+
+    @cached_property
+    def allowed(self) -> Tensor | None:
+        """``[B, A]``, actions that the bootstrap may take; None: all."""
+        return None if self.data.all_allowed is None else self.data.all_allowed[self._last]
+
+    @cached_property
+    def at_random(self) -> Tensor | None:
+        """``[B]``, whether the bootstrap's action is drawn among all instead; None: never."""
+        return None if self.data.all_at_random is None else self.data.all_at_random[self._last]
+
+    @cached_property
+    def next_behavior(self) -> Tensor:
+        """``[B, A]``, the logging policy at the next states, float32."""
+        following = self._last + (~self.data.ends_episode[self._last]).long()
+        return self.data.behavior_policy[following].float()
+
+    @cached_property
+    def _last(self) -> Tensor:
+        return self.rows if self.data.last is None else self.data.last[self.rows]
+
+
+def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator, updates: int | None = None) -> Iterator[Tensor]:
+    """Row numbers ``[B]`` of one epoch.
+
+    Args:
+        n_rows: N.
+        batch_size: B.
+        rng: the source of the order.
+        updates: number of minibatches; None: one shuffled pass without replacement, whose last, short batch is kept
+            (section 2.4). More rows than there are mean further passes; with fewer, none comes twice.
+    """
+    if updates is None:
+        order = rng.permutation(n_rows)
+    else:
+        passes, rest = divmod(updates * batch_size, n_rows)
+        parts = [rng.permutation(n_rows) for _ in range(passes)]
+        order = np.concatenate([*parts, rng.choice(n_rows, rest, replace=False)])
+    yield from torch.split(torch.from_numpy(order), batch_size)
+
+
+def updates_in_epoch(n_rows: int, settings: AgentSettings) -> int:
+    """Minibatches of an epoch over N transitions."""
+    return settings.updates_per_epoch or -(-n_rows // settings.batch_size)
+
+
+def input_scaling(states: Tensor) -> tuple[Tensor, Tensor]:
+    """``[d]`` mean and ``[d]`` inverse of the (population) deviation of states ``[N, d]``; 1 for constant features."""
+    mean = states.mean(dim=0, dtype=torch.float64)
+    deviation = torch.sqrt((states.double() - mean).square().mean(dim=0))
+    scale = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
+    return mean.float(), scale.float()
+
+
+def _summed(rewards: np.ndarray, steps: np.ndarray, discount: float) -> np.ndarray:
+    """``[N]``, ``sum_j<steps[t] discount^j rewards[t + j]``."""
+    total = np.zeros(len(rewards))
+    for ahead in range(int(steps.max())):
+        inside = np.flatnonzero(steps > ahead)
+        total[inside] += discount**ahead * rewards[inside + ahead]
+    return total
