@@ -171,7 +171,7 @@ def replaced(line: int, cell: int, value: str) -> str:
         (replaced(3, 1, '"[1.5, -0.5]"'), ["line 3", "negative"]),
         (replaced(3, 1, '"[1.0, 0.0]"'), ["line 3", "taken action probability 0"]),
         (replaced(3, 1, '"[NaN, 1.0]"'), ["line 3", "not finite"]),
-        (replaced(3, 1, '"[0.2, 0.2, 0.6]"'), ["line 3", "3 probabilities, but 2"]),
+        (replaced(3, 1, '"[0.2, 0.2, 0.6]"'), ["line 3", "3 numbers, but 2"]),
         (replaced(3, 1, '"0.5"'), ["line 3", "not a list of numbers"]),
         (replaced(3, 2, ""), ["line 3", "'episode_id'", "empty"]),
         (replaced(3, 3, ""), ["line 3", "'reward'", "empty"]),

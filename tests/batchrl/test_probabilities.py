@@ -41,7 +41,7 @@ def test_the_repr_of_any_floats_is_read_back_exactly(vectors: list[list[float]])
     ("texts", "position", "reason"),
     [
         (["[0.5, 0.5]", "[0.5, x]"], 1, "'[0.5, x]' is not a list of numbers"),
-        (["[0.5, 0.5]", "[0.5, 0.5]", "[1.0]"], 2, "1 probabilities, but 2 in the first row"),
+        (["[0.5, 0.5]", "[0.5, 0.5]", "[1.0]"], 2, "1 numbers, but 2 in the first row"),
         (["0.5"], 0, "not a list of numbers"),
         (["[]"], 0, "not a list of numbers"),
         (["[0.5, 0.5], [0.5, 0.5]", "[0.5, 0.5]"], 0, "not a list of numbers"),

@@ -12,6 +12,9 @@ STATE_FEATURE_PREFIX = "state_feature_"
 NEXT_STATE_FEATURE_PREFIX = "next_state_feature_"
 TERMINAL = "terminal"
 TRUNCATED = "truncated"
+# Optional: the probabilities and values of a policy to be scored, whoever computed them; training ignores them.
+TARGET_ACTION_PROBABILITIES = "target_action_probabilities"
+TARGET_Q_VALUES = "target_q_values"
 
 # The intermediate csv: one row an epoch, with that epoch's own estimates.
 INTERMEDIATE_CSV = "worker_0.batch_rl_graph.main_level.main_level.agent_0.csv"

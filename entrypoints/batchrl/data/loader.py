@@ -40,12 +40,18 @@ class LoadedData:
         schema: of the files.
         unknown_ends: episodes that were cut short without a known next state; their end counts as terminal.
         left_out: episodes beyond ``max_transitions``, or too short for ``legacy_drop_last``.
+        target_policy: ``[N, A]``, the probabilities of the column ``target_action_probabilities``, row for row with the
+            dataset's transitions: finite, none below 0, each row sums to 1. None where the files have no such column,
+            or it was not asked for.
+        target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
     """
 
     dataset: Dataset
     schema: Schema
     unknown_ends: int
     left_out: int
+    target_policy: Floats64 | None = None
+    target_q: Floats64 | None = None
 
 
 @dataclass(frozen=True)
@@ -69,17 +75,18 @@ class _Layout:
     episodes: Integers
 
 
-def load_dataset(path: Path, settings: DataSettings) -> LoadedData:
+def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False) -> LoadedData:
     """Read and check logged episodes.
 
     Args:
         path: a csv or Parquet file, or a folder of them.
         settings: the preset's section ``data``.
+        with_targets: whether to read the columns of a policy to be scored, where the files have them.
 
     Raises:
         InputError: names file, line, column and episode of the first thing that is wrong, and what would be right.
     """
-    rows = read_rows(path, settings.state_columns)
+    rows = read_rows(path, settings.state_columns, with_targets)
     order = np.argsort(rows.episode, kind="stable").astype(np.int64)
     counts = np.bincount(rows.episode).astype(np.int64)
     schema = _schema(rows, order, counts, settings.csv_schema)
@@ -102,7 +109,9 @@ def load_dataset(path: Path, settings: DataSettings) -> LoadedData:
         episode_ids=tuple(rows.episode_ids[episode] for episode in layout.episodes),
         state_columns=rows.state_columns,
     )
-    return LoadedData(dataset, schema, unknown_ends, len(counts) - dataset.n_episodes)
+    target_policy, target_q = _targets(rows, layout.steps)
+    left_out = len(counts) - dataset.n_episodes
+    return LoadedData(dataset, schema, unknown_ends, left_out, target_policy, target_q)
 
 
 def _schema(rows: Rows, order: Integers, counts: Integers, wanted: str) -> Schema:
@@ -161,19 +170,43 @@ def _check_steps(rows: Rows, layout: _Layout) -> None:
 
 def _check_policy(rows: Rows, steps: Integers) -> None:
     policy = rows.probabilities[steps]
-    n_actions = policy.shape[1]
-    sums = policy.sum(axis=1)
-    every = np.ones(len(steps), dtype=np.bool_)
-    with np.errstate(invalid="ignore"):
-        checks = (
-            (every & (n_actions < 2), f"{{value}} has {n_actions} entries", "the probabilities of two or more actions"),
-            (np.all(np.isnan(policy), axis=1), "the value is {value}", "the probabilities of all actions"),
-            (np.any(~np.isfinite(policy), axis=1), "{value} has an entry that is not finite", "finite numbers"),
-            (np.any(policy < 0, axis=1), "{value} has a negative entry", "numbers from 0 to 1"),
-            (np.abs(sums - 1) >= SUM_TOLERANCE, "{value} does not sum to 1", "probabilities that sum to 1"),
-        )
-    for wrong, problem, right in checks:
-        rows.refuse(wrong, columns.ALL_ACTION_PROBABILITIES, problem, right, steps)
+    few = np.full(len(steps), policy.shape[1] < 2)
+    name, right = columns.ALL_ACTION_PROBABILITIES, "the probabilities of two or more actions"
+    rows.refuse(few, name, f"{{value}} has {policy.shape[1]} entries", right, steps)
+    _check_finite(rows, steps, policy, name, "the probabilities of all actions")
+    _check_chances(rows, steps, policy, name)
+
+
+def _check_finite(rows: Rows, steps: Integers, values: Floats64, column: str, right: str) -> None:
+    rows.refuse(np.all(np.isnan(values), axis=1), column, "the value is {value}", right, steps)
+    wrong = np.any(~np.isfinite(values), axis=1)
+    rows.refuse(wrong, column, "{value} has an entry that is not finite", "finite numbers", steps)
+
+
+def _check_chances(rows: Rows, steps: Integers, values: Floats64, column: str) -> None:
+    rows.refuse(np.any(values < 0, axis=1), column, "{value} has a negative entry", "numbers from 0 to 1", steps)
+    wrong = np.abs(values.sum(axis=1) - 1) >= SUM_TOLERANCE
+    rows.refuse(wrong, column, "{value} does not sum to 1", "probabilities that sum to 1", steps)
+
+
+def _targets(rows: Rows, steps: Integers) -> tuple[Floats64 | None, Floats64 | None]:
+    """The checked columns of a policy to be scored, in the order of the transitions."""
+    n_actions = rows.probabilities.shape[1]
+    found: list[Floats64 | None] = []
+    for name, given in (
+        (columns.TARGET_ACTION_PROBABILITIES, rows.target_policy),
+        (columns.TARGET_Q_VALUES, rows.target_q),
+    ):
+        values = None if given is None else given[steps]
+        if values is not None:
+            other = np.full(len(steps), values.shape[1] != n_actions)
+            problem = f"{{value}} has {values.shape[1]} entries, but there are {n_actions} actions"
+            rows.refuse(other, name, problem, "one number for each action", steps)
+            _check_finite(rows, steps, values, name, "one number for each action")
+            if name == columns.TARGET_ACTION_PROBABILITIES:
+                _check_chances(rows, steps, values, name)
+        found.append(values)
+    return found[0], found[1]
 
 
 def _check_actions(rows: Rows, steps: Integers) -> None:

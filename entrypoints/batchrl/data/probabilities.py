@@ -74,7 +74,7 @@ def _parse_tolerantly(texts: list[str], codes: NDArray[np.intp]) -> NDArray[np.f
             shown = text if len(text) <= 60 else f"{text[:57]}..."
             raise UnreadableProbabilities(_first(codes, number), f"'{shown}' is not a list of numbers")
         if vectors and len(vector) != len(vectors[0]):
-            reason = f"{len(vector)} probabilities, but {len(vectors[0])} in the first row"
+            reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"
             raise UnreadableProbabilities(_first(codes, number), reason)
         vectors.append(vector)
     return np.array(vectors, dtype=np.float64)

@@ -18,6 +18,7 @@ from batchrl.data.probabilities import UnreadableProbabilities, parse_probabilit
 from batchrl.data.tables import Table, data_files, numeric, read_table
 
 REQUIRED = (columns.ACTION, columns.ALL_ACTION_PROBABILITIES, columns.EPISODE_ID, columns.REWARD)
+TARGETS = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES)
 EMPTY = "empty"
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
 
@@ -36,6 +37,8 @@ class Rows:
         probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty.
         terminal: ``[M]`` of 0, 1 and ``nan``, or None where the files have no such column.
         truncated: the same.
+        target_policy: as ``probabilities``, of a policy to be scored; None where not asked for or not there.
+        target_q: ``[M, A]``, the values of that policy; the same.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
         episode_ids: ids in order of first appearance, as text.
     """
@@ -49,6 +52,8 @@ class Rows:
     probabilities: Floats64
     terminal: Floats64 | None
     truncated: Floats64 | None
+    target_policy: Floats64 | None
+    target_q: Floats64 | None
     episode: NDArray[np.intp]
     episode_ids: tuple[str, ...]
 
@@ -77,7 +82,7 @@ class Rows:
         )
 
 
-def read_rows(path: Path, state_columns: Sequence[str] | None = None) -> Rows:
+def read_rows(path: Path, state_columns: Sequence[str] | None = None, with_targets: bool = False) -> Rows:
     """Read all data files at a path.
 
     Args:
@@ -97,7 +102,8 @@ def read_rows(path: Path, state_columns: Sequence[str] | None = None) -> Rows:
     present = set(tables[0].frame.columns)
     named_so = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
     has_next = named_so and present.issuperset(following)
-    optional = {name: name in present for name in (columns.TERMINAL, columns.TRUNCATED)}
+    wanted = (columns.TERMINAL, columns.TRUNCATED, *(TARGETS if with_targets else ()))
+    optional = {name: name in present for name in wanted}
     used = [*(following if has_next else ()), *(name for name, is_there in optional.items() if is_there)]
     for table in tables:
         _check_columns(table, used)
@@ -109,9 +115,13 @@ def read_rows(path: Path, state_columns: Sequence[str] | None = None) -> Rows:
         next_states=np.column_stack([_numbers(tables, name) for name in following]) if has_next else None,
         actions=_numbers(tables, columns.ACTION),
         rewards=_numbers(tables, columns.REWARD),
-        probabilities=_probabilities(tables),
+        probabilities=_vectors(tables, columns.ALL_ACTION_PROBABILITIES),
         terminal=_flags(tables, columns.TERMINAL) if optional[columns.TERMINAL] else None,
         truncated=_flags(tables, columns.TRUNCATED) if optional[columns.TRUNCATED] else None,
+        target_policy=_vectors(tables, columns.TARGET_ACTION_PROBABILITIES)
+        if optional.get(columns.TARGET_ACTION_PROBABILITIES)
+        else None,
+        target_q=_vectors(tables, columns.TARGET_Q_VALUES) if optional.get(columns.TARGET_Q_VALUES) else None,
         episode=episode,
         episode_ids=episode_ids,
     )
@@ -218,14 +228,14 @@ def _episodes(tables: Sequence[Table]) -> tuple[NDArray[np.intp], tuple[str, ...
     return codes, tuple(str(label) for label in unique)
 
 
-def _probabilities(tables: Sequence[Table]) -> Floats64:
-    series = [table.frame[columns.ALL_ACTION_PROBABILITIES].astype(object) for table in tables]
+def _vectors(tables: Sequence[Table], name: str) -> Floats64:
+    series = [table.frame[name].astype(object) for table in tables]
     cells = np.concatenate([part.to_numpy() for part in series])
     filled = np.concatenate([part.notna().to_numpy() for part in series])
     if not filled.any():
         raise InputError(
-            f"{tables[0].path}, column '{columns.ALL_ACTION_PROBABILITIES}': every cell is empty.",
-            "Right is: the probabilities of all actions, as [0.5, 0.5].",
+            f"{tables[0].path}, column '{name}': every cell is empty.",
+            "Right is: one number for each action, as [0.5, 0.5].",
         )
     try:
         # A list column of Parquet arrives as arrays: their text is read like any other.
@@ -234,8 +244,8 @@ def _probabilities(tables: Sequence[Table]) -> Floats64:
     except UnreadableProbabilities as error:
         position = int(np.flatnonzero(filled)[error.position])
         raise InputError(
-            f"{_place(tables, position)}, column '{columns.ALL_ACTION_PROBABILITIES}': {error.reason}.",
-            "Right is: the probabilities of all actions, as [0.5, 0.5].",
+            f"{_place(tables, position)}, column '{name}': {error.reason}.",
+            "Right is: one number for each action, as [0.5, 0.5].",
         ) from None
     result = np.full((len(cells), vectors.shape[1]), np.nan)
     result[filled] = vectors
