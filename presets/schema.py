@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 
 class AgentSettings(Section):
-    """The algorithm, its networks and how they learn. Every algorithm reads every key, unless the key says otherwise."""
+    """The algorithm, its networks and how they learn; a key is for every algorithm, unless it says otherwise."""
 
     algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] = Field(
         default="ddqn-bcq",

@@ -29,7 +29,9 @@ def export_model(folder: Path, model: PolicyModel, facts: dict[str, Any], preset
     """
     config, tensors = model.pack()
     publish(folder / RESOLVED_PRESET_NAME, preset_json.encode())
-    weights = publish(folder / WEIGHTS_NAME, safetensors.torch.save({name: tensor.clone() for name, tensor in tensors.items()}))
+    # Each tensor is a view of its network's flat vector; the format wants them apart.
+    apart = {name: tensor.clone() for name, tensor in tensors.items()}
+    weights = publish(folder / WEIGHTS_NAME, safetensors.torch.save(apart))
     description = {"format": FORMAT_VERSION, "policy": config, "weights_sha256": weights.sha256, **facts}
     publish_json(folder / DESCRIPTION_NAME, description)
 
