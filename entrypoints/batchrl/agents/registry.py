@@ -6,12 +6,14 @@ import torch
 
 from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.dqn import DQN, DoubleDQN
+from batchrl.agents.onestep import OneStep
 from presets.schema import AgentSettings
 
 ALGORITHMS: dict[str, type[Agent]] = {
     "dqn": DQN,
     "ddqn": DoubleDQN,
     "ddqn-bcq": DoubleDQN,
+    "one-step": OneStep,
 }
 
 
