@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gymnasium.spaces.utils import flatdim, flatten
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+import batchrl.problems  # noqa: F401  (registers the product's own environments)
 from batchrl.contract.errors import InputError
 from batchrl.policies import Floats32
 
