@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from batchrl.data.dataset import Floats64
-from batchrl.ope.estimators import Quotients
+from batchrl.ope.quotients import Quotients
 
-COUNTS_AT_ONCE = 4_000_000
+# Draws in a block of resamples: its counts take 8 bytes each. The blocks have seeds of their own, so this is part of
+# what a seed means.
+DRAWS_AT_ONCE = 8_000_000
+# Bins that are counted in one go, so that they stay in the cache.
+BINS_AT_ONCE = 65_536
+# Arrays with at most so many columns are multiplied together.
+NARROW = 16
+THREADS = 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; ``nan`` where undefined or not asked for."""
+    """A value with its interval; ``nan`` where undefined or not asked for.
+
+    Args:
+        value: the estimate itself.
+        lower: the interval's lower end.
+        upper: its upper end.
+        standard_error: the estimated standard deviation of the value.
+    """
 
     value: float
     lower: float = float("nan")
     upper: float = float("nan")
+    standard_error: float = float("nan")
+
+    @classmethod
+    def of(cls, value: float, draws: Floats64, confidence: float) -> Estimate:
+        """The percentile interval (Efron & Tibshirani 1993) of resampled values.
+
+        Args:
+            value: of the episodes themselves.
+            draws: ``[B]``; where more than half of them are undefined, there is no interval.
+            confidence: the share of resamples inside, e.g. 0.95.
+        """
+        defined = draws[np.isfinite(draws)]
+        if 2 * len(defined) <= len(draws) or len(defined) < 2 or not np.isfinite(value):
+            return cls(value)
+        tail = (1 - confidence) / 2
+        lower, upper = np.quantile(defined, [tail, 1 - tail])
+        return cls(value, float(lower), float(upper), float(defined.std(ddof=1)))
 
 
 def intervals(quotients: Sequence[Quotients], resamples: int, confidence: float, seed: int) -> list[Estimate]:
-    """Percentile bootstrap over episodes (Efron & Tibshirani 1993), the same resamples for all estimators.
+    """Percentile bootstrap over episodes, the same resamples for all estimators.
 
-    A resample is a vector of counts, one an episode, so that all of them are one matrix product; a quotient is
-    renormalised in each of them. Where more than half of the resamples are undefined there is no interval.
+    Every quotient is renormalised in each resample. For the interval of a paired difference, subtract one estimator
+    from the other.
 
     Args:
         quotients: k estimators of the same n episodes.
@@ -36,45 +68,71 @@ def intervals(quotients: Sequence[Quotients], resamples: int, confidence: float,
     """
     if resamples == 0 or not quotients:
         return [Estimate(quotient.value) for quotient in quotients]
-    numerators = np.concatenate([quotient.numerators for quotient in quotients], axis=1)
-    denominators = np.concatenate([quotient.denominators for quotient in quotients], axis=1)
-    factors = _block_columns([quotient.factors for quotient in quotients])
-    values = _resampled(numerators, denominators, factors, resamples, np.random.default_rng(seed))
-    tail = (1 - confidence) / 2
-    estimates = []
-    for quotient, column in zip(quotients, values.T, strict=True):
-        defined = column[np.isfinite(column)]
-        if 2 * len(defined) <= resamples or not np.isfinite(quotient.value):
-            estimates.append(Estimate(quotient.value))
-        else:
-            lower, upper = np.quantile(defined, [tail, 1 - tail])
-            estimates.append(Estimate(quotient.value, float(lower), float(upper)))
-    return estimates
+    draws = resampled(quotients, resamples, seed)
+    return [Estimate.of(q.value, column, confidence) for q, column in zip(quotients, draws.T, strict=True)]
 
 
-def _resampled(
-    numerators: Floats64, denominators: Floats64, factors: Floats64, resamples: int, rng: np.random.Generator
-) -> Floats64:
-    """``[B, k]``, the estimates of every resample."""
-    n = len(numerators)
-    chances = np.full(n, 1 / n)
-    step = max(1, COUNTS_AT_ONCE // n)
-    blocks = []
-    for start in range(0, resamples, step):
-        counts = rng.multinomial(n, chances, size=min(step, resamples - start)).astype(np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            quotients = (counts @ numerators) / (counts @ denominators)
-        # An undefined quotient must spoil its own estimate only: 0 * nan would spoil all of them.
-        undefined = (~np.isfinite(quotients)).astype(np.float64) @ (factors != 0)
-        blocks.append(np.where(undefined > 0, np.nan, np.where(np.isfinite(quotients), quotients, 0.0) @ factors))
+def resampled(quotients: Sequence[Quotients], resamples: int, seed: int) -> Floats64:
+    """``[B, k]``, the values of k estimators in B resamples of their n episodes; ``nan`` where undefined.
+
+    A resample is a vector of counts, one an episode, so that all sums of all resamples are products of one matrix.
+    """
+    sums = _Sums(quotients)
+    blocks = [sums.values(counts) for counts in _counts(sums.n_episodes, resamples, seed)]
     return np.concatenate(blocks)
 
 
-def _block_columns(parts: Sequence[Floats64]) -> Floats64:
-    """``[sum K, k]``: column j holds the factors of estimator j at its own quotients, 0 elsewhere."""
-    result = np.zeros((sum(len(part) for part in parts), len(parts)))
-    start = 0
-    for number, part in enumerate(parts):
-        result[start : start + len(part), number] = part
-        start += len(part)
-    return result
+class _Sums:
+    """The arrays of several estimators, each once, and how estimates follow from their weighted sums."""
+
+    def __init__(self, quotients: Sequence[Quotients]) -> None:
+        self.n_episodes = quotients[0].n_episodes
+        self._quotients = quotients
+        arrays: dict[int, Floats64] = {}
+        for quotient in quotients:
+            for block in quotient.blocks:
+                parts = (block.numerators,) if block.denominators is None else (block.numerators, block.denominators)
+                arrays |= {id(part): part for part in parts}
+        narrow = {key: array for key, array in arrays.items() if array.shape[1] <= NARROW}
+        self._wide = {key: array for key, array in arrays.items() if key not in narrow}
+        self._together = np.concatenate(list(narrow.values()), axis=1) if narrow else np.empty((self.n_episodes, 0))
+        ends = np.cumsum([array.shape[1] for array in narrow.values()])
+        self._places = {
+            key: slice(end - array.shape[1], end) for (key, array), end in zip(narrow.items(), ends, strict=True)
+        }
+
+    def values(self, counts: Floats64) -> Floats64:
+        """``[b, k]`` from counts ``[b, n]``."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            together = counts @ self._together
+            sums = {key: together[:, place] for key, place in self._places.items()}
+            sums |= {key: counts @ array for key, array in self._wide.items()}
+            totals = np.zeros((len(counts), len(self._quotients)))
+            for number, quotient in enumerate(self._quotients):
+                for block in quotient.blocks:
+                    below = self.n_episodes if block.denominators is None else sums[id(block.denominators)]
+                    totals[:, number] += (sums[id(block.numerators)] / below) @ block.factors
+        return np.where(np.isfinite(totals), totals, np.nan)
+
+
+def _counts(n: int, resamples: int, seed: int) -> Iterator[Floats64]:
+    """How often each of n episodes is drawn: ``[b, n]`` at a time, made ahead by threads, the same for any number."""
+    at_once = max(1, DRAWS_AT_ONCE // n)
+    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+    with ThreadPoolExecutor(THREADS) as pool:
+        for first in range(0, len(sizes), THREADS):
+            chosen = slice(first, first + THREADS)
+            yield from pool.map(_counts_of_a_block, [n] * THREADS, sizes[chosen], seeds[chosen])
+
+
+def _counts_of_a_block(n: int, resamples: int, seed: np.random.SeedSequence) -> Floats64:
+    rng = np.random.Generator(np.random.SFC64(seed))
+    counts = np.empty((resamples, n))
+    rows = max(1, BINS_AT_ONCE // n)
+    for start in range(0, resamples, rows):
+        part = counts[start : start + rows]
+        drawn = rng.integers(0, n, size=part.shape)
+        drawn += n * np.arange(len(part))[:, None]
+        part[...] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+    return counts

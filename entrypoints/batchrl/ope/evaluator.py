@@ -12,34 +12,17 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset, Floats64
+from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
 from batchrl.ope.bootstrap import Estimate, intervals
-from batchrl.ope.estimators import (
-    Quotients,
-    WeightDiagnostics,
-    direct_method,
-    discounted_returns,
-    doubly_robust,
-    inverse_propensity_score,
-    sequential_doubly_robust,
-    trajectory_log_weights,
-    weighted_importance_sampling,
-)
+from batchrl.ope.doubly_robust import ActionValues
+from batchrl.ope.estimators import Sample, trajectory_estimators
 from batchrl.ope.grid import Grid
-from batchrl.ope.trajectories import (
-    importance_sampling,
-    per_decision_importance_sampling,
-    per_decision_weighted_importance_sampling,
-    weighted_doubly_robust,
-)
+from batchrl.ope.quotients import Quotients
+from batchrl.ope.trajectories import discounted_returns, weighted_importance_sampling
+from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
 from presets.schema import OpeSettings
 
 COACH_WIS_DISCOUNT = 0.99
-
-# Estimators of the return that Coach has no column for.
-IS = "Importance Sampling"
-PDIS = "Per-Decision Importance Sampling"
-PDWIS = "Per-Decision Weighted Importance Sampling"
-WDR = "Weighted Doubly Robust"
 
 
 @dataclass(frozen=True)
@@ -124,16 +107,9 @@ class Evaluator:
     def score_fully(self, policy: PolicyModel) -> PolicyEstimates:
         """The five, and the trajectory estimators that have no column."""
         sample = self._sample(policy)
-        ratios, rewards, discount = sample.log_ratios, self._rewards, self._discount
-        more = {
-            IS: importance_sampling(ratios, discounted_returns(rewards, discount)),
-            PDIS: per_decision_importance_sampling(ratios, rewards, discount),
-            PDWIS: per_decision_weighted_importance_sampling(ratios, rewards, discount),
-            WDR: weighted_doubly_robust(
-                self._grid, ratios, rewards, sample.q_taken, sample.values, sample.end_values, discount
-            ),
-        }
-        return self._with_intervals(sample, self._of_the_csv(sample) | more)
+        return self._with_intervals(
+            sample, trajectory_estimators(self._trajectories(sample)) | self._of_the_csv(sample)
+        )
 
     def _of_the_csv(self, sample: _Sample) -> dict[str, Quotients]:
         grid, ratios, rewards = self._grid, sample.log_ratios, self._rewards
@@ -142,10 +118,12 @@ class Evaluator:
             columns.DM: direct_method(grid, sample.modelled),
             columns.DR: doubly_robust(grid, ratios, rewards, self._modelled_taken, sample.modelled),
             columns.WIS: weighted_importance_sampling(trajectory_log_weights(ratios), self._returns),
-            columns.SDR: sequential_doubly_robust(
-                grid, ratios, rewards, sample.q_taken, sample.values, sample.end_values, self._discount
-            ),
+            columns.SDR: trajectory_estimators(self._trajectories(sample))[columns.SDR],
         }
+
+    def _trajectories(self, sample: _Sample) -> Sample:
+        values = ActionValues(sample.q_taken, sample.values, sample.end_values)
+        return Sample(self._grid, sample.log_ratios, self._rewards, self._discount, agent_values=values)
 
     def _with_intervals(self, sample: _Sample, estimators: dict[str, Quotients]) -> PolicyEstimates:
         settings = self._settings

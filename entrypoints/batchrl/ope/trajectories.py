@@ -1,7 +1,6 @@
-"""Estimators of the return beside those of the csv (section 5.1); the notation is that of ``estimators``.
+"""Importance sampling of whole trajectories and of decisions (section 5.1); the notation is that of ``weights``.
 
-Their figures stand in a run's summary. An episode that has ended keeps its last cumulative ratio in every later
-denominator (absorbing state): without it, logs of episodes of different lengths would bias the estimates.
+All estimate the discounted return over the logged horizon: what comes after an end that was cut short counts nothing.
 """
 
 from __future__ import annotations
@@ -9,70 +8,68 @@ from __future__ import annotations
 import numpy as np
 
 from batchrl.data.dataset import Floats64
-from batchrl.ope.estimators import Quotients, trajectory_log_weights
-from batchrl.ope.grid import Grid
+from batchrl.ope.quotients import Block, Quotients
+from batchrl.ope.weights import CumulativeWeights, scaled_weights
 
 
-def importance_sampling(log_ratios: Floats64, returns: Floats64) -> Quotients:
-    """``(1/n) sum_i w_i G_i``: unbiased, and of a variance that grows with the horizon."""
-    with np.errstate(over="ignore"):
-        weights = np.exp(trajectory_log_weights(log_ratios))
-    return Quotients.one(weights * returns, np.ones(len(returns)))
+def discounts(steps: int, discount: float) -> Floats64:
+    """``[T]``, ``discount^t``."""
+    return np.power(discount, np.arange(steps, dtype=np.float64))
 
 
-def per_decision_importance_sampling(log_ratios: Floats64, rewards: Floats64, discount: float) -> Quotients:
-    """``(1/n) sum_it discount^t rho_i,0:t r_it`` (Precup et al. 2000)."""
-    with np.errstate(over="ignore"):
-        weighted = np.exp(np.cumsum(log_ratios, axis=1)) * rewards
-    return Quotients(weighted, np.ones(weighted.shape), _discounts(weighted, discount))
+def discounted_returns(rewards: Floats64, discount: float) -> Floats64:
+    """``[n]``, ``G_i = sum_t discount^t r_it``, of rewards ``[n, T]`` that are 0 in the padding."""
+    return rewards @ discounts(rewards.shape[1], discount)
 
 
-def per_decision_weighted_importance_sampling(log_ratios: Floats64, rewards: Floats64, discount: float) -> Quotients:
-    """``sum_t discount^t sum_i omega_it r_it`` with ``omega_it = rho_i,0:t / sum_j rho_j,0:t``."""
-    weights = _cumulative_weights(log_ratios)
-    return Quotients(weights * rewards, weights, _discounts(weights, discount))
-
-
-def weighted_doubly_robust(
-    grid: Grid,
-    log_ratios: Floats64,
-    rewards: Floats64,
-    q_taken: Floats64,
-    values: Floats64,
-    end_values: Floats64,
-    discount: float,
-) -> Quotients:
-    """``sum_it discount^t (omega_it (r_it - Q(s_it, a_it)) + omega_i,t-1 V(s_it))`` (Thomas & Brunskill 2016).
-
-    An episode that was cut short adds ``discount^T_i omega_i,T_i-1 V(s_i,T_i)`` (section 5.3).
+def importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotients:
+    """``(1/n) sum_i w_i G_i`` (Precup et al. 2000): unbiased, and of a variance that grows with the horizon.
 
     Args:
-        grid: of the episodes.
-        log_ratios: ``[n, T]``.
-        rewards: ``[n, T]``.
-        q_taken: ``[n, T]``, ``Q(s_it, a_it)``; 0 in the padding.
-        values: ``[n, T]``, ``V(s_it)``; 0 in the padding.
-        end_values: ``[n]``, ``V`` of the state after the last step where the episode was cut short, else 0.
+        log_weights: ``[n]``, see ``trajectory_log_weights``.
+        returns: ``[n]``, see ``discounted_returns``.
+    """
+    with np.errstate(over="ignore"):
+        return Quotients.mean(np.exp(log_weights) * returns)
+
+
+def per_decision_importance_sampling(weights: CumulativeWeights, rewards: Floats64, discount: float) -> Quotients:
+    """``(1/n) sum_it discount^t rho_i,0:t r_it`` (Precup et al. 2000): unbiased.
+
+    Args:
+        weights: of ``[n, T]`` steps.
+        rewards: ``[n, T]``, 0 in the padding.
         discount: of one step.
     """
-    weights = _cumulative_weights(log_ratios)
-    before = np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
-    residuals = rewards - q_taken
-    residuals[np.arange(len(weights)), grid.lengths - 1] += discount * end_values
-    factors = _discounts(weights, discount)
-    return Quotients(
-        np.concatenate([weights * residuals, before * values], axis=1),
-        np.concatenate([weights, before], axis=1),
-        np.concatenate([factors, factors]),
-    )
+    return Quotients.mean(absolute_sums(weights, weights.scaled * rewards, discount))
 
 
-def _cumulative_weights(log_ratios: Floats64) -> Floats64:
-    """``[n, T]``, ``rho_i,0:t`` divided by the largest of its step, which cancels in every quotient."""
-    logs = np.cumsum(log_ratios, axis=1)
-    largest = logs.max(axis=0)
-    return np.exp(logs - np.where(np.isneginf(largest), 0.0, largest))
+def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotients:
+    """``sum_i w_i G_i / sum_i w_i`` (Precup et al. 2000): biased, consistent, never beyond the logged returns.
+
+    Undefined, not 0, where every weight is 0 (quirk 13).
+
+    Args:
+        log_weights: ``[n]``, see ``trajectory_log_weights``.
+        returns: ``[n]``, see ``discounted_returns``.
+    """
+    weights = scaled_weights(log_weights)
+    return Quotients.one(weights * returns, weights)
 
 
-def _discounts(like: Floats64, discount: float) -> Floats64:
-    return np.power(discount, np.arange(like.shape[1], dtype=np.float64))
+def per_decision_weighted_importance_sampling(
+    weights: CumulativeWeights, rewards: Floats64, discount: float
+) -> Quotients:
+    """``sum_t discount^t sum_i omega_it r_it`` with ``omega_it = rho_i,0:t / sum_j rho_j,0:t`` (Precup et al. 2000).
+
+    Episodes that ended before t are among the j, with their last weight. Arguments as in
+    ``per_decision_importance_sampling``.
+    """
+    steps = discounts(rewards.shape[1], discount)
+    return Quotients((Block(weights.scaled * rewards, weights.scaled, steps),))
+
+
+def absolute_sums(weights: CumulativeWeights, scaled: Floats64, discount: float) -> Floats64:
+    """``[n]``, ``sum_t discount^t exp(log_peaks[t]) scaled[i, t]``: weighted sums in their own units."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return scaled @ (discounts(scaled.shape[1], discount) * np.exp(weights.log_peaks))

@@ -1,0 +1,33 @@
+"""Names of the off-policy estimators, and what each figure means."""
+
+from __future__ import annotations
+
+from batchrl.contract import columns
+
+IS = "Importance Sampling"
+PDIS = "Per-Decision Importance Sampling"
+WIS = columns.WIS
+PDWIS = "Per-Decision Weighted Importance Sampling"
+DM_VALUE = "Direct Method Value"
+FQE = "Fitted Q Evaluation"
+SDR = columns.SDR
+WDR = "Weighted Doubly Robust"
+MAGIC = "MAGIC"
+STATE_MARGINAL = "State Marginal Importance Sampling"
+STATE_ACTION_MARGINAL = "State-Action Marginal Importance Sampling"
+WEIGHTED_STATE_MARGINAL = f"Weighted {STATE_MARGINAL}"
+WEIGHTED_STATE_ACTION_MARGINAL = f"Weighted {STATE_ACTION_MARGINAL}"
+
+# The figures that are rewards of one step, and so no values of a policy over an episode.
+ONE_STEP = (columns.IPS, columns.DM, columns.DR)
+# Those whose estimand goes beyond the logged horizon where an episode was cut short.
+BOOTSTRAPPED = (DM_VALUE, FQE, SDR, WDR, MAGIC)
+
+
+def meaning(name: str) -> str:
+    """What a figure estimates, beside policy and discount: the horizon, or that it is a reward of one step."""
+    if name in ONE_STEP:
+        return "expected reward of one step"
+    if name in BOOTSTRAPPED:
+        return "expected discounted return of an episode, with a value after ends that were cut short"
+    return "expected discounted return of an episode over the logged horizon"
