@@ -1,11 +1,11 @@
 """Which actions the data supports in a state (section 3, with the corrections of 3.3).
 
-A mask depends on frozen models only, so the training loop reads a matrix that was computed once. Distances are exact:
-the nearest key is found by blocked matrix products in float64, its distance is then computed by subtraction.
+A mask depends on frozen models only, so the training loop reads a matrix that was computed once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,10 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.networks import QNetwork, in_blocks
+from batchrl.agents.neighbours import nearest_distances
+from batchrl.agents.networks import Network
+from presets.schema import BcqSettings
 
-QUERIES_AT_ONCE = 2_048
-KEYS_AT_ONCE = 16_384
+STATES_AT_ONCE = 65_536
+# A threshold is known well enough from the distances of so many states; of more, a uniform sample is taken.
+THRESHOLD_STATES = 100_000
+# Embeddings of one state differ by less than this share of their length when other states are in the matrix product.
+EMBEDDING_NOISE = 1e-5
 
 Fallback = Literal["random", "unmasked_argmax", "most_likely"]
 
@@ -24,8 +29,14 @@ Fallback = Literal["random", "unmasked_argmax", "most_likely"]
 class ActionMask(Protocol):
     """A frozen rule that tells supported actions from others."""
 
-    def support(self, states: Tensor) -> Support:
-        """Support of every action in states ``[B, d]``."""
+    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+        """Support of every action in some states.
+
+        Args:
+            states: ``[B, d]``.
+            episodes: ``[B]``, the episodes that logged states come from; None for new states. Only a mask that leaves
+                a state's own episode out looks at them.
+        """
 
 
 @dataclass(frozen=True)
@@ -76,17 +87,34 @@ class NearestNeighbourMask:
 
     Args:
         keys: for each action, embeddings ``[K_a, e]`` of the states in which it was taken; may be empty.
-        threshold: largest allowed distance.
+        thresholds: largest allowed distance for each action.
         embedding: the network whose embedding is compared; None compares raw states.
+        episodes: for each action, ``[K_a]`` episodes of the keys: states of the same one are compared with the others
+            only. None compares with all keys; so does a mask that was stored with a policy, which meets new states.
     """
 
     keys: tuple[Tensor, ...]
-    threshold: float
-    embedding: QNetwork | None
+    thresholds: Sequence[float]
+    embedding: Network | None
+    episodes: tuple[Tensor, ...] | None = None
 
-    def support(self, states: Tensor) -> Support:
-        distances = nearest_distances(_embed(self.embedding, states), self.keys)
-        return Support(distances <= self.threshold, distances.argmin(dim=1))
+    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+        distances = self.distances(states, episodes)
+        return Support(distances <= torch.tensor(self.thresholds, dtype=torch.float64), distances.argmin(dim=1))
+
+    def distances(self, states: Tensor, episodes: Tensor | None = None) -> Tensor:
+        """``[B, A]`` in float64, to the nearest key of each action; see ``support`` for the arguments."""
+        result = torch.empty(len(states), len(self.keys), dtype=torch.float64)
+        compared = None if self.episodes is None else episodes
+        for start in range(0, len(states), STATES_AT_ONCE):
+            block = slice(start, start + STATES_AT_ONCE)
+            embedded = _embed(self.embedding, states[block])
+            for action, keys in enumerate(self.keys):
+                if compared is None or self.episodes is None:
+                    result[block, action] = nearest_distances(embedded, keys)
+                else:
+                    result[block, action] = nearest_distances(embedded, keys, compared[block], self.episodes[action])
+        return result
 
 
 @dataclass(frozen=True)
@@ -94,109 +122,112 @@ class ImitationMask:
     """An action is allowed where a classifier of the behaviour finds it likely (sections 3.2 and 3.3).
 
     Args:
-        classifier: its outputs are logits ``[B, A]``.
+        classifier: its outputs are logits ``[1, B, A]``.
         threshold: least probability; with ``relative``, least share of the most likely action's.
-        relative: whether the threshold is relative (Fujimoto et al. 2019, "Benchmarking Batch Deep RL").
+        relative: whether the threshold is relative (Fujimoto et al. 2019, "Benchmarking Batch Deep RL"). It always
+            allows the most likely action, so that a fallback is never needed.
+        absent: actions that were never logged; never allowed.
     """
 
-    classifier: QNetwork
+    classifier: Network
     threshold: float
     relative: bool
+    absent: Sequence[int] = ()
 
-    def support(self, states: Tensor) -> Support:
-        probabilities = in_blocks(self.classifier, states).softmax(dim=1)
+    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+        logits = self.classifier.infer(states)[0]
+        logits[:, list(self.absent)] = -torch.inf
+        probabilities = logits.softmax(dim=1)
         top, likeliest = probabilities.max(dim=1, keepdim=True)
         if self.relative:
             # A share of exactly 1 must pass, so that the most likely action is always allowed.
             allowed = (probabilities > self.threshold * top) | (probabilities == top)
         else:
-            allowed = probabilities >= self.threshold
+            allowed = (probabilities >= self.threshold) & (probabilities > 0)
         return Support(allowed, likeliest.squeeze(1))
 
 
 @dataclass(frozen=True)
-class NoMask:
-    """Every action is allowed: plain double DQN."""
-
-    n_actions: int
-
-    def support(self, states: Tensor) -> Support:
-        shape = (len(states), self.n_actions)
-        return Support(torch.ones(shape, dtype=torch.bool), torch.zeros(len(states), dtype=torch.int64))
-
-
-def nearest_neighbour_mask(
-    states: Tensor,
-    actions: Tensor,
-    n_actions: int,
-    coefficient: float,
-    capacity: int,
-    embedding: QNetwork | None,
-    rng: np.random.Generator,
-) -> NearestNeighbourMask:
-    """Index logged states by action; the threshold is ``coefficient`` mean distances.
-
-    The mean distance is ``(1/N) sum_i sum_a d_a(s_i)`` over the indexed transitions, as in Coach (quirk 7: it grows
-    with the number of actions). Actions without a key are left out of it: their distance is infinite.
+class LoggedActions:
+    """What an index of neighbours is made of.
 
     Args:
         states: ``[N, d]``.
         actions: ``[N]``.
+        episodes: ``[N]``, a number for each state's episode.
         n_actions: A.
-        coefficient: the preset's ``average_dist_coefficient``.
-        capacity: most keys of an action; more are subsampled uniformly (quirk 18).
-        embedding: the network whose embedding is compared; None compares raw states.
-        rng: the source of the subsample.
     """
-    embedded = _embed(embedding, states)
-    keys = []
-    for action in range(n_actions):
-        rows = np.flatnonzero(actions.numpy() == action)
-        if len(rows) > capacity:
-            rows = np.sort(rng.choice(rows, capacity, replace=False))
-        keys.append(embedded[torch.from_numpy(rows)])
-    distances = nearest_distances(embedded, tuple(keys))
-    finite = distances[:, [len(key) > 0 for key in keys]]
-    return NearestNeighbourMask(tuple(keys), coefficient * finite.sum(dim=1).mean().item(), embedding)
+
+    states: Tensor
+    actions: Tensor
+    episodes: Tensor
+    n_actions: int
+
+    def rows(self, action: int | None, most: int, rng: np.random.Generator) -> Tensor:
+        """Ascending rows of an action, or of all; of more than ``most``, a uniform sample (quirk 18)."""
+        actions = self.actions.numpy()
+        rows = np.arange(len(actions)) if action is None else np.flatnonzero(actions == action)
+        return torch.from_numpy(np.sort(rng.choice(rows, most, replace=False)) if len(rows) > most else rows)
 
 
-def nearest_distances(queries: Tensor, keys: tuple[Tensor, ...]) -> Tensor:
-    """Euclidean distance of each query to the nearest key of each action.
+def nearest_neighbour_mask(
+    logged: LoggedActions, settings: BcqSettings, embedding: Network | None, rng: np.random.Generator
+) -> NearestNeighbourMask:
+    """Index logged states by action, at most ``knn_capacity`` of each, and set the thresholds.
+
+    ``mean_distance``: ``average_dist_coefficient`` times ``(1/N) sum_i sum_a d_a(s_i)``, for every action, as in Coach
+    (quirk 7: it grows with the number of actions). Actions without a key are left out of it: their distance is
+    infinite. ``quantile``: for each action that quantile of the distances between the states in which it was logged,
+    each to the nearest of another episode; so about that share of its own uses would pass, had they not been logged.
+    Where all uses lie in one episode there is no such distance, and only they pass.
 
     Args:
-        queries: ``[B, e]``.
-        keys: for each action ``[K_a, e]``.
-
-    Returns:
-        ``[B, A]`` in float64; infinite for an action without keys, exactly 0 for a query that is a key.
+        logged: states to index.
+        settings: the preset's section ``bcq``.
+        embedding: the network whose embedding is compared; None compares raw states.
+        rng: the source of the subsamples.
     """
-    unique, inverse = torch.unique(queries, dim=0, return_inverse=True)
-    columns = [
-        torch.cat([_nearest(block, of_action) for block in torch.split(unique, QUERIES_AT_ONCE)])
-        if len(of_action) and len(unique)
-        else torch.full((len(unique),), torch.inf, dtype=torch.float64)
-        for of_action in keys
-    ]
-    return torch.stack(columns, dim=1)[inverse]
+    rows = [logged.rows(action, settings.knn_capacity, rng) for action in range(logged.n_actions)]
+    keys = tuple(_embed(embedding, logged.states[of_action]) for of_action in rows)
+    episodes = tuple(logged.episodes[of_action] for of_action in rows)
+    own_left_out = episodes if settings.knn_leave_own_episode_out else None
+    mask = NearestNeighbourMask(keys, [0.0] * logged.n_actions, embedding, own_left_out)
+    if settings.knn_threshold == "quantile":
+        thresholds = [
+            _own_quantile(logged, action, mask.keys[action], episodes[action], settings.knn_quantile, embedding, rng)
+            for action in range(logged.n_actions)
+        ]
+    else:
+        sample = logged.rows(None, THRESHOLD_STATES, rng)
+        distances = mask.distances(logged.states[sample], logged.episodes[sample])
+        mean = sum(_mean_of_finite(of_action) for of_action in distances.T)
+        thresholds = [settings.average_dist_coefficient * mean] * logged.n_actions
+    if embedding is not None and embedding.shape.hidden:
+        # A state must not be far from itself where logged states coincide and all distances are 0.
+        noise = [EMBEDDING_NOISE * of_action.norm(dim=1).mean().item() if len(of_action) else 0.0 for of_action in keys]
+        thresholds = [max(pair) for pair in zip(thresholds, noise, strict=True)]
+    return NearestNeighbourMask(keys, thresholds, embedding, own_left_out)
 
 
-def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
-    wide = queries.double()
-    least = torch.full((len(queries),), torch.inf, dtype=torch.float64)
-    nearest = torch.zeros(len(queries), dtype=torch.int64)
-    start = 0
-    for block in torch.split(keys, KEYS_AT_ONCE):
-        wide_keys = block.double()
-        # |q - k|^2 without |q|^2, which is the same for every key.
-        scores = torch.addmm(wide_keys.square().sum(dim=1)[None, :], wide, wide_keys.T, alpha=-2.0)
-        values, positions = scores.min(dim=1)
-        closer = values < least
-        least[closer] = values[closer]
-        nearest[closer] = positions[closer] + start
-        start += len(block)
-    distances: Tensor = torch.linalg.vector_norm(wide - keys[nearest].double(), dim=1)
-    return distances
+def _own_quantile(
+    logged: LoggedActions,
+    action: int,
+    keys: Tensor,
+    episodes: Tensor,
+    quantile: float,
+    embedding: Network | None,
+    rng: np.random.Generator,
+) -> float:
+    sample = logged.rows(action, THRESHOLD_STATES, rng)
+    distances = nearest_distances(_embed(embedding, logged.states[sample]), keys, logged.episodes[sample], episodes)
+    finite = distances[distances.isfinite()]
+    return float(np.quantile(finite.numpy(), quantile)) if len(finite) else 0.0
 
 
-def _embed(embedding: QNetwork | None, states: Tensor) -> Tensor:
-    return states if embedding is None else in_blocks(embedding, states, embed=True)
+def _mean_of_finite(distances: Tensor) -> float:
+    finite = distances[distances.isfinite()]
+    return finite.mean().item() if len(finite) else 0.0
+
+
+def _embed(embedding: Network | None, states: Tensor) -> Tensor:
+    return states if embedding is None else embedding.embed(states)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask, NoMask
+from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask
 from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.data.dataset import Floats32, Floats64
@@ -135,19 +135,18 @@ class PolicyModel:
 def pack_mask(mask: ActionMask | None) -> tuple[Config | None, Tensors]:
     """A mask and its frozen models as JSON and tensors."""
     match mask:
-        case NearestNeighbourMask(keys, threshold, embedding):
+        case NearestNeighbourMask(keys, thresholds, embedding):
             tensors = {f"mask.keys.{action}": key.contiguous() for action, key in enumerate(keys)}
             network = None
             if embedding is not None:
                 network, weights = _pack_network(embedding, "mask.embedding.")
                 tensors |= weights
-            config = {"kind": "nearest", "n_actions": len(keys), "threshold": threshold, "embedding": network}
+            config = {"kind": "nearest", "n_actions": len(keys), "thresholds": list(thresholds), "embedding": network}
             return config, tensors
-        case ImitationMask(classifier, threshold, relative):
+        case ImitationMask(classifier, threshold, relative, absent):
             network, tensors = _pack_network(classifier, "mask.classifier.")
-            return {"kind": "imitation", "threshold": threshold, "relative": relative, "classifier": network}, tensors
-        case NoMask(n_actions):
-            return {"kind": "none", "n_actions": n_actions}, {}
+            config = {"kind": "imitation", "threshold": threshold, "relative": relative, "absent": list(absent)}
+            return config | {"classifier": network}, tensors
         case _:
             return None, {}
 
@@ -156,15 +155,13 @@ def unpack_mask(config: Config | None, tensors: Tensors) -> ActionMask | None:
     """The mask that ``pack_mask`` wrote."""
     if config is None:
         return None
-    if config["kind"] == "none":
-        return NoMask(config["n_actions"])
     if config["kind"] == "imitation":
         classifier = _unpack_network(config["classifier"], tensors, "mask.classifier.")
-        return ImitationMask(classifier, config["threshold"], config["relative"])
+        return ImitationMask(classifier, config["threshold"], config["relative"], config["absent"])
     described = config["embedding"]
     embedding = None if described is None else _unpack_network(described, tensors, "mask.embedding.")
     keys = tuple(tensors[f"mask.keys.{action}"] for action in range(config["n_actions"]))
-    return NearestNeighbourMask(keys, config["threshold"], embedding)
+    return NearestNeighbourMask(keys, config["thresholds"], embedding)
 
 
 def _pack_scorer(scorer: Scorer, prefix: str) -> tuple[Config, Tensors]:

@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from batchrl.agents.networks import QNetwork, adam
+from batchrl.agents.networks import Network
+from batchrl.agents.optimiser import Adam
+from batchrl.agents.transitions import minibatches
 from presets.schema import AgentSettings
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Row numbers ``[B]`` of one shuffled pass without replacement; the last, short batch is kept (section 2.4)."""
-    order = torch.from_numpy(rng.permutation(n_rows))
-    yield from torch.split(order, batch_size)
+# From outputs [B, A] at rows [B]: the mean loss, a number without a dimension, and its derivatives [B, A].
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def reward_loss(actions: Tensor, rewards: Tensor) -> Loss:
     """Mean squared error of the taken action's reward, ``(1/B) sum (r - r_hat(s, a))^2``."""
 
-    def loss(outputs: Tensor, rows: Tensor) -> Tensor:
-        taken = outputs.gather(1, actions[rows, None]).squeeze(1)
-        return functional.mse_loss(taken, rewards[rows])
+    def loss(outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        taken = actions[rows, None]
+        residual = outputs.gather(1, taken) - rewards[rows, None]
+        gradient = torch.zeros_like(outputs).scatter_(1, taken, residual * (2 / len(rows)))
+        return residual.square().mean(), gradient
 
     return loss
 
 
 def imitation_loss(actions: Tensor) -> Loss:
-    """Mean cross-entropy of the taken action."""
+    """Mean cross-entropy of the taken action, ``-(1/B) sum log softmax(outputs)_a``."""
 
-    def loss(outputs: Tensor, rows: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, actions[rows])
+    def loss(outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        taken = actions[rows, None]
+        logarithms = outputs.log_softmax(dim=1)
+        gradient = logarithms.exp().mul_(1 / len(rows))
+        gradient.scatter_add_(1, taken, torch.full_like(taken, -1 / len(rows), dtype=gradient.dtype))
+        return -logarithms.gather(1, taken).mean(), gradient
 
     return loss
 
 
 def fit(
-    network: QNetwork, states: Tensor, loss: Loss, epochs: int, settings: AgentSettings, rng: np.random.Generator
+    network: Network, states: Tensor, loss: Loss, epochs: int, settings: AgentSettings, rng: np.random.Generator
 ) -> float:
-    """Train a network in place.
+    """Train a network in place, with a constant step size.
 
     Args:
-        network: its outputs are ``[B, A]``.
+        network: an ensemble of one; its outputs are ``[1, B, A]``.
         states: ``[N, d]``.
         loss: of the outputs at some rows.
         epochs: shuffled passes over the rows.
@@ -56,14 +58,13 @@ def fit(
     Returns:
         The mean loss over the last epoch.
     """
-    optimiser = adam(network, settings)
-    total = 0.0
+    optimiser = Adam(network, settings)
+    total = torch.zeros(())
     for _ in range(epochs):
-        total = 0.0
+        total.zero_()
         for rows in minibatches(len(states), settings.batch_size, rng):
-            value = loss(network(states[rows]), rows)
-            optimiser.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            value, gradient = loss(network.forward(states[rows])[0], rows)
+            network.backward(gradient[None])
             optimiser.step()
-            total += value.item() * len(rows)
-    return total / len(states)
+            total.add_(value, alpha=len(rows))
+    return total.item() / len(states)

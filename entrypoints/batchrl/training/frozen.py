@@ -9,14 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.masks import ActionMask, ImitationMask, NoMask, nearest_neighbour_mask
+from batchrl.agents.masks import (
+    ActionMask,
+    ImitationMask,
+    LoggedActions,
+    NearestNeighbourMask,
+    nearest_neighbour_mask,
+)
 from batchrl.agents.model import pack_mask, unpack_mask
-from batchrl.agents.networks import QNetwork, hidden_layers, in_blocks
-from batchrl.agents.supervised import fit, imitation_loss, reward_loss
+from batchrl.agents.networks import Network, NetworkShape
+from batchrl.agents.supervised import Loss, fit, imitation_loss, reward_loss
+from batchrl.agents.transitions import input_scaling
 from batchrl.checkpoints.files import State
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.split import Parts
-from presets.schema import TrainPreset
+from presets.schema import AgentSettings, TrainPreset
 
 # A rate needs no more states than this to be known to a percent.
 RATE_STATES = 10_000
@@ -27,24 +34,25 @@ class FrozenModels:
     """Models that no epoch changes.
 
     Args:
-        reward_model: outputs ``[B, A]``, the expected immediate reward of each action.
+        reward_model: outputs ``[1, B, A]``, the expected immediate reward of each action.
         acting_mask: the mask under which the policy acts; None where the preset wants it in the bootstrap only.
-        allowed: ``[N, A]``, actions that the bootstrap may take at the training episodes' next states.
-        at_random: ``[N]``, whether the bootstrap's action is drawn among all instead.
-        masked_fraction: share of pairs of training next state and action that the mask forbids.
+        allowed: ``[N, A]``, actions that the bootstrap may take after each step of the training episodes; all where
+            an episode ends. None for an agent whose bootstrap is not restricted.
+        at_random: ``[N]``, whether the bootstrap's action is drawn among all instead; None: never.
+        masked_fraction: share of pairs of training next state and action that the mask forbids; 0 without a mask.
         none_allowed_rate: share of evaluation states in which it forbids everything.
     """
 
-    reward_model: QNetwork
+    reward_model: Network
     acting_mask: ActionMask | None
-    allowed: Tensor
-    at_random: Tensor
+    allowed: Tensor | None
+    at_random: Tensor | None
     masked_fraction: float
     none_allowed_rate: float
 
     def rewards(self, dataset: Dataset) -> Floats64:
         """``[N, A]``, the modelled rewards in the states of a dataset."""
-        modelled: Floats64 = in_blocks(self.reward_model, torch.from_numpy(dataset.states)).numpy().astype(np.float64)
+        modelled: Floats64 = self.reward_model.infer(torch.from_numpy(dataset.states))[0].numpy().astype(np.float64)
         return modelled
 
     def state_dict(self) -> State:
@@ -62,10 +70,10 @@ class FrozenModels:
     @classmethod
     def from_state(cls, state: State, dataset: Dataset, preset: TrainPreset) -> FrozenModels:
         """The models that ``state_dict`` described."""
-        reward_model = _network(dataset, preset, torch.Generator())
+        reward_model = Network(_shape(dataset, preset.agent), torch.Generator())
         reward_model.load_state_dict(state["reward_model"])
         return cls(
-            reward_model=reward_model.requires_grad_(False),
+            reward_model=reward_model,
             acting_mask=unpack_mask(json.loads(state["mask_config"]), state["mask_tensors"]),
             allowed=state["allowed"],
             at_random=state["at_random"],
@@ -77,7 +85,7 @@ class FrozenModels:
 def fit_frozen_models(
     parts: Parts, dataset: Dataset, preset: TrainPreset, generator: torch.Generator, rng: np.random.Generator
 ) -> FrozenModels:
-    """Fit the reward model on the training episodes, then the mask.
+    """Fit the reward model on the training episodes, then the mask, if the agent or its policy keeps to one.
 
     Args:
         parts: the split.
@@ -86,62 +94,112 @@ def fit_frozen_models(
         generator: the source of initial weights.
         rng: the source of shuffles and subsamples.
     """
-    train = parts.train
-    states, actions = torch.from_numpy(train.states), torch.from_numpy(train.actions)
-    reward_model = _network(dataset, preset, generator)
+    train, bcq = parts.train, preset.bcq
+    fitting = _Fitting(train, preset, generator, rng)
     rewards = torch.from_numpy(train.rewards.astype(np.float32))
-    fit(reward_model, states, reward_loss(actions, rewards), preset.reward_model.epochs, preset.agent, rng)
-    reward_model.requires_grad_(False)
+    reward_model = fitting.network(reward_loss(fitting.actions, rewards), preset.reward_model.epochs)
 
-    indexed = dataset if preset.bcq.knn_source == "all" else train
-    mask = _fit_mask(train, indexed, preset, reward_model, generator, rng)
-    support = mask.support(torch.from_numpy(train.next_states))
-    allowed, at_random = support.with_fallback(preset.bcq.fallback)
-    bootstrapped = torch.from_numpy(~train.terminal)
-    counted = support.allowed[bootstrapped]
+    restricted = preset.agent.algorithm == "ddqn-bcq" and bcq.mode != "none"
+    acting = bcq.mask_at_action_time and bcq.mode != "none"
+    if not (restricted or acting):
+        return FrozenModels(reward_model, None, None, None, masked_fraction=0.0, none_allowed_rate=0.0)
+
+    numbers = {episode: number for number, episode in enumerate(dataset.episode_ids)}
+    mask = _fit_mask(fitting, dataset if bcq.knn_source == "all" else train, reward_model, numbers)
+    # What lies beyond an episode's end takes no part.
+    followed = torch.from_numpy(np.flatnonzero(~train.terminal))
+    support = mask.support(torch.from_numpy(train.next_states)[followed], _episodes(train, numbers)[followed])
+    allowed, at_random = support.with_fallback(bcq.fallback)
+    sample = slice(None, None, max(1, -(-parts.evaluation.n_transitions // RATE_STATES)))
+    evaluated = mask.support(
+        torch.from_numpy(parts.evaluation.states[sample].copy()), _episodes(parts.evaluation, numbers)[sample]
+    )
     return FrozenModels(
         reward_model=reward_model,
-        acting_mask=mask if preset.bcq.mask_at_action_time and preset.bcq.mode != "none" else None,
-        allowed=allowed,
-        at_random=at_random,
-        masked_fraction=1.0 - counted.double().mean().item() if len(counted) else 0.0,
-        none_allowed_rate=mask.support(_sample(parts.evaluation)).none_allowed_rate(),
+        acting_mask=mask if acting else None,
+        allowed=_scattered(allowed, followed, train.n_transitions, True) if restricted else None,
+        at_random=_scattered(at_random, followed, train.n_transitions, False)
+        if restricted and at_random.any()
+        else None,
+        masked_fraction=support.masked_fraction(),
+        none_allowed_rate=evaluated.none_allowed_rate(),
     )
 
 
-def _sample(dataset: Dataset) -> Tensor:
-    """At most ``RATE_STATES`` states of a dataset, evenly spaced."""
-    return torch.from_numpy(dataset.states[:: -(-dataset.n_transitions // RATE_STATES)].copy())
+@dataclass(frozen=True)
+class _Fitting:
+    """The training episodes, and the sources of everything random in models that are fitted on them."""
+
+    train: Dataset
+    preset: TrainPreset
+    generator: torch.Generator
+    rng: np.random.Generator
+
+    @property
+    def states(self) -> Tensor:
+        return torch.from_numpy(self.train.states)
+
+    @property
+    def actions(self) -> Tensor:
+        return torch.from_numpy(self.train.actions)
+
+    def network(self, loss: Loss, epochs: int) -> Network:
+        """A new network with one output an action, after some epochs."""
+        settings = self.preset.agent
+        scaling = input_scaling(self.states) if settings.standardise_inputs else (None, None)
+        network = Network(_shape(self.train, settings), self.generator, *scaling)
+        fit(network, self.states, loss, epochs, settings, self.rng)
+        return network
+
+    def classifier(self) -> Network:
+        """Logits of the logged actions."""
+        return self.network(imitation_loss(self.actions), self.preset.bcq.imitation_epochs)
 
 
-def _fit_mask(
-    train: Dataset,
-    indexed: Dataset,
-    preset: TrainPreset,
-    reward_model: QNetwork,
-    generator: torch.Generator,
-    rng: np.random.Generator,
-) -> ActionMask:
-    bcq = preset.bcq
-    if bcq.mode == "none":
-        return NoMask(train.n_actions)
+def _fit_mask(fitting: _Fitting, indexed: Dataset, reward_model: Network, numbers: dict[str, int]) -> ActionMask:
+    bcq, train = fitting.preset.bcq, fitting.train
     if bcq.mode == "coach_knn":
-        return nearest_neighbour_mask(
-            torch.from_numpy(indexed.states),
-            torch.from_numpy(indexed.actions),
-            train.n_actions,
-            bcq.average_dist_coefficient,
-            bcq.knn_capacity,
-            reward_model if bcq.use_state_embedding else None,
-            rng,
-        )
-    classifier = _network(train, preset, generator)
-    loss = imitation_loss(torch.from_numpy(train.actions))
-    fit(classifier, torch.from_numpy(train.states), loss, bcq.imitation_epochs, preset.agent, rng)
+        return _fit_nearest(fitting, indexed, reward_model, numbers)
     relative = bcq.mode == "discrete_bcq"
     threshold = bcq.relative_threshold if relative else bcq.mask_out_threshold
-    return ImitationMask(classifier.requires_grad_(False), threshold, relative)
+    absent = np.flatnonzero(np.bincount(train.actions, minlength=train.n_actions) == 0).tolist()
+    return ImitationMask(fitting.classifier(), threshold, relative, absent)
 
 
-def _network(dataset: Dataset, preset: TrainPreset, generator: torch.Generator) -> QNetwork:
-    return QNetwork(dataset.n_features, dataset.n_actions, hidden_layers(preset.agent), generator)
+def _fit_nearest(
+    fitting: _Fitting, indexed: Dataset, reward_model: Network, numbers: dict[str, int]
+) -> NearestNeighbourMask:
+    bcq = fitting.preset.bcq
+    embedding: Network | None = None
+    if bcq.embedding == "reward_model":
+        embedding = reward_model
+    elif bcq.embedding == "behavior_model":
+        embedding = fitting.classifier()
+    elif bcq.embedding == "standardised_state":
+        # Without hidden layers a network's embedding is its scaled input.
+        shape = NetworkShape(indexed.n_features, indexed.n_actions, ())
+        embedding = Network(shape, fitting.generator, *input_scaling(fitting.states))
+    logged = LoggedActions(
+        torch.from_numpy(indexed.states),
+        torch.from_numpy(indexed.actions),
+        _episodes(indexed, numbers),
+        indexed.n_actions,
+    )
+    return nearest_neighbour_mask(logged, bcq, embedding, fitting.rng)
+
+
+def _episodes(dataset: Dataset, numbers: dict[str, int]) -> Tensor:
+    """``[N]``, the number of each transition's episode."""
+    own = np.array([numbers[episode] for episode in dataset.episode_ids], dtype=np.int64)
+    return torch.from_numpy(np.repeat(own, dataset.lengths))
+
+
+def _scattered(values: Tensor, rows: Tensor, n_rows: int, elsewhere: bool) -> Tensor:
+    """``[n_rows, ...]`` with values at some rows."""
+    result = torch.full((n_rows, *values.shape[1:]), elsewhere)
+    result[rows] = values
+    return result
+
+
+def _shape(dataset: Dataset, settings: AgentSettings) -> NetworkShape:
+    return NetworkShape(dataset.n_features, dataset.n_actions, (*settings.embedder, *settings.middleware))
