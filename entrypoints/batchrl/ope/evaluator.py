@@ -1,25 +1,30 @@
-"""The estimates of one epoch's policy on the evaluation episodes."""
+"""The estimates of one epoch's policy on the evaluation episodes: what the csv shows, fast enough for every epoch.
+
+``scoring`` gives all figures of any policy, with every interval.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from batchrl.agents.model import PolicyModel
+from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
 from batchrl.ope.bootstrap import Estimate, intervals
-from batchrl.ope.doubly_robust import ActionValues
-from batchrl.ope.estimators import Sample, trajectory_estimators
-from batchrl.ope.grid import Grid
+from batchrl.ope.doubly_robust import sequential_doubly_robust
+from batchrl.ope.estimand import Estimand
+from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
 from batchrl.ope.quotients import Quotients
+from batchrl.ope.report import PolicyReport, estimate_json
+from batchrl.ope.scoring import Scorer, ScoreSettings
 from batchrl.ope.trajectories import discounted_returns, weighted_importance_sampling
-from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
 from presets.schema import OpeSettings
 
 COACH_WIS_DISCOUNT = 0.99
@@ -31,11 +36,13 @@ class PolicyEstimates:
 
     Args:
         estimates: by column name (``batchrl.contract.columns.ESTIMATES``).
+        estimands: what each of them estimates.
         weights: of the trajectories.
         n_episodes: episodes that were used.
     """
 
     estimates: Mapping[str, Estimate]
+    estimands: Mapping[str, Estimand]
     weights: WeightDiagnostics
     n_episodes: int
 
@@ -45,29 +52,10 @@ class PolicyEstimates:
             "episodes": self.n_episodes,
             "effective_episodes": self.weights.effective_episodes,
             "estimates": {
-                name: {end: number if math.isfinite(number) else None for end, number in asdict(estimate).items()}
+                name: {**estimate_json(estimate), "estimand": str(self.estimands[name])}
                 for name, estimate in self.estimates.items()
             },
         }
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """One policy on the episodes, padded; 0 in the padding.
-
-    Args:
-        log_ratios: ``[n, T]``.
-        modelled: ``[n, T]``, ``sum_a pi(a | s_it) r_hat(s_it, a)``.
-        q_taken: ``[n, T]``, ``Q(s_it, a_it)``.
-        values: ``[n, T]``, ``V(s_it)``.
-        end_values: ``[n]``, ``V`` after the last step where the episode was cut short, else 0.
-    """
-
-    log_ratios: Floats64
-    modelled: Floats64
-    q_taken: Floats64
-    values: Floats64
-    end_values: Floats64
 
 
 class Evaluator:
@@ -84,71 +72,62 @@ class Evaluator:
     def __init__(
         self, dataset: Dataset, modelled_rewards: Floats64, settings: OpeSettings, discount: float, seed: int
     ) -> None:
-        self._dataset = dataset
-        self._grid = Grid.of(dataset.lengths)
+        self._log = EpisodeLog(dataset, discount)
         self._modelled = modelled_rewards
-        self._modelled_taken = self._grid.pad(_taken(modelled_rewards, dataset))
-        self._log_behavior = np.log(_taken(dataset.behavior_policy, dataset))
-        self._rewards = self._grid.pad(dataset.rewards)
-        wis_discount = COACH_WIS_DISCOUNT if settings.wis_discount == "legacy099" else discount
-        self._returns = discounted_returns(self._rewards, wis_discount)
-        ends = dataset.offsets[1:] - 1
-        self._cut = np.flatnonzero(~dataset.terminal[ends])
-        self._cut_states = dataset.next_states[ends[self._cut]]
+        self._modelled_taken = self._log.grid.pad(self._log.taken(modelled_rewards))
+        self._wis_discount = COACH_WIS_DISCOUNT if settings.wis_discount == "legacy099" else discount
+        self._wis_returns = discounted_returns(self._log.rewards, self._wis_discount)
         self._settings = settings
-        self._discount = discount
         self._seed = seed
 
     def score(self, policy: PolicyModel) -> PolicyEstimates:
         """The csv's five estimates of the policy; V and Q are those of the policy's own network."""
-        sample = self._sample(policy)
-        return self._with_intervals(sample, self._of_the_csv(sample))
+        (scored,) = policies_of(policy, self._log, [policy.target])
+        return self.score_actions(scored)
 
-    def score_fully(self, policy: PolicyModel) -> PolicyEstimates:
-        """The five, and the trajectory estimators that have no column."""
-        sample = self._sample(policy)
-        return self._with_intervals(
-            sample, trajectory_estimators(self._trajectories(sample)) | self._of_the_csv(sample)
+    def score_actions(self, policy: ScoredPolicy) -> PolicyEstimates:
+        """The same of a policy that is given by what it would do; without values of its own, V and Q count as 0."""
+        log, settings = self._log, self._settings
+        log_ratios = log.log_ratios(policy.probabilities)
+        log_weights = trajectory_log_weights(log_ratios)
+        estimators = self._of_the_csv(policy, log_ratios, log_weights)
+        estimates = intervals(list(estimators.values()), settings.bootstrap_resamples, settings.confidence, self._seed)
+        return PolicyEstimates(
+            estimates=dict(zip(estimators, estimates, strict=True)),
+            estimands={name: self._estimand(name, policy) for name in estimators},
+            weights=WeightDiagnostics.of(log_weights, settings.confidence),
+            n_episodes=log.dataset.n_episodes,
         )
 
-    def _of_the_csv(self, sample: _Sample) -> dict[str, Quotients]:
-        grid, ratios, rewards = self._grid, sample.log_ratios, self._rewards
+    def report(self, policies: Sequence[ScoredPolicy]) -> list[PolicyReport]:
+        """All figures of policies, with every interval, and differences against the logging policy."""
+        settings = ScoreSettings(self._settings.bootstrap_resamples, self._settings.confidence, self._seed)
+        scorer = Scorer(self._log, settings, self._modelled)
+        return [scorer.score(policy).report for policy in policies]
+
+    def score_fully(self, policy: PolicyModel) -> PolicyReport:
+        """All figures of a model under its own target policy."""
+        (report,) = self.report(self.policies_of(policy, [policy.target]))
+        return report
+
+    def policies_of(self, model: PolicyModel, targets: Sequence[TargetPolicy]) -> list[ScoredPolicy]:
+        """What several target policies of one model would do on the episodes."""
+        return policies_of(model, self._log, targets)
+
+    def _of_the_csv(self, policy: ScoredPolicy, log_ratios: Floats64, log_weights: Floats64) -> dict[str, Quotients]:
+        log, grid, rewards = self._log, self._log.grid, self._log.rewards
+        modelled = grid.pad((policy.probabilities * self._modelled).sum(axis=1))
+        values = log.action_values(policy.probabilities, policy.own_values or Values(np.zeros(self._modelled.shape)))
+        weights = CumulativeWeights.of(log_ratios)
+        residuals = values.residuals(grid, rewards, log.discount)
         return {
-            columns.IPS: inverse_propensity_score(grid, ratios, rewards),
-            columns.DM: direct_method(grid, sample.modelled),
-            columns.DR: doubly_robust(grid, ratios, rewards, self._modelled_taken, sample.modelled),
-            columns.WIS: weighted_importance_sampling(trajectory_log_weights(ratios), self._returns),
-            columns.SDR: trajectory_estimators(self._trajectories(sample))[columns.SDR],
+            columns.IPS: inverse_propensity_score(grid, log_ratios, rewards),
+            columns.DM: direct_method(grid, modelled),
+            columns.DR: doubly_robust(grid, log_ratios, rewards, self._modelled_taken, modelled),
+            columns.WIS: weighted_importance_sampling(log_weights, self._wis_returns),
+            columns.SDR: sequential_doubly_robust(weights, residuals, values.values, log.discount),
         }
 
-    def _trajectories(self, sample: _Sample) -> Sample:
-        values = ActionValues(sample.q_taken, sample.values, sample.end_values)
-        return Sample(self._grid, sample.log_ratios, self._rewards, self._discount, agent_values=values)
-
-    def _with_intervals(self, sample: _Sample, estimators: dict[str, Quotients]) -> PolicyEstimates:
-        settings = self._settings
-        estimates = intervals(list(estimators.values()), settings.bootstrap_resamples, settings.confidence, self._seed)
-        weights = WeightDiagnostics.of(trajectory_log_weights(sample.log_ratios))
-        return PolicyEstimates(dict(zip(estimators, estimates, strict=True)), weights, self._dataset.n_episodes)
-
-    def _sample(self, policy: PolicyModel) -> _Sample:
-        grid, data = self._grid, self._dataset
-        values, probabilities = policy.evaluate(data.states)
-        with np.errstate(divide="ignore"):
-            log_ratios = np.log(_taken(probabilities, data)) - self._log_behavior
-        end_values = np.zeros(data.n_episodes)
-        if len(self._cut):
-            cut_values, cut_probabilities = policy.evaluate(self._cut_states)
-            end_values[self._cut] = (cut_probabilities * cut_values).sum(axis=1)
-        return _Sample(
-            log_ratios=grid.pad(log_ratios),
-            modelled=grid.pad((probabilities * self._modelled).sum(axis=1)),
-            q_taken=grid.pad(_taken(values.astype(np.float64), data)),
-            values=grid.pad((probabilities * values).sum(axis=1)),
-            end_values=end_values,
-        )
-
-
-def _taken(values: Floats64, dataset: Dataset) -> Floats64:
-    """``[N]`` from ``[N, A]``: the entries of the logged actions."""
-    return values[np.arange(dataset.n_transitions), dataset.actions]
+    def _estimand(self, name: str, policy: ScoredPolicy) -> Estimand:
+        discount = self._wis_discount if name == columns.WIS else self._log.discount
+        return Estimand.of(name, policy.label, discount, len(self._log.cut), policy.knows_end_values)

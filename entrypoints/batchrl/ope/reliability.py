@@ -1,0 +1,44 @@
+"""In words: what speaks against relying on a figure (sections 5.3 and 5.4)."""
+
+from __future__ import annotations
+
+from batchrl.contract import estimators as names
+from batchrl.ope.weights import WeightDiagnostics, reliability
+
+LEAST_EFFECTIVE = 20.0
+EFFECTIVE_SHARE = 0.1
+# They rest on a value function alone.
+UNCORRECTED = (names.DM_VALUE, names.FQE)
+
+
+def effective_floor(n_episodes: int) -> float:
+    """Effective episodes below which an estimate from trajectory weights may be shown but not decide."""
+    return max(LEAST_EFFECTIVE, EFFECTIVE_SHARE * n_episodes)
+
+
+def doubt_of_weights(weights: WeightDiagnostics) -> str | None:
+    """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it."""
+    few = reliability(weights, effective_floor(weights.n_episodes))
+    if few is not None:
+        return few
+    if not weights.averages_to_one:
+        interval = weights.mean_weight_interval
+        return (
+            f"the mean weight is {weights.mean_weight:.2f} [{interval.lower:.2f}, {interval.upper:.2f}] and not 1: "
+            "the log lacks episodes that matter to the policy, or its action probabilities are wrong"
+        )
+    return None
+
+
+def doubt_of_figure(name: str, of_weights: str | None) -> str | None:
+    """Why one figure should not be relied on as the value of its policy.
+
+    Args:
+        name: of the estimator (``batchrl.contract.estimators``).
+        of_weights: what speaks against the policy's trajectory weights.
+    """
+    if name in names.ONE_STEP:
+        return "the reward of one step: it says nothing about what follows from it"
+    if name in UNCORRECTED:
+        return "rests on a value function alone, which nothing in the log corrects"
+    return of_weights
