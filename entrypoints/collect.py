@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   collect --env CartPole-v0 --num-envs 100 --episodes 5 --output cartpole.csv
   collect --env CartPole-v0 --num-envs 100 --steps 500 --policy checkpoints/ --epsilon 0.1 --output next.parquet
+  collect --env batchrl/MailCampaign-v0 --num-envs 4000 --episodes 1 --output mail.csv
 """
 
 
@@ -70,8 +71,9 @@ def make_parser() -> Parser:
         "--policy",
         default="uniform",
         metavar="P",
-        help="uniform; probabilities of the actions such as '[0.3, 0.7]'; or the path of a trained policy: "
-        "a folder of checkpoints, one .pt file, an exported model (default: uniform)",
+        help="uniform; probabilities of the actions such as '[0.3, 0.7]'; the path of a trained policy: a folder of "
+        "checkpoints, one .pt file, an exported model; or module:name of one in Python, such as "
+        "batchrl.problems.logging:CartPoleController (default: uniform)",
     )
     add("--epsilon", type=float, metavar="E", help="take the policy's best action, but a random one with probability E")
     add("--output", required=True, type=Path, metavar="FILE", help="the data set: .csv, .csv.gz or .parquet")
@@ -90,6 +92,9 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     from batchrl.collect.table import ensure_writable, format_of, to_frame, write_table
     from batchrl.policies import EpsilonGreedyPolicy
 
+    # Modules of --env and --policy may lie where the command is run.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     file_format = format_of(arguments.output, arguments.format)
     if arguments.seed < 0:
         raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
@@ -122,7 +127,7 @@ def make_policy(text: str, n_actions: int) -> Policy:
     """The policy that ``--policy`` names.
 
     Raises:
-        InputError: it is neither a name, nor probabilities of all actions, nor the path of a policy.
+        InputError: it is neither a name, nor probabilities of all actions, nor the path of a policy, nor module:name.
     """
     from batchrl.policies import FixedPolicy, UniformPolicy
 
@@ -138,7 +143,11 @@ def make_policy(text: str, n_actions: int) -> Policy:
             raise InputError(f"--policy {text}: the environment has {n_actions} actions; give one number for each.")
         return policy
     if not Path(text).exists():
-        raise InputError(f"--policy {text}: there is no such path.", "Or write uniform, or '[0.3, 0.7]'.")
+        from batchrl.collect.naming import is_named, named_policy
+
+        if is_named(text):
+            return named_policy(text)
+        raise InputError(f"--policy {text}: there is no such path.", "Or write uniform, '[0.3, 0.7]' or module:name.")
     from batchrl.agents.policy import load_policy
 
     return load_policy(Path(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -53,12 +54,37 @@ def test_policies_by_probabilities_and_epsilon(script: ModuleType, tmp_path: Pat
     assert set(pd.read_csv(tmp_path / "data")["all_action_probabilities"]) == {"[0.25, 0.75]"}
 
 
+def test_policies_by_the_name_of_a_python_object(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from batchrl.policies import FixedPolicy\nlean = FixedPolicy([0.2, 0.8])\n\ndef make():\n    return lean\n"
+    (tmp_path / "my_policies.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("lean", "make"):
+        assert run(script, tmp_path, "--policy", f"my_policies:{name}", name=f"{name}.csv") == 0
+        assert set(pd.read_csv(tmp_path / f"{name}.csv")["all_action_probabilities"]) == {"[0.2, 0.8]"}
+
+
+def test_the_mail_campaign_is_there_by_its_id(script: ModuleType, tmp_path: Path) -> None:
+    options = ["--env", "batchrl/MailCampaign-v0", "--policy", "batchrl.problems.logging:MailRules"]
+    assert run(script, tmp_path, *options, "--episodes", "1") == 0
+    frame = pd.read_csv(tmp_path / "data.csv")
+    assert {"state_feature_8", "reward"} <= set(frame) and frame["episode_id"].nunique() == 4
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--policy", "[0.2]"], "the environment has 2 actions"),
         (["--policy", "[0.2"], "no JSON list"),
         (["--policy", "nowhere"], "there is no such path"),
+        (["--policy", "no_such_module:Policy"], "No module named 'no_such_module'"),
+        (["--policy", "batchrl.problems.logging:Polite"], "has no attribute 'Polite'"),
+        (["--policy", "batchrl.problems.logging:ENGAGED"], "which has no action_probabilities"),
+        (["--policy", "pathlib:Path"], "which has no action_probabilities"),
+        (["--policy", "batchrl.policies:UniformPolicy"], "calling it fails: TypeError"),
+        (["--policy", "batchrl.problems.logging:MailRules"], "written for another environment"),
         (["--num-envs", "0"], "Give at least 1"),
         (["--epsilon", "2"], "from 0 to 1"),
         (["--seed", "-1"], "Give 0 or more"),

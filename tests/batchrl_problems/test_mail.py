@@ -146,7 +146,7 @@ def test_episodes_end_with_the_campaign_or_with_the_user() -> None:
     _, weeks_left = states_of(played.next_states[played.lasts])
     assert played.terminal[played.lasts].all() and not played.truncated.any()
     # Tired users leave: few of them see the end.
-    assert 0.1 < (weeks_left == 0).mean() < 0.25
+    assert 0.1 < (weeks_left == 0).mean() < 0.4
     assert played.starts.shape == (1000,) and np.diff(played.starts).max() == WEEKS
 
 

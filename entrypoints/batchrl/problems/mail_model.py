@@ -36,14 +36,14 @@ COST = (0.0, 0.1, 0.15, 0.15)
 MARGIN_FULL, MARGIN_DISCOUNTED = 10.0, 4.0
 ENGAGES = ((0.0, 0.6, 0.1, 0.0), (0.0, 0.4, 0.1, 0.0), (0.0, 0.5, 0.1, 0.0))
 DISENGAGES = (0.15, 0.05, 0.15, 0.5)
-TIRES = (-1, 1, 1, 1)
+TIRES = (-2, 1, 1, 1)
 # Probability of an order, by segment and action, at engagement 1; its factor at each level of engagement.
 ORDERS = ((0.02, 0.06, 0.30, 0.40), (0.01, 0.03, 0.12, 0.50), (0.02, 0.05, 0.20, 0.25))
 READINESS = (0.15, 0.4, 0.8, 1.2)
 # Factors of a mail's effects, and the probability that it makes the user leave, at each level of fatigue.
 ORDER_WHEN_TIRED = (1.0, 0.8, 0.4, 0.15)
 ENGAGES_WHEN_TIRED = (1.0, 0.8, 0.3, 0.1)
-LEAVES_WHEN_TIRED = (0.0, 0.02, 0.08, 0.2)
+LEAVES_WHEN_TIRED = (0.0, 0.02, 0.05, 0.15)
 LEAVES_ANYHOW = 0.005
 
 FEATURES = (
