@@ -1,4 +1,4 @@
-"""Logged episodes as arrays."""
+"""Logged episodes as arrays, in memory or mapped from files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from batchrl.data.storage import Array, Storage, chunks
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
@@ -68,21 +70,30 @@ class Dataset:
         return np.add.reduceat(self.rewards, self.offsets[:-1])
 
     def select(self, episodes: Integers) -> Dataset:
-        """The dataset of some episodes, in the order given.
+        """The dataset of some episodes, in the order given; its arrays lie where this dataset's lie.
 
         Args:
             episodes: ``[m]``, positions of episodes in this dataset.
         """
         lengths = self.lengths[episodes]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][episodes] - offsets[:-1], lengths)
+        rows = np.repeat(self.offsets[:-1][episodes] - offsets[:-1], lengths)
+        rows += np.arange(offsets[-1])
+        storage = Storage.like(self.states)
+
+        def chosen(values: Array) -> Array:
+            result = storage.empty((len(rows), *values.shape[1:]), values.dtype)
+            for start, stop in chunks(len(rows)):
+                np.take(values, rows[start:stop], axis=0, out=result[start:stop], mode="clip")
+            return result
+
         return Dataset(
-            states=self.states[rows],
-            actions=self.actions[rows],
-            rewards=self.rewards[rows],
-            next_states=self.next_states[rows],
-            terminal=self.terminal[rows],
-            behavior_policy=self.behavior_policy[rows],
+            states=chosen(self.states),
+            actions=chosen(self.actions),
+            rewards=chosen(self.rewards),
+            next_states=chosen(self.next_states),
+            terminal=chosen(self.terminal),
+            behavior_policy=chosen(self.behavior_policy),
             offsets=offsets,
             episode_ids=tuple(self.episode_ids[episode] for episode in episodes),
             state_columns=self.state_columns,
@@ -91,8 +102,11 @@ class Dataset:
     def sha256(self) -> str:
         """Digest of the content, whatever the files were called or how they were written."""
         digest = hashlib.sha256(repr((self.state_columns, self.episode_ids, self.behavior_policy.shape)).encode())
-        following = np.where(self.terminal[:, None], np.float32(0), self.next_states)
-        arrays = (self.states, self.actions, self.rewards, following, self.terminal, self.behavior_policy, self.offsets)
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array).tobytes())
+        for name in ("states", "actions", "rewards", "next_states", "terminal", "behavior_policy", "offsets"):
+            array = getattr(self, name)
+            for start, stop in chunks(len(array)):
+                part = array[start:stop]
+                if name == "next_states":
+                    part = np.where(self.terminal[start:stop, None], np.float32(0), part)
+                digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()

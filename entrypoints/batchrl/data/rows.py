@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.data.dataset import Flags, Floats64, Integers
-from batchrl.data.probabilities import UnreadableProbabilities, parse_probabilities
-from batchrl.data.tables import Table, data_files, numeric, read_table
+from batchrl.data.cells import Bytes, flags, labels, numbers
+from batchrl.data.dataset import Floats32, Floats64, Integers
+from batchrl.data.places import Places
+from batchrl.data.probabilities import UnreadableProbabilities
+from batchrl.data.storage import Kind, Storage
+from batchrl.data.tables import CellOfAnotherType, Table, data_files, open_table
+from batchrl.data.vectors import VectorColumn
 
 REQUIRED = (columns.ACTION, columns.ALL_ACTION_PROBABILITIES, columns.EPISODE_ID, columns.REWARD)
+FLAGS = (columns.TERMINAL, columns.TRUNCATED)
 TARGETS = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES)
-EMPTY = "empty"
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
+_CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
@@ -28,113 +33,210 @@ class Rows:
     """M rows in the order of the files.
 
     Args:
-        tables: the files.
+        places: the way back to the files.
+        storage: where the arrays lie.
         state_columns: ``d`` names.
         states: ``[M, d]``.
         next_states: ``[M, d]``, ``nan`` in empty cells, or None where the files have no such columns.
         actions: ``[M]``, ``nan`` in empty cells.
         rewards: ``[M]``, ``nan`` in empty cells.
         probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty.
-        terminal: ``[M]`` of 0, 1 and ``nan``, or None where the files have no such column.
-        truncated: the same.
-        target_policy: as ``probabilities``, of a policy to be scored; None where not asked for or not there.
-        target_q: ``[M, A]``, the values of that policy; the same.
+        flags: ``[M]`` of 0, 1 and ``UNKNOWN`` for each of ``terminal`` and ``truncated`` that the files have.
+        targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
         episode_ids: ids in order of first appearance, as text.
     """
 
-    tables: tuple[Table, ...]
+    places: Places
+    storage: Storage
     state_columns: tuple[str, ...]
-    states: Floats64
-    next_states: Floats64 | None
+    states: Floats32
+    next_states: Floats32 | None
     actions: Floats64
     rewards: Floats64
     probabilities: Floats64
-    terminal: Floats64 | None
-    truncated: Floats64 | None
-    target_policy: Floats64 | None
-    target_q: Floats64 | None
-    episode: NDArray[np.intp]
+    flags: dict[str, Bytes]
+    targets: dict[str, Floats64]
+    episode: Integers
     episode_ids: tuple[str, ...]
 
-    def refuse(self, wrong: Flags, column: str, problem: str, right: str, among: Integers | None = None) -> None:
-        """Report the first wrong row, if there is one.
 
-        Args:
-            wrong: ``[M]`` or, with ``among``, ``[len(among)]``.
-            column: its name.
-            problem: what is wrong; ``{value}`` stands for the cell.
-            right: what would be right.
-            among: positions of the rows that ``wrong`` is about.
-
-        Raises:
-            InputError: names file, line, episode, column and the number of further rows.
-        """
-        if not wrong.any():
-            return
-        found = np.flatnonzero(wrong) if among is None else np.sort(among[wrong])
-        position = int(found[0])
-        value = _cell(self.tables, position, column)
-        more = f" ({len(found) - 1} more rows like it)" if len(found) > 1 else ""
-        raise InputError(
-            f"{_place(self.tables, position)}, column '{column}': {problem.format(value=value)}{more}.",
-            f"Right is: {right}.",
-        )
-
-
-def read_rows(path: Path, state_columns: Sequence[str] | None = None, with_targets: bool = False) -> Rows:
-    """Read all data files at a path.
+def read_rows(
+    path: Path, state_columns: Sequence[str] | None = None, with_targets: bool = False, storage: Kind = "memory"
+) -> Rows:
+    """Read the data files at a path.
 
     Args:
-        path: a file or a folder of files.
-        state_columns: columns of the state; None takes every ``state_feature_*`` in the order of their numbers.
+        path: a file, or a folder of files with the same columns.
+        state_columns: names of the state's columns; by default all ``state_feature_*``, ordered by number.
+        with_targets: whether to read the columns of a policy to be scored.
+        storage: where the arrays lie.
 
     Raises:
-        InputError: a file cannot be read, lacks a column, or a cell is no number.
+        InputError: a file cannot be read, columns are missing or differ, a cell is no number, or an id occurs in two
+            files.
     """
-    tables = tuple(read_table(file) for file in data_files(path))
-    states = _state_columns(tables[0], state_columns)
-    following = tuple(name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX) for name in states)
-    for table in tables:
-        _check_columns(table, (*REQUIRED, *states))
-        if state_columns is None and _state_columns(table, None) != states:
-            raise InputError(f"{table.path}: its state columns differ from those of {tables[0].path}.")
-    present = set(tables[0].frame.columns)
-    named_so = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
-    has_next = named_so and present.issuperset(following)
-    wanted = (columns.TERMINAL, columns.TRUNCATED, *(TARGETS if with_targets else ()))
-    optional = {name: name in present for name in wanted}
-    used = [*(following if has_next else ()), *(name for name, is_there in optional.items() if is_there)]
-    for table in tables:
-        _check_columns(table, used)
-    episode, episode_ids = _episodes(tables)
-    return Rows(
-        tables=tables,
-        state_columns=states,
-        states=np.column_stack([_numbers(tables, name) for name in states]),
-        next_states=np.column_stack([_numbers(tables, name) for name in following]) if has_next else None,
-        actions=_numbers(tables, columns.ACTION),
-        rewards=_numbers(tables, columns.REWARD),
-        probabilities=_vectors(tables, columns.ALL_ACTION_PROBABILITIES),
-        terminal=_flags(tables, columns.TERMINAL) if optional[columns.TERMINAL] else None,
-        truncated=_flags(tables, columns.TRUNCATED) if optional[columns.TRUNCATED] else None,
-        target_policy=_vectors(tables, columns.TARGET_ACTION_PROBABILITIES)
-        if optional.get(columns.TARGET_ACTION_PROBABILITIES)
-        else None,
-        target_q=_vectors(tables, columns.TARGET_Q_VALUES) if optional.get(columns.TARGET_Q_VALUES) else None,
-        episode=episode,
-        episode_ids=episode_ids,
-    )
+    tables = [open_table(file) for file in data_files(path)]
+    chosen = _Columns.of(tables, state_columns, with_targets)
+    try:
+        return _Reading(chosen, Storage(storage), as_text=False).read(tables)
+    except CellOfAnotherType:
+        # Text takes longer to read, but each cell can be looked at, and Arrow refuses some numbers, such as +1.5.
+        return _Reading(chosen, Storage(storage), as_text=True).read(tables)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns to be read; see ``Rows``."""
+
+    states: tuple[str, ...]
+    next_states: tuple[str, ...]
+    flags: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tables: Sequence[Table], state_columns: Sequence[str] | None, with_targets: bool) -> _Columns:
+        first = tables[0]
+        states = _state_columns(first, state_columns)
+        following = tuple(
+            name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX) for name in states
+        )
+        numbered = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
+        has_next = numbered and all(name in first.names for name in following)
+        there = [name for name in (*FLAGS, *(TARGETS if with_targets else ())) if name in first.names]
+        result = cls(
+            states,
+            following if has_next else (),
+            tuple(name for name in there if name in FLAGS),
+            tuple(name for name in there if name in TARGETS),
+        )
+        for table in tables:
+            _check_columns(table, result.names)
+            if state_columns is None and _state_columns(table, None) != states:
+                raise InputError(f"{table.path}: its state columns differ from those of {first.path}.")
+        return result
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*REQUIRED, *self.states, *self.next_states, *self.flags, *self.targets)))
+
+    def types(self, as_text: bool) -> dict[str, pa.DataType]:
+        """How a CSV is to be read."""
+        special = dict.fromkeys((columns.EPISODE_ID, *self.flags), _CODED_TEXT)
+        special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
+        return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
+
+
+class _Reading:
+    """One pass over the files."""
+
+    def __init__(self, chosen: _Columns, storage: Storage, as_text: bool) -> None:
+        self._chosen = chosen
+        self._types = chosen.types(as_text)
+        self._storage = storage
+        self._places = Places(chosen.names)
+        self._states = storage.column()
+        self._next_states = storage.column() if chosen.next_states else None
+        self._numbers = {name: storage.column() for name in (columns.ACTION, columns.REWARD)}
+        self._vectors = {name: VectorColumn(storage) for name in (columns.ALL_ACTION_PROBABILITIES, *chosen.targets)}
+        self._flags = {name: storage.column() for name in chosen.flags}
+        self._episode = storage.column()
+        self._codes: dict[str, int] = {}
+        self._first_episodes: list[int] = []
+        self._rows = 0
+
+    def read(self, tables: Sequence[Table]) -> Rows:
+        for table in tables:
+            start = self._rows
+            self._places.begin(table, start)
+            self._first_episodes.append(len(self._codes))
+            for batch in table.batches(self._types):
+                if batch.num_rows:
+                    self._take(table, batch)
+            if self._rows == start:
+                raise InputError(f"{table.path}: the file has a header but no rows.", "Log at least two episodes.")
+        for name, column in self._vectors.items():
+            if column.width is None:
+                raise InputError(
+                    f"{tables[0].path}, column '{name}': every cell is empty.",
+                    "Right is: one number for each action, as [0.5, 0.5].",
+                )
+        return Rows(
+            places=self._places,
+            storage=self._storage,
+            state_columns=self._chosen.states,
+            states=self._states.finish(),
+            next_states=None if self._next_states is None else self._next_states.finish(),
+            actions=self._numbers[columns.ACTION].finish(),
+            rewards=self._numbers[columns.REWARD].finish(),
+            probabilities=self._vectors.pop(columns.ALL_ACTION_PROBABILITIES).finish(),
+            flags={name: column.finish() for name, column in self._flags.items()},
+            targets={name: column.finish() for name, column in self._vectors.items()},
+            episode=self._episode.finish(),
+            episode_ids=tuple(self._codes),
+        )
+
+    def _take(self, table: Table, batch: pa.RecordBatch) -> None:
+        self._episode.append(self._episodes(table, batch.column(columns.EPISODE_ID)))
+        self._states.append(self._matrix(batch, self._chosen.states))
+        if self._next_states is not None:
+            self._next_states.append(self._matrix(batch, self._chosen.next_states))
+        for name, column in self._numbers.items():
+            column.append(self._read_numbers(batch, name))
+        for name, column in self._flags.items():
+            values, wrong = flags(batch.column(name))
+            if wrong is not None:
+                raise self._places.refuse(self._rows + wrong, name, "{value} is no flag", "0 or 1")
+            column.append(values)
+        for name, vectors in self._vectors.items():
+            try:
+                vectors.append(batch.column(name))
+            except UnreadableProbabilities as error:
+                reason = error.reason.replace("{", "{{").replace("}", "}}")
+                right = "one number for each action, as [0.5, 0.5]"
+                raise self._places.refuse(self._rows + error.position, name, reason, right) from None
+        self._rows += batch.num_rows
+
+    def _read_numbers(self, batch: pa.RecordBatch, name: str) -> Floats64:
+        values, wrong = numbers(batch.column(name))
+        if wrong is not None:
+            raise self._places.refuse(self._rows + wrong, name, "'{value}' is not a number", "one number")
+        return values
+
+    def _matrix(self, batch: pa.RecordBatch, names: Sequence[str]) -> Floats32:
+        result = np.empty((batch.num_rows, len(names)), np.float32)
+        with np.errstate(over="ignore"):
+            for number, name in enumerate(names):
+                result[:, number] = self._read_numbers(batch, name)
+        return result
+
+    def _episodes(self, table: Table, cells: pa.Array) -> Integers:
+        codes, texts = labels(cells)
+        empty = codes < 0
+        if empty.any():
+            position = self._rows + int(np.argmax(empty))
+            right = "the id of the row's episode"
+            raise self._places.refuse(position, columns.EPISODE_ID, "the cell is empty", right)
+        known = np.array([self._codes.setdefault(text, len(self._codes)) for text in texts], np.int64)
+        before = np.flatnonzero(known < self._first_episodes[-1])
+        if len(before):
+            text = texts[before[0]]
+            owner = self._places.tables[bisect_right(self._first_episodes, self._codes[text]) - 1]
+            raise InputError(
+                f"episode {text} is in {owner.path} and in {table.path}; ids must be unique over all files.",
+                "Renumber the episodes of one file, or put all rows of an episode into one file.",
+            )
+        return known[codes]
 
 
 def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...]:
     if chosen is not None:
         return tuple(chosen)
-    found = [str(name) for name in table.frame.columns if str(name).startswith(columns.STATE_FEATURE_PREFIX)]
+    found = [name for name in table.names if name.startswith(columns.STATE_FEATURE_PREFIX)]
     if not found:
         raise InputError(
             f"{table.path}: no column starts with '{columns.STATE_FEATURE_PREFIX}'; "
-            f"its columns are {', '.join(map(str, table.frame.columns))}.",
+            f"its columns are {', '.join(table.names)}.",
             "Name the columns of the state state_feature_0, state_feature_1, ... or set data.state_columns.",
         )
 
@@ -146,107 +248,10 @@ def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...
 
 
 def _check_columns(table: Table, needed: Sequence[str]) -> None:
-    names = [str(name) for name in table.frame.columns]
-    missing = [name for name in needed if name not in names]
+    missing = [name for name in needed if name not in table.names]
     if missing:
         raise InputError(
             f"{table.path}: column {', '.join(repr(name) for name in missing)} is missing; "
-            f"the file has {', '.join(names)}.",
+            f"the file has {', '.join(table.names)}.",
             f"A data file needs {', '.join(REQUIRED)} and the columns of the state.",
         )
-
-
-def _place(tables: Sequence[Table], position: int) -> str:
-    """File, line and episode of a row, in words."""
-    episode = _cell(tables, position, columns.EPISODE_ID)
-    for table in tables:
-        if position < len(table.frame):
-            return table.place(position) + (f", episode {episode}" if episode != EMPTY else "")
-        position -= len(table.frame)
-    raise IndexError(position)
-
-
-def _cell(tables: Sequence[Table], position: int, column: str) -> str:
-    for table in tables:
-        if position < len(table.frame):
-            value = table.frame[column].iloc[position]
-            return EMPTY if np.ndim(value) == 0 and pd.isna(value) else str(value)
-        position -= len(table.frame)
-    raise IndexError(position)
-
-
-def _numbers(tables: Sequence[Table], name: str) -> Floats64:
-    parts = []
-    start = 0
-    for table in tables:
-        values, wrong = numeric(table.frame, name)
-        if wrong is not None:
-            position = start + wrong
-            value = _cell(tables, position, name)
-            raise InputError(
-                f"{_place(tables, position)}, column '{name}': '{value}' is not a number.", "Right is: one number."
-            )
-        parts.append(values)
-        start += len(table.frame)
-    return np.concatenate(parts)
-
-
-def _flags(tables: Sequence[Table], name: str) -> Floats64:
-    values = _numbers(tables, name)
-    wrong = ~np.isnan(values) & (values != 0) & (values != 1)
-    if wrong.any():
-        position = int(np.argmax(wrong))
-        value = _cell(tables, position, name)
-        raise InputError(f"{_place(tables, position)}, column '{name}': {value} is no flag.", "Right is: 0 or 1.")
-    return values
-
-
-def _episodes(tables: Sequence[Table]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    owner: dict[str, Table] = {}
-    parts = []
-    start = 0
-    for table in tables:
-        labels = table.frame[columns.EPISODE_ID]
-        empty = labels.isna().to_numpy()
-        if empty.any():
-            position = start + int(np.argmax(empty))
-            raise InputError(
-                f"{_place(tables, position)}, column '{columns.EPISODE_ID}': the cell is empty.",
-                "Right is: the id of the row's episode.",
-            )
-        text = labels.astype(str)
-        for label in text.unique():
-            first = owner.setdefault(label, table)
-            if first is not table:
-                raise InputError(
-                    f"episode {label} is in {first.path} and in {table.path}; ids must be unique over all files.",
-                    "Renumber the episodes of one file, or put all rows of an episode into one file.",
-                )
-        parts.append(text.to_numpy(dtype=object))
-        start += len(table.frame)
-    codes, unique = pd.factorize(np.concatenate(parts))
-    return codes, tuple(str(label) for label in unique)
-
-
-def _vectors(tables: Sequence[Table], name: str) -> Floats64:
-    series = [table.frame[name].astype(object) for table in tables]
-    cells = np.concatenate([part.to_numpy() for part in series])
-    filled = np.concatenate([part.notna().to_numpy() for part in series])
-    if not filled.any():
-        raise InputError(
-            f"{tables[0].path}, column '{name}': every cell is empty.",
-            "Right is: one number for each action, as [0.5, 0.5].",
-        )
-    try:
-        # A list column of Parquet arrives as arrays: their text is read like any other.
-        texts = [cell if isinstance(cell, str) else str(np.asarray(cell).tolist()) for cell in cells[filled]]
-        vectors = parse_probabilities(texts)
-    except UnreadableProbabilities as error:
-        position = int(np.flatnonzero(filled)[error.position])
-        raise InputError(
-            f"{_place(tables, position)}, column '{name}': {error.reason}.",
-            "Right is: one number for each action, as [0.5, 0.5].",
-        ) from None
-    result = np.full((len(cells), vectors.shape[1]), np.nan)
-    result[filled] = vectors
-    return result

@@ -1,20 +1,38 @@
-"""Files of logged data as frames: CSV (also gzipped) and Parquet, one file or a folder of them."""
+"""Files of logged data as batches of Arrow columns: CSV (also gzipped) and Parquet, one file or a folder of them.
+
+Rows without any content are no rows. A CSV's columns come with the types that ``Table.batches`` is told, a Parquet
+file's with their own.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
-import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
 
-from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+NULLS = ("", "nan", "NaN", "NA", "null", "None")
+# A CSV row must fit into a block; a few blocks are in memory at a time.
+CSV_BLOCK_BYTES = 8 * 1024**2
+PARQUET_ROWS = 1 << 17
+LARGEST_CELL = 2**31 - 1
+
+
+class CellOfAnotherType(ValueError):
+    """A CSV cell cannot be read as the type that was asked for; read as text, it can be named."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +41,89 @@ class Table:
 
     Args:
         path: of the file.
-        frame: its rows; the index counts the file's own rows from 0, rows without any content are left out.
-        lined: whether rows are lines of a text file with a header, so that row 0 stands in line 2.
+        names: its columns as it spells them, by their names without spaces around.
+        lined: whether rows are lines of a text file.
     """
 
     path: Path
-    frame: pd.DataFrame
+    names: Mapping[str, str]
     lined: bool
 
-    def place(self, position: int) -> str:
-        """Where a row stands, in words: its file and its line (csv) or row (Parquet), both counted from 1."""
-        row = int(self.frame.index[position])
-        if not self.lined:
-            return f"{self.path}, row {row + 1}"
-        # A quoted cell may hold line breaks of its own: they shift the lines of the rows after it.
-        before = self.frame.iloc[:position].select_dtypes(exclude="number")
-        shift = sum(int(before[name].astype(str).str.count("\n").sum()) for name in before.columns)
-        return f"{self.path}, line {row + 2 + shift}"
+    def batches(self, types: Mapping[str, pa.DataType | None], blank: bool = False) -> Iterator[pa.RecordBatch]:
+        """The rows of some columns, in the file's order.
+
+        Args:
+            types: the columns, and for a CSV how to read each.
+            blank: whether to give rows without any content, too.
+
+        Raises:
+            InputError: the file cannot be read; rows of another number of cells are named.
+            CellOfAnotherType: a cell of a CSV is not of its column's type.
+        """
+        wanted = [self.names[name] for name in types]
+        with _guarded(self.path):
+            if self.lined:
+                source = self._csv_batches(dict(zip(wanted, types.values(), strict=True)))
+            else:
+                file = pq.ParquetFile(self.path, pre_buffer=False)
+                source = file.iter_batches(batch_size=PARQUET_ROWS, columns=list(dict.fromkeys(wanted)))
+            for batch in source:
+                chosen = [batch.column(name) for name in wanted]
+                rows = pa.RecordBatch.from_arrays(chosen, names=list(types))
+                yield rows if blank else _with_content(rows)
+
+    def _csv_batches(self, types: Mapping[str, pa.DataType | None]) -> Iterator[pa.RecordBatch]:
+        try:
+            with self._open() as stream:
+                yield from pyarrow.csv.open_csv(
+                    stream,
+                    read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+                    parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=_invalid),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        column_types=types, include_columns=list(types), null_values=NULLS, strings_can_be_null=True
+                    ),
+                )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV file" in str(error):  # a header without a line break after it
+                return
+            if "conversion error" in str(error) and "UTF8" not in str(error):
+                raise CellOfAnotherType(str(error)) from None
+            self._refuse_ragged()
+            raise
+
+    def _open(self) -> Any:
+        file = pa.OSFile(str(self.path), "rb")
+        return pa.CompressedInputStream(file, "gzip") if is_packed(self.path) else file
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """A CSV's header and rows, each with the line that it begins in; slow, for those who look for one of them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        before = csv.field_size_limit(LARGEST_CELL)
+        try:
+            with _guarded(self.path), open_text(self.path) as file:
+                reader = csv.reader(file)
+                line = 1
+                for cells in reader:
+                    if len(cells) > 1 or (cells and cells[0].strip()):
+                        yield line, cells
+                    line = reader.line_num + 1
+        finally:
+            csv.field_size_limit(before)
+
+    def _refuse_ragged(self) -> None:
+        """Name the first row whose cells are fewer or more than the header's."""
+        rows = self.records()
+        _, header = next(rows)
+        for line, cells in rows:
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{self.path}, line {line}: the row has {len(cells)} cells, but the header names "
+                    f"{len(header)} columns.",
+                    "Right is: a cell for each column; a cell with a comma in it stands in double quotes.",
+                )
 
 
 def data_files(path: Path) -> list[Path]:
@@ -65,67 +149,66 @@ def data_files(path: Path) -> list[Path]:
     return files
 
 
-def read_table(path: Path) -> Table:
-    """Read one file.
+def is_packed(path: Path) -> bool:
+    """Whether a file's name says that it is compressed with gzip."""
+    return path.name.lower().endswith(".gz")
+
+
+def open_table(path: Path) -> Table:
+    """Look at one file's columns.
 
     Raises:
-        InputError: it cannot be read, or holds no rows.
+        InputError: it cannot be read, is empty, or names a column twice.
     """
     lined = not path.name.lower().endswith(PARQUET_SUFFIXES)
-    frame = _guarded(path, _read_csv if lined else _read_parquet)
-    frame.columns = [str(name).strip() for name in frame.columns]
-    frame = frame.dropna(how="all")
-    if frame.empty:
-        raise InputError(f"{path}: the file has a header but no rows.", "Log at least two episodes.")
-    return Table(path, frame, lined)
+    if lined:
+        _, written = next(Table(path, {}, lined).records(), (0, []))
+        if not written:
+            raise InputError(f"{path}: the file is empty.", "Give a csv file with a header, or a Parquet file.")
+    else:
+        with _guarded(path):
+            written = pq.read_schema(path).names
+    names = [name.strip() for name in written]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise InputError(f"{path}: column '{twice[0]}' stands twice in the header.", "Each column has its own name.")
+    return Table(path, dict(zip(names, written, strict=True)), lined)
 
 
-def _guarded(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A CSV as text; bytes that are no UTF-8 are replaced."""
+    with path.open("rb") as raw:
+        packed = gzip.GzipFile(fileobj=raw) if is_packed(path) else raw
+        with io.TextIOWrapper(packed, encoding="utf-8-sig", errors="replace", newline="") as file:
+            yield file
+
+
+def _with_content(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Only the rows that have a value in any of the columns."""
+    if not all(column.null_count or pa.types.is_floating(column.type) for column in batch.columns):
+        return batch
+    blank = None
+    for column in batch.columns:
+        empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+        blank = empty if blank is None else pc.and_(blank, empty)
+        if not pc.any(blank).as_py():
+            return batch
+    return batch if blank is None else batch.filter(pc.invert(blank))
+
+
+def _invalid(row: Any) -> str:
+    return "error" if row.text.strip() else "skip"
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
     try:
-        return read(path)
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: the file is empty.", "Give a csv file with a header, or a Parquet file.") from None
+        yield
+    except (InputError, CellOfAnotherType):
+        raise
     except MemoryError:
-        raise InputError(f"{path}: the file does not fit into memory.", "Split it into several jobs.") from None
-    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
+        raise InputError(f"{path}: the file does not fit into memory.", "Set data.storage to mapped.") from None
+    except (OSError, EOFError, ValueError, pa.ArrowException, csv.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: the file cannot be read: {reason}") from error
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        # Without this, surplus cells of a row are dropped with a warning.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            path,
-            dtype={columns.ALL_ACTION_PROBABILITIES: str, columns.EPISODE_ID: str},
-            keep_default_na=False,
-            na_values=["", "nan", "NaN", "NA", "null", "None"],
-            skip_blank_lines=False,
-            index_col=False,
-            low_memory=False,
-            encoding="utf-8-sig",
-        )
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    frame.index = pd.RangeIndex(len(frame))
-    return frame
-
-
-def numeric(frame: pd.DataFrame, name: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], int | None]:
-    """A column as numbers.
-
-    Returns:
-        ``[N]`` with ``nan`` in empty cells, and the position of the first cell that is neither empty nor a number.
-    """
-    column = frame[name]
-    try:
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    except TypeError:  # cells of a Parquet file may be lists or dates
-        return np.full(len(column), np.nan), 0
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return values, None
-    wrong = np.isnan(values) & column.notna().to_numpy()
-    return values, int(np.argmax(wrong)) if wrong.any() else None

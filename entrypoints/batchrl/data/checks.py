@@ -1,0 +1,258 @@
+"""Every check on the values of steps; what is wrong is named by file, line, column and episode.
+
+All checks look at a chunk of rows at once. Only where one fails are the chunks gone through again, check by check, so
+that what is reported does not depend on the chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from batchrl.contract import columns
+from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
+from batchrl.data.layout import Layout
+from batchrl.data.rows import Rows
+from batchrl.data.storage import chunks
+
+SUM_TOLERANCE = 1e-3
+FEW_ACTIONS = 16
+
+
+class Values:
+    """The values of some rows, taken out when they are first looked at.
+
+    Args:
+        rows: all rows.
+        where: which of them.
+        is_end: ``[m]``, which are the last steps of their episodes.
+    """
+
+    def __init__(self, rows: Rows, where: Integers | slice, is_end: Flags) -> None:
+        self._rows = rows
+        self._where = where
+        self.is_end = is_end
+
+    def __len__(self) -> int:
+        return len(self.is_end)
+
+    @cached_property
+    def states(self) -> Floats32:
+        return self._rows.states[self._where]
+
+    @cached_property
+    def states_are_finite(self) -> bool:
+        return bool(np.isfinite(self.states).all())
+
+    @cached_property
+    def actions(self) -> Floats64:
+        return self._rows.actions[self._where]
+
+    @cached_property
+    def rewards(self) -> Floats64:
+        return self._rows.rewards[self._where]
+
+    @cached_property
+    def policy(self) -> Floats64:
+        return self._rows.probabilities[self._where]
+
+    @cached_property
+    def next_states(self) -> Floats32:
+        assert self._rows.next_states is not None
+        return self._rows.next_states[self._where]
+
+    def flag(self, name: str) -> Flags:
+        marked: Flags = self._rows.flags[name][self._where] == 1
+        return marked
+
+    def target(self, name: str) -> Floats64:
+        return self._rows.targets[name][self._where]
+
+    def every(self, wrong: bool) -> Flags:
+        """``[m]``, all alike."""
+        return np.full(len(self), wrong)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that may be wrong.
+
+    Args:
+        column: whose cell is wrong.
+        problem: what is wrong; ``{value}`` stands for the cell.
+        right: what would be right.
+        wrong: ``[m]``, which rows are.
+    """
+
+    column: str
+    problem: str
+    right: str
+    wrong: Callable[[Values], Flags]
+
+
+def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> None:
+    """Refuse values with which nothing could be trained or estimated.
+
+    Args:
+        rows: the rows.
+        layout: which of them are steps.
+        flags_matter: whether ``terminal`` and ``truncated`` decide where episodes end.
+
+    Raises:
+        InputError: names the first wrong row, and what would be right.
+    """
+    _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
+    n_actions = rows.probabilities.shape[1]
+    checks = [*_reward_checks(), *_policy_checks(n_actions), *_action_checks(n_actions)]
+    checks += _next_state_checks(rows)
+    if flags_matter:
+        checks += [_flag_check(name) for name in rows.flags]
+    for name, values in rows.targets.items():
+        checks += _target_checks(name, values.shape[1], n_actions)
+    _run(checks, rows, layout)
+
+
+def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> None:
+    """Go through all steps, and through the rows ``also``."""
+    if not any(check.wrong(values).any() for values, _ in _pieces(rows, layout, also) for check in checks):
+        return
+    for check in checks:
+        found = [where[check.wrong(values)] for values, where in _pieces(rows, layout, also)]
+        together = np.concatenate(found)
+        rows.places.refuse_any(np.ones(len(together), np.bool_), together, check.column, check.problem, check.right)
+
+
+def _pieces(rows: Rows, layout: Layout, also: Integers | None) -> Iterator[tuple[Values, Integers]]:
+    """Values, and the numbers of their rows."""
+    for chunk in layout.chunks():
+        yield Values(rows, chunk.rows, chunk.is_end), chunk.numbers
+    if also is not None:
+        for start, stop in chunks(len(also)):
+            yield Values(rows, also[start:stop], np.ones(stop - start, np.bool_)), also[start:stop]
+
+
+def _state_checks(rows: Rows) -> list[Check]:
+    def wrong(number: int) -> Callable[[Values], Flags]:
+        return lambda values: (
+            values.every(False) if values.states_are_finite else ~np.isfinite(values.states[:, number])
+        )
+
+    return [
+        Check(name, "the value is {value}", "a finite number (of 32 bits)", wrong(number))
+        for number, name in enumerate(rows.state_columns)
+    ]
+
+
+def _reward_checks() -> list[Check]:
+    return [
+        Check(columns.REWARD, "the value is {value}", "a finite number", lambda values: ~np.isfinite(values.rewards))
+    ]
+
+
+def _policy_checks(n_actions: int) -> list[Check]:
+    name = columns.ALL_ACTION_PROBABILITIES
+    few = Check(
+        name,
+        f"{{value}} has {n_actions} entries",
+        "the probabilities of two or more actions",
+        lambda values: values.every(n_actions < 2),
+    )
+    return [few, *_vector_checks(name, lambda values: values.policy, "the probabilities of all actions", chances=True)]
+
+
+def _vector_checks(name: str, take: Callable[[Values], Floats64], right: str, chances: bool) -> list[Check]:
+    finite = [
+        Check(name, "the value is {value}", right, lambda values: _all(np.isnan(take(values)))),
+        Check(
+            name,
+            "{value} has an entry that is not finite",
+            "finite numbers",
+            lambda values: ~_all(np.isfinite(take(values))),
+        ),
+    ]
+    sums = [
+        Check(name, "{value} has a negative entry", "numbers from 0 to 1", lambda values: ~_all(~(take(values) < 0))),
+        Check(
+            name,
+            "{value} does not sum to 1",
+            "probabilities that sum to 1",
+            lambda values: ~(np.abs(take(values).sum(axis=1) - 1) < SUM_TOLERANCE),
+        ),
+    ]
+    return [*finite, *(sums if chances else [])]
+
+
+def _all(conditions: Flags) -> Flags:
+    """``[m]``, whether a row of ``[m, A]`` holds throughout; column by column, which is faster for few actions."""
+    if conditions.shape[1] > FEW_ACTIONS:
+        return np.asarray(conditions.all(axis=1))
+    result = conditions[:, 0].copy()
+    for number in range(1, conditions.shape[1]):
+        result &= conditions[:, number]
+    return result
+
+
+def _action_checks(n_actions: int) -> list[Check]:
+    right = f"an integer from 0 to {n_actions - 1}, since there are {n_actions} probabilities"
+
+    def outside(values: Values) -> Flags:
+        return np.asarray((values.actions < 0) | (values.actions >= n_actions))
+
+    def impossible(values: Values) -> Flags:
+        taken = np.clip(np.nan_to_num(values.actions), 0, n_actions - 1).astype(np.int64)
+        return np.asarray(values.policy[np.arange(len(values)), taken] <= 0)
+
+    return [
+        Check(columns.ACTION, "the cell is empty", right, lambda values: np.isnan(values.actions)),
+        Check(
+            columns.ACTION,
+            "{value} is not an integer",
+            right,
+            lambda values: values.actions != np.floor(values.actions),
+        ),
+        Check(columns.ACTION, "there is no action {value}", right, outside),
+        Check(
+            columns.ALL_ACTION_PROBABILITIES,
+            "{value} gives the taken action probability 0",
+            "the taken action has a probability above 0 under the policy that took it",
+            impossible,
+        ),
+    ]
+
+
+def _next_state_checks(rows: Rows) -> list[Check]:
+    if rows.next_states is None:
+        return []
+    first = rows.state_columns[0].replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
+
+    def partial(values: Values) -> Flags:
+        finite = np.isfinite(values.next_states)
+        if finite.all():
+            return values.every(False)
+        return np.asarray(~finite.all(axis=1) & ~np.isnan(values.next_states).all(axis=1))
+
+    problem = "some, but not all features of the next state are finite numbers"
+    return [Check(first, problem, "all, or none", partial)]
+
+
+def _flag_check(name: str) -> Check:
+    return Check(
+        name,
+        "the value is 1, but the episode goes on",
+        "1 only in an episode's last row",
+        lambda values: values.flag(name) & ~values.is_end,
+    )
+
+
+def _target_checks(name: str, width: int, n_actions: int) -> list[Check]:
+    other = Check(
+        name,
+        f"{{value}} has {width} entries, but there are {n_actions} actions",
+        "one number for each action",
+        lambda values: values.every(width != n_actions),
+    )
+    chances = name == columns.TARGET_ACTION_PROBABILITIES
+    return [other, *_vector_checks(name, lambda values: values.target(name), "one number for each action", chances)]

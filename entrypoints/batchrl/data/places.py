@@ -1,0 +1,115 @@
+"""Where a row stands, in words: found by reading its file again, for messages only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.data.dataset import Flags, Integers
+from batchrl.data.tables import NULLS, Table
+
+EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One row.
+
+    Args:
+        words: its file and its line (csv) or row (Parquet), both counted from 1, and its episode.
+        cells: its cells by the names of their columns; ``EMPTY`` where there is nothing.
+    """
+
+    words: str
+    cells: dict[str, str]
+
+
+@dataclass
+class Places:
+    """The rows of all files, counted from 0 through all of them.
+
+    Args:
+        used: columns that are read; a row without a value in any of them is none.
+        tables: the files so far.
+        starts: the first row of each.
+    """
+
+    used: Sequence[str]
+    tables: list[Table] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def begin(self, table: Table, start: int) -> None:
+        """The rows from ``start`` on are this file's."""
+        self.tables.append(table)
+        self.starts.append(start)
+
+    def find(self, position: int) -> Place:
+        """A row of a file that has begun."""
+        number = int(np.searchsorted(self.starts, position, side="right")) - 1
+        table, rest = self.tables[number], position - self.starts[number]
+        place, cells = self._in_csv(table, rest) if table.lined else self._in_parquet(table, rest)
+        episode = cells.get(columns.EPISODE_ID, EMPTY)
+        return Place(f"{table.path}, {place}" + (f", episode {episode}" if episode != EMPTY else ""), cells)
+
+    def _in_csv(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
+        records = table.records()
+        _, written = next(records)
+        header = [name.strip() for name in written]
+        where = [header.index(name) for name in self.used]
+        for line, cells in records:
+            if all(cells[column] in NULLS for column in where):
+                continue
+            if rest == 0:
+                return f"line {line}", {
+                    name: EMPTY if cell in NULLS else cell for name, cell in zip(header, cells, strict=True)
+                }
+            rest -= 1
+        raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
+
+    def _in_parquet(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
+        row = 0
+        for batch in table.batches(dict.fromkeys(self.used), blank=True):
+            rows = batch.to_pylist()
+            for cells in rows:
+                row += 1
+                shown = {name: _shown(cell) for name, cell in cells.items()}
+                if all(cell == EMPTY for cell in shown.values()):
+                    continue
+                if rest == 0:
+                    return f"row {row}", shown
+                rest -= 1
+        raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
+
+    def refuse(self, position: int, column: str, problem: str, right: str, more: int = 0) -> InputError:
+        """The error that a row is wrong.
+
+        Args:
+            position: of the row.
+            column: the name of the wrong cell's column.
+            problem: what is wrong; ``{value}`` stands for the cell.
+            right: what would be right.
+            more: further rows that are wrong like it.
+        """
+        place = self.find(position)
+        further = f" ({more} more row{'s' if more > 1 else ''} like it)" if more else ""
+        said = problem.format(value=place.cells.get(column, EMPTY))
+        return InputError(f"{place.words}, column '{column}': {said}{further}.", f"Right is: {right}.")
+
+    def refuse_any(self, wrong: Flags, rows: Integers, column: str, problem: str, right: str) -> None:
+        """Report the first wrong row of ``rows``, if there is one; see ``refuse``.
+
+        Raises:
+            InputError: there is.
+        """
+        if wrong.any():
+            found = rows[wrong]
+            raise self.refuse(int(found.min()), column, problem, right, len(found) - 1)
+
+
+def _shown(cell: Any) -> str:
+    return EMPTY if cell is None or cell != cell else str(cell)
