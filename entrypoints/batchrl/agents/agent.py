@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,13 @@ from torch import Tensor
 
 from batchrl.agents.model import Scorer
 from batchrl.agents.networks import Network, NetworkShape
-from batchrl.agents.transitions import Batch, Transitions, input_scaling, minibatches, updates_in_epoch
+from batchrl.agents.statistics import EpochStatistics, Recorder, Signals
+from batchrl.agents.transitions import Batch, Transitions, epoch_order, input_scaling, updates_in_epoch
 from presets.schema import AgentSettings
+
+# Rows, and numbers in their states, that are gathered together.
+BLOCK_ROWS = 16_384
+BLOCK_NUMBERS = 4_194_304
 
 
 @dataclass(frozen=True)
@@ -65,73 +70,20 @@ class Problem:
         shape = NetworkShape(self.n_features, outputs, hidden, settings.ensemble)
         return Network(shape, generator, self.input_shift, self.input_scale)
 
+    def targets(self, batch: Batch, bootstrap: Tensor, settings: AgentSettings) -> Tensor:
+        """What values are drawn to, ``r + discount * bootstrap`` within the bounds, ``[E, B]``.
 
-@dataclass(frozen=True)
-class Summary:
-    """Mean, standard deviation (population), maximum and minimum of a signal over an epoch."""
-
-    mean: float
-    stdev: float
-    maximum: float
-    minimum: float
-
-    @classmethod
-    def of(cls, values: Tensor) -> Summary:
-        values = values.double()
-        return cls(values.mean().item(), values.std(correction=0).item(), values.max().item(), values.min().item())
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What one update tells.
-
-    Args:
-        loss: of the minibatch, averaged over the ensemble; a number without a dimension.
-        gradient_norm: over all parameters that were updated.
-        values: of every action in the minibatch before the update, any shape, in the rewards' units; None for an
-            algorithm without values.
-        target_copied: whether the online network was copied into the target network.
-    """
-
-    loss: Tensor
-    gradient_norm: Tensor
-    values: Tensor | None
-    target_copied: bool = False
-
-
-@dataclass(frozen=True)
-class EpochStatistics:
-    """What one epoch did.
-
-    Args:
-        updates: gradient steps.
-        target_copies: copies of the online network into the target network.
-        loss: over the minibatches' losses.
-        gradient_norm: over the minibatches' global norms.
-        values: over the values of every action in every minibatch; None for an algorithm without values.
-        learning_rate: over the updates.
-    """
-
-    updates: int
-    target_copies: int
-    loss: Summary
-    gradient_norm: Summary
-    values: Summary | None
-    learning_rate: Summary
-
-    @classmethod
-    def of(cls, signals: Iterable[Signals], learning_rates: list[float]) -> EpochStatistics:
-        """The statistics of an epoch's updates."""
-        done = list(signals)
-        values = [signal.values.flatten() for signal in done if signal.values is not None]
-        return cls(
-            updates=len(done),
-            target_copies=sum(signal.target_copied for signal in done),
-            loss=Summary.of(torch.stack([signal.loss for signal in done])),
-            gradient_norm=Summary.of(torch.stack([signal.gradient_norm for signal in done])),
-            values=Summary.of(torch.cat(values)) if values else None,
-            learning_rate=Summary.of(torch.tensor(learning_rates, dtype=torch.float64)),
-        )
+        Args:
+            batch: the minibatch.
+            bootstrap: values of its next states ``[E, B]``, divided by ``value_scale`` as the result is.
+            settings: the preset's section ``agent``.
+        """
+        scale = settings.value_scale
+        targets = torch.addcmul(batch.rewards if scale == 1 else batch.rewards / scale, batch.discounts, bootstrap)
+        if self.value_bounds is None:
+            return targets
+        low, high = self.value_bounds
+        return targets.clamp_(low / scale, high / scale)
 
 
 class Agent(ABC):
@@ -163,12 +115,37 @@ class Agent(ABC):
             rng: the source of the shuffle, and of actions where none is supported.
             on_update: called before each update; what it raises ends the epoch.
         """
-        signals, rates = [], []
-        for rows in minibatches(len(data), self.settings.batch_size, rng, self.settings.updates_per_epoch):
-            on_update()
-            rates.append(self.learning_rate)
-            signals.append(self.update(data.batch(rows), rng))
-        return EpochStatistics.of(signals, rates)
+        size = self.settings.batch_size
+        order = epoch_order(len(data), size, rng, self.settings.updates_per_epoch)
+        recorder = Recorder()
+        start = 0
+        while start < len(order):
+            block = data.batch(order[start : start + size * self._updates_ahead(data)])
+            self.look_ahead(block)
+            for batch in block.split(size):
+                on_update()
+                rate = self.learning_rate
+                recorder.add(self.update(batch, rng), rate)
+            start += len(block)
+        return recorder.statistics()
+
+    def _updates_ahead(self, data: Transitions) -> int:
+        """Minibatches that are gathered together."""
+        rows = min(BLOCK_ROWS, BLOCK_NUMBERS // data.states.shape[1])
+        most = max(1, rows // self.settings.batch_size)
+        steady = self.steady_updates()
+        return most if steady is None else min(most, steady)
+
+    def steady_updates(self) -> int | None:
+        """Updates that ``look_ahead`` may prepare at once; None: any number."""
+        return None
+
+    def look_ahead(self, block: Batch) -> None:  # noqa: B027 (most algorithms have nothing to prepare)
+        """Prepare for the next minibatches.
+
+        Args:
+            block: all of them together, in order; each says by ``part`` where it lies therein.
+        """
 
     @property
     @abstractmethod

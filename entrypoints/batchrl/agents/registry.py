@@ -5,14 +5,20 @@ from __future__ import annotations
 import torch
 
 from batchrl.agents.agent import Agent, Problem
+from batchrl.agents.cloning import BehaviorCloning
+from batchrl.agents.cql import CQL
 from batchrl.agents.dqn import DQN, DoubleDQN
+from batchrl.agents.iql import IQL
 from batchrl.agents.onestep import OneStep
 from presets.schema import AgentSettings
 
 ALGORITHMS: dict[str, type[Agent]] = {
+    "bc": BehaviorCloning,
     "dqn": DQN,
     "ddqn": DoubleDQN,
     "ddqn-bcq": DoubleDQN,
+    "cql": CQL,
+    "iql": IQL,
     "one-step": OneStep,
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from batchrl.data.dataset import Dataset
 from presets.schema import AgentSettings
+
+ROWS_AT_ONCE = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -115,62 +118,76 @@ class Batch:
     Args:
         data: all transitions.
         rows: ``[B]``.
+        whole: a larger batch that this one is a part of, and shares memory with; None where it is gathered itself.
+        part: where it lies therein.
     """
 
     data: Transitions
     rows: Tensor
+    whole: Batch | None = None
+    part: slice = field(default_factory=lambda: slice(None))
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def split(self, size: int) -> Iterator[Batch]:
+        """Parts of so many transitions, in order; the last may be shorter."""
+        for start, rows in zip(range(0, len(self), size), torch.split(self.rows, size), strict=True):
+            yield Batch(self.data, rows, self, slice(start, start + len(rows)))
+
     @cached_property
     def states(self) -> Tensor:
         """``[B, d]``."""
-        return self.data.states[self.rows]
+        return self.data.states[self.rows] if self.whole is None else self.whole.states[self.part]
 
     @cached_property
     def actions(self) -> Tensor:
         """``[B]``."""
-        return self.data.actions[self.rows]
+        return self.data.actions[self.rows] if self.whole is None else self.whole.actions[self.part]
 
     @cached_property
     def rewards(self) -> Tensor:
         """``[B]``."""
-        return self.data.rewards[self.rows]
+        return self.data.rewards[self.rows] if self.whole is None else self.whole.rewards[self.part]
 
     @cached_property
     def discounts(self) -> Tensor:
         """``[B]``."""
-        return self.data.discounts[self.rows]
+        return self.data.discounts[self.rows] if self.whole is None else self.whole.discounts[self.part]
 
     @cached_property
     def next_states(self) -> Tensor:
         """``[B, d]``; meaningless where the discount is 0."""
-        return self.data.all_next_states[self._last]
+        return self.data.all_next_states[self.last] if self.whole is None else self.whole.next_states[self.part]
 
     @cached_property
     def allowed(self) -> Tensor | None:
         """``[B, A]``, actions that the bootstrap may take; None: all."""
-        return None if self.data.all_allowed is None else self.data.all_allowed[self._last]
+        if self.data.all_allowed is None:
+            return None
+        return self.data.all_allowed[self.last]
 
     @cached_property
     def at_random(self) -> Tensor | None:
         """``[B]``, whether the bootstrap's action is drawn among all instead; None: never."""
-        return None if self.data.all_at_random is None else self.data.all_at_random[self._last]
+        return None if self.data.all_at_random is None else self.data.all_at_random[self.last]
 
     @cached_property
     def next_behavior(self) -> Tensor:
         """``[B, A]``, the logging policy at the next states, float32."""
-        following = self._last + (~self.data.ends_episode[self._last]).long()
+        if self.whole is not None:
+            return self.whole.next_behavior[self.part]
+        following = self.last + (~self.data.ends_episode[self.last]).long()
         return self.data.behavior_policy[following].float()
 
     @cached_property
-    def _last(self) -> Tensor:
+    def last(self) -> Tensor:
+        """``[B]``, the last logged step of each transition."""
         return self.rows if self.data.last is None else self.data.last[self.rows]
 
 
-def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator, updates: int | None = None) -> Iterator[Tensor]:
-    """Row numbers ``[B]`` of one epoch.
+def epoch_order(n_rows: int, batch_size: int, rng: np.random.Generator, updates: int | None = None) -> Tensor:
+    """The rows that an epoch visits, in order; minibatches are consecutive.
 
     Args:
         n_rows: N.
@@ -180,12 +197,15 @@ def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator, updates:
             (section 2.4). More rows than there are mean further passes; with fewer, none comes twice.
     """
     if updates is None:
-        order = rng.permutation(n_rows)
-    else:
-        passes, rest = divmod(updates * batch_size, n_rows)
-        parts = [rng.permutation(n_rows) for _ in range(passes)]
-        order = np.concatenate([*parts, rng.choice(n_rows, rest, replace=False)])
-    yield from torch.split(torch.from_numpy(order), batch_size)
+        return torch.from_numpy(rng.permutation(n_rows))
+    passes, rest = divmod(updates * batch_size, n_rows)
+    parts = [rng.permutation(n_rows) for _ in range(passes)]
+    return torch.from_numpy(np.concatenate([*parts, rng.choice(n_rows, rest, replace=False)]))
+
+
+def minibatches(n_rows: int, batch_size: int, rng: np.random.Generator, updates: int | None = None) -> Iterator[Tensor]:
+    """Row numbers ``[B]`` of one epoch, as ``epoch_order`` has them."""
+    yield from torch.split(epoch_order(n_rows, batch_size, rng, updates), batch_size)
 
 
 def updates_in_epoch(n_rows: int, settings: AgentSettings) -> int:
@@ -195,10 +215,17 @@ def updates_in_epoch(n_rows: int, settings: AgentSettings) -> int:
 
 def input_scaling(states: Tensor) -> tuple[Tensor, Tensor]:
     """``[d]`` mean and ``[d]`` inverse of the (population) deviation of states ``[N, d]``; 1 for constant features."""
-    mean = states.mean(dim=0, dtype=torch.float64)
-    deviation = torch.sqrt((states.double() - mean).square().mean(dim=0))
+    blocks = torch.split(states, ROWS_AT_ONCE)
+    mean = _sum_of(block.sum(dim=0, dtype=torch.float64) for block in blocks) / len(states)
+    squares = _sum_of((block.double() - mean).square().sum(dim=0) for block in blocks)
+    deviation = torch.sqrt(squares / len(states))
     scale = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
     return mean.float(), scale.float()
+
+
+def _sum_of(tensors: Iterable[Tensor]) -> Tensor:
+    """The sum of at least one tensor."""
+    return functools.reduce(torch.add, tensors)
 
 
 def _summed(rewards: np.ndarray, steps: np.ndarray, discount: float) -> np.ndarray:

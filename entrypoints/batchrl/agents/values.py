@@ -7,7 +7,7 @@
     loss = (1/B) sum (y - Q(s, a))^2             (huber: delta 1, with its 1/2 inside)
 
 An algorithm is a way to bootstrap, and possibly a further term of the loss. Every member of an ensemble learns from its
-own target. Inside, values are divided by ``value_scale``.
+own target. Inside, everything is as if the rewards had been divided by ``value_scale``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.agent import Agent, Signals
+from batchrl.agents.agent import Agent
+from batchrl.agents.losses import positions, residual_loss
 from batchrl.agents.model import Scorer
 from batchrl.agents.optimiser import Adam
+from batchrl.agents.statistics import Signals
+from batchrl.agents.targets import Target
 from batchrl.agents.transitions import Batch
 
 
@@ -33,7 +36,7 @@ class ValueAgent(Agent):
 
     def build(self, generator: torch.Generator) -> None:
         self.online = self.problem.network(self.settings, generator)
-        self.target = self.online.copy()
+        self.target = Target(self.online, self.settings)
         self.optimiser = Adam(self.online, self.settings, self.problem.total_updates)
 
     @abstractmethod
@@ -66,36 +69,30 @@ class ValueAgent(Agent):
     def learning_rate(self) -> float:
         return self.optimiser.learning_rate
 
+    def steady_updates(self) -> int | None:
+        return self.target.steady_updates(self.updates)
+
+    def look_ahead(self, block: Batch) -> None:
+        self.target.look_ahead(block.data.all_next_states, block.last)
+
     def update(self, batch: Batch, rng: np.random.Generator) -> Signals:
-        size, scale = len(batch), self.settings.value_scale
-        target_next = self.target.infer(batch.next_states)
+        size = len(batch)
+        target_next = self.target.values(batch.part, batch.next_states)
         if self.needs_online_next:
             values = self.online.forward(torch.cat([batch.states, batch.next_states]))
             values, online_next = values[:, :size], values[:, size:]
         else:
             values, online_next = self.online.forward(batch.states), None
-        bootstrap = self.bootstrap(target_next, online_next, batch, rng)
-        targets = torch.addcmul(batch.rewards / scale, batch.discounts, bootstrap)
-        if self.problem.value_bounds is not None:
-            low, high = self.problem.value_bounds
-            targets = targets.clamp_(low / scale, high / scale)
-        positions = batch.actions.expand(len(values), -1)[..., None]
-        residual = values.gather(2, positions).squeeze(2) - targets
-        gradient = torch.zeros_like(values)
-        if self.settings.loss == "huber":
-            loss = torch.where(residual.abs() < 1, residual.square() / 2, residual.abs() - 0.5).mean(dim=1)
-            gradient.scatter_(2, positions, (residual.clamp(-1, 1) / size)[..., None])
-        else:
-            loss = residual.square().mean(dim=1)
-            gradient.scatter_(2, positions, (residual * (2 / size))[..., None])
+        targets = self.problem.targets(batch, self.bootstrap(target_next, online_next, batch, rng), self.settings)
+        taken = positions(batch.actions, len(values))
+        loss, derivative = residual_loss(values.gather(2, taken).squeeze(2) - targets, self.settings.loss)
+        gradient = torch.zeros_like(values).scatter_(2, taken, derivative[..., None])
         more = self.more_loss(values, batch, gradient)
-        self.online.backward(gradient)
-        norm = torch.linalg.vector_norm(self.online.gradient)
-        self.optimiser.step()
+        norm = self.optimiser.descend(gradient)
         self.updates += 1
-        copied = self._move_target()
+        copied = self.target.follow(self.updates)
         total = loss if more is None else loss + more
-        return Signals(total.mean(), norm, values * scale, copied)
+        return Signals(total.mean(), norm, values * self.settings.value_scale, copied)
 
     def preferences(self) -> Scorer:
         return Scorer(self.online, self.settings.value_scale)
@@ -116,12 +113,3 @@ class ValueAgent(Agent):
         self.target.load_state_dict(state["target"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
-
-    def _move_target(self) -> bool:
-        if self.settings.target_update == "soft":
-            self.target.parameters.lerp_(self.online.parameters, self.settings.soft_rate)
-            return True
-        due = self.updates % self.settings.target_update_every == 0
-        if due:
-            self.target.parameters.copy_(self.online.parameters)
-        return due

@@ -11,11 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchrl.agents.agent import EpochStatistics
+from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
 from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.evaluator import PolicyEstimates
+from batchrl.training.scores import SelectionScores
 
+# The window scores follow them: their number is a setting.
 COLUMNS = (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS)
 
 Row = Mapping[str, str]
@@ -28,7 +30,8 @@ class EpochReport:
     Args:
         epoch: counted from 1.
         training: what the pass over the data did.
-        estimates: what the log says about the policy after it.
+        estimates: what the log says about the target policy after it.
+        scores: what it says about the policy that acts: they choose the epoch.
         total_updates: gradient steps so far.
         n_transitions: of all data.
         n_episodes: of all data.
@@ -44,6 +47,7 @@ class EpochReport:
     epoch: int
     training: EpochStatistics
     estimates: PolicyEstimates
+    scores: SelectionScores
     total_updates: int
     n_transitions: int
     n_episodes: int
@@ -56,7 +60,7 @@ class EpochReport:
 
     def row(self) -> dict[str, str]:
         """The cells of the csv; blank where a number is undefined, and where Coach needs an environment."""
-        cells = dict.fromkeys(COLUMNS, "")
+        cells = dict.fromkeys((*COLUMNS, *columns.window_columns(len(self.scores.windows))), "")
         for name in ("Episode #", "In Heatup", "Episode Length", "Total steps", "Epsilon"):
             cells[name] = "0"
         cells["Shaped Training Reward"] = cells["Training Reward"] = "0"
@@ -70,7 +74,6 @@ class EpochReport:
             columns.WIS_ESS: self.estimates.weights.effective_episodes,
             columns.WIS_MAX_WEIGHT: self.estimates.weights.max_normalised_weight,
             columns.WIS_MEAN_WEIGHT: self.estimates.weights.mean_weight,
-            columns.OPE_EPISODES: self.estimates.n_episodes,
             columns.MASKED_FRACTION: self.masked_fraction,
             columns.NO_ALLOWED_ACTION_RATE: self.none_allowed_rate,
             columns.EPOCH_SECONDS: round(self.training_s + self.ope_s, 4),
@@ -83,6 +86,7 @@ class EpochReport:
                 columns.lower(name): estimate.lower,
                 columns.upper(name): estimate.upper,
             }
+        values |= self.scores.cells()
         signals = {
             "Loss": self.training.loss,
             "Learning Rate": self.training.learning_rate,
@@ -111,18 +115,19 @@ class EpochReport:
         """
         ess = self.estimates.weights.effective_episodes
         few = f" (fewer than {ess_floor:g}: do not rely on it)" if ess < ess_floor else ""
+        rejected = "  rejected: impossible values" if self.scores.possible is False else ""
         wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
         return (
             f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={_shown(wis)}  "
             f"sdr={_shown(sdr)}  ess={ess:.1f} of {self.estimates.n_episodes}{few}  "
-            f"seconds={self.training_s + self.ope_s:.2f}"
+            f"seconds={self.training_s + self.ope_s:.2f}{rejected}"
         )
 
 
 def to_csv(rows: Sequence[Row]) -> bytes:
     """The whole file."""
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, rows[0] if rows else COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
