@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.neighbours import nearest_distances
+from batchrl.agents.neighbours import Neighbours, nearest_distances
 from batchrl.agents.networks import Network
 from presets.schema import BcqSettings
 
@@ -109,12 +110,15 @@ class NearestNeighbourMask:
         for start in range(0, len(states), STATES_AT_ONCE):
             block = slice(start, start + STATES_AT_ONCE)
             embedded = _embed(self.embedding, states[block])
-            for action, keys in enumerate(self.keys):
-                if compared is None or self.episodes is None:
-                    result[block, action] = nearest_distances(embedded, keys)
-                else:
-                    result[block, action] = nearest_distances(embedded, keys, compared[block], self.episodes[action])
+            for action, neighbours in enumerate(self._neighbours):
+                own = None if compared is None else compared[block]
+                result[block, action] = neighbours.distances(embedded, own)
         return result
+
+    @cached_property
+    def _neighbours(self) -> list[Neighbours]:
+        episodes = self.episodes or [None] * len(self.keys)
+        return [Neighbours.of(keys, own) for keys, own in zip(self.keys, episodes, strict=True)]
 
 
 @dataclass(frozen=True)
