@@ -16,7 +16,7 @@ from batchrl.contract import columns
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
-from batchrl.data.storage import chunks
+from batchrl.data.storage import chunks, taken
 
 SUM_TOLERANCE = 1e-3
 FEW_ACTIONS = 16
@@ -41,7 +41,7 @@ class Values:
 
     @cached_property
     def states(self) -> Floats32:
-        return self._rows.states[self._where]
+        return taken(self._rows.states, self._where)
 
     @cached_property
     def states_are_finite(self) -> bool:
@@ -49,27 +49,27 @@ class Values:
 
     @cached_property
     def actions(self) -> Floats64:
-        return self._rows.actions[self._where]
+        return taken(self._rows.actions, self._where)
 
     @cached_property
     def rewards(self) -> Floats64:
-        return self._rows.rewards[self._where]
+        return taken(self._rows.rewards, self._where)
 
     @cached_property
     def policy(self) -> Floats64:
-        return self._rows.probabilities[self._where]
+        return taken(self._rows.probabilities, self._where)
 
     @cached_property
     def next_states(self) -> Floats32:
         assert self._rows.next_states is not None
-        return self._rows.next_states[self._where]
+        return taken(self._rows.next_states, self._where)
 
     def flag(self, name: str) -> Flags:
-        marked: Flags = self._rows.flags[name][self._where] == 1
+        marked: Flags = taken(self._rows.flags[name], self._where) == 1
         return marked
 
     def target(self, name: str) -> Floats64:
-        return self._rows.targets[name][self._where]
+        return taken(self._rows.targets[name], self._where)
 
     def every(self, wrong: bool) -> Flags:
         """``[m]``, all alike."""

@@ -25,7 +25,7 @@ from batchrl.data.checks import check_steps
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.rows import Rows, read_rows
-from batchrl.data.storage import Array
+from batchrl.data.storage import Array, taken
 from presets.schema import DataSettings
 
 Schema = Literal["A", "B"]
@@ -139,7 +139,7 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         terminal[part] = False
         terminal[part][chunk.is_end] = end_is_terminal[first_end : first_end + n_ends]
         first_end += n_ends
-        actions[part] = rows.actions[chunk.rows]
+        actions[part] = taken(rows.actions, chunk.rows)
         next_states[part] = _next_states(rows, layout, chunk, terminal[part])
     states = _steps_of(rows, layout, rows.states)
     rewards = _steps_of(rows, layout, rows.rewards)
@@ -161,9 +161,9 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
 def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> Floats32:
     """``[m, d]``; a terminal transition's is its own state, for it means nothing."""
     following = np.minimum(chunk.positions + 1, len(rows.episode) - 1)
-    result: Floats32 = rows.states[layout.episodes.rows(following)]
+    result: Floats32 = taken(rows.states, layout.episodes.rows(following))
     if rows.next_states is not None:
-        given = rows.next_states[chunk.rows]
+        given = taken(rows.next_states, chunk.rows)
         whole = ~np.isnan(given).any(axis=1)
         result[whole] = given[whole]
     where = chunk.numbers[terminal]
@@ -179,5 +179,5 @@ def _steps_of(rows: Rows, layout: Layout, values: Array | None) -> Array | None:
         return values[: layout.n_steps]
     result = rows.storage.empty((layout.n_steps, *values.shape[1:]), values.dtype)
     for chunk in layout.chunks():
-        result[chunk.start : chunk.stop] = values[chunk.rows]
+        result[chunk.start : chunk.stop] = taken(values, chunk.rows)
     return result

