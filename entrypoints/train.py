@@ -54,8 +54,10 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
     from batchrl.data.split import Parts
+    from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
+    from batchrl.training.events import EventFile
     from batchrl.training.randomness import make_deterministic
-    from batchrl.training.results import evaluator_of, publish_epoch, publish_progress, publish_results
+    from batchrl.training.results import publish_epoch, publish_progress, publish_results
     from batchrl.training.state import new_split, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, Stopped, StopRequests
     from batchrl.training.table import EpochReport
@@ -90,9 +92,11 @@ def train(arguments: ScriptArguments) -> None:
     publish(paths.checkpoints / RESOLVED_PRESET_NAME, preset.to_json().encode())
     if run.epoch:
         publish_progress(paths, folder, run)
+    events = EventFile(paths, run.rows) if preset.tensorboard else None
 
     # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
-    evaluator = evaluator_of(run, parts)
+    estimating = episodes_of_an_epoch(run, parts)
+    evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, parts, estimating)
     exit_code = 0
     with StopRequests() as stop:
         try:
@@ -100,13 +104,14 @@ def train(arguments: ScriptArguments) -> None:
                 start = time.monotonic()
                 training = run.agent.train_epoch(run.transitions, run.rng, on_update=stop.check)
                 trained = time.monotonic()
-                estimates = evaluator.score(run.policy())
+                estimates, scores = evaluator.score(run.policy()), scorer.score(run.policy())
                 scored = time.monotonic()
                 run.seconds += scored - start
                 report = EpochReport(
                     epoch=run.epoch + 1,
                     training=training,
                     estimates=estimates,
+                    scores=scores,
                     total_updates=run.agent.updates,
                     n_transitions=dataset.n_transitions,
                     n_episodes=dataset.n_episodes,
@@ -119,6 +124,8 @@ def train(arguments: ScriptArguments) -> None:
                 )
                 run.rows.append(report.row())
                 publish_epoch(paths, folder, run)
+                if events is not None:
+                    events.append(run.rows[-1])
                 say(report.line(preset.epochs, preset.ope.ess_floor))
         except Stopped:
             say(f"stopped on request after epoch {run.epoch} of {preset.epochs}")
@@ -126,8 +133,10 @@ def train(arguments: ScriptArguments) -> None:
 
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
-            summary = publish_results(paths, folder, run, loaded, parts, save_model)
-            say(f"best: epoch {summary['best']['epoch']} ({summary['best']['reason']})")
+            best, final = publish_results(paths, folder, run, loaded, parts, save_model)
+            say(f"best: epoch {best.epoch} of {run.epoch}\n  {best.reason}")
+            for line in final.score.lines():
+                say(line)
     if exit_code:
         sys.exit(exit_code)
 

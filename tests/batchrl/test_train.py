@@ -27,7 +27,7 @@ def table(output: Path) -> list[dict[str, str]]:
 
 def test_the_csv_has_coachs_columns_then_ours_and_each_epochs_own_row(trained: Path) -> None:
     rows = table(trained)
-    assert tuple(rows[0]) == (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS)
+    assert tuple(rows[0]) == (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS, *columns.window_columns(4))
     assert [row[columns.EPOCH] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [row[columns.CHECKPOINT] for row in rows] == [f"epoch_{epoch:04d}.pt" for epoch in range(1, 6)]
     for row in rows:
@@ -78,6 +78,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
         f"output/data/{RESOLVED_PRESET_NAME}",
         "output/data/training_summary.json",
         f"output/intermediate/{columns.INTERMEDIATE_CSV}",
+        "output/intermediate/events/events.out.tfevents.0.batchrl",
     }
 
 
@@ -98,9 +99,7 @@ def test_every_mask_trains(train: Train, tmp_path: Path, mode: str, acting: str)
     assert (float(row[columns.NO_ALLOWED_ACTION_RATE]) == 0) or mode == "coach_nn"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"legacy": "true"}, {"bcq__fallback": "random"}, {"bcq__embedding": "state"}]
-)
+@pytest.mark.parametrize("settings", [{"legacy": "true"}, {"bcq__fallback": "random"}, {"bcq__embedding": "state"}])
 def test_variants_of_the_nearest_neighbour_mask_train(train: Train, tmp_path: Path, settings: dict[str, str]) -> None:
     assert len(table(train(tmp_path, epochs="2", **settings))) == 2
 
@@ -110,7 +109,8 @@ def test_test_episodes_score_the_chosen_policy_once(train: Train, tmp_path: Path
     summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
     assert summary["split"]["test_episodes"] == summary["estimates"]["episodes"] > 0
     assert not summary["estimates"]["seen_by_the_choice"]
-    assert set(summary["estimates"]["estimates"]) > set(columns.ESTIMATES)
+    acting = next(report for report in summary["estimates"]["policies"] if report["policy"] == "greedy")
+    assert set(acting["estimates"]) > set(columns.ESTIMATES)
 
 
 def test_save_model_0_exports_nothing(train: Train, tmp_path: Path) -> None:

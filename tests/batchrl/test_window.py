@@ -98,7 +98,7 @@ def test_a_resample_keeps_the_windows_of_an_episode_together() -> None:
 
 
 def test_two_steps_of_the_better_action_are_worth_what_the_chain_says() -> None:
-    """Action 1 pays 1, action 0 nothing; the log takes each half of the time, for three steps: gain h/2, or to the end."""
+    """Action 1 pays 1, action 0 nothing; the log takes each half of the time, for three steps."""
     episodes = [[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
     actions = np.array(episodes, dtype=np.float64)
     grid = Grid.of(np.full(8, 3))

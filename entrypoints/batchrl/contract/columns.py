@@ -67,6 +67,45 @@ def upper(estimate: str) -> str:
     return f"{estimate} CI Upper"
 
 
+def standard_error(estimate: str) -> str:
+    """Name of the column with an estimate's standard error."""
+    return f"{estimate} SE"
+
+
+def window(steps: int) -> str:
+    """Name of the column with the score of windows of so many steps."""
+    return f"Window {steps} Score"
+
+
+def window_steps(column: str) -> int | None:
+    """The steps of a column that holds a window score; None for another column."""
+    match column.split():
+        case ["Window", steps, "Score"] if steps.isdecimal():
+            return int(steps)
+        case _:
+            return None
+
+
+def window_ess(steps: int) -> str:
+    """Name of the column with the effective number of windows of so many steps."""
+    return f"Window {steps} ESS"
+
+
+def window_columns(max_window: int) -> tuple[str, ...]:
+    """The columns of the window scores, which follow ``OWN_COLUMNS``."""
+    return tuple(
+        name
+        for steps in range(1, max_window + 1)
+        for name in (
+            window(steps),
+            lower(window(steps)),
+            upper(window(steps)),
+            standard_error(window(steps)),
+            window_ess(steps),
+        )
+    )
+
+
 WIS_ESS = "WIS ESS"
 WIS_MAX_WEIGHT = "WIS Max Normalised Weight"
 WIS_MEAN_WEIGHT = "WIS Mean Weight"
@@ -74,6 +113,14 @@ OPE_EPISODES = "OPE Episodes"
 MASKED_FRACTION = "Masked Fraction"
 NO_ALLOWED_ACTION_RATE = "No Allowed Action Rate"
 CHECKPOINT = "Checkpoint"
+# What chooses the epoch: the policy that acts against the logging policy, on the evaluation episodes.
+PAIRED = "Paired Score"
+PAIRED_ESS = "Paired ESS"
+PAIRED_MEAN_WEIGHT = "Paired Mean Weight"
+LOGGED_RETURN = "Logged Return"
+START_VALUE = "Start Value"
+LOGGING_START_VALUE = "Logging Start Value"
+VALUES_POSSIBLE = "Values Possible"
 EPOCH_SECONDS = "Epoch Seconds"
 OPE_SECONDS = "OPE Seconds"
 UPDATES_PER_SECOND = "Updates per Second"
@@ -86,6 +133,20 @@ OWN_COLUMNS = (
     OPE_EPISODES,
     MASKED_FRACTION,
     NO_ALLOWED_ACTION_RATE,
+    PAIRED,
+    lower(PAIRED),
+    upper(PAIRED),
+    standard_error(PAIRED),
+    PAIRED_ESS,
+    PAIRED_MEAN_WEIGHT,
+    lower(PAIRED_MEAN_WEIGHT),
+    upper(PAIRED_MEAN_WEIGHT),
+    LOGGED_RETURN,
+    lower(LOGGED_RETURN),
+    upper(LOGGED_RETURN),
+    START_VALUE,
+    LOGGING_START_VALUE,
+    VALUES_POSSIBLE,
     CHECKPOINT,
     EPOCH_SECONDS,
     OPE_SECONDS,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from batchrl.agents.model import PolicyModel
 from batchrl.agents.policy import load_policy
 from batchrl.checkpoints.export import export_model
 from batchrl.checkpoints.files import publish, publish_json
@@ -13,25 +10,12 @@ from batchrl.contract import columns
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
 from batchrl.data.loader import LoadedData
 from batchrl.data.split import Parts
-from batchrl.ope.evaluator import Evaluator
-from batchrl.seeds import Stream, stream_seed
+from batchrl.training.final import FinalFigures, final_figures
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
 from batchrl.training.table import to_csv
 
 SUMMARY_NAME = "training_summary.json"
-
-
-def evaluator_of(state: RunState, parts: Parts, final: bool = False) -> Evaluator:
-    """The evaluator of the evaluation episodes, or with ``final`` of the test episodes."""
-    dataset = parts.test if final and parts.test is not None else parts.evaluation
-    return Evaluator(
-        dataset,
-        state.models.rewards(dataset),
-        state.preset.ope,
-        state.preset.agent.discount,
-        stream_seed(state.preset.seed, Stream.BOOTSTRAP),
-    )
 
 
 def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> None:
@@ -60,14 +44,14 @@ def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState)
 
 def publish_results(
     paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, parts: Parts, save_model: bool
-) -> dict[str, Any]:
-    """Publish the summary and the best policy.
+) -> tuple[Choice, FinalFigures]:
+    """Publish the summary and the best policy, scored once more.
 
-    Returns:
-        The summary: data, split, choice, and the chosen policy's estimates.
+    The summary holds data, split, choice, and the chosen policy's figures.
     """
     best = publish_progress(paths, folder, state)
     chosen = load_policy(folder.file(best.epoch)).model
+    figures = final_figures(state, parts, chosen, best.metric)
     summary = {
         **state.facts(),
         "schema": loaded.schema,
@@ -83,7 +67,7 @@ def publish_results(
         "epochs": state.epoch,
         "target_policy": str(chosen.target),
         "best": {"epoch": best.epoch, "metric": best.metric, "value": best.value, "reason": best.reason},
-        "estimates": _final_estimates(state, parts, chosen),
+        "estimates": figures.to_json(),
     }
     publish(paths.output_data / columns.INTERMEDIATE_CSV, to_csv(state.rows))
     publish(paths.output_data / RESOLVED_PRESET_NAME, state.preset.to_json().encode())
@@ -91,14 +75,4 @@ def publish_results(
     if save_model:
         facts = {**state.facts(), "epoch": best.epoch, "selection": best.reason}
         export_model(paths.model, chosen, facts, state.preset.to_json())
-    return summary
-
-
-def _final_estimates(state: RunState, parts: Parts, policy: PolicyModel) -> dict[str, Any]:
-    """Estimates of the chosen policy, from episodes that neither training nor the choice saw where there are some.
-
-    On the evaluation episodes the figure is optimistic: they chose the policy (quirk 20).
-    """
-    unseen = parts.test is not None
-    scored = evaluator_of(state, parts, final=unseen).score_fully(policy).to_json()
-    return {"episodes_of": "test" if unseen else "evaluation", "seen_by_the_choice": not unseen, **scored}
+    return best, figures

@@ -1,46 +1,176 @@
-"""Which epoch is called best: a function of the csv's rows."""
+"""Which epoch is called best: a function of the csv's rows, so that a run that was resumed chooses the same.
+
+``one_standard_error`` (section 5.4), on the evaluation episodes, for the policy that acts:
+
+=====================================================  ================================================================
+epochs whose values cannot be true                     are rejected
+the paired score can be trusted (below)                it is compared
+else, windows of h steps have enough effective ones    the score of the largest such h is compared
+else                                                   the last epoch that was not rejected
+=====================================================  ================================================================
+
+The choice is the latest epoch within one standard error of the best score, never the bare maximum: that one is the
+luckiest of many, and later epochs have learnt more. The best score may belong to an epoch whose checkpoint is gone, so
+that a slow decline cannot drag the choice along.
+
+The paired score is compared where *every* epoch that is left has an effective sample size of at least
+``max(20, n/10)``: it falls as a policy departs from the log, so that leaving out the epochs below it would favour those
+that changed least. The mean weight's interval must contain 1 in at least *half* of them, and the others do not compete:
+of intervals at 95 %, one in 20 misses by chance.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from batchrl.checkpoints.folder import Choice
 from batchrl.contract import columns
 from batchrl.training.table import Row
-from presets.schema import TrainPreset
+from presets.schema import SelectionSettings, TrainPreset
 
 ESTIMATES = {"sdr": columns.SDR, "wis": columns.WIS}
+NO_EVIDENCE = "no evidence of improvement over the logging policy"
+LEAST_ESS = 20.0
+LEAST_ESS_SHARE = 0.1
+
+# The numbers of an epoch by column; what is undefined is not in it.
+Cells = Mapping[str, float]
 
 
 def choose_best(rows: Sequence[Row], available: Collection[int], preset: TrainPreset) -> Choice:
-    """The epoch with the highest lower end of the interval of the preset's estimate.
-
-    Epochs whose effective sample size is below ``ope.ess_floor``, or whose bound is undefined, do not compete; where
-    none is left, the last epoch is called best and the reason says so. Where the preset asks for no intervals the
-    estimate itself is compared. Of equals, the later one is chosen. The estimates score the target policy that the
-    preset names, on the evaluation episodes: the winner's own figure is optimistic (quirk 20).
+    """The epoch that the preset's rule chooses.
 
     Args:
         rows: of the epochs 1, 2, ... in order; at least one.
         available: epochs whose checkpoint exists.
-        preset: says the estimate, the rule and the floor.
+        preset: says the rule, its floors, and the estimate of the rule ``lower_bound``.
+    """
+    epochs = [_numbers(row) for row in rows]
+    match preset.selection.rule:
+        case "last":
+            metric = _compared(epochs, preset.selection).metric or columns.PAIRED
+            last = epochs[-1]
+            return Choice(_epoch(last), metric, last.get(metric), "the preset asks for the last epoch")
+        case "lower_bound":
+            return _highest_lower_bound(epochs, available, preset)
+        case "one_standard_error":
+            return _within_one_standard_error(epochs, available, preset.selection)
+
+
+def trusted_metric(cells: Cells, settings: SelectionSettings) -> str | None:
+    """The score of one policy that may be relied on: the paired one, or the longest window's; None: none of them."""
+    return _compared([cells], settings).metric
+
+
+def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> str | None:
+    """Why a score may be shown but not relied on, in words; None where nothing speaks against it."""
+    if metric not in cells:
+        return "the policy never acts as the log did: the score is undefined"
+    if (steps := columns.window_steps(metric)) is not None:
+        effective, floor = cells.get(columns.window_ess(steps), 0.0), settings.window_ess_floor
+        return None if effective >= floor else f"{effective:.0f} effective windows, fewer than {floor:g}"
+    if not _enough_episodes(cells):
+        return f"{cells.get(columns.PAIRED_ESS, 0.0):.1f} effective episodes, fewer than {_least_ess(cells):g}"
+    return None if _averages_to_one(cells) else "the mean weight is not 1 within its interval"
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The epochs that compete, and the column that they are compared by; None where nothing can be compared."""
+
+    metric: str | None
+    epochs: tuple[Cells, ...]
+
+
+def _within_one_standard_error(
+    epochs: Sequence[Cells], available: Collection[int], settings: SelectionSettings
+) -> Choice:
+    left = _not_rejected(epochs)
+    rejected = ""
+    if len(left) < len(epochs):
+        rejected = f"; {len(epochs) - len(left)} of {len(epochs)} epochs were rejected for impossible values"
+    compared = _compared(epochs, settings)
+    metric = compared.metric
+    competing = [cells for cells in compared.epochs if _epoch(cells) in available]
+    if metric is None or not competing:
+        chosen = next((cells for cells in reversed(left) if _epoch(cells) in available), epochs[-1])
+        which = "the last epoch" if chosen is epochs[-1] else "the last epoch that was not rejected"
+        why = "too few effective episodes and windows to compare epochs" if left else "no epoch has possible values"
+        return Choice(_epoch(chosen), columns.PAIRED, None, f"{which}: {why}{rejected}; {NO_EVIDENCE}")
+
+    def rank(cells: Cells) -> tuple[float, float]:
+        return cells[metric], _epoch(cells)
+
+    best = max(compared.epochs, key=rank)
+    floor = best[metric] - best.get(columns.standard_error(metric), 0.0)
+    within = [cells for cells in competing if cells[metric] >= floor]
+    chosen, reason = max(competing, key=rank), f"highest {metric} among the checkpoints that were kept"
+    if within:
+        chosen = within[-1]
+        reason = f"latest epoch within one standard error of the best {metric} (epoch {_epoch(best)})"
+    if chosen.get(columns.lower(metric), -math.inf) <= 0:
+        reason += f"; {NO_EVIDENCE}"
+    return Choice(_epoch(chosen), metric, chosen[metric], reason + rejected)
+
+
+def _compared(epochs: Sequence[Cells], settings: SelectionSettings) -> _Compared:
+    left = _not_rejected(epochs)
+    if not left:
+        return _Compared(None, ())
+    if all(_enough_episodes(cells) for cells in left):
+        averaging = tuple(cells for cells in left if _averages_to_one(cells) and columns.PAIRED in cells)
+        if 2 * len(averaging) >= len(left):
+            return _Compared(columns.PAIRED, averaging)
+    for steps in range(settings.max_window, 0, -1):
+        metric = columns.window(steps)
+        enough = tuple(cells for cells in left if doubt_of_score(cells, metric, settings) is None)
+        # With one step, epochs without support in the log are left out; with more, fewer steps are taken instead.
+        if len(enough) == len(left) or (steps == 1 and 2 * len(enough) >= len(left)):
+            return _Compared(metric, enough)
+    return _Compared(None, ())
+
+
+def _not_rejected(epochs: Sequence[Cells]) -> list[Cells]:
+    return [cells for cells in epochs if cells.get(columns.VALUES_POSSIBLE) != 0]
+
+
+def _least_ess(cells: Cells) -> float:
+    return max(LEAST_ESS, LEAST_ESS_SHARE * cells.get(columns.OPE_EPISODES, 0.0))
+
+
+def _enough_episodes(cells: Cells) -> bool:
+    return cells.get(columns.PAIRED_ESS, 0.0) >= _least_ess(cells)
+
+
+def _averages_to_one(cells: Cells) -> bool:
+    low, high = (cells.get(bound(columns.PAIRED_MEAN_WEIGHT), math.nan) for bound in (columns.lower, columns.upper))
+    return low <= 1 <= high
+
+
+def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> Choice:
+    """The epoch with the highest lower end of the interval of the preset's estimate, of equals the later.
+
+    Epochs whose effective sample size is below ``ope.ess_floor``, or whose bound is undefined, do not compete. Without
+    intervals the estimate itself is compared. The estimates score the target policy that the preset names.
     """
     estimate = ESTIMATES[preset.selection.estimate]
     metric = columns.lower(estimate) if preset.ope.bootstrap_resamples else estimate
-    floor = preset.ope.ess_floor
-    last = int(rows[-1][columns.EPOCH])
-    if preset.selection.rule == "last":
-        return Choice(last, metric, _number(rows[-1][metric]), "the preset asks for the last epoch")
+    floor, last = preset.ope.ess_floor, epochs[-1]
     best: tuple[float, int] | None = None
-    for row in rows:
-        epoch, value, ess = int(row[columns.EPOCH]), _number(row[metric]), _number(row[columns.WIS_ESS])
-        if epoch in available and value is not None and ess is not None and ess >= floor:
-            best = max(best or (value, epoch), (value, epoch))
+    for cells in epochs:
+        if _epoch(cells) in available and metric in cells and cells.get(columns.WIS_ESS, -math.inf) >= floor:
+            best = max(best or (cells[metric], _epoch(cells)), (cells[metric], _epoch(cells)))
     if best is None:
         reason = f"the last epoch: none reached {floor:g} effective episodes with a defined bound"
-        return Choice(last, metric, _number(rows[-1][metric]), reason)
+        return Choice(_epoch(last), metric, last.get(metric), reason)
     return Choice(best[1], metric, best[0], f"highest {metric} among epochs with at least {floor:g} effective episodes")
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def _epoch(cells: Cells) -> int:
+    return int(cells[columns.EPOCH])
+
+
+def _numbers(row: Row) -> Cells:
+    return {name: float(cell) for name, cell in row.items() if cell and name != columns.CHECKPOINT}

@@ -26,7 +26,21 @@ from presets.schema import TrainPreset
 
 FORMAT_VERSION = 2
 # Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
-FREE_KEYS = frozenset({"name", "epochs", "keep_checkpoints", "ope.ess_floor", "selection.estimate", "selection.rule"})
+FREE_KEYS = frozenset(
+    {
+        "name",
+        "epochs",
+        "keep_checkpoints",
+        "tensorboard",
+        "data.storage",
+        "ope.ess_floor",
+        "ope.q_function",
+        "ope.fqe_updates",
+        "selection.rule",
+        "selection.estimate",
+        "selection.window_ess_floor",
+    }
+)
 
 
 @dataclass
@@ -72,13 +86,16 @@ class RunState:
 
     def facts(self) -> dict[str, Any]:
         """Where the policy comes from, in JSON's types."""
+        # Standardised inputs are scaled inside the network, whose scaling travels with its weights.
+        scaling = "standardised by the network" if self.preset.agent.standardise_inputs else "none"
         return {
             "job_name": self.job_name,
             "preset": self.preset.name,
             "seed": self.preset.seed,
             "algorithm": self.preset.agent.algorithm,
+            "discount": self.preset.agent.discount,
             "data_sha256": self.data_sha256,
-            "preprocessing": {"state_columns": list(self.state_columns), "scaling": "none", "dtype": "float32"},
+            "preprocessing": {"state_columns": list(self.state_columns), "scaling": scaling, "dtype": "float32"},
         }
 
     def state_dict(self) -> State:
@@ -180,6 +197,12 @@ def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None
     if differing:
         shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)
         raise InputError(f"the checkpoint of epoch {state['epoch']} was made with other settings: {shown}.", hint)
+    if preset.agent.lr_schedule == "cosine" and before["epochs"] != now["epochs"]:
+        raise InputError(
+            f"the checkpoint of epoch {state['epoch']} was made with epochs {before['epochs']}, the preset says "
+            f"{now['epochs']}: with agent.lr_schedule cosine this changes the step sizes of epochs that are done.",
+            f"Set epochs to {before['epochs']}. {hint}",
+        )
     if state["data_sha256"] != data_sha256:
         raise InputError(
             f"the checkpoint of epoch {state['epoch']} was made from other data "

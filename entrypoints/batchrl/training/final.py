@@ -1,0 +1,174 @@
+"""The chosen policy, scored once more at the end, on episodes that neither training nor the choice saw where there are.
+
+On the evaluation episodes the figures are optimistic: they chose the policy (quirk 20), and the words say so.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from batchrl.agents.model import PolicyModel
+from batchrl.contract import columns
+from batchrl.data.dataset import Dataset
+from batchrl.data.split import Parts
+from batchrl.ope.bootstrap import Estimate
+from batchrl.ope.fqe import fit_q_evaluation
+from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.report import PolicyReport, estimate_json
+from batchrl.seeds import Stream, stream_seed
+from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
+from batchrl.training.scores import ACTING, SelectionScores
+from batchrl.training.selection import NO_EVIDENCE, doubt_of_score, trusted_metric
+from batchrl.training.state import RunState
+
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class FinalScore:
+    """The chosen policy against the logging policy.
+
+    Args:
+        metric: which score, a column of the csv; None where nothing can be scored.
+        estimate: the score with its interval.
+        confidence: that the interval aims at.
+        meaning: what the score estimates, in words.
+        doubt: why it is not to be relied on, in words; None where nothing speaks against it.
+        episodes: how many it comes from.
+        episodes_of: ``test``, or ``evaluation`` where no episodes were kept for the test.
+    """
+
+    metric: str | None
+    estimate: Estimate
+    confidence: float
+    meaning: str
+    doubt: str | None
+    episodes: int
+    episodes_of: str
+
+    @property
+    def improves(self) -> bool:
+        """Whether the interval lies above 0, and may be relied on."""
+        return self.doubt is None and self.estimate.lower > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {
+            "metric": self.metric,
+            **estimate_json(self.estimate),
+            "confidence": self.confidence,
+            "meaning": self.meaning,
+            "doubt": self.doubt,
+            "evidence": "improves on the logging policy" if self.improves else NO_EVIDENCE,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people, at most 80 characters a line."""
+        if self.metric is None:
+            yield from _wrapped(f"{self.doubt}; {NO_EVIDENCE}", "final score: ")
+            return
+        found = self.estimate
+        seen = "" if self.episodes_of == "test" else ", which chose the epoch: optimistic"
+        yield (
+            f"final score: {found.value:.3f} [{found.lower:.3f}, {found.upper:.3f}] ({self.confidence:.0%} interval), "
+            f"{self.metric}"
+        )
+        yield from _wrapped(f"from {self.episodes} {self.episodes_of} episodes{seen}", "  ")
+        yield from _wrapped(self.meaning, "  ")
+        if self.doubt is not None:
+            yield from _wrapped(f"not to be relied on: {self.doubt}", "  ")
+        if not self.improves:
+            yield f"  {NO_EVIDENCE}"
+
+
+@dataclass(frozen=True)
+class FinalFigures:
+    """All that is said about the chosen policy at the end.
+
+    Args:
+        score: against the logging policy.
+        scores: all scores of that kind.
+        reports: every estimator, for the target policy and for the policy that acts.
+    """
+
+    score: FinalScore
+    scores: SelectionScores
+    reports: Sequence[PolicyReport]
+
+    def to_json(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {
+            "episodes_of": self.score.episodes_of,
+            "seen_by_the_choice": self.score.episodes_of != "test",
+            "episodes": self.score.episodes,
+            "score": self.score.to_json(),
+            "logged_return": estimate_json(self.scores.logged_return),
+            "policies": [report.to_json() for report in self.reports],
+        }
+
+
+def final_figures(run: RunState, parts: Parts, model: PolicyModel, metric: str | None) -> FinalFigures:
+    """Score the chosen policy.
+
+    Args:
+        run: the run.
+        parts: its split.
+        model: the chosen policy.
+        metric: the column that chose it; another one is taken where that is no score against the logging policy.
+    """
+    episodes = parts.test if parts.test is not None else episodes_of_an_epoch(run, parts)
+    scorer = scorer_of(run, parts, episodes)
+    scores = scorer.score(model)
+    cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
+    settings = run.preset.selection
+    if metric != columns.PAIRED and (metric is None or columns.window_steps(metric) is None):
+        metric = trusted_metric(cells, settings)
+    estimate = Estimate(float("nan"))
+    doubt: str | None = "too few effective episodes and windows to score the policy that acts"
+    meaning = ""
+    if metric is not None:
+        named = (metric, columns.lower(metric), columns.upper(metric), columns.standard_error(metric))
+        estimate = Estimate(*(cells.get(name, math.nan) for name in named))
+        doubt, meaning = doubt_of_score(cells, metric, settings), scorer.meaning(metric)
+    score = FinalScore(
+        metric=metric,
+        estimate=estimate,
+        confidence=run.preset.ope.confidence,
+        meaning=meaning,
+        doubt=doubt,
+        episodes=episodes.n_episodes,
+        episodes_of="evaluation" if parts.test is None else "test",
+    )
+    evaluator = evaluator_of(run, episodes)
+    targets = [model.target] if model.target == ACTING else [model.target, ACTING]
+    policies = evaluator.policies_of(model, targets)
+    if run.preset.ope.q_function == "fqe":
+        policies = [
+            _with_fitted_values(run, parts.train, episodes, model.with_target(target), policy)
+            for target, policy in zip(targets, policies, strict=True)
+        ]
+    return FinalFigures(score, scores, evaluator.report(policies))
+
+
+def _with_fitted_values(
+    run: RunState, train: Dataset, episodes: Dataset, model: PolicyModel, policy: ScoredPolicy
+) -> ScoredPolicy:
+    """The policy with values of its own, fitted on the training episodes."""
+    discount, seed = run.preset.agent.discount, stream_seed(run.preset.seed, Stream.MODELS)
+    following = model.action_probabilities(train.next_states)
+    q = fit_q_evaluation(train, following, discount, run.preset.ope.fqe_updates, seed)
+    log = EpisodeLog(episodes, discount)
+    ends = np.zeros(episodes.n_episodes)
+    if len(log.cut):
+        ends[log.cut] = (model.action_probabilities(log.cut_states) * q(log.cut_states)).sum(axis=1)
+    return replace(policy, fitted_values=Values(q(episodes.states).astype(np.float64), ends))
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)

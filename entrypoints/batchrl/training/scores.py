@@ -1,0 +1,220 @@
+"""What chooses an epoch: the policy that acts against the logging policy, and whether its values are possible.
+
+All come from episodes that no epoch was trained on (section 5.4). Both sides of a difference see the same episodes, in
+the estimate and in every resample, and count rewards up to the end of the log, also where an episode was cut short.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from batchrl.agents.model import PolicyModel
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.contract import columns
+from batchrl.data.dataset import Dataset, Floats64
+from batchrl.ope.bootstrap import Estimate, intervals
+from batchrl.ope.doubly_robust import weighted_doubly_robust
+from batchrl.ope.estimand import horizon
+from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.quotients import Quotients
+from batchrl.ope.student import student_interval, student_quantile
+from batchrl.ope.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.window import window_scores
+from presets.schema import TrainPreset
+
+# The policy that acts takes the action that it prefers.
+ACTING = TargetPolicy("greedy")
+# A mean over start states may pass a bound of the values by this share of their range: networks err.
+BOUND_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class TrainingReturns:
+    """What the training episodes say about values, before any network.
+
+    Args:
+        bounds: least and greatest possible value: an episode may end at once, and may never end.
+        standard_error: of the episodes' mean discounted return.
+    """
+
+    bounds: tuple[float, float]
+    standard_error: float
+
+    @classmethod
+    def of(cls, dataset: Dataset, discount: float) -> TrainingReturns:
+        bounds = -math.inf, math.inf
+        if discount < 1:
+            low, high = min(0.0, float(dataset.rewards.min())), max(0.0, float(dataset.rewards.max()))
+            bounds = low / (1 - discount), high / (1 - discount)
+        steps = np.arange(dataset.n_transitions) - np.repeat(dataset.offsets[:-1], dataset.lengths)
+        returns = np.add.reduceat(np.power(discount, steps) * dataset.rewards, dataset.offsets[:-1])
+        n = len(returns)
+        return cls(bounds, float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf)
+
+
+@dataclass(frozen=True)
+class SelectionScores:
+    """What the evaluation episodes say about one epoch's policy.
+
+    Args:
+        paired: weighted doubly robust estimate of the acting policy, minus the logged mean discounted return.
+        weights: of whole episodes.
+        windows: for each h, the window score and its effective windows.
+        logged_return: mean discounted return of the episodes.
+        start_value: mean of ``V(s_0)`` under the acting policy; nan for an algorithm without values.
+        logging_start_value: mean of ``sum_a pi_b(a | s_0) Q(s_0, a)``, where Q is of the logging policy; else nan.
+        possible: whether these values can be true; None for an algorithm without values.
+    """
+
+    paired: Estimate
+    weights: WeightDiagnostics
+    windows: tuple[tuple[Estimate, float], ...]
+    logged_return: Estimate
+    start_value: float
+    logging_start_value: float
+    possible: bool | None
+
+    def cells(self) -> dict[str, float]:
+        """By the names of the csv's columns."""
+        cells = {
+            columns.OPE_EPISODES: self.weights.n_episodes,
+            columns.PAIRED_ESS: self.weights.effective_episodes,
+            columns.START_VALUE: self.start_value,
+            columns.LOGGING_START_VALUE: self.logging_start_value,
+        }
+        if self.possible is not None:
+            cells[columns.VALUES_POSSIBLE] = int(self.possible)
+        compared = {columns.PAIRED: self.paired}
+        for steps, (estimate, effective) in enumerate(self.windows, start=1):
+            compared[columns.window(steps)] = estimate
+            cells[columns.window_ess(steps)] = effective
+        cells |= {columns.standard_error(name): estimate.standard_error for name, estimate in compared.items()}
+        shown = {
+            **compared,
+            columns.PAIRED_MEAN_WEIGHT: self.weights.mean_weight_interval,
+            columns.LOGGED_RETURN: self.logged_return,
+        }
+        for name, estimate in shown.items():
+            cells |= {name: estimate.value, columns.lower(name): estimate.lower, columns.upper(name): estimate.upper}
+        return cells
+
+
+class SelectionScorer:
+    """Scores the acting policies of all epochs on the same episodes.
+
+    Args:
+        dataset: the episodes, which no policy was trained on.
+        training: what the training episodes say.
+        preset: the agent's discount, the resamples, the largest window.
+        seed: of the resamples.
+    """
+
+    def __init__(self, dataset: Dataset, training: TrainingReturns, preset: TrainPreset, seed: int) -> None:
+        self._training = training
+        self._preset = preset
+        self._seed = seed
+        self._log = EpisodeLog(dataset, preset.agent.discount)
+        self._logged_return = self._log.logged_return
+
+    def score(self, model: PolicyModel) -> SelectionScores:
+        """The scores of a model's acting policy: greedy, under the mask that it acts under."""
+        log, discount = self._log, self._log.discount
+        (policy,) = policies_of(model, log, [ACTING])
+        log_ratios = log.log_ratios(policy.probabilities)
+        windows = window_scores(log.grid, log_ratios, log.rewards, discount, self._preset.selection.max_window)
+        differences = [self._paired(policy, log_ratios), *(window.difference for window in windows)]
+        returns, paired, *followed = self._intervals([self._logged_return, *differences])
+        start_value, logging_value = self._start_values(policy)
+        possible = None
+        if policy.own_values is not None:
+            possible = self._within_bounds(start_value)
+            if self._learns_logging_values:
+                possible &= self._agrees_with_the_log(logging_value, policy.own_values, returns)
+        return SelectionScores(
+            paired=paired,
+            weights=WeightDiagnostics.of(trajectory_log_weights(log_ratios), self._preset.ope.confidence),
+            windows=tuple(zip(followed, (window.effective_windows for window in windows), strict=True)),
+            logged_return=returns,
+            start_value=start_value,
+            logging_start_value=logging_value,
+            possible=possible,
+        )
+
+    def meaning(self, metric: str) -> str:
+        """What a score estimates, in words: policies, discount, horizon.
+
+        Args:
+            metric: the column of a score.
+        """
+        discount = self._log.discount
+        steps = columns.window_steps(metric)
+        if steps is None:
+            words = (
+                f"expected return, discount {discount:g}, of the policy that acts (greedy), minus the logging policy's"
+            )
+        else:
+            decides = f"{steps} steps" if steps > 1 else "one step"
+            words = (
+                f"gain in expected return, discount {discount:g}, when the policy that acts (greedy) decides {decides} "
+                "from a logged state on and the logging policy everything after"
+            )
+        return f"{words}; {horizon(len(self._log.cut), False)}"
+
+    @property
+    def _learns_logging_values(self) -> bool:
+        return self._preset.agent.algorithm == "one-step"
+
+    def _paired(self, policy: ScoredPolicy, log_ratios: Floats64) -> Quotients:
+        log = self._log
+        # Without values of the ends: the logging policy's return has none either.
+        known = replace(policy.own_values, end_values=None) if policy.own_values else _none_known(policy)
+        values = log.action_values(policy.probabilities, known)
+        residuals = values.residuals(log.grid, log.rewards, log.discount)
+        weights = CumulativeWeights.of(log_ratios)
+        return weighted_doubly_robust(weights, residuals, values.values, log.discount) - self._logged_return
+
+    def _intervals(self, estimators: list[Quotients]) -> list[Estimate]:
+        """Bootstrap intervals, or Student's where the preset wants no resamples: the choice needs standard errors."""
+        ope = self._preset.ope
+        if ope.bootstrap_resamples:
+            return intervals(estimators, ope.bootstrap_resamples, ope.confidence, self._seed)
+        return [student_interval(estimator, ope.confidence) for estimator in estimators]
+
+    def _start_values(self, policy: ScoredPolicy) -> tuple[float, float]:
+        """Mean start values of the acting policy, and of the logging policy where the agent learns those."""
+        if policy.own_values is None:
+            return math.nan, math.nan
+        starts = self._log.dataset.offsets[:-1]
+        q_values = policy.own_values.q_values[starts]
+        acting = float((policy.probabilities[starts] * q_values).sum(axis=1).mean())
+        if not self._learns_logging_values:
+            return acting, math.nan
+        return acting, float((self._log.dataset.behavior_policy[starts] * q_values).sum(axis=1).mean())
+
+    def _within_bounds(self, start_value: float) -> bool:
+        low, high = self._training.bounds
+        slack = BOUND_TOLERANCE * (high - low) if math.isfinite(high - low) else 0.0
+        return math.isfinite(start_value) and low - slack <= start_value <= high + slack
+
+    def _agrees_with_the_log(self, logging_value: float, values: Values, returns: Estimate) -> bool:
+        """Whether values of the logging policy are those that the evaluation episodes show, within their errors.
+
+        The values were learnt from one sample of episodes and are compared with another: both err. Values go on where
+        an episode was cut short, and so must the returns; the value of the state reached is the acting policy's, which
+        is the best that is known.
+        """
+        data = self._log.dataset
+        ends = np.zeros(1) if values.end_values is None else values.end_values
+        beyond = float((np.power(self._log.discount, data.lengths) * ends).mean())
+        error = math.hypot(student_interval(self._logged_return, 0.95).standard_error, self._training.standard_error)
+        if not math.isfinite(error):
+            return True
+        width = student_quantile((1 + self._preset.ope.confidence) / 2, data.n_episodes - 1) * error
+        return abs(logging_value - returns.value - beyond) <= width
+
+
+def _none_known(policy: ScoredPolicy) -> Values:
+    return Values(np.zeros(policy.probabilities.shape))
