@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from figures import Figure, cannot, show
-from methods import PEERS, Log, Method, Outcome, kept, method_of
+from methods import PEER_UPDATES, PEERS, Log, Method, Outcome, kept, method_of
 from peers.environment import CACHE, PeerMissing
 
 from batchrl.checkpoints.files import publish_json
@@ -65,7 +65,7 @@ def table(logs: Sequence[Log], columns: Sequence[Column]) -> str:
         cells = [column.outcomes.get(log.seed) for column in columns]
         shown = ["" if cell is None else f"{cell.mean_return:.2f}" for cell in cells]
         rows.append([str(log.seed), f"{log.rollouts.returns.mean():.1f}", *shown])
-    rows.append(["mean", "", *(f"{column.mean:.1f}" for column in columns)])
+    rows.append(["mean", "", *(f"{column.mean:.2f}" for column in columns)])
     rows.append([f">= {SOLVED:g}", "", *(f"{column.solved} of {len(column.outcomes)}" for column in columns)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FIRST_LOG, help=f"seed of the first log ({FIRST_LOG})")
     names = ",".join([*PEERS, *PRESETS])
     parser.add_argument("--methods", default=names, help=f"d3rlpy's and presets, with commas between ({names})")
+    said = f"d3rlpy's updates ({PEER_UPDATES})"
+    parser.add_argument("--peer-updates", type=int, default=PEER_UPDATES, help=said)
     parser.add_argument("--env", default="CartPole-v0", help="environment of logs and evaluation (CartPole-v0)")
     parser.add_argument("--kept", action="store_true", help="show what was measured before; run nothing")
     parser.add_argument(
@@ -124,10 +126,11 @@ def main() -> None:
     columns = []
     for name in options.methods.split(","):
         try:
-            columns.append(measured(method_of(name), logs, run=not options.kept))
+            columns.append(measured(method_of(name, options.peer_updates), logs, run=not options.kept))
         except (PeerMissing, PresetError) as error:
             cannot(f"returns on {len(logs)} logs, {name}", str(error))
-    print("\n" + table(logs, columns) + "\n\n" + marks_table(columns) + "\n", flush=True)
+    for shown in (table(logs, columns), marks_table(columns)):
+        print(f"\n{shown}" if shown else "", flush=True)
     publish_json(options.output, as_json(options.env, columns))
     figures(columns, options.env)
 

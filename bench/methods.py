@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,7 +33,7 @@ EVALUATION_SEED = 9_000_000
 EVALUATION_EPISODES = 100
 PEER_UPDATES = 10_000
 # Returns at these updates are recorded beside the final one; nothing is chosen by them.
-PEER_MARKS = (1_000, 3_000, PEER_UPDATES)
+PEER_MARKS = (1_000, 3_000, 5_000)
 TRAIN = ROOT / "entrypoints" / "train.py"
 
 
@@ -116,21 +116,23 @@ class PeerMethod:
     Args:
         name: under which it is shown.
         peer: what it is told.
+        updates: of the training.
     """
 
     name: str
     peer: PeerSettings
+    updates: int = PEER_UPDATES
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"d3rlpy": peer_version(), "updates": PEER_UPDATES, **asdict(self.peer)}
+        return {"d3rlpy": peer_version(), "updates": self.updates, **asdict(self.peer)}
 
     def run(self, log: Log) -> Outcome:
         marks, done, seconds = {}, 0, 0.0
         with Peer() as peer:
             peer.load(log.rollouts)
             config = peer.make(self.peer)
-            for mark in PEER_MARKS:
+            for mark in (*(mark for mark in PEER_MARKS if mark < self.updates), self.updates):
                 seconds += peer.train(mark - done)[0]
                 done = mark
                 mean, error = evaluated(peer, log.env)
@@ -182,14 +184,18 @@ PEERS = {
 }
 
 
-def method_of(name: str) -> Method:
+def method_of(name: str, peer_updates: int = PEER_UPDATES) -> Method:
     """A method by its name: one of d3rlpy's, or a preset.
+
+    Args:
+        name: of either.
+        peer_updates: of d3rlpy's training.
 
     Raises:
         PresetError: there is no preset of that name.
     """
     if name in PEERS:
-        return PEERS[name]
+        return replace(PEERS[name], updates=peer_updates)
     presets.resolve_train(name, {})
     return PresetMethod(name)
 
