@@ -84,7 +84,8 @@ def test_the_golden_vector_of_section_5_2() -> None:
 
     report = scorer.score(ScoredPolicy("golden", PROBABILITIES, Values(Q_VALUES))).report
 
-    assert {name: figure.value for name, figure in report.figures.items()} == pytest.approx(GOLDEN, abs=1e-6)
+    assert {name: report.figures[name].value for name in GOLDEN} == pytest.approx(GOLDEN, abs=1e-6)
+    assert set(report.figures) == {*GOLDEN, names.MAGIC}
     assert report.weights.effective_episodes == pytest.approx(1.7686149)
     assert report.weights.mean_weight == pytest.approx((1.28 + 0.6) / 2)
     assert scorer.logged.value == pytest.approx((1.495 + 2) / 2)

@@ -41,4 +41,6 @@ def doubt_of_figure(name: str, of_weights: str | None) -> str | None:
         return "the reward of one step: it says nothing about what follows from it"
     if name in UNCORRECTED:
         return "rests on a value function alone, which nothing in the log corrects"
+    if name == names.MAGIC and of_weights is None:
+        return "its interval takes its mixture of estimates as given, and leans to values that may be wrong"
     return of_weights

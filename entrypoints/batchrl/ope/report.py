@@ -11,6 +11,8 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
      "policies": [{"policy", "source", "facts": {...}, "episodes",
                    "weights": {"effective_episodes", "max_normalised_weight", "mean_weight": ESTIMATE},
                    "reliable": true or false, "doubt": words or null,
+                   "verdict": {"outcome", "estimate": NAME or null, "words"},
+                   "window": {"steps", "difference": ESTIMATE, "effective_windows", "estimand": ESTIMAND} or null,
                    "estimates": {NAME: {"estimand": ESTIMAND, "value", "standard_error",
                                         "bootstrap": [lower, upper], "student_t": [lower, upper],
                                         "lower_bound": number, "difference": ESTIMATE or null,
@@ -26,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.estimand import Estimand
@@ -75,6 +77,46 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """One policy against the baseline.
+
+    Args:
+        outcome: ``reference`` is the baseline itself, ``unreliable`` where the log cannot tell.
+        estimate: name of the estimator that says so; None where none can.
+        words: the same as a sentence.
+    """
+
+    outcome: Literal["better", "worse", "unresolved", "unreliable", "reference"]
+    estimate: str | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window score: what some steps of the policy are worth, the logging policy acting after them.
+
+    Args:
+        steps: how many.
+        difference: to the logging policy, averaged over the logged states; no value of the policy itself.
+        effective_windows: of all windows.
+        estimand: what it is.
+    """
+
+    steps: int
+    difference: Estimate
+    effective_windows: float
+    estimand: Estimand
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "steps": self.steps,
+            "difference": estimate_json(self.difference),
+            "effective_windows": _number(self.effective_windows),
+            "estimand": asdict(self.estimand),
+        }
+
+
+@dataclass(frozen=True)
 class PolicyReport:
     """What the log says about one policy.
 
@@ -83,6 +125,8 @@ class PolicyReport:
         weights: of the trajectories.
         doubt: why nothing that these weights enter should be relied on, in words.
         figures: by name of the estimator.
+        window: its window score, where windows leave anything to compare.
+        verdict: against the baseline.
         source: where the policy comes from, as the user named it.
         facts: what is known of its making, in JSON's types.
     """
@@ -91,6 +135,8 @@ class PolicyReport:
     weights: WeightDiagnostics
     doubt: str | None
     figures: Mapping[str, Figure]
+    window: Window | None = None
+    verdict: Verdict | None = None
     source: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -103,6 +149,8 @@ class PolicyReport:
             "weights": weights_json(self.weights),
             "reliable": self.doubt is None,
             "doubt": self.doubt,
+            "verdict": None if self.verdict is None else asdict(self.verdict),
+            "window": None if self.window is None else self.window.to_json(),
             "estimates": {name: figure.to_json() for name, figure in self.figures.items()},
         }
 

@@ -11,15 +11,22 @@ from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.data.dataset import Floats64
 from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
-from batchrl.ope.bootstrap import Estimate, resampled
+from batchrl.ope.bootstrap import Estimate, intervals, resampled
 from batchrl.ope.estimand import LOGGING_POLICY, Estimand
-from batchrl.ope.estimators import trajectory_estimators
+from batchrl.ope.estimators import Sample, lower_bounds, trajectory_estimators
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy
+from batchrl.ope.magic import MagicSettings
 from batchrl.ope.quotients import Quotients
 from batchrl.ope.reliability import doubt_of_figure, doubt_of_weights
-from batchrl.ope.report import Figure, PolicyReport
+from batchrl.ope.report import Figure, PolicyReport, Window
 from batchrl.ope.student import student_interval
-from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.weights import WeightDiagnostics
+from batchrl.ope.window import window_scores
+from presets.schema import SelectionSettings
+
+_DEFAULTS = SelectionSettings()
+MAX_WINDOW = _DEFAULTS.max_window
+EFFECTIVE_WINDOWS = _DEFAULTS.window_ess_floor
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,15 @@ class ScoreSettings:
         confidence: what an interval aims to cover.
         seed: of the resamples, the same for every policy.
         estimators: names of those to compute; None for all that the log and the policy have the arrays for.
+        least_reward: no reward of a step can be lower, which the lower bounds rest on; None: the least that was logged
+            is taken for it.
     """
 
     resamples: int = 1000
     confidence: float = 0.95
     seed: int = 0
     estimators: Collection[str] | None = None
+    least_reward: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,10 @@ class Scorer:
             InputError: its arrays do not fit the log, or are not finite.
         """
         log, confidence = self.log, self.settings.confidence
-        estimators = self._estimators(policy)
-        weights = WeightDiagnostics.of(trajectory_log_weights(log.log_ratios(policy.probabilities)), confidence)
+        sample = log.sample(policy)
+        estimators = self._estimators(policy, sample)
+        bounds = lower_bounds(sample, self.least_reward, confidence, self.settings.seed)
+        weights = WeightDiagnostics.of(sample.log_weights, confidence)
         doubt = doubt_of_weights(weights)
         draws = self._draws(estimators)
         figures = {}
@@ -97,10 +109,31 @@ class Scorer:
                 estimand=estimand,
                 bootstrap=Estimate.of(quotients.value, draws[name], confidence),
                 student_t=student_interval(quotients, confidence),
+                lower_bound=bounds.get(name, float("nan")),
                 difference=self._above_logged(estimand, quotients, draws[name]),
                 doubt=doubt_of_figure(name, doubt),
             )
-        return Scored(PolicyReport(policy.label, weights, doubt, figures), draws)
+        return Scored(PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample)), draws)
+
+    @property
+    def least_reward(self) -> float:
+        """What the lower bounds take for the least reward of a step."""
+        given = self.settings.least_reward
+        return float(self.log.dataset.rewards.min()) if given is None else given
+
+    def _window(self, policy: str, sample: Sample) -> Window | None:
+        """The longest window with enough effective windows, else that of one step."""
+        log, settings = self.log, self.settings
+        scores = window_scores(log.grid, sample.log_ratios, log.rewards, log.discount, MAX_WINDOW)
+        able = [score for score in scores if score.effective_windows >= EFFECTIVE_WINDOWS]
+        if not able:
+            return None
+        chosen = able[-1]
+        (difference,) = intervals([chosen.difference], settings.resamples, settings.confidence, settings.seed)
+        steps = "the first step" if chosen.steps == 1 else f"the first {chosen.steps} steps"
+        label = f"{policy} for {steps} from a logged state, then {LOGGING_POLICY}"
+        estimand = Estimand(label, log.discount, self.logged_estimand.horizon)
+        return Window(chosen.steps, difference, chosen.effective_windows, estimand)
 
     def _above_logged(self, estimand: Estimand, quotients: Quotients, draws: Floats64) -> Estimate | None:
         if (estimand.discount, estimand.horizon) != (self.logged_estimand.discount, self.logged_estimand.horizon):
@@ -108,9 +141,9 @@ class Scorer:
         value = quotients.value - self.log.logged_return.value
         return Estimate.of(value, draws - self._logged, self.settings.confidence)
 
-    def _estimators(self, policy: ScoredPolicy) -> dict[str, Quotients]:
-        sample = self.log.sample(policy)
-        found = trajectory_estimators(sample)
+    def _estimators(self, policy: ScoredPolicy, sample: Sample) -> dict[str, Quotients]:
+        wanted = self.settings.estimators
+        found = trajectory_estimators(sample, wanted, MagicSettings(seed=self.settings.seed))
         found[columns.IPS] = inverse_propensity_score(self.log.grid, sample.log_ratios, sample.rewards)
         if self._modelled is not None:
             pad, grid = self.log.grid.pad, self.log.grid
@@ -118,7 +151,6 @@ class Scorer:
             taken = pad(self.log.taken(self._modelled))
             found[columns.DM] = direct_method(grid, modelled)
             found[columns.DR] = doubly_robust(grid, sample.log_ratios, sample.rewards, taken, modelled)
-        wanted = self.settings.estimators
         return {name: found[name] for name in found if wanted is None or name in wanted}
 
     def _draws(self, estimators: Mapping[str, Quotients]) -> dict[str, Floats64]:

@@ -1,0 +1,237 @@
+"""Estimate from logged episodes what policies would earn: off-policy evaluation, without training and a simulator."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from batchrl.arguments import report
+from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+
+if TYPE_CHECKING:
+    from batchrl.agents.target_policy import TargetPolicy
+    from batchrl.data.loader import LoadedData
+    from batchrl.ope.report import OpeReport
+    from batchrl.ope.sources import TrainedPolicy
+    from batchrl.ope.study import FqeSettings
+    from presets.schema import DataSettings
+
+EXAMPLES = """examples:
+  ope cartpole.csv --model results/checkpoints --policy greedy --policy softmax
+  ope campaign.parquet --output ope.json            # its columns target_action_probabilities are the policy
+"""
+KINDS = ("greedy", "epsilon_greedy", "softmax")
+DEFAULT_KINDS = ("greedy", "epsilon_greedy")
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest option for one that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        words = message.removeprefix("unrecognized arguments: ").split()
+        options = [name for action in self._actions for name in action.option_strings]
+        near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []
+        hint = f"Did you mean {near[0]}?" if message.startswith("unrecognized") and near else "See --help."
+        self.exit(InputError.exit_code, f"error: {message}\n{hint}\n")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read, score, report; returns the exit code."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        check(arguments)
+        tell(estimate(arguments), arguments)
+    except BatchRLError as error:
+        return report(error)
+    except OSError as error:
+        return report(InputError(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}."))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="ope",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="the logged episodes: a csv or Parquet file, or a folder of them")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="a trained policy: checkpoints, a .pt file, an exported model, a model.tar.gz; several may be given. "
+        "Without it, the policy is the column target_action_probabilities of DATA (and target_q_values its values)",
+    )
+    add("--policy", action="append", choices=KINDS, help=f"made of its values (default: {' and '.join(DEFAULT_KINDS)})")
+    add("--epsilon", type=float, default=0.1, help="epsilon_greedy: probability of a random action (default: 0.1)")
+    add("--temperature", type=float, default=1.0, help="softmax: temperature of the values (default: 1)")
+    add("--no-mask", action="store_true", help="let the policy take actions that its mask forbids")
+    add("--discount", type=float, help="of one step (default: the policy's own; 0.99 where none is known)")
+    add(
+        "--episodes",
+        choices=("auto", "test", "evaluation", "all"),
+        default="auto",
+        help="auto: where DATA trained the policy, the test episodes of that run, or else its evaluation episodes",
+    )
+    add("--estimators", metavar="LIST", help="some of them, as wis,wdr (default: all that can be made)")
+    add("--resamples", type=int, default=1000, help="of episodes, for the intervals (default: 1000)")
+    add("--confidence", type=float, default=0.95, help="that intervals aim to cover (default: 0.95)")
+    add("--seed", type=int, default=0, help="of resamples and of fitted values (default: 0)")
+    add("--least-reward", type=float, metavar="R", help="no step can pay less; for the lower bounds")
+    add("--fqe", action="store_true", help="fit values of each policy, on episodes that are not scored with them")
+    add("--fqe-data", type=Path, metavar="DATA", help="fit them on this data instead; implies --fqe")
+    add("--fqe-updates", type=int, default=20_000, metavar="N", help="gradient steps of a fit (default: 20000)")
+    add("--state-columns", metavar="A,B", help="columns of the state (default: the policy's own, or all)")
+    add("--schema", choices=("auto", "A", "B"), help="of DATA (default: what its last rows say)")
+    add("--baseline", choices=("logged", "first"), default="logged", help="what differences are against")
+    add("--brief", action="store_true", help="one figure a policy, the most reliable first")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--output", type=Path, metavar="FILE", help="write the JSON into a file as well")
+    return parser
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers that mean nothing, before anything is read."""
+    rules = (
+        ("--epsilon", arguments.epsilon, 0 <= arguments.epsilon <= 1, "a probability from 0 to 1"),
+        ("--temperature", arguments.temperature, 0 < arguments.temperature < float("inf"), "a number above 0"),
+        ("--discount", arguments.discount, arguments.discount is None or 0 <= arguments.discount <= 1, "0 to 1"),
+        ("--resamples", arguments.resamples, 0 <= arguments.resamples <= 1_000_000, "0 to 1000000"),
+        ("--confidence", arguments.confidence, 0 < arguments.confidence < 1, "a number between 0 and 1"),
+        ("--seed", arguments.seed, 0 <= arguments.seed < 2**32, "0 or more"),
+        ("--fqe-updates", arguments.fqe_updates, arguments.fqe_updates >= 1, "at least 1"),
+    )
+    for option, value, right, words in rules:
+        if not right:
+            raise InputError(f"{option} got {value}.", f"Give {words}.")
+    if arguments.policy and not arguments.model:
+        raise InputError(
+            "--policy without --model: the columns of DATA are the policy already.", "Leave it out, or name a model."
+        )
+
+
+def estimate(arguments: argparse.Namespace) -> OpeReport:
+    """The script's story."""
+    # Heavy imports come after the command line was read, so that --help is quick.
+    from batchrl.data.loader import load_dataset
+    from batchrl.ope.scoring import ScoreSettings
+    from batchrl.ope.study import Question, answer
+
+    # 1. The policies, and how their own training read its data.
+    policies = trained_policies(arguments)
+    data = data_settings(arguments, policies)
+
+    # 2. The log.
+    loaded = load_dataset(arguments.data, data, with_targets=not policies)
+
+    # 3. All policies on the same episodes and resamples.
+    settings = ScoreSettings(
+        arguments.resamples,
+        arguments.confidence,
+        arguments.seed,
+        chosen_estimators(arguments.estimators),
+        arguments.least_reward,
+    )
+    question = Question(
+        source=arguments.data,
+        policies=policies,
+        targets=targets(arguments),
+        episodes=arguments.episodes,
+        discount=arguments.discount,
+        baseline=arguments.baseline,
+        settings=settings,
+        fqe=fqe_settings(arguments, data, with_targets=not policies),
+    )
+    return answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
+    from batchrl.ope.sources import read_policy
+
+    policies = []
+    for text in arguments.model:
+        name, equals, path = text.partition("=")
+        named = bool(equals) and not Path(text).exists()
+        policy = read_policy(name, Path(path)) if named else read_policy(text, Path(text))
+        policies.append(policy.without_mask() if arguments.no_mask else policy)
+    return policies
+
+
+def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolicy]) -> DataSettings:
+    """How to read the log: as the first policy's run did, unless options say otherwise."""
+    from presets.schema import DataSettings
+
+    known = next((policy.data_settings for policy in policies if policy.data_settings is not None), DataSettings())
+    changes: dict[str, object] = {}
+    if arguments.state_columns is not None:
+        names = tuple(name.strip() for name in arguments.state_columns.split(","))
+        if not all(names) or len(set(names)) < len(names):
+            raise InputError(f"--state-columns {arguments.state_columns}: a name is empty or stands twice.")
+        changes["state_columns"] = names
+    if arguments.schema is not None:
+        changes["csv_schema"] = arguments.schema
+    return known.model_copy(update=changes)
+
+
+def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
+    from batchrl.agents.target_policy import TargetPolicy
+
+    kinds = dict.fromkeys(arguments.policy or DEFAULT_KINDS)
+    return [TargetPolicy(kind, arguments.temperature, arguments.epsilon) for kind in kinds]
+
+
+def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
+    """Names of the estimators that a list of short ones means."""
+    from batchrl.ope.text import SHORT_NAMES
+
+    if text is None:
+        return None
+    known = {short.lower(): name for name, short in SHORT_NAMES.items()}
+    chosen = [part.strip().lower() for part in text.split(",")]
+    for part in chosen:
+        if part not in known:
+            near = difflib.get_close_matches(part, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+            raise InputError(f"--estimators: '{part}' is unknown.", hint)
+    return tuple(known[part] for part in chosen)
+
+
+def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets: bool) -> FqeSettings | None:
+    from batchrl.data.loader import load_dataset
+    from batchrl.ope.study import FqeSettings
+
+    if not (arguments.fqe or arguments.fqe_data):
+        return None
+    other: LoadedData | None = None
+    if arguments.fqe_data is not None:
+        other = load_dataset(arguments.fqe_data, data, with_targets=with_targets)
+    return FqeSettings(arguments.fqe_updates, other, arguments.fqe_data)
+
+
+def tell(found: OpeReport, arguments: argparse.Namespace) -> None:
+    """Write the file, then print."""
+    from batchrl.checkpoints.files import publish_json
+    from batchrl.ope.text import brief_report, full_report
+
+    if arguments.output is not None:
+        publish_json(arguments.output, found.to_json())
+    if arguments.json:
+        print(json.dumps(found.to_json(), indent=2, allow_nan=False))
+    else:
+        print("\n".join(brief_report(found) if arguments.brief else full_report(found)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
