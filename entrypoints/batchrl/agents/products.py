@@ -31,10 +31,9 @@ def linear(inputs: Tensor, weights: Tensor, biases: Tensor | None = None, rectif
     """
     if _ONEDNN_LINEAR is not None and inputs.shape[1] * inputs.shape[2] * weights.shape[1] >= LARGE:
         after = "relu" if rectify else "none"
-        offsets = [None] * len(inputs) if biases is None else [bias[0] for bias in biases]
         results: list[Tensor] = [
-            _ONEDNN_LINEAR(rows, weight, offset, after, [], "")
-            for rows, weight, offset in zip(inputs, weights, offsets, strict=True)
+            _ONEDNN_LINEAR(inputs[e], weights[e], None if biases is None else biases[e, 0], after, [], "")
+            for e in range(len(inputs))
         ]
         return results[0][None] if len(results) == 1 else torch.stack(results)
     transposed = weights.transpose(1, 2)
