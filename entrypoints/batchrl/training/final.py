@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from batchrl.agents.model import PolicyModel
+from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts
 from batchrl.ope.bootstrap import Estimate
-from batchrl.ope.fqe import fit_q_evaluation
-from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.fitted import Following
+from batchrl.ope.logged import ScoredPolicy
 from batchrl.ope.report import PolicyReport, estimate_json
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
@@ -150,24 +149,19 @@ def final_figures(run: RunState, parts: Parts, model: PolicyModel, metric: str |
     policies = evaluator.policies_of(model, targets)
     if run.preset.ope.q_function == "fqe":
         policies = [
-            _with_fitted_values(run, parts.train, episodes, model.with_target(target), policy)
+            _with_fitted_values(run, parts.train, episodes, model, target, policy)
             for target, policy in zip(targets, policies, strict=True)
         ]
     return FinalFigures(score, scores, evaluator.report(policies))
 
 
 def _with_fitted_values(
-    run: RunState, train: Dataset, episodes: Dataset, model: PolicyModel, policy: ScoredPolicy
+    run: RunState, train: Dataset, episodes: Dataset, model: PolicyModel, target: TargetPolicy, policy: ScoredPolicy
 ) -> ScoredPolicy:
-    """The policy with values of its own, fitted on the training episodes."""
+    """The policy with fitted Q evaluation, from the training episodes, in place of the agent's own values."""
     discount, seed = run.preset.agent.discount, stream_seed(run.preset.seed, Stream.MODELS)
-    following = model.action_probabilities(train.next_states)
-    q = fit_q_evaluation(train, following, discount, run.preset.ope.fqe_updates, seed)
-    log = EpisodeLog(episodes, discount)
-    ends = np.zeros(episodes.n_episodes)
-    if len(log.cut):
-        ends[log.cut] = (model.action_probabilities(log.cut_states) * q(log.cut_states)).sum(axis=1)
-    return replace(policy, fitted_values=Values(q(episodes.states).astype(np.float64), ends))
+    q_function = Following.of_model(train, model, target).fit(discount, run.preset.ope.fqe_updates, seed)
+    return replace(policy, fitted_values=Following.of_model(episodes, model, target).values(q_function))
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
