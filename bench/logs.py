@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from figures import Figure, cannot, show
 from methods import PEER_UPDATES, PEERS, Log, Method, Outcome, kept, method_of
-from peers.environment import CACHE, PeerMissing
+from peers.environment import CACHE, PeerMissing, peer_python
 
 from batchrl.checkpoints.files import publish_json
 from presets.errors import PresetError
@@ -45,17 +45,31 @@ class Column(NamedTuple):
         return sum(returns) / len(returns) if returns else math.nan
 
 
-def measured(method: Method, logs: Sequence[Log], run: bool) -> Column:
-    """All outcomes of a method; only those that were kept, where nothing is to be run."""
-    column = Column(method, {})
+def columns_of(names: Sequence[str], peer_updates: int) -> list[Column]:
+    """A column for each method that can be had here; of the others, why not."""
+    columns = []
+    for name in names:
+        try:
+            method = method_of(name, peer_updates)
+            if name in PEERS:
+                peer_python()
+            columns.append(Column(method, {}))
+        except (PeerMissing, PresetError) as error:
+            cannot(f"returns on logs, {name}", str(error))
+    return columns
+
+
+def measure(columns: Sequence[Column], logs: Sequence[Log], run: bool) -> None:
+    """Fill in the outcomes, log by log; only those that were kept, where nothing is to be run."""
     for log in logs:
-        outcome = kept(method, log, method.run if run else None)
-        if outcome is not None:
-            column.outcomes[log.seed] = outcome
+        for method, outcomes in columns:
+            outcome = kept(method, log, run)
+            if outcome is None:
+                continue
+            outcomes[log.seed] = outcome
             if run:
                 said = f"{outcome.mean_return:7.2f} +- {outcome.standard_error:.2f} ({outcome.seconds:.0f} s to train)"
                 print(f"  log {log.seed}, {method.name}: {said}", flush=True)
-    return column
 
 
 def table(logs: Sequence[Log], columns: Sequence[Column]) -> str:
@@ -98,6 +112,14 @@ def as_json(env: str, columns: Sequence[Column]) -> Mapping[str, object]:
     }
 
 
+def say_what_is_old(columns: Sequence[Column]) -> None:
+    """Outcomes of other code are shown, but not as this code's."""
+    for method, outcomes in columns:
+        old = sum(outcome.code != method.code for outcome in outcomes.values())
+        if old:
+            print(f"  {method.name}: {old} of {len(outcomes)} were measured with other code than this", flush=True)
+
+
 def figures(columns: Sequence[Column], env: str) -> None:
     """How many logs each preset solved; what is wanted, of the preset that has to."""
     for column in columns:
@@ -123,14 +145,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     logs = [Log(options.env, options.first + number) for number in range(options.logs)]
-    columns = []
-    for name in options.methods.split(","):
-        try:
-            columns.append(measured(method_of(name, options.peer_updates), logs, run=not options.kept))
-        except (PeerMissing, PresetError) as error:
-            cannot(f"returns on {len(logs)} logs, {name}", str(error))
+    columns = columns_of(options.methods.split(","), options.peer_updates)
+    measure(columns, logs, run=not options.kept)
     for shown in (table(logs, columns), marks_table(columns)):
         print(f"\n{shown}" if shown else "", flush=True)
+    say_what_is_old(columns)
     publish_json(options.output, as_json(options.env, columns))
     figures(columns, options.env)
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,13 @@ EVALUATION_EPISODES = 100
 PEER_UPDATES = 10_000
 # Returns at these updates are recorded beside the final one; nothing is chosen by them.
 PEER_MARKS = (1_000, 3_000, 5_000)
-TRAIN = ROOT / "entrypoints" / "train.py"
+ENTRYPOINTS = ROOT / "entrypoints"
+TRAIN = ENTRYPOINTS / "train.py"
+TRAINING_CODE = (
+    "train.py",
+    "batchrl/seeds.py",
+    *(f"batchrl/{part}/*.py" for part in ("agents", "data", "ope", "training")),
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Outcome:
         seconds: wall time of the training.
         marks: mean return by number of updates, where it was looked at on the way.
         facts: what else the method says, such as the epoch that it chose.
+        code: hash of what measured it; see ``Method.code``.
     """
 
     mean_return: float
@@ -80,6 +86,7 @@ class Outcome:
     seconds: float
     marks: dict[str, float]
     facts: dict[str, Any]
+    code: str = ""
 
 
 class Method(Protocol):
@@ -90,7 +97,12 @@ class Method(Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that decides its outcome, in JSON's types."""
+        """Everything that decides its outcome but for the code, in JSON's types."""
+        ...
+
+    @property
+    def code(self) -> str:
+        """Hash of the code of ours that decides its outcome."""
         ...
 
     def run(self, log: Log) -> Outcome: ...
@@ -127,6 +139,10 @@ class PeerMethod:
     def settings(self) -> dict[str, Any]:
         return {"d3rlpy": peer_version(), "updates": self.updates, **asdict(self.peer)}
 
+    @property
+    def code(self) -> str:
+        return ""
+
     def run(self, log: Log) -> Outcome:
         marks, done, seconds = {}, 0, 0.0
         with Peer() as peer:
@@ -152,9 +168,17 @@ class PresetMethod:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"preset": json.loads(presets.resolve_train(self.name, {}).to_json()), "code": _code()}
+        return {"preset": json.loads(presets.resolve_train(self.name, {}).to_json())}
+
+    @property
+    def code(self) -> str:
+        content = hashlib.sha256()
+        for path in sorted(path for pattern in TRAINING_CODE for path in ENTRYPOINTS.glob(pattern)):
+            content.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+        return content.hexdigest()
 
     def run(self, log: Log) -> Outcome:
+        code = self.code
         with tempfile.TemporaryDirectory(prefix="batchrl-bench-") as folder:
             data, output = Path(folder) / "log.csv", Path(folder) / "output"
             write_table(to_frame(log.rollouts, with_ends=bool(log.rollouts.truncated.any())), data)
@@ -169,7 +193,7 @@ class PresetMethod:
             seconds = time.perf_counter() - began
             if done.returncode != 0:
                 raise SystemExit(f"train.py ended with exit code {done.returncode}:\n{done.stdout}\n{done.stderr}")
-            return self._outcome(JobPaths(output).checkpoints, log.env, seconds)
+            return replace(self._outcome(JobPaths(output).checkpoints, log.env, seconds), code=code)
 
     def _outcome(self, checkpoints: Path, env: str, seconds: float) -> Outcome:
         from batchrl.agents.policy import load_policy
@@ -200,31 +224,24 @@ def method_of(name: str, peer_updates: int = PEER_UPDATES) -> Method:
     return PresetMethod(name)
 
 
-def kept(method: Method, log: Log, measure: Callable[[Log], Outcome] | None) -> Outcome | None:
+def kept(method: Method, log: Log, run: bool) -> Outcome | None:
     """The outcome that was measured before with the same log, settings and evaluation; else measured now, and kept.
 
     Args:
         method: whose outcome.
         log: on what.
-        measure: how to measure it; None where nothing is to be measured.
+        run: whether to measure what was not measured, or by other code; without it that code's outcome is returned.
     """
     evaluation = {"seed": EVALUATION_SEED, "episodes": EVALUATION_EPISODES, "env": log.env}
     key = {"method": method.name, "settings": method.settings, "log": log.digest, "evaluation": evaluation}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     path = CACHE / "logs" / f"{method.name}-{log.seed}-{digest[:12]}.json"
     if path.is_file():
-        return Outcome(**json.loads(path.read_bytes())["outcome"])
-    if measure is None:
+        before = Outcome(**json.loads(path.read_bytes())["outcome"])
+        if not run or before.code == method.code:
+            return before
+    if not run:
         return None
-    outcome = measure(log)
+    outcome = method.run(log)
     publish_json(path, {**key, "seed": log.seed, "outcome": asdict(outcome)})
     return outcome
-
-
-def _code() -> str:
-    """Hash of the library that trains: another version's outcomes are not this one's."""
-    content = hashlib.sha256()
-    for folder in (ROOT / "entrypoints", ROOT / "presets"):
-        for path in sorted(folder.rglob("*.py")):
-            content.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return content.hexdigest()
