@@ -1,4 +1,4 @@
-"""Names of the off-policy estimators, and what each figure means."""
+"""Names of the off-policy estimators."""
 
 from __future__ import annotations
 
@@ -22,12 +22,3 @@ WEIGHTED_STATE_ACTION_MARGINAL = f"Weighted {STATE_ACTION_MARGINAL}"
 ONE_STEP = (columns.IPS, columns.DM, columns.DR)
 # Those whose estimand goes beyond the logged horizon where an episode was cut short.
 BOOTSTRAPPED = (DM_VALUE, FQE, SDR, WDR, MAGIC)
-
-
-def meaning(name: str) -> str:
-    """What a figure estimates, beside policy and discount: the horizon, or that it is a reward of one step."""
-    if name in ONE_STEP:
-        return "expected reward of one step"
-    if name in BOOTSTRAPPED:
-        return "expected discounted return of an episode, with a value after ends that were cut short"
-    return "expected discounted return of an episode over the logged horizon"

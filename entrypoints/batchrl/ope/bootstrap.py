@@ -111,7 +111,7 @@ class _Sums:
             for number, quotient in enumerate(self._quotients):
                 for block in quotient.blocks:
                     below = self.n_episodes if block.denominators is None else sums[id(block.denominators)]
-                    totals[:, number] += (sums[id(block.numerators)] / below) @ block.factors
+                    totals[:, number] += block.combine(sums[id(block.numerators)] / below)
         return np.where(np.isfinite(totals), totals, np.nan)
 
 

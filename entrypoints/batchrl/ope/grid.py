@@ -25,8 +25,14 @@ class Grid:
     def of(cls, lengths: Integers) -> Grid:
         return cls(lengths, np.arange(lengths.max())[None, :] < lengths[:, None])
 
-    def pad(self, values: Floats64, absorbing: float = 0.0) -> Floats64:
-        """``[n, T]`` from one value a transition ``[N]``; steps after an episode's end hold ``absorbing``."""
-        padded = np.full(self.valid.shape, absorbing)
+    def pad(self, values: Floats64, absorbing: float | Floats64 = 0.0) -> Floats64:
+        """``[n, T]`` from one value a transition ``[N]``.
+
+        Args:
+            values: of the transitions, episode after episode.
+            absorbing: what steps after an episode's end hold; one number, or ``[T]``, one a step.
+        """
+        padded = np.empty(self.valid.shape)
+        padded[...] = absorbing
         padded[self.valid] = values
         return padded

@@ -29,6 +29,12 @@ class Block:
     denominators: Floats64 | None
     factors: Floats64
 
+    def combine(self, quotients: Floats64) -> Floats64:
+        """``[...]`` from quotients ``[..., K]``; one whose factor is 0 does not matter, even if undefined."""
+        used = self.factors != 0
+        combined: Floats64 = quotients[..., used] @ self.factors[used]
+        return combined
+
 
 @dataclass(frozen=True)
 class Quotients:
@@ -57,7 +63,7 @@ class Quotients:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for block in self.blocks:
                 below = self.n_episodes if block.denominators is None else block.denominators.sum(axis=0)
-                total += float((block.numerators.sum(axis=0) / below) @ block.factors)
+                total += float(block.combine(block.numerators.sum(axis=0) / below))
         return total if np.isfinite(total) else float("nan")
 
     def __add__(self, other: Quotients) -> Quotients:

@@ -34,13 +34,14 @@ def influence(quotients: Quotients) -> Floats64:
     """``[n]``, how much one more episode like each would move the estimate, times n; the mean is 0."""
     result = np.zeros(quotients.n_episodes)
     for block in quotients.blocks:
+        numerators, factors = block.numerators[:, used := block.factors != 0], block.factors[used]
+        means = numerators.mean(axis=0)
         if block.denominators is None:
-            result += (block.numerators - block.numerators.mean(axis=0)) @ block.factors
+            result += (numerators - means) @ factors
         else:
-            below = block.denominators.mean(axis=0)
-            values = block.numerators.mean(axis=0) / below
-            scales = block.factors / below
-            result += block.numerators @ scales - block.denominators @ (values * scales)
+            denominators = block.denominators[:, used]
+            below = denominators.mean(axis=0)
+            result += numerators @ (factors / below) - denominators @ (factors * means / below**2)
     return result
 
 
