@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -41,8 +42,7 @@ class Column(NamedTuple):
 
     @property
     def mean(self) -> float:
-        returns = [outcome.mean_return for outcome in self.outcomes.values()]
-        return sum(returns) / len(returns) if returns else math.nan
+        return statistics.fmean(outcome.mean_return for outcome in self.outcomes.values())
 
 
 def columns_of(names: Sequence[str], peer_updates: int) -> list[Column]:
@@ -79,8 +79,14 @@ def table(logs: Sequence[Log], columns: Sequence[Column]) -> str:
         cells = [column.outcomes.get(log.seed) for column in columns]
         shown = ["" if cell is None else f"{cell.mean_return:.2f}" for cell in cells]
         rows.append([str(log.seed), f"{log.rollouts.returns.mean():.1f}", *shown])
-    rows.append(["mean", "", *(f"{column.mean:.2f}" for column in columns)])
-    rows.append([f">= {SOLVED:g}", "", *(f"{column.solved} of {len(column.outcomes)}" for column in columns)])
+    rows.append(["mean", "", *(f"{column.mean:.2f}" if column.outcomes else "" for column in columns)])
+    rows.append(
+        [
+            f">= {SOLVED:g}",
+            "",
+            *(f"{column.solved} of {len(column.outcomes)}" if column.outcomes else "" for column in columns),
+        ]
+    )
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -89,10 +95,10 @@ def marks_table(columns: Sequence[Column]) -> str:
     rows = []
     for column in columns:
         outcomes = list(column.outcomes.values())
-        for mark in outcomes[0].marks if outcomes else ():
+        for mark in sorted(outcomes[0].marks if outcomes else (), key=int):
             returns = [outcome.marks[mark] for outcome in outcomes]
-            solved = sum(value >= SOLVED for value in returns)
-            rows.append(f"| {column.method.name} | {mark} | {sum(returns) / len(returns):.1f} | {solved} |")
+            solved = f"{sum(value >= SOLVED for value in returns)} of {len(returns)}"
+            rows.append(f"| {column.method.name} | {int(mark):,} | {statistics.fmean(returns):.2f} | {solved} |")
     return (
         "\n".join(["| method | updates | mean return | logs >= 195 |", "|---|---:|---:|---:|", *rows]) if rows else ""
     )
