@@ -6,15 +6,13 @@ client itself loads neither numpy nor the library of jobs. Data that was found g
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL
+from launcher.data import CouldNotAsk, ask
 from launcher.datasets import Inputs, LocalInput
 from launcher.notices import say
 from launcher.package import cache_folder
@@ -51,10 +49,10 @@ def check_inputs(script: str | None, preset: Preset | None, given: Inputs) -> No
         raise InputError(f"{script} needs the channel '{name}'.", f"Give {what}")
     if name in given.local and script == TRAIN_SCRIPT and preset is not None:
         settings = preset.model_dump(include={"data", "seed"})
-        _check_data(given.local[name], f"{uris[name]} {settings}", json.dumps(settings))
+        _check_data(given.local[name], f"{uris[name]} {settings}", settings)
 
 
-def _check_data(data: LocalInput, content: str, settings: str) -> None:
+def _check_data(data: LocalInput, content: str, settings: Mapping[str, Any]) -> None:
     """Refuse data that a training job would refuse; ``content`` names it together with the settings."""
     path, size = data.path, data.size
     if size > LARGEST_BYTES:
@@ -63,18 +61,10 @@ def _check_data(data: LocalInput, content: str, settings: str) -> None:
     known = cache_folder() / "checked" / sha256_of(content.encode())
     if known.exists():
         return
-    checked = subprocess.run(
-        [sys.executable, "-P", "-m", "batchrl.data", str(path)],
-        input=settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if checked.returncode == InputError.exit_code and checked.stdout:
-        found = json.loads(checked.stdout)
-        raise InputError(found["message"], found["hint"])
-    if checked.returncode != 0:
-        say(f"{path} could not be checked beforehand, the job will do it: {checked.stderr.strip()[-200:]}")
+    try:
+        ask("check", str(path), settings=settings)
+    except CouldNotAsk as fault:
+        say(f"{path} could not be checked beforehand, the job will do it: {fault.message}")
         return
     known.parent.mkdir(parents=True, exist_ok=True)
     known.touch()

@@ -22,8 +22,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Work": {
         "collect": "Play episodes, log them as a data set.",
+        "data": "Check, describe and convert logged data.",
         "train": "Train a policy from logged data, as a job.",
         "evaluate": "Play episodes with a trained policy.",
+        "ope": "Score policies on logged data.",
+        "compare": "Compare jobs or policies.",
         "plan": "Print a job's exact request; send nothing.",
         "package": "List what would travel with a job.",
         "presets": "List, show and check presets.",

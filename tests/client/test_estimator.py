@@ -369,7 +369,7 @@ def test_good_data_is_checked_once(no_cloud: None, project: Path, monkeypatch: p
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("checked again")
 
-    monkeypatch.setattr("launcher.datacheck.subprocess.run", refuse)
+    monkeypatch.setattr("launcher.data.subprocess.run", refuse)
     estimator.plan({"training": project / "good.csv"})
 
 

@@ -1,5 +1,7 @@
-"""Logged episodes: reading, checking and splitting them.
+"""Logged episodes: reading, checking, describing, converting and splitting them.
 
-``tables`` reads files into frames, ``probabilities`` their text column, ``loader`` checks the rows and builds a
-``Dataset``, ``split`` divides its episodes.
+``tables`` reads files in batches, ``cells``, ``vectors`` and ``probabilities`` their columns, into ``rows`` that lie
+in memory or in mapped files (``storage``). ``layout`` finds the steps among the rows, ``checks`` what is wrong with
+them and ``places`` where that stands; ``loader`` builds a ``Dataset``, ``split`` divides its episodes. ``convert``
+and ``reframe`` write data again, ``describe`` tells what it holds.
 """

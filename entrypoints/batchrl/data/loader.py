@@ -65,6 +65,40 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
     Raises:
         InputError: names file, line, column and episode of the first thing that is wrong, and what would be right.
     """
+    checked = read_checked(path, settings, with_targets)
+    rows, layout = checked.rows, checked.layout
+    dataset = _transitions(rows, layout, checked.end_is_terminal)
+    return LoadedData(
+        dataset,
+        checked.schema,
+        checked.unknown_ends,
+        left_out=len(layout.episodes.counts) - dataset.n_episodes,
+        target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
+        target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
+    )
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """Rows that passed every check.
+
+    Args:
+        rows: all rows of the files.
+        layout: which of them are steps.
+        schema: of the files.
+        end_is_terminal: ``[n]``, whether nothing is bootstrapped after an episode.
+        unknown_ends: see ``LoadedData``.
+    """
+
+    rows: Rows
+    layout: Layout
+    schema: Schema
+    end_is_terminal: Flags
+    unknown_ends: int
+
+
+def read_checked(path: Path, settings: DataSettings, with_targets: bool = False) -> CheckedRows:
+    """The rows behind ``load_dataset``, which see."""
     rows = read_rows(path, settings.state_columns, with_targets, settings.storage)
     episodes = Episodes.of(rows.episode)
     schema = _schema(rows, episodes, settings.csv_schema)
@@ -72,16 +106,7 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
     # Coach marks the step before the dropped row as terminal, whatever the flags say (section 1.3).
     as_coach = settings.legacy_drop_last and schema == "B"
     check_steps(rows, layout, flags_matter=not as_coach)
-    end_is_terminal, unknown_ends = _ends(rows, layout, as_coach)
-    dataset = _transitions(rows, layout, end_is_terminal)
-    return LoadedData(
-        dataset,
-        schema,
-        unknown_ends,
-        left_out=len(episodes.counts) - dataset.n_episodes,
-        target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
-        target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
-    )
+    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach))
 
 
 def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
@@ -160,14 +185,19 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
 
 def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> Floats32:
     """``[m, d]``; a terminal transition's is its own state, for it means nothing."""
+    result = states_after(rows, layout, chunk)
+    result[terminal] = rows.states[chunk.numbers[terminal]]
+    return result
+
+
+def states_after(rows: Rows, layout: Layout, chunk: Chunk) -> Floats32:
+    """``[m, d]``, the state after each step; it means nothing after a last step whose next state is not known."""
     following = np.minimum(chunk.positions + 1, len(rows.episode) - 1)
     result: Floats32 = taken(rows.states, layout.episodes.rows(following))
     if rows.next_states is not None:
         given = taken(rows.next_states, chunk.rows)
         whole = ~np.isnan(given).any(axis=1)
         result[whole] = given[whole]
-    where = chunk.numbers[terminal]
-    result[terminal] = rows.states[where]
     return result
 
 

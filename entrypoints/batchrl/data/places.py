@@ -11,6 +11,7 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Flags, Integers
+from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.tables import NULLS, Table
 
 EMPTY = "empty"
@@ -99,6 +100,11 @@ class Places:
         further = f" ({more} more row{'s' if more > 1 else ''} like it)" if more else ""
         said = problem.format(value=place.cells.get(column, EMPTY))
         return InputError(f"{place.words}, column '{column}': {said}{further}.", f"Right is: {right}.")
+
+    def refuse_vector(self, first: int, column: str, error: UnreadableProbabilities) -> InputError:
+        """The error that a cell is no vector; ``first`` is the row from which the error counts."""
+        reason = error.reason.replace("{", "{{").replace("}", "}}")
+        return self.refuse(first + error.position, column, reason, "one number for each action, as [0.5, 0.5]")
 
     def refuse_any(self, wrong: Flags, rows: Integers, column: str, problem: str, right: str) -> None:
         """Report the first wrong row of ``rows``, if there is one; see ``refuse``.

@@ -192,9 +192,7 @@ class _Reading:
             try:
                 vectors.append(batch.column(name))
             except UnreadableProbabilities as error:
-                reason = error.reason.replace("{", "{{").replace("}", "}}")
-                right = "one number for each action, as [0.5, 0.5]"
-                raise self._places.refuse(self._rows + error.position, name, reason, right) from None
+                raise self._places.refuse_vector(self._rows, name, error) from None
         self._rows += batch.num_rows
 
     def _read_numbers(self, batch: pa.RecordBatch, name: str) -> Floats64:

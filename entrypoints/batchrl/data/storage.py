@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -157,16 +158,17 @@ def _map(file: IO[bytes], shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 @contextmanager
-def out_of_room(size: int) -> Iterator[None]:
+def out_of_room(size: int, folder: Path | None = None) -> Iterator[None]:
     """Say in our words that disk or memory is full.
 
     Args:
-        size: bytes that were wanted.
+        size: bytes that were wanted; 0 where that is not known.
+        folder: where they were to be written, where that is not the scratch folder.
 
     Raises:
         InputError: it was.
     """
-    wanted = f"{size / 1e6:.1f} MB more" if size else "what was read"
+    wanted = f"{size / 1e6:.1f} MB" if size else "all"
     try:
         yield
     except MemoryError:
@@ -174,7 +176,8 @@ def out_of_room(size: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM):
             raise
+        move = "choose another place" if folder else "let the environment's TMPDIR name a folder on a larger disk"
         raise InputError(
-            f"there is no room for {wanted} of data in {tempfile.gettempdir()}: {error.strerror}.",
-            "Free some space, or let the environment's TMPDIR name a folder on a larger disk.",
+            f"there is no room for {wanted} of data in {folder or tempfile.gettempdir()}: {error.strerror}.",
+            f"Free some space, or {move}.",
         ) from error

@@ -30,7 +30,7 @@ class VectorColumn:
             UnreadableProbabilities: names the first cell, by its position among these, that is no vector or whose
                 length differs from that of the cells before.
         """
-        values = _vectors(cells)
+        values = vectors_of(cells)
         if values is None:
             if self.width is None:
                 self._pending += len(cells)
@@ -51,13 +51,13 @@ class VectorColumn:
         return self._column.finish()
 
 
-def _vectors(cells: pa.Array) -> NDArray[np.float64] | None:
+def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
     """``[m, A]``; None where every cell is empty."""
     if cells.null_count == len(cells):
         return None
     filled = cells if cells.null_count == 0 else cells.drop_null()
     try:
-        values = _of_lists(filled) if _is_list(cells.type) else _of_texts(filled)
+        values = _of_lists(filled) if is_list(cells.type) else _of_texts(filled)
     except UnreadableProbabilities as error:
         valid = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
         raise UnreadableProbabilities(int(valid[error.position]), error.reason) from None
@@ -68,7 +68,7 @@ def _vectors(cells: pa.Array) -> NDArray[np.float64] | None:
     return result
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

@@ -1,0 +1,203 @@
+"""What logged data holds: episodes, returns, the logging policy, and how well each action is supported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.loader import LoadedData
+from batchrl.data.storage import chunks
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How numbers, one an episode, are spread.
+
+    Args:
+        mean: of the numbers.
+        standard_error: of the mean; None of fewer than two.
+        min: the lowest.
+        median: the middle one.
+        max: the highest.
+    """
+
+    mean: float
+    standard_error: float | None
+    min: float
+    median: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Floats64) -> Spread:
+        """Of ``[n]`` numbers, at least one."""
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+        return cls(float(values.mean()), error, float(values.min()), float(np.median(values)), float(values.max()))
+
+
+@dataclass(frozen=True)
+class ActionSupport:
+    """How well one action is covered.
+
+    Args:
+        action: its number.
+        share: of the transitions that took it.
+        mean_probability: under the logging policy, over all transitions.
+        smallest_taken: the smallest logged probability with which it was taken; None where it never was.
+    """
+
+    action: int
+    share: float
+    mean_probability: float
+    smallest_taken: float | None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the state: mean, standard deviation and range over the transitions."""
+
+    name: str
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How episodes end: for good, cut with a known next state, or cut without one (counts as for good)."""
+
+    terminal: int
+    truncated: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Entropy of the logging policy, in nats, over the transitions; ``highest`` is that of the uniform policy."""
+
+    mean: float
+    min: float
+    max: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """Figures of one data set; see the parts for units."""
+
+    schema: str
+    episodes: int
+    transitions: int
+    actions: int
+    left_out_episodes: int
+    sha256: str
+    ends: Ends
+    lengths: Spread
+    returns: Spread
+    discount: float | None
+    discounted_returns: Spread | None
+    behavior_entropy: Entropy
+    support: tuple[ActionSupport, ...]
+    features: tuple[Feature, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures in JSON's types."""
+        return asdict(self)
+
+
+def describe(loaded: LoadedData, discount: float | None = None) -> Description:
+    """The figures of what was read, in memory that does not grow with its transitions.
+
+    Args:
+        loaded: the data.
+        discount: of one step, from 0 to 1, for discounted returns; None for none.
+    """
+    data = loaded.dataset
+    ends_for_good = int(data.terminal[data.offsets[1:] - 1].sum())
+    return Description(
+        schema=loaded.schema,
+        episodes=data.n_episodes,
+        transitions=data.n_transitions,
+        actions=data.n_actions,
+        left_out_episodes=loaded.left_out,
+        sha256=data.sha256(),
+        ends=Ends(ends_for_good - loaded.unknown_ends, data.n_episodes - ends_for_good, loaded.unknown_ends),
+        lengths=Spread.of(data.lengths.astype(np.float64)),
+        returns=Spread.of(data.returns),
+        discount=discount,
+        discounted_returns=None if discount is None else Spread.of(discounted_returns(data, discount)),
+        behavior_entropy=_entropy(data),
+        support=_support(data),
+        features=_features(data),
+    )
+
+
+def discounted_returns(data: Dataset, discount: float) -> Floats64:
+    """``[n]``, sum of ``discount ** t * reward`` over each episode, t from 0."""
+    result = np.zeros(data.n_episodes)
+    for start, stop in chunks(data.n_transitions):
+        first = int(np.searchsorted(data.offsets, start, side="right")) - 1
+        last = int(np.searchsorted(data.offsets, stop, side="left"))
+        begins = np.clip(data.offsets[first:last], start, stop)
+        step = np.arange(start, stop) - np.repeat(
+            data.offsets[first:last], np.clip(data.offsets[first + 1 : last + 1], start, stop) - begins
+        )
+        result[first:last] += np.add.reduceat(data.rewards[start:stop] * discount**step, begins - start)
+    return result
+
+
+def _entropy(data: Dataset) -> Entropy:
+    total, lowest, highest = 0.0, math.inf, -math.inf
+    for start, stop in chunks(data.n_transitions):
+        chances = data.behavior_policy[start:stop]
+        entropy = -(chances * np.log(np.where(chances > 0, chances, 1))).sum(axis=1)
+        total += float(entropy.sum())
+        lowest, highest = min(lowest, float(entropy.min())), max(highest, float(entropy.max()))
+    # Rounding may leave the entropy of a certain action a little below 0, or -0.
+    return Entropy(total / data.n_transitions, max(lowest, 0.0), max(highest, 0.0), math.log(data.n_actions))
+
+
+def _support(data: Dataset) -> tuple[ActionSupport, ...]:
+    counts = np.zeros(data.n_actions, np.int64)
+    chances = np.zeros(data.n_actions)
+    smallest = np.full(data.n_actions, np.inf)
+    for start, stop in chunks(data.n_transitions):
+        actions, policy = data.actions[start:stop], data.behavior_policy[start:stop]
+        counts += np.bincount(actions, minlength=data.n_actions)
+        chances += policy.sum(axis=0)
+        np.minimum.at(smallest, actions, policy[np.arange(len(actions)), actions])
+    n = data.n_transitions
+    return tuple(
+        ActionSupport(
+            action,
+            float(counts[action] / n),
+            float(chances[action] / n),
+            float(smallest[action]) if counts[action] else None,
+        )
+        for action in range(data.n_actions)
+    )
+
+
+def _features(data: Dataset) -> tuple[Feature, ...]:
+    n = data.n_transitions
+
+    def parts() -> Iterator[Floats64]:
+        return (data.states[start:stop].astype(np.float64) for start, stop in chunks(n))
+
+    def over(reduce: Callable[[Floats64], Floats64]) -> Floats64:
+        return np.stack([reduce(part) for part in parts()])
+
+    mean = over(lambda part: part.sum(axis=0)).sum(axis=0) / n
+    # About the mean, not from sums of squares: those lose what is small beside a large mean.
+    std = np.sqrt(over(lambda part: ((part - mean) ** 2).sum(axis=0)).sum(axis=0) / n)
+    low = over(lambda part: part.min(axis=0)).min(axis=0)
+    high = over(lambda part: part.max(axis=0)).max(axis=0)
+    return tuple(
+        Feature(name, float(mean[i]), float(std[i]), float(low[i]), float(high[i]))
+        for i, name in enumerate(data.state_columns)
+    )

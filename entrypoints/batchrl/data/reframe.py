@@ -1,0 +1,110 @@
+"""From schema A to B and back, without loss: what A says by its closing row, B says by ``next_state_feature_*``.
+
+Rows come episode after episode, with the columns that training reads and those of a policy to be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from batchrl.contract import columns
+from batchrl.data.convert import convert, lists_of, write_batches
+from batchrl.data.dataset import Flags
+from batchrl.data.layout import Chunk
+from batchrl.data.loader import CheckedRows, Schema, read_checked, states_after
+from batchrl.data.storage import Array, taken
+from presets.schema import DataSettings
+
+
+def reframe(source: Path, target: Path, schema: Schema, overwrite: bool = False) -> int:
+    """Write a data set in a schema; see ``convert``, also for the errors.
+
+    Args:
+        source: a file or folder of data.
+        target: the file; its name says the format.
+        schema: of the target.
+        overwrite: whether it may replace a file.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: the data is wrong, or schema A is wanted and a last step has no next state.
+    """
+    checked = read_checked(source, DataSettings(), with_targets=True)
+    if checked.schema == schema:
+        return convert(source, target, overwrite)
+    _require_next_states(checked, schema)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        first_episode = 0
+        for chunk in checked.layout.chunks():
+            n_ends = int(chunk.is_end.sum())
+            terminal = np.zeros(len(chunk.is_end), np.bool_)
+            terminal[chunk.is_end] = checked.end_is_terminal[first_episode : first_episode + n_ends]
+            first_episode += n_ends
+            yield _batch(checked, chunk, terminal, schema)
+
+    return write_batches(batches(), target, overwrite)
+
+
+def _require_next_states(checked: CheckedRows, schema: Schema) -> None:
+    """Refuse to make up the terminal observations that schema A holds."""
+    rows, layout = checked.rows, checked.layout
+    if schema == "B":
+        return
+    ends = layout.episodes.rows(layout.episodes.starts[layout.kept] + np.diff(layout.offsets) - 1)
+    unknown: Flags = np.ones(len(ends), np.bool_)
+    if rows.next_states is not None:
+        unknown = np.asarray(np.isnan(rows.next_states[ends]).any(axis=1))
+    rows.places.refuse_any(
+        unknown,
+        ends,
+        columns.STATE_FEATURE_PREFIX + "*",
+        "the state after the episode's last step is not in the data, and schema A holds it",
+        "columns next_state_feature_* that are filled at least in the last row of each episode",
+    )
+
+
+def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) -> pa.RecordBatch:
+    """The steps of a chunk, in schema A with a closing row after each end."""
+    rows = checked.rows
+    closed = np.flatnonzero(chunk.is_end) + 1 if schema == "A" else np.zeros(0, np.int64)
+
+    def steps(values: Array) -> Array:
+        return taken(values, chunk.rows)
+
+    def cells(values: Array, closing: Array | None = None) -> pa.Array:
+        """A column; ``closing`` are its values in the closing rows, None leaves them empty."""
+        if closing is not None:
+            return pa.array(np.insert(values, closed, closing))
+        empty = np.zeros(len(values) + len(closed), np.bool_)
+        empty[closed + np.arange(len(closed))] = True
+        if values.ndim == 2:
+            return lists_of(np.insert(values, closed, 0.0, axis=0), pa.array(empty))
+        return pa.array(np.insert(values, closed, 0), mask=empty)
+
+    following = states_after(rows, checked.layout, chunk)
+    ids = np.array([rows.episode_ids[code] for code in steps(rows.episode)], dtype=object)
+    table = {
+        columns.ACTION: cells(steps(rows.actions).astype(np.int64)),
+        columns.ALL_ACTION_PROBABILITIES: cells(steps(rows.probabilities)),
+        columns.EPISODE_ID: cells(ids, ids[closed - 1]),
+        columns.REWARD: cells(steps(rows.rewards)),
+    }
+    states = steps(rows.states)
+    for number, name in enumerate(rows.state_columns):
+        table[name] = cells(states[:, number], following[closed - 1, number])
+    if schema == "B":
+        for number, name in enumerate(rows.state_columns):
+            after = name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
+            table[after] = cells(following[:, number])
+    table[columns.TERMINAL] = cells(terminal.astype(np.int64))
+    table[columns.TRUNCATED] = cells((chunk.is_end & ~terminal).astype(np.int64))
+    for name, values in rows.targets.items():
+        table[name] = cells(steps(values))
+    return pa.RecordBatch.from_pydict(table)

@@ -1,0 +1,192 @@
+"""``batchrl data check|describe|convert``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from launcher.cli.groups import make_group
+from launcher.cli.joboptions import DEFAULT_PRESETS
+from launcher.cli.jobs import TRAIN_SCRIPT
+from launcher.cli.options import complete_presets, output_options, parse_settings, set_option
+from launcher.cli.output import Column, Output, fields, size, stdout_width, table
+
+SPREAD = (
+    Column("what", ""),
+    Column("mean", "MEAN", right=True),
+    Column("standard_error", "S.E.", right=True),
+    Column("min", "MIN", right=True),
+    Column("median", "MEDIAN", right=True),
+    Column("max", "MAX", right=True),
+)
+SUPPORT = (
+    Column("action", "ACTION", right=True),
+    Column("share", "SHARE", right=True),
+    Column("mean_probability", "MEAN PROBABILITY", right=True),
+    Column("smallest_taken", "SMALLEST OF THE TAKEN", right=True),
+)
+FEATURES = (
+    Column("name", "FEATURE"),
+    Column("mean", "MEAN", right=True),
+    Column("std", "STD", right=True),
+    Column("min", "MIN", right=True),
+    Column("max", "MAX", right=True),
+)
+
+data_argument = click.argument("data", metavar="DATA")
+
+
+def preset_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--preset`` and ``--set``: how the data is read and split."""
+    preset = click.option(
+        "--preset",
+        default=DEFAULT_PRESETS[TRAIN_SCRIPT],
+        show_default=True,
+        shell_complete=complete_presets,
+        help="Its section `data` says how to read.",
+    )
+    return preset(set_option(function))
+
+
+@make_group("data", examples=("batchrl data check cartpole.csv", "batchrl data describe cartpole.csv"))
+def command() -> None:
+    """Look at logged data before training, and convert it.
+
+    DATA is a file or a folder of csv, gzip csv or Parquet, here or in S3.
+    """
+
+
+@command.command(
+    "check",
+    examples=(
+        "batchrl data check cartpole.csv",
+        "batchrl data check s3://bucket/logs/ --set data.test_ratio=0.2",
+    ),
+)
+@data_argument
+@preset_options
+@output_options
+def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> None:
+    """Say whether a training job would accept the data; exit 2 where not.
+
+    Columns of a policy to be scored are checked as well.
+    """
+    from launcher.data import ask, local_data
+
+    section = _section(preset, settings)
+    with local_data(data, out.byte_progress) as path:
+        answer = ask("check", str(path), "--targets", settings=section)
+    answer["path"] = data
+    if not out.for_people:
+        out.record(answer, "path")
+        return
+    counts = (
+        f"{answer['episodes']} episodes, {answer['transitions']} transitions, "
+        f"{answer['actions']} actions, {answer['features']} features, schema {answer['schema']}"
+    )
+    split = f"{answer['train_episodes']} train, {answer['evaluation_episodes']} estimate"
+    test = f", {answer['test_episodes']} test" if answer["test_episodes"] else ""
+    lines = {"ok": data, "data": counts, "split": f"episodes: {split}{test}"}
+    if scored := [name for name in ("target_action_probabilities", "target_q_values") if answer[name]]:
+        lines["to score"] = ", ".join(scored)
+    out.record(answer, "path", lines)
+    _remark(answer["unknown_ends"], answer["left_out_episodes"], out)
+
+
+@command.command(
+    "describe",
+    examples=(
+        "batchrl data describe cartpole.csv --discount 0.99",
+        "batchrl data describe logs/ --json",
+    ),
+)
+@data_argument
+@click.option("--discount", type=click.FloatRange(0, 1), help="Show discounted returns, too.")
+@preset_options
+@output_options
+def describe(data: str, discount: float | None, preset: str, settings: tuple[str, ...], out: Output) -> None:
+    """Show episodes, returns, the logging policy and the state's columns.
+
+    A small share or probability of an action means that little can be said about policies that take it.
+    """
+    from launcher.data import ask, local_data
+
+    section = _section(preset, settings)
+    options = () if discount is None else ("--discount", str(discount))
+    with local_data(data, out.byte_progress) as path:
+        answer = {"path": data, **ask("describe", str(path), *options, settings=section)}
+    if not out.for_people:
+        out.record(answer, "path")
+        return
+    for line in _described(answer, stdout_width()):
+        out.text(line)
+    _remark(answer["ends"]["unknown"], answer["left_out_episodes"], out)
+
+
+@command.command(
+    "convert",
+    examples=(
+        "batchrl data convert cartpole.csv cartpole.parquet",
+        "batchrl data convert logs/ all.csv.gz --force",
+        "batchrl data convert old.csv new.csv --to-schema B",
+    ),
+)
+@click.argument("source")
+@click.argument("target")
+@click.option("--to-schema", type=click.Choice(["A", "B"]), help="A: episodes end with a row of a state alone.")
+@click.option("--force", is_flag=True, help="Replace TARGET where it exists.")
+@output_options
+def convert(source: str, target: str, to_schema: str | None, force: bool, out: Output) -> None:
+    """Write all rows of SOURCE into the file TARGET; its name says the format.
+
+    The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
+    """
+    from launcher.data import ask, local_data
+
+    options = [*(("--to-schema", to_schema) if to_schema else ()), *(("--force",) if force else ())]
+    with local_data(source, out.byte_progress) as path:
+        answer = ask("convert", str(path), target, *options)
+    lines = {"wrote": target, "rows": answer["rows"], "size": size(answer["bytes"])}
+    out.record(answer, "path", lines)
+
+
+def _section(preset: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """What the library needs to know of a preset."""
+    import presets
+
+    resolved = presets.resolve_train(preset, parse_settings(settings))
+    return resolved.model_dump(mode="json", include={"data", "seed"})
+
+
+def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
+    ends, entropy = answer["ends"], answer["behavior_entropy"]
+    yield from fields(
+        {
+            "data": answer["path"],
+            "schema": answer["schema"],
+            "episodes": f"{answer['episodes']}: {ends['terminal']} end for good, {ends['truncated']} are cut with a "
+            f"known next state, {ends['unknown']} without one",
+            "transitions": str(answer["transitions"]),
+            "entropy": f"of the logging policy: mean {entropy['mean']:.4g}, {entropy['min']:.4g} to "
+            f"{entropy['max']:.4g} nats; uniform has {entropy['highest']:.4g}",
+        },
+        width,
+    )
+    yield ""
+    rows = [{"what": "episode length", **answer["lengths"]}, {"what": "return", **answer["returns"]}]
+    if answer["discounted_returns"] is not None:
+        rows.append({"what": f"return, discount {answer['discount']:g}", **answer["discounted_returns"]})
+    yield from table(rows, SPREAD, width)
+    yield ""
+    yield from table(answer["support"], SUPPORT, width)
+    yield ""
+    yield from table(answer["features"], FEATURES, width)
+
+
+def _remark(unknown_ends: int, left_out: int, out: Output) -> None:
+    if unknown_ends:
+        out.note(f"Warning: {unknown_ends} episodes were cut without a next state; their ends count as terminal.")
+    if left_out:
+        out.note(f"Warning: {left_out} episodes are left out, as the preset asks.")
