@@ -7,6 +7,7 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -95,6 +96,7 @@ def make_parser() -> Parser:
     add("--fqe-updates", type=int, default=20_000, metavar="N", help="gradient steps of a fit (default: 20000)")
     add("--state-columns", metavar="A,B", help="columns of the state (default: the policy's own, or all)")
     add("--schema", choices=("auto", "A", "B"), help="of DATA (default: what its last rows say)")
+    add("--data-name", metavar="TEXT", help="what the report calls DATA (default: its path)")
     add("--baseline", choices=("logged", "first"), default="logged", help="what differences are against")
     add("--brief", action="store_true", help="one figure a policy, the most reliable first")
     add("--json", action="store_true", help="print the report as JSON")
@@ -128,6 +130,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     from batchrl.data.loader import load_dataset
     from batchrl.ope.scoring import ScoreSettings
     from batchrl.ope.study import Question, answer
+    from batchrl.ope.verdict import rank
 
     # 1. The policies, and how their own training read its data.
     policies = trained_policies(arguments)
@@ -145,7 +148,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         arguments.least_reward,
     )
     question = Question(
-        source=arguments.data,
+        source=arguments.data_name or str(arguments.data),
         policies=policies,
         targets=targets(arguments),
         episodes=arguments.episodes,
@@ -154,7 +157,8 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         settings=settings,
         fqe=fqe_settings(arguments, data, with_targets=not policies),
     )
-    return answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
+    found = answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
+    return replace(found, policies=sorted(found.policies, key=rank)) if arguments.brief else found
 
 
 def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
@@ -217,7 +221,7 @@ def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets
     other: LoadedData | None = None
     if arguments.fqe_data is not None:
         other = load_dataset(arguments.fqe_data, data, with_targets=with_targets)
-    return FqeSettings(arguments.fqe_updates, other, arguments.fqe_data)
+    return FqeSettings(arguments.fqe_updates, other, str(arguments.fqe_data))
 
 
 def tell(found: OpeReport, arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from batchrl.contract.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from launcher.metrics import Metrics
 
@@ -58,8 +59,7 @@ def plot(metrics: Metrics, path: Path) -> Path:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: the format '{path.suffix}' is unknown.", f"It may be {', '.join(SUFFIXES)}.")
+    check_format(path)
     frame = metrics.frame
     if frame[[WIS.column, SDR.column]].isna().all(axis=None):
         raise InputError(f"the job '{metrics.job_name}' has no estimate to draw yet.")
@@ -71,6 +71,21 @@ def plot(metrics: Metrics, path: Path) -> Path:
     lower.set_xlabel("Epoch", fontsize=FONT_POINTS)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.suptitle(f"Off-policy estimates with 95 % intervals\n{metrics.job_name}", fontsize=FONT_POINTS)
+    return save(figure, path)
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file whose suffix names no format of pictures."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: the format '{path.suffix}' is unknown.", f"It may be {', '.join(SUFFIXES)}.")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a picture, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")

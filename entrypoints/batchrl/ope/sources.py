@@ -77,7 +77,7 @@ class TrainedPolicy:
             return None
         return FrozenModels.from_state(dict(self.frozen), dataset, self.preset).rewards(dataset)
 
-    def check_fit(self, dataset: Dataset, source: Path) -> None:
+    def check_fit(self, dataset: Dataset, source: str) -> None:
         """Whether the log is of the problem that it was trained for.
 
         Raises:

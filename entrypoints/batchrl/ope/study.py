@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -45,7 +44,7 @@ class FqeSettings:
 
     updates: int
     other: LoadedData | None = None
-    other_source: Path | None = None
+    other_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Question:
         fqe: None for no fitted Q evaluation.
     """
 
-    source: Path
+    source: str
     policies: Sequence[TrainedPolicy]
     targets: Sequence[TargetPolicy]
     episodes: Episodes = "auto"
@@ -163,7 +162,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
     return OpeReport(
         data={
-            "source": str(question.source),
+            "source": question.source,
             "sha256": digest,
             "episodes": dataset.n_episodes,
             "transitions": dataset.n_transitions,

@@ -55,10 +55,7 @@ def full_report(report: OpeReport) -> Iterator[str]:
 
 
 def brief_report(report: OpeReport) -> Iterator[str]:
-    """Lines: the log, the logging policy, then each policy with the figure that speaks for it.
-
-    What may be relied on comes first, the higher difference before the lower.
-    """
+    """Lines: the log, the logging policy, then each policy with the figure that speaks for it."""
     yield from _head(report)
     yield ""
     yield BRIEF.format(
@@ -68,7 +65,7 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         interval=f"{report.settings['confidence']:.0%} INTERVAL",
         difference=_heading_of_difference(report),
     ).rstrip()
-    for policy in sorted(report.policies, key=rank):
+    for policy in report.policies:
         yield from _wrapped(f"{policy.source}: {policy.policy}")
         verdict = policy.verdict
         name = verdict.estimate if verdict is not None else None
@@ -83,15 +80,6 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         yield from _wrapped(_weights(policy), "    ")
         yield from _words(policy, "    ")
     yield from _tail(report)
-
-
-def rank(policy: PolicyReport) -> tuple[int, float]:
-    """Sorts policies: those that may be relied on first, then by their difference to the baseline."""
-    verdict = policy.verdict
-    unreliable = int(verdict is None or verdict.outcome == "unreliable")
-    figure = policy.figures.get(verdict.estimate or "") if verdict is not None else None
-    above = figure.difference.value if figure is not None and figure.difference is not None else 0.0
-    return unreliable, -above if math.isfinite(above) else 0.0
 
 
 def number(value: float) -> str:

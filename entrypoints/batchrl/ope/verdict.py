@@ -30,6 +30,15 @@ def decide(report: PolicyReport, baseline: str) -> Verdict:
     return Verdict("unresolved", name, f"No evidence of a difference to {baseline}: {shown}.")
 
 
+def rank(policy: PolicyReport) -> tuple[int, float]:
+    """Sorts policies: those that may be relied on first, then by their difference to the baseline."""
+    verdict = policy.verdict
+    unreliable = int(verdict is None or verdict.outcome == "unreliable")
+    figure = policy.figures.get(verdict.estimate or "") if verdict is not None else None
+    above = figure.difference.value if figure is not None and figure.difference is not None else 0.0
+    return unreliable, -above if math.isfinite(above) else 0.0
+
+
 def headline(report: PolicyReport) -> str | None:
     """Name of the estimate that speaks for a policy."""
     return next((name for name in PREFERRED if _comparable(report.figures.get(name))), None)

@@ -5,34 +5,20 @@ The script runs in a process of its own: it needs torch and gymnasium, which thi
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from batchrl.contract.errors import EXIT_INTERRUPTED, InputError
+from launcher.cli import scripts
 from launcher.cli.groups import make_command
-from launcher.source import product_scripts
 
 SCRIPT = "collect.py"
-SIGNALLED = 128
-# So long a script that was interrupted by the terminal has for ending, before it is taken for not interrupted at all.
-OWN_INTERRUPT_SECONDS = 2.0
 
 
 def script_path() -> Path:
-    """Where the script lies in this installation.
-
-    Raises:
-        InputError: this installation has no such script.
-    """
-    scripts = product_scripts()
-    if SCRIPT not in scripts:
-        raise InputError(f"this installation has no script {SCRIPT}.", "Install batchrl from its repository.")
-    return scripts[SCRIPT]
+    """Where the script lies in this installation; see ``launcher.cli.scripts.script_path`` for the errors."""
+    return scripts.script_path(SCRIPT)
 
 
 @make_command(
@@ -61,39 +47,5 @@ def command(ctx: click.Context, options: tuple[str, ...], show_help: bool) -> in
 
 
 def run_script(options: tuple[str, ...], stdout: int | None = None) -> int:
-    """Run the script on this terminal and return its exit code; a signal that ended it counts 128 more, as in shells.
-
-    An interrupt or SIGTERM of ours is passed on to the script, and the exit code is 130.
-
-    Args:
-        options: its command line.
-        stdout: file descriptor that takes what it prints, by default our own.
-    """
-    process = subprocess.Popen([sys.executable, str(script_path()), *options], stdout=stdout)
-    terminated = False
-
-    def terminate(signum: int, frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
-        process.terminate()
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        _end_interrupted(process)
-        return EXIT_INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if terminated:
-        return EXIT_INTERRUPTED
-    return code if code >= 0 else SIGNALLED - code
-
-
-def _end_interrupted(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the script to end its file properly; a terminal interrupts it with us, but `kill` reaches us alone."""
-    try:
-        process.wait(OWN_INTERRUPT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+    """Run the script on this terminal and return its exit code; see ``launcher.cli.scripts.run_script``."""
+    return scripts.run_script(script_path(), options, stdout)

@@ -1,0 +1,145 @@
+"""Scoring policies on a log from the command line: what ``ope`` and ``compare`` share."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchrl.contract.errors import InputError
+from launcher.cli.jobs import find_job
+from launcher.cli.scripts import run_script, script_path
+from launcher.policies import S3_SCHEME, Fetched, fetch_policy, fetch_prefix
+
+SCRIPT = "ope.py"
+KINDS = ("greedy", "epsilon_greedy", "softmax")
+
+# Options of the script's own, with the same names there.
+SHARED = (
+    click.option(
+        "--policy",
+        multiple=True,
+        type=click.Choice(KINDS),
+        help="What is made of a model's values; several may be given. By default greedy and epsilon_greedy.",
+    ),
+    click.option("--epsilon", type=float, help="epsilon_greedy: share of random actions, by default 0.1."),
+    click.option("--temperature", type=float, help="softmax: of the values, by default 1."),
+    click.option("--no-mask", is_flag=True, help="Let a policy take actions that its mask forbids."),
+    click.option("--discount", type=float, help="Of one step; by default the policy's own."),
+    click.option(
+        "--episodes",
+        type=click.Choice(("auto", "test", "evaluation", "all")),
+        help="auto: where the data trained the policy, those that its run kept for the test, or for the choice.",
+    ),
+    click.option("--resamples", type=int, help="Of episodes, by default 1000."),
+    click.option("--confidence", type=float, help="That intervals aim to cover, by default 0.95."),
+    click.option("--seed", type=int, help="Of resamples and fits, by default 0."),
+    click.option("--least-reward", type=float, help="No step can pay less; for lower bounds."),
+    click.option("--fqe", is_flag=True, help="Fit values of each policy, on other episodes."),
+    click.option("--fqe-data", metavar="DATA", help="Fit them on this data instead."),
+    click.option("--fqe-updates", type=int, help="Gradient steps of a fit, by default 20000."),
+    click.option("--state-columns", metavar="A,B", help="Columns of the state, in their order."),
+    click.option("--schema", type=click.Choice(("auto", "A", "B")), help="Of the data, by default auto."),
+    click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout."),
+    click.option(
+        "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON into a file as well."
+    ),
+    click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the figures into a PNG file."),
+)
+
+
+def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; the command receives those that were given as ``scoring``."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **values: Any) -> Any:
+        own = {name: values.pop(name) for name in _names()}
+        given = {name: value for name, value in own.items() if value not in (None, (), False)}
+        return command(*arguments, scoring=given, **values)
+
+    decorated: Callable[..., Any] = wrapped
+    for option in reversed(SHARED):
+        decorated = option(decorated)
+    return decorated
+
+
+def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, *more: str) -> int:
+    """Run the script on what the names mean, draw what it found, and return its exit code.
+
+    Args:
+        data: a path or S3 URL.
+        models: paths, S3 URLs or names of training jobs.
+        scoring: the shared options that were given.
+        aws: whether jobs are on Amazon SageMaker.
+        more: further options of the script.
+
+    Raises:
+        InputError: something does not exist, or cannot be drawn into.
+        Unreachable: cloud or store does not answer.
+    """
+    plot = scoring.pop("plot", None)
+    if plot is not None:
+        from launcher.plot import check_format
+
+        check_format(plot)
+    with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
+        folder = Path(scratch)
+        log = fetch_prefix(data, folder / "data")
+        options = [str(log.path), "--data-name", log.name, *more]
+        for number, model in enumerate(models):
+            found = find_policy(model, folder / f"policy-{number}", aws)
+            options += ["--model", f"{found.name}={found.path}"]
+        if other := scoring.pop("fqe_data", None):
+            options += ["--fqe-data", str(fetch_prefix(other, folder / "fqe-data").path)]
+        if plot is not None and "output" not in scoring:
+            scoring["output"] = folder / "report.json"
+        code = run_script(script_path(SCRIPT), [*options, *_spelled(scoring)])
+        if code == 0 and plot is not None:
+            from launcher.forest import draw, rows_of
+
+            report = json.loads(Path(scoring["output"]).read_text())
+            draw(report, rows_of(report, brief="--brief" in more), plot)
+            click.echo(f"Drew {plot}", err=True)
+    return code
+
+
+def find_policy(text: str, folder: Path, aws: bool) -> Fetched:
+    """A trained policy by path, S3 URL or the name of its training job.
+
+    Raises:
+        InputError: there is no such path, prefix or job.
+    """
+    if text.startswith(S3_SCHEME) or Path(text).expanduser().exists():
+        return fetch_prefix(text, folder)
+    if "/" in text or text.endswith((".pt", ".gz")):
+        raise InputError(f"there is no policy {text}.", "Give a path, an S3 URL or the name of a training job.")
+    return fetch_policy(find_job(text, aws), folder)
+
+
+def _names() -> list[str]:
+    """Names of the parameters that the shared options make."""
+
+    @click.command()
+    def probe() -> None: ...
+
+    for option in SHARED:
+        probe = option(probe)
+    return [parameter.name for parameter in probe.params if parameter.name]
+
+
+def _spelled(scoring: dict[str, Any]) -> list[str]:
+    """Options as the script reads them."""
+    spelled: list[str] = []
+    for name, value in scoring.items():
+        option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+        if value is True:
+            spelled.append(option)
+        else:
+            for part in value if isinstance(value, tuple) else (value,):
+                spelled += [option, str(part)]
+    return spelled

@@ -1,0 +1,147 @@
+"""A report of off-policy estimates as a picture: every figure with its interval, beside the logging policy's return."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract import estimators as names
+from batchrl.contract.errors import InputError
+from launcher.plot import DPI, FONT_POINTS, WIS, check_format, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_INCHES = 9.0
+ROW_INCHES = 0.32
+GREY = "#999999"
+LOGGED_COLOUR = "#009E73"
+# How far beyond what may be relied on the axis reaches, in widths of that.
+MARGIN = 0.75
+LABEL_CHARACTERS = 46
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the picture.
+
+    Args:
+        label: what stands beside it.
+        value: None for a heading, or where the figure is undefined.
+        lower, upper: ends of the interval; None where there is none.
+        reliable: whether it is drawn in colour.
+        heading: whether the line is a heading.
+    """
+
+    label: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    reliable: bool = True
+    heading: bool = False
+
+
+def rows_of(report: Mapping[str, Any], brief: bool = False) -> list[Row]:
+    """The lines of a report of ``ope.py``.
+
+    Args:
+        report: as JSON.
+        brief: one figure a policy, the one that speaks for it; else all returns.
+    """
+    return [row for policy in report["policies"] for row in (_one(policy) if brief else _all(policy))]
+
+
+def draw(report: Mapping[str, Any], rows: Sequence[Row], path: Path) -> Path:
+    """Draw a report of ``ope.py`` into a file; the suffix decides the format.
+
+    Args:
+        report: as JSON; says the logging policy's return.
+        rows: the lines.
+        path: the file; its folder is made if need be.
+
+    Raises:
+        InputError: the format is unknown, or the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_format(path)
+    if not any(row.value is not None for row in rows):
+        raise InputError(f"{path}: no figure is defined, so there is nothing to draw.")
+    logged, settings = report["logged"]["discounted_return"], report["settings"]
+    figure = Figure(figsize=(WIDTH_INCHES, 1.6 + ROW_INCHES * len(rows)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    if logged["lower"] is not None:
+        axes.axvspan(logged["lower"], logged["upper"], color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
+    axes.axvline(logged["value"], color=LOGGED_COLOUR, linewidth=2, label="logging policy")
+    limits = _limits(rows, logged)
+    for height, row in enumerate(rows):
+        _draw_row(axes, height, row, limits)
+    axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=FONT_POINTS - 2)
+    for text, row in zip(axes.get_yticklabels(), rows, strict=True):
+        text.set_fontweight("bold" if row.heading else "normal")
+        text.set_color("black" if row.heading or row.reliable else GREY)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(*limits)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.set_xlabel(f"Expected return, discount {settings['discount']:g}", fontsize=FONT_POINTS)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=FONT_POINTS - 2)
+    title = f"{settings['confidence']:.0%} intervals; grey: not to be relied on"
+    axes.set_title(title, fontsize=FONT_POINTS, loc="left")
+    return save(figure, path)
+
+
+def _all(policy: Mapping[str, Any]) -> Iterator[Row]:
+    yield Row(f"{policy['source']}: {policy['policy']}", heading=True)
+    for name, figure in policy["estimates"].items():
+        if name not in names.ONE_STEP:
+            yield _figure(name, figure)
+
+
+def _one(policy: Mapping[str, Any]) -> Iterator[Row]:
+    name = (policy["verdict"] or {}).get("estimate")
+    label = f"{policy['source']}: {policy['policy']}"
+    if name is None:
+        yield Row(label, reliable=False)
+    else:
+        yield _figure(label, policy["estimates"][name])
+
+
+def _figure(label: str, figure: Mapping[str, Any]) -> Row:
+    lower, upper = figure["bootstrap"]
+    return Row(label, figure["value"], lower, upper, figure["reliable"])
+
+
+def _label(row: Row) -> str:
+    return textwrap.shorten(row.label, LABEL_CHARACTERS, placeholder="...")
+
+
+def _limits(rows: Sequence[Row], logged: Mapping[str, float | None]) -> tuple[float, float]:
+    """The axis shows all that may be relied on; of the rest, what lies near it."""
+    sure = [end for row in rows if row.reliable for end in (row.value, row.lower, row.upper) if end is not None]
+    sure += [end for end in (logged["value"], logged["lower"], logged["upper"]) if end is not None]
+    low, high = min(sure), max(sure)
+    room = MARGIN * max(high - low, 0.2 * abs(high), 1e-9)
+    doubtful = [end for row in rows for end in (row.value, row.lower, row.upper) if end is not None]
+    return max(low - room, min([low, *doubtful]) - 0.1 * room), min(high + room, max([high, *doubtful]) + 0.1 * room)
+
+
+def _draw_row(axes: Axes, height: int, row: Row, limits: tuple[float, float]) -> None:
+    if row.heading:
+        return
+    if row.value is None:
+        axes.text(sum(limits) / 2, height, "undefined", color=GREY, ha="center", va="center", fontsize=FONT_POINTS - 3)
+        return
+    colour = WIS.colour if row.reliable else GREY
+    if row.lower is not None and row.upper is not None:
+        axes.plot((row.lower, row.upper), (height, height), color=colour, linewidth=2, solid_capstyle="butt")
+    if limits[0] <= row.value <= limits[1]:
+        axes.plot([row.value], [height], color=colour, marker="o", markersize=6)
+    else:
+        beyond = row.value > limits[1]
+        axes.plot(limits[beyond], height, color=colour, marker=">" if beyond else "<", markersize=8, clip_on=False)
