@@ -69,6 +69,7 @@ def main(arguments: ScriptArguments) -> None:
         min_episodes=preset.min_episodes,
         num_envs=preset.num_envs,
         seed=preset.seed,
+        discount=facts.get("discount"),
         simulator=simulator,
     )
     publish(paths.output_data / RESOLVED_PRESET_NAME, preset.to_json().encode())

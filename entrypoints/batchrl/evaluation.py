@@ -48,7 +48,7 @@ class TrainedPolicy(Policy, Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Undiscounted returns of a greedy policy.
+    """Returns of a greedy policy: plain, and discounted as the policy was trained to maximise them.
 
     Args:
         env: Gymnasium id.
@@ -61,6 +61,9 @@ class Evaluation:
         min_return: the lowest.
         max_return: the highest.
         returns: of each episode, ``[n]``.
+        discount: of one step; None where it is not known.
+        discounted_return: mean of the discounted returns, which off-policy estimates are about.
+        discounted_standard_error: of that mean.
     """
 
     env: str
@@ -73,6 +76,9 @@ class Evaluation:
     min_return: float
     max_return: float
     returns: tuple[float, ...]
+    discount: float | None = None
+    discounted_return: float | None = None
+    discounted_standard_error: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
@@ -80,9 +86,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         error = "n/a" if self.standard_error is None else f"{self.standard_error:.2f}"
+        discounted = ""
+        if self.discounted_return is not None:
+            discounted = f" discounted_return={self.discounted_return:.2f} discount={self.discount:g}"
         return (
             f"evaluation episodes={self.episodes} steps={self.steps} mean_return={self.mean_return:.2f} "
-            f"standard_error={error} min_return={self.min_return:g} max_return={self.max_return:g}"
+            f"standard_error={error} min_return={self.min_return:g} max_return={self.max_return:g}{discounted}"
         )
 
 
@@ -136,6 +145,7 @@ def evaluate(
     min_episodes: int,
     num_envs: int,
     seed: int,
+    discount: float | None = None,
     simulator: Simulator | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -151,6 +161,7 @@ def evaluate(
         min_episodes: least number of episodes.
         num_envs: copies of the environment.
         seed: of environments and ties.
+        discount: of one step, for discounted returns as well.
         simulator: copies that exist already, instead of ``num_envs`` new ones.
         progress: told how many of the steps are done.
 
@@ -160,10 +171,12 @@ def evaluate(
     simulator = simulator or make_simulator(env, num_envs)
     greedy = GreedyPolicy(policy)
     returns: list[Floats64] = []
+    discounted: list[Floats64] = []
     steps, episodes = 0, math.ceil(min_episodes / simulator.n_envs)
     while episodes:
         played = collect(simulator, greedy, episodes=episodes, seed=_seed_of_round(seed, len(returns)))
         returns.append(played.returns)
+        discounted.append(played.discounted_returns(1.0 if discount is None else discount))
         steps += played.steps
         if progress is not None:
             progress(min(steps, evaluate_steps), evaluate_steps)
@@ -171,6 +184,7 @@ def evaluate(
         episodes = math.ceil(missing / steps * sum(map(len, returns)) / simulator.n_envs)
     values = np.concatenate(returns)
     n = len(values)
+    found = None if discount is None else np.concatenate(discounted)
     return Evaluation(
         env=env.name,
         max_episode_steps=env.max_episode_steps,
@@ -178,11 +192,18 @@ def evaluate(
         episodes=n,
         steps=steps,
         mean_return=float(values.mean()),
-        standard_error=float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
+        standard_error=_standard_error(values),
         min_return=float(values.min()),
         max_return=float(values.max()),
         returns=tuple(values.tolist()),
+        discount=discount,
+        discounted_return=None if found is None else float(found.mean()),
+        discounted_standard_error=None if found is None else _standard_error(found),
     )
+
+
+def _standard_error(values: Floats64) -> float | None:
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def record_gif(policy: Policy, env: EnvId, seed: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Returns of whole episodes, undiscounted.
+    """Returns of whole episodes, plain and discounted.
 
     Args:
         mean_return: over all episodes.
         standard_error: of that mean; None with one episode.
         min_return, max_return: of an episode.
         episodes, steps: how many were played.
+        discount: of one step; None where the policy does not say it.
+        discounted_return: mean over all episodes.
+        discounted_standard_error: of that mean.
     """
 
     mean_return: float
@@ -34,6 +37,9 @@ class Evaluation:
     max_return: float
     episodes: int
     steps: int
+    discount: float | None = None
+    discounted_return: float | None = None
+    discounted_standard_error: float | None = None
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
@@ -44,7 +50,8 @@ class Evaluation:
         """
         try:
             values: dict[str, Any] = json.loads(path.read_text())
-            return cls(**{field.name: values[field.name] for field in fields(cls)})
+            wanted = [field for field in fields(cls) if field.name in values or field.default is MISSING]
+            return cls(**{field.name: values[field.name] for field in wanted})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedContent(f"{path} does not hold an evaluation: {error!r}.") from error
 

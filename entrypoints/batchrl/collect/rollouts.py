@@ -76,6 +76,15 @@ class Rollouts:
         sums: Floats64 = np.add.reduceat(self.rewards, self.starts)
         return sums
 
+    def discounted_returns(self, discount: float) -> Floats64:
+        """Sum of rewards of each episode, those of later steps discounted, ``[n]``."""
+        if not self.steps:
+            return np.zeros(0)
+        starts = self.starts
+        ahead = np.arange(self.steps) - np.repeat(starts, np.diff(np.append(starts, self.steps)))
+        sums: Floats64 = np.add.reduceat(np.power(discount, ahead) * self.rewards, starts)
+        return sums
+
 
 def collect(
     simulator: Simulator,
