@@ -54,7 +54,9 @@ def check(queries: Tensor, keys: Tensor, found: Tensor) -> None:
         SystemExit: a distance differs in any bit.
     """
     for query, distance in zip(queries, found, strict=True):
-        by_block = [torch.linalg.vector_norm(query.double() - block.double(), dim=1) for block in keys.split(10_000)]
+        by_block = [
+            torch.linalg.vector_norm(query.double() - block.double(), dim=1) for block in torch.split(keys, 10_000)
+        ]
         if torch.cat(by_block).min() != distance:
             raise SystemExit("a distance is not that of brute force")
 

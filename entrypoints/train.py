@@ -56,6 +56,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.data.split import Parts
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
+    from batchrl.training.frozen import costly_mask
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
     from batchrl.training.state import new_split, resumed, started
@@ -75,6 +76,8 @@ def train(arguments: ScriptArguments) -> None:
     saved = folder.newest(warn=lambda text: say(f"warning: {text}"))
     if saved is None:
         say("fitting the reward model and the action mask")
+        if (notice := costly_mask(dataset, preset)) is not None:
+            say(f"warning: {notice}")
         run = started(preset, dataset, new_split(preset, dataset), job_name)
         run.seconds = time.monotonic() - began
     else:
@@ -83,7 +86,7 @@ def train(arguments: ScriptArguments) -> None:
     parts = Parts.of(dataset, run.split)
     say(
         f"split: {parts.train.n_episodes} episodes train, {parts.evaluation.n_episodes} estimate; "
-        f"mask {preset.bcq.mode} forbids {run.models.masked_fraction:.1%} of the bootstrap's actions; "
+        f"{run.models.described(preset.bcq.mode)}; "
         f"the estimates score the {run.policy().target} policy"
     )
 

@@ -98,8 +98,8 @@ class BcqSettings(Section):
     average_dist_coefficient: Number = Field(default=1.0, ge=0, description="coach_knn: threshold in mean distances")
     knn_threshold: Literal["mean_distance", "quantile"] = Field(
         default="mean_distance",
-        description="coach_knn: mean_distance: one threshold, Coach's; quantile: for each action the quantile of its "
-        "distances from the indexed states of other episodes",
+        description="coach_knn: mean_distance: one threshold, Coach's; quantile: for each action the quantile of the "
+        "distances between states in which it was logged, each to the nearest of another episode",
     )
     knn_quantile: Number = Field(default=0.9, gt=0, le=1, description="coach_knn: quantile of knn_threshold")
     knn_leave_own_episode_out: Flag = Field(

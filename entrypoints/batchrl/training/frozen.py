@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from batchrl.agents.masks import (
     nearest_neighbour_mask,
 )
 from batchrl.agents.model import pack_mask, unpack_mask
+from batchrl.agents.neighbours import expected_seconds
 from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.supervised import Loss, fit, imitation_loss, reward_loss
 from batchrl.agents.transitions import input_scaling
@@ -27,6 +29,8 @@ from presets.schema import AgentSettings, TrainPreset
 
 # A rate needs no more states than this to be known to a percent.
 RATE_STATES = 10_000
+# Above so many products of two numbers, minutes on one core, a search for neighbours is announced.
+UNANNOUNCED_PRODUCTS = 5e12
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,15 @@ class FrozenModels:
         """``[N, A]``, the modelled rewards in the states of a dataset."""
         modelled: Floats64 = self.reward_model.infer(torch.from_numpy(dataset.states))[0].numpy().astype(np.float64)
         return modelled
+
+    def described(self, mode: str) -> str:
+        """What the mask does, for people."""
+        if self.allowed is None and self.acting_mask is None:
+            return "no action is masked"
+        return (
+            f"mask {mode} forbids {self.masked_fraction:.1%} of next actions, "
+            f"and every action in {self.none_allowed_rate:.1%} of evaluation states"
+        )
 
     def state_dict(self) -> State:
         config, tensors = pack_mask(self.acting_mask)
@@ -99,8 +112,7 @@ def fit_frozen_models(
     rewards = torch.from_numpy(train.rewards.astype(np.float32))
     reward_model = fitting.network(reward_loss(fitting.actions, rewards), preset.reward_model.epochs)
 
-    restricted = preset.agent.algorithm == "ddqn-bcq" and bcq.mode != "none"
-    acting = bcq.mask_at_action_time and bcq.mode != "none"
+    restricted, acting = _uses(preset)
     if not (restricted or acting):
         return FrozenModels(reward_model, None, None, None, masked_fraction=0.0, none_allowed_rate=0.0)
 
@@ -123,6 +135,38 @@ def fit_frozen_models(
         else None,
         masked_fraction=support.masked_fraction(),
         none_allowed_rate=evaluated.none_allowed_rate(),
+    )
+
+
+def costly_mask(dataset: Dataset, preset: TrainPreset) -> str | None:
+    """What to know before a mask of neighbours is fitted to much data: how long it may take, and what is cheaper.
+
+    Args:
+        dataset: all episodes.
+        preset: the settings.
+
+    Returns:
+        A sentence, or None where the search is short.
+    """
+    bcq, n = preset.bcq, dataset.n_transitions
+    restricted, acting = _uses(preset)
+    if bcq.mode != "coach_knn" or not (restricted or acting):
+        return None
+    indexed = 1.0 if bcq.knn_source == "all" else preset.data.train_ratio
+    counts = np.bincount(dataset.actions, minlength=dataset.n_actions)
+    keys = int(np.minimum(counts * indexed, bcq.knn_capacity).sum())
+    searches = n * preset.data.train_ratio
+    if acting:
+        searches += preset.epochs * n * (1 - preset.data.train_ratio)
+    on_embeddings = bcq.embedding in ("reward_model", "behavior_model")
+    width = _shape(dataset, preset.agent).widths[-2] if on_embeddings else dataset.n_features
+    if searches * keys * width < UNANNOUNCED_PRODUCTS:
+        return None
+    duration = timedelta(seconds=round(expected_seconds(round(searches), keys, width)))
+    return (
+        f"bcq.mode coach_knn searches for {searches:,.0f} states among {keys:,} logged ones of width {width}, "
+        f"about {duration} (h:mm:ss) of one run; a smaller bcq.knn_capacity takes less in proportion, "
+        "and bcq.mode discrete_bcq needs no search"
     )
 
 
@@ -154,6 +198,12 @@ class _Fitting:
     def classifier(self) -> Network:
         """Logits of the logged actions."""
         return self.network(imitation_loss(self.actions), self.preset.bcq.imitation_epochs)
+
+
+def _uses(preset: TrainPreset) -> tuple[bool, bool]:
+    """Whether the bootstrap keeps to supported actions, and whether the policy does."""
+    some = preset.bcq.mode != "none"
+    return some and preset.agent.algorithm == "ddqn-bcq", some and preset.bcq.mask_at_action_time
 
 
 def _fit_mask(fitting: _Fitting, indexed: Dataset, reward_model: Network, numbers: dict[str, int]) -> ActionMask:
