@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,9 @@ from batchrl.contract import columns
 # A busy machine is not a fault of the code.
 settings.register_profile("batchrl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("batchrl")
+
+# Tests share mdp.py.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SCRIPT = Path(__file__).parents[2] / "entrypoints" / "train.py"
 
