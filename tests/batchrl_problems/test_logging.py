@@ -6,7 +6,7 @@ import numpy as np
 
 from batchrl.collect import EnvId, collect, make_simulator
 from batchrl.policies import UniformPolicy
-from batchrl.problems.logging import RULE_PROBABILITY, CartPoleController, MailRules
+from batchrl.problems.logging import RULE_PROBABILITY, AcrobotIdler, CartPoleController, MailRules
 from batchrl.problems.mail_model import ACTIONS, USERS, features, optimal_value, value_of
 
 
@@ -32,3 +32,9 @@ def test_the_marketing_rules_are_kept_almost_always_and_pay_something() -> None:
     np.testing.assert_allclose(table.sum(axis=1), 1)
     assert set(table.argmax(axis=1)) == set(range(len(ACTIONS)))
     assert value_of(UniformPolicy(len(ACTIONS))) + 2 < value_of(MailRules()) < 0.75 * optimal_value()
+
+
+def test_the_acrobot_idler_mostly_rests_and_still_arrives_slowly() -> None:
+    played = collect(make_simulator(EnvId("Acrobot-v1"), 20), AcrobotIdler(), episodes=1, seed=0)
+    assert (played.probabilities.argmax(axis=1) == 1).all()
+    assert played.terminal.sum() >= 12 and -450 < played.returns.mean() < -250

@@ -13,6 +13,7 @@ from batchrl.problems.mail_model import ACTIONS, DISCOUNT, FEATURES, NEWSLETTER,
 
 RULE_PROBABILITY = 0.97
 ENGAGED = 0.5
+SWINGS, BRAKES = 0.35, 0.15
 
 
 class CartPoleController:
@@ -53,3 +54,17 @@ class MailRules:
         probabilities = np.full((len(states), len(ACTIONS)), (1 - RULE_PROBABILITY) / (len(ACTIONS) - 1))
         probabilities[np.arange(len(states)), chosen] = RULE_PROBABILITY
         return probabilities
+
+
+class AcrobotIdler:
+    """Mostly rests; else it more often swings (torque against the upper link's motion) than it brakes.
+
+    Uniformly random Acrobot episodes hardly ever reach their goal: two of 200 did. Those of this policy do, slowly; who
+    clones its most frequent action rests for ever.
+    """
+
+    def action_probabilities(self, states: Floats32) -> Floats64:
+        """Of states ``[B, 6]``: cosine and sine of both angles, then both angular rates."""
+        against = states[:, 4] < 0
+        left, right = np.where(against, BRAKES, SWINGS), np.where(against, SWINGS, BRAKES)
+        return np.stack([left, np.full(len(states), 1 - SWINGS - BRAKES), right], axis=1)
