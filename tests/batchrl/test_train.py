@@ -113,6 +113,50 @@ def test_test_episodes_score_the_chosen_policy_once(train: Train, tmp_path: Path
     assert set(acting["estimates"]) > set(columns.ESTIMATES)
 
 
+def test_the_choice_is_scored_once_more_in_words_and_numbers(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, data__test_ratio="0.2", epochs="2", selection__window_ess_floor="5")
+    said = capsys.readouterr().out
+    summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
+    score, best = summary["estimates"]["score"], summary["best"]
+    assert score["metric"] == best["metric"]
+    assert columns.window_steps(score["metric"])
+    assert score["lower"] < score["value"] < score["upper"]
+    assert "discount 0.99" in score["meaning"] and "greedy" in score["meaning"]
+    final = said[said.index("final score: ") :]
+    assert f"{score['value']:.3f} [{score['lower']:.3f}, {score['upper']:.3f}]" in final
+    assert f"from {summary['split']['test_episodes']} test episodes\n" in final
+    assert ("no evidence of improvement" in final) == (score["lower"] <= 0)
+    assert max(map(len, final.splitlines())) <= 80
+
+
+def test_without_test_episodes_the_words_say_that_the_figure_is_optimistic(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, epochs="1")
+    assert "evaluation episodes, which chose the epoch: optimistic" in capsys.readouterr().out
+
+
+def test_fitted_values_enter_the_final_figures_where_the_preset_wants_them(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, epochs="1", ope__q_function="fqe", ope__fqe_updates="200")
+    summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
+    for policy in summary["estimates"]["policies"]:
+        assert math.isfinite(policy["estimates"]["Fitted Q Evaluation"]["value"])
+
+
+def test_an_epochs_estimates_use_no_more_episodes_than_the_preset_allows(train: Train, tmp_path: Path) -> None:
+    rows = table(train(tmp_path, epochs="1", ope__max_episodes="7"))
+    assert float(rows[0][columns.OPE_EPISODES]) == 7
+
+
+def test_with_a_cosine_schedule_a_run_is_not_resumed_for_other_epochs(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, epochs="2", agent__lr_schedule="cosine")
+    with pytest.raises(InputError, match=r"epochs 2, the preset says 3: with agent\.lr_schedule cosine"):
+        train(tmp_path, epochs="3", agent__lr_schedule="cosine")
+    assert len(table(train(tmp_path, epochs="2", agent__lr_schedule="cosine"))) == 2
+
+
 def test_save_model_0_exports_nothing(train: Train, tmp_path: Path) -> None:
     train(tmp_path, save_model="0", epochs="1")
     assert not (tmp_path / "model").exists()

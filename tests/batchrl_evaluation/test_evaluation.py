@@ -99,6 +99,16 @@ def test_at_least_so_many_steps_and_whole_episodes_are_played(steps: int, episod
     assert len(set(result.returns)) > 1 or result.episodes == 1
 
 
+def test_the_discounted_return_is_that_of_the_same_episodes() -> None:
+    result = small(UniformPolicy(2), min_episodes=50, discount=0.9)
+    # CartPole pays 1 a step: the plain return of an episode is its length.
+    discounted = (1 - 0.9 ** np.array(result.returns)) / (1 - 0.9)
+    assert result.discounted_return == pytest.approx(discounted.mean())
+    assert result.discounted_standard_error == pytest.approx(discounted.std(ddof=1) / np.sqrt(len(discounted)))
+    assert str(result).endswith(f"discounted_return={discounted.mean():.2f} discount=0.9")
+    assert small(UniformPolicy(2), min_episodes=5).discounted_return is None
+
+
 def test_one_episode_has_no_standard_error() -> None:
     result = small(UniformPolicy(2), num_envs=1)
     assert result.standard_error is None and "standard_error=n/a" in str(result)
