@@ -10,10 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.contract.errors import InputError
 from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
 from batchrl.ope.bootstrap import intervals
-from batchrl.ope.doubly_robust import ActionValues, sequential_doubly_robust, weighted_doubly_robust
+from batchrl.ope.doubly_robust import (
+    ActionValues,
+    direct_method_value,
+    sequential_doubly_robust,
+    weighted_doubly_robust,
+)
 from batchrl.ope.grid import Grid
+from batchrl.ope.magic import MagicSettings, magic
+from batchrl.ope.marginal import (
+    state_action_marginal,
+    state_marginal,
+    weighted_state_action_marginal,
+    weighted_state_marginal,
+)
 from batchrl.ope.quotients import Quotients
 from batchrl.ope.trajectories import (
     discounted_returns,
@@ -144,13 +158,85 @@ def test_an_end_that_was_cut_short_bootstraps_its_value() -> None:
     assert last_of_the_long_one[0] == pytest.approx(plain[0] + 1.6 * GAMMA * 0.8 * GAMMA * 2.0)
 
 
+def test_golden_values_where_both_ends_were_cut_short() -> None:
+    """Worked out by hand: V of the state after A is 2, after B 3; discount 0.99, weights 1.6, 1.28 and 0.6."""
+    ends = np.array([2.0, 3.0])
+    of_a = 0.80192 + 1.28 * 0.99**2 * 2
+    of_b = 1.75 + 0.6 * 0.99 * 3
+    np.testing.assert_allclose(Case().sdr_of_each(ends), [of_a, of_b])
+    more = 0.99**2 * (1.28 / 1.88) * 2 + 0.99 * (0.6 / 2.2) * 3
+    assert Case().wdr(ends).value == pytest.approx(1.2510054 + more, abs=5e-8)
+
+
+def test_golden_value_of_the_direct_method_by_value() -> None:
+    assert direct_method_value(Case().values).value == pytest.approx((1.8 + 0.85) / 2)
+
+
+def test_golden_value_of_MAGIC() -> None:
+    """g of -1, 0 and 1 are V, one corrected step, and WDR; MAGIC mixes them with weights that sum to 1."""
+    case = Case()
+    correction = (1.6 * (1 - 2 + GAMMA * 0.62) + 0.6 * (2 - 0.5)) / 2.2
+    partial = [1.325, 1.325 + correction, 1.2510054]
+    mixed = magic(case.wdr(), MagicSettings(resamples=500))
+    shares = mixed.blocks[1].factors / case.wdr().blocks[1].factors
+    weights = [1 - shares[0], shares[0] - shares[1], shares[1]]
+    assert mixed.value == pytest.approx(float(np.dot(weights, partial)), abs=5e-8)
+    assert min(weights) >= 0
+    # Nothing is biased when V is the whole truth and never corrected: any mixture is the same number.
+    true = Case(rewards=np.array([1.0, 0.5, 2.0]), values=np.array([[1.495, 1.495], [0.5, 0.5], [2.0, 2.0]]))
+    assert magic(true.wdr(), MagicSettings()).value == pytest.approx(true.wdr().value)
+
+
+def test_golden_values_of_marginal_weights() -> None:
+    """State weights 1, 0.5 (A) and 1 (B), 0.9 for having ended; pair weights 1.2, 0.4 and 0.8."""
+    case = Case()
+    states = case.grid.pad(np.array([1.0, 0.5, 1.0]), absorbing=np.array([1.0, 0.9]))
+    plain = (1.6 * 1 + 0.6 * 2 + GAMMA * 0.5 * 0.8 * 0.5) / 2
+    assert state_marginal(case.ratios, states, case.rewards, GAMMA).value == pytest.approx(plain)
+    normalised = (1.6 * 1 + 0.6 * 2) / 2.2 + GAMMA * 0.5 * 0.8 * 0.5 / (0.4 + 0.9)
+    assert weighted_state_marginal(case.ratios, states, case.rewards, GAMMA).value == pytest.approx(normalised)
+    pairs = case.grid.pad(np.array([1.2, 0.4, 0.8]))
+    summed = 1.2 * 1 + 0.4 * 0.5 + 0.8 * 2
+    assert state_action_marginal(case.grid, pairs, case.rewards, GAMMA).value == pytest.approx(100 * summed / 3)
+    own = weighted_state_action_marginal(pairs, case.rewards, GAMMA, mean_weight=0.02)
+    assert own.value == pytest.approx(2 * summed / 2.4)
+    with pytest.raises(InputError, match="discount 1"):
+        state_action_marginal(case.grid, pairs, case.rewards, 1.0)
+
+
+def test_a_masked_policy_gives_no_weight_to_what_it_never_does() -> None:
+    """Action 0 is masked at A0, so that A's weights are 0 from its first step on; B alone decides."""
+    target = TargetPolicy("epsilon_greedy", epsilon=0.1)
+    allowed = np.array([[False, True], [True, True], [True, True]])
+    policy = target.probabilities(VALUES.astype(np.float32), allowed)
+    np.testing.assert_allclose(policy, [[0, 1], [0.05, 0.95], [0.95, 0.05]])
+    case = Case(policy=policy)
+    returns = discounted_returns(case.rewards, GAMMA)
+    assert importance_sampling(case.weights, returns).value == pytest.approx(0.1 * 2.0 / 2)
+    assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(2.0)
+    assert per_decision_weighted_importance_sampling(case.cumulative, case.rewards, GAMMA).value == pytest.approx(2.0)
+    of_b = policy[2] @ VALUES[2]
+    assert case.sdr().value == pytest.approx((1.0 + of_b + 0.1 * (2.0 - 0.5)) / 2)
+    assert case.wdr().value == pytest.approx((1.0 + of_b) / 2 + 2.0 - 0.5)
+
+
+def test_the_doubly_robust_estimates_of_a_true_value_function_do_not_depend_on_weights() -> None:
+    """Rewards that Q foresees to the last: every residual is 0, and so is every correction."""
+    values = np.array([[1.495, 1.495], [0.5, 0.5], [2.0, 2.0]])
+    for policy in (POLICY, POLICY[:, ::-1]):
+        case = Case(policy=policy, values=values)
+        assert case.sdr().value == pytest.approx((1.495 + 2.0) / 2)
+        assert case.wdr().value == pytest.approx((1.495 + 2.0) / 2)
+
+
 def test_a_weight_of_zero_on_the_longer_episode_leaves_the_other() -> None:
     case = Case(policy=np.array([[0.0, 1.0], [0.6, 0.4], [0.7, 0.3]]))
     returns = discounted_returns(case.rewards, GAMMA)
     assert weighted_importance_sampling(case.weights, returns).value == pytest.approx(2.0)
     assert WeightDiagnostics.of(case.weights).effective_episodes == pytest.approx(1.0)
-    assert np.isfinite(case.sdr().value)
-    assert np.isfinite(case.wdr().value)
+    assert per_decision_weighted_importance_sampling(case.cumulative, case.rewards, GAMMA).value == pytest.approx(2.0)
+    assert case.sdr().value == pytest.approx((1.0 + 0.85 + 0.6 * 1.5) / 2)
+    assert case.wdr().value == pytest.approx((1.0 + 0.85) / 2 + 1.5)
 
 
 def test_weights_that_are_all_zero_are_undefined_not_zero() -> None:

@@ -81,16 +81,17 @@ def high_confidence_lower_bound(summands: Floats64, confidence: float, seed: int
     if largest == 0:
         return 0.0
     candidates = largest * np.geomspace(1e-6, 1, CANDIDATES)
-    promised = [_bound(np.minimum(choosing, c), c, len(counted), confidence) for c in candidates]
-    chosen = float(candidates[int(np.argmax(promised))])
-    return max(0.0, _bound(np.minimum(counted, chosen), chosen, len(counted), confidence))
+    promised = _bound(np.minimum(choosing, candidates[:, None]), candidates, len(counted), confidence)
+    chosen = candidates[promised.argmax()]
+    return max(0.0, float(_bound(np.minimum(counted, chosen), chosen, len(counted), confidence)))
 
 
-def _bound(truncated: Floats64, most: float, n: int, confidence: float) -> float:
-    """The bound for n episodes, with the mean and deviation of those given."""
+def _bound(truncated: Floats64, most: Floats64, n: int, confidence: float) -> Floats64:
+    """The bounds for n episodes ``[...]``, with means and deviations of truncated summands ``[..., m]``."""
     logarithm = math.log(2 / (1 - confidence))
-    spread = float(truncated.std(ddof=1)) * math.sqrt(2 * logarithm / n)
-    return float(truncated.mean()) - 7 * most * logarithm / (3 * (n - 1)) - spread
+    spread = truncated.std(axis=-1, ddof=1) * math.sqrt(2 * logarithm / n)
+    bound: Floats64 = truncated.mean(axis=-1) - 7 * most * logarithm / (3 * (n - 1)) - spread
+    return bound
 
 
 def least_return(steps: int, least_reward: float, discount: float) -> float:
