@@ -125,8 +125,7 @@ def train(arguments: ScriptArguments) -> None:
                     training_s=trained - start,
                     ope_s=scored - trained,
                 )
-                run.rows.append(report.row())
-                publish_epoch(paths, folder, run)
+                publish_epoch(paths, folder, run, report.row())
                 if events is not None:
                     events.append(run.rows[-1])
                 say(report.line(preset.epochs, preset.ope.ess_floor))

@@ -36,6 +36,8 @@ def test_the_csv_has_coachs_columns_then_ours_and_each_epochs_own_row(trained: P
                 float(row[name]) for name in (columns.lower(estimate), estimate, columns.upper(estimate))
             )
             assert low <= value <= high
+    best = json.loads((trained / "checkpoints" / BEST_NAME).read_text())
+    assert int(rows[-1][columns.BEST_EPOCH]) == best["epoch"]
     iterations = [float(row["Training Iter"]) for row in rows]
     assert np.ptp(np.diff(iterations)) == 0
 

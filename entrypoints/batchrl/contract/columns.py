@@ -113,6 +113,8 @@ OPE_EPISODES = "OPE Episodes"
 MASKED_FRACTION = "Masked Fraction"
 NO_ALLOWED_ACTION_RATE = "No Allowed Action Rate"
 CHECKPOINT = "Checkpoint"
+# The epoch that is called best once this one is done.
+BEST_EPOCH = "Best Epoch"
 # What chooses the epoch: the policy that acts against the logging policy, on the evaluation episodes.
 PAIRED = "Paired Score"
 PAIRED_ESS = "Paired ESS"
@@ -148,6 +150,7 @@ OWN_COLUMNS = (
     LOGGING_START_VALUE,
     VALUES_POSSIBLE,
     CHECKPOINT,
+    BEST_EPOCH,
     EPOCH_SECONDS,
     OPE_SECONDS,
     UPDATES_PER_SECOND,

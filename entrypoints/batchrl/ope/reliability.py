@@ -5,20 +5,13 @@ from __future__ import annotations
 from batchrl.contract import estimators as names
 from batchrl.ope.weights import WeightDiagnostics, reliability
 
-LEAST_EFFECTIVE = 20.0
-EFFECTIVE_SHARE = 0.1
 # They rest on a value function alone.
 UNCORRECTED = (names.DM_VALUE, names.FQE)
 
 
-def effective_floor(n_episodes: int) -> float:
-    """Effective episodes below which an estimate from trajectory weights may be shown but not decide."""
-    return max(LEAST_EFFECTIVE, EFFECTIVE_SHARE * n_episodes)
-
-
 def doubt_of_weights(weights: WeightDiagnostics) -> str | None:
     """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it."""
-    few = reliability(weights, effective_floor(weights.n_episodes))
+    few = reliability(weights, names.effective_floor(weights.n_episodes))
     if few is not None:
         return few
     if not weights.averages_to_one:

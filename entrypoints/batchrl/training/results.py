@@ -13,16 +13,20 @@ from batchrl.data.split import Parts
 from batchrl.training.final import FinalFigures, final_figures
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
-from batchrl.training.table import to_csv
+from batchrl.training.table import Row, to_csv
 
 SUMMARY_NAME = "training_summary.json"
 
 
-def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> None:
+def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState, row: Row) -> None:
     """Publish the epoch that was just completed: checkpoint, pointers, then the csv that names it.
 
-    In this order the csv never shows an epoch that a restart would have to repeat.
+    In this order the csv never shows an epoch that a restart would have to repeat. The row says which epoch is called
+    best with it.
     """
+    state.rows.append(row)
+    best = choose_best(state.rows, {*folder.epochs(), state.epoch}, state.preset)
+    state.rows[-1] = {**row, columns.BEST_EPOCH: str(best.epoch)}
     folder.publish(state.epoch, state.state_dict())
     publish_progress(paths, folder, state)
 

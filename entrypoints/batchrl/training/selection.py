@@ -27,13 +27,12 @@ from dataclasses import dataclass
 
 from batchrl.checkpoints.folder import Choice
 from batchrl.contract import columns
+from batchrl.contract.estimators import effective_floor
 from batchrl.training.table import Row
 from presets.schema import SelectionSettings, TrainPreset
 
 ESTIMATES = {"sdr": columns.SDR, "wis": columns.WIS}
 NO_EVIDENCE = "no evidence of improvement over the logging policy"
-LEAST_ESS = 20.0
-LEAST_ESS_SHARE = 0.1
 
 # The numbers of an epoch by column; what is undefined is not in it.
 Cells = Mapping[str, float]
@@ -137,7 +136,7 @@ def _not_rejected(epochs: Sequence[Cells]) -> list[Cells]:
 
 
 def _least_ess(cells: Cells) -> float:
-    return max(LEAST_ESS, LEAST_ESS_SHARE * cells.get(columns.OPE_EPISODES, 0.0))
+    return effective_floor(cells.get(columns.OPE_EPISODES, 0.0))
 
 
 def _enough_episodes(cells: Cells) -> bool:
