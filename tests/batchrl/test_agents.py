@@ -1,161 +1,206 @@
+"""What holds for every algorithm, in one harness over the registry."""
+
 from __future__ import annotations
 
 import copy
+import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from batchrl.agents.ddqn import DoubleDQN, Transitions
-from batchrl.agents.networks import QNetwork, hidden_layers
-from batchrl.agents.supervised import fit, imitation_loss, minibatches, reward_loss
-from batchrl.agents.target_policy import TargetPolicy
+from batchrl.agents import agent as agents
+from batchrl.agents import statistics, targets
+from batchrl.agents.agent import Agent, Problem
+from batchrl.agents.registry import ALGORITHMS, make_agent
+from batchrl.agents.transitions import Transitions
+from batchrl.data.dataset import Dataset
 from presets.schema import AgentSettings
 
-SETTINGS = AgentSettings(embedder=(8,), middleware=(8,), batch_size=4, target_update_every=3)
+SMALL: dict[str, Any] = {"embedder": (8,), "middleware": (8,), "batch_size": 8, "target_update_every": 3}
+EVERY = sorted(ALGORITHMS)
+WITH_VALUES = [name for name in EVERY if name != "bc"]
 
 
-def agent(settings: AgentSettings = SETTINGS, seed: int = 0) -> DoubleDQN:
-    return DoubleDQN(3, 2, settings, torch.Generator().manual_seed(seed))
+def dataset(episodes: int = 12, seed: int = 0) -> Dataset:
+    """A random walk of three features and three actions; a third of the episodes is cut short."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 9, episodes)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    n = int(offsets[-1])
+    terminal = np.zeros(n, dtype=np.bool_)
+    terminal[offsets[1:] - 1] = np.arange(episodes) % 3 > 0
+    behavior = rng.dirichlet(np.ones(3), n)
+    return Dataset(
+        states=rng.normal(size=(n, 3)).astype(np.float32),
+        actions=rng.integers(0, 3, n),
+        rewards=rng.normal(size=n),
+        next_states=rng.normal(size=(n, 3)).astype(np.float32),
+        terminal=terminal,
+        behavior_policy=behavior,
+        offsets=offsets,
+        episode_ids=tuple(str(number) for number in range(episodes)),
+        state_columns=("a", "b", "c"),
+    )
 
 
-def transitions(n: int = 10, **changes: torch.Tensor) -> Transitions:
-    generator = torch.Generator().manual_seed(1)
-    values = {
-        "states": torch.randn(n, 3, generator=generator),
-        "actions": torch.arange(n) % 2,
-        "rewards": torch.randn(n, generator=generator),
-        "next_states": torch.randn(n, 3, generator=generator),
-        "continues": (torch.arange(n) % 3 > 0).float(),
-        "allowed": torch.ones(n, 2, dtype=torch.bool),
-        "at_random": torch.zeros(n, dtype=torch.bool),
-    }
-    return Transitions(**{**values, **changes})
+def settings_of(algorithm: str, **changes: Any) -> AgentSettings:
+    return AgentSettings.model_validate({"algorithm": algorithm, **SMALL, **changes})
 
 
-def test_the_preset_network_has_the_parameters_of_section_2_1() -> None:
-    network = QNetwork(4, 2, hidden_layers(AgentSettings()), torch.Generator().manual_seed(0))
-    assert sum(parameter.numel() for parameter in network.parameters()) == 133_890
-    for layer in (*network.body, network.head):
-        limit = np.sqrt(6 / sum(layer.weight.shape))
-        assert layer.weight.abs().max() <= limit
-        assert layer.weight.abs().max() > 0.9 * limit
-        assert not layer.bias.any()
+def transitions_of(settings: AgentSettings, data: Dataset | None = None) -> Transitions:
+    """With a mask for the algorithm that wants one."""
+    data = dataset() if data is None else data
+    if settings.algorithm != "ddqn-bcq":
+        return Transitions.of(data, settings)
+    rng = np.random.default_rng(5)
+    allowed = torch.from_numpy(rng.random((data.n_transitions, 3)) < 0.6)
+    none = ~allowed.any(dim=1)
+    return Transitions.of(data, settings, allowed | none[:, None], none)
 
 
-def test_one_update_follows_the_formulas_of_section_2_3() -> None:
-    settings = SETTINGS.model_copy(update={"batch_size": 10, "discount": 0.9})
-    learner, data = agent(settings), transitions()
-    learner.target = copy.deepcopy(agent(settings, seed=5).online)
-    before = copy.deepcopy(learner.online)
-    allowed = data.allowed.clone()
-    allowed[4] = torch.tensor([False, True])
-    data = transitions(allowed=allowed)
-    statistics = learner.train_epoch(data, np.random.default_rng(0))
-
-    with torch.no_grad():
-        losses = []
-        for i in range(10):
-            scores = before(data.next_states[i : i + 1])[0]
-            choice = 1 if i == 4 else int(scores.argmax())
-            bootstrap = learner.target(data.next_states[i : i + 1])[0, choice]
-            target = data.rewards[i] + 0.9 * data.continues[i] * bootstrap
-            losses.append((target - before(data.states[i : i + 1])[0, data.actions[i]]) ** 2)
-        expected = float(torch.stack(losses).mean())
-    assert statistics.loss.mean == pytest.approx(expected, rel=1e-5)
-    assert statistics.updates == 1
+def made(settings: AgentSettings, seed: int = 0, epochs: int = 5) -> tuple[Agent, Transitions]:
+    data = transitions_of(settings)
+    agent = make_agent(Problem.of(data, settings, epochs), settings, torch.Generator().manual_seed(seed))
+    return agent, data
 
 
-def test_the_target_is_copied_every_k_updates_across_epochs() -> None:
-    learner, data = agent(), transitions(8)
+def tensors(state: Any) -> list[Tensor]:
+    """All tensors of nested dicts, in order."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [found for value in state.values() for found in tensors(value)] if isinstance(state, dict) else []
+
+
+def same(mine: Agent, its: Agent) -> bool:
+    pairs = zip(tensors(mine.state_dict()), tensors(its.state_dict()), strict=True)
+    return all(one.equal(other) for one, other in pairs)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "ensemble": {"ensemble": 3},
+    "soft": {"target_update": "soft", "soft_rate": 0.1},
+    "rare copies": {"target_update_every": 1000},
+    "n-step": {"n_step": 3, "loss": "huber", "standardise_inputs": True, "value_scale": 5.0},
+    "bounded": {"value_bounds": "rewards", "lr_schedule": "cosine", "updates_per_epoch": 11, "l2": 1e-3},
+}
+
+
+@pytest.fixture(params=[f"{name}, {variant}" for name, variant in itertools.product(EVERY, VARIANTS)])
+def settings(request: pytest.FixtureRequest) -> AgentSettings:
+    algorithm, variant = request.param.split(", ")
+    return settings_of(algorithm, **VARIANTS[variant])
+
+
+def test_an_epoch_has_statistics_and_policies_have_scores(settings: AgentSettings) -> None:
+    agent, data = made(settings)
+    found = agent.train_epoch(data, np.random.default_rng(0))
+    expected = settings.updates_per_epoch or -(-len(data) // 8)
+    assert found.updates == agent.updates == expected
+    assert found.loss.minimum <= found.loss.mean <= found.loss.maximum
+    assert found.gradient_norm.minimum > 0
+    assert found.learning_rate.maximum == pytest.approx(settings.learning_rate)
+    states = dataset().states[:7]
+    scores = agent.preferences()(states)
+    assert scores.shape == (7, 3)
+    assert np.isfinite(scores).all()
+    values = agent.values()
+    assert (values is None) == (found.values is None) == (settings.algorithm == "bc")
+    if values is not None:
+        assert values(states).shape == (7, 3)
+    copies = {"soft": expected, "hard": expected // settings.target_update_every}[settings.target_update]
+    assert found.target_copies == (0 if settings.algorithm == "bc" else copies)
+
+
+def test_seeds_decide_everything(settings: AgentSettings) -> None:
+    (one, data), (same_seed, _), (other_seed, _), (other_order, _) = (made(settings, seed) for seed in (0, 0, 1, 0))
+    for agent, order in ((one, 0), (same_seed, 0), (other_seed, 0), (other_order, 1)):
+        agent.train_epoch(data, np.random.default_rng(order))
+    assert same(one, same_seed)
+    assert not same(one, other_seed)
+    assert not same(one, other_order)
+
+
+def test_a_restored_agent_goes_on_to_the_bit(settings: AgentSettings) -> None:
+    straight, data = made(settings)
     rng = np.random.default_rng(0)
-    copies = [learner.train_epoch(data, rng).target_copies for _ in range(3)]
-    assert learner.updates == 6
-    assert copies == [0, 1, 1]
-    for mine, its in zip(learner.online.parameters(), learner.target.parameters(), strict=True):
-        assert mine.equal(its)
-
-
-def test_an_epoch_visits_every_row_once_and_keeps_the_short_last_batch() -> None:
-    batches = list(minibatches(10, 4, np.random.default_rng(0)))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(torch.cat(batches).tolist()) == list(range(10))
-
-
-def test_the_epochs_statistics_are_those_of_its_batches() -> None:
-    statistics = agent().train_epoch(transitions(8), np.random.default_rng(0))
-    assert statistics.loss.minimum <= statistics.loss.mean <= statistics.loss.maximum
-    assert statistics.loss.stdev == pytest.approx((statistics.loss.maximum - statistics.loss.minimum) / 2)
-
-
-def test_a_random_fallback_depends_on_the_generator_alone() -> None:
-    data = transitions(at_random=torch.ones(10, dtype=torch.bool))
-    runs = []
-    for seed in (0, 0, 1):
-        learner = agent()
-        learner.target = copy.deepcopy(agent(seed=5).online)
-        runs.append(learner.train_epoch(data, np.random.default_rng(seed)).loss.mean)
-    assert runs[0] == runs[1] != runs[2]
-
-
-def test_huber_differs_from_mse() -> None:
-    huber = agent(SETTINGS.model_copy(update={"loss": "huber"}))
-    data = transitions(rewards=torch.full((10,), 50.0))
-    first = agent().train_epoch(data, np.random.default_rng(0)).loss.mean
-    assert huber.train_epoch(data, np.random.default_rng(0)).loss.mean < first / 10
-
-
-def test_a_restored_agent_goes_on_to_the_bit() -> None:
-    data = transitions()
-    straight, rng = agent(), np.random.default_rng(0)
     straight.train_epoch(data, rng)
-    state = copy.deepcopy(straight.state_dict())
-    other_rng = copy.deepcopy(rng)
-    straight.train_epoch(data, rng)
-    restored = agent(seed=9)
+    state, later = copy.deepcopy(straight.state_dict()), copy.deepcopy(rng)
+    expected = [straight.train_epoch(data, rng) for _ in range(2)]
+    restored, _ = made(settings, seed=9)
     restored.load_state_dict(state)
-    restored.train_epoch(data, other_rng)
-    for mine, its in zip(straight.online.parameters(), restored.online.parameters(), strict=True):
-        assert mine.equal(its)
+    assert [restored.train_epoch(data, later) for _ in range(2)] == expected
+    assert same(restored, straight)
+    assert restored.updates == straight.updates
+    assert not {one.data_ptr() for one in tensors(restored.state_dict())} & {one.data_ptr() for one in tensors(state)}
 
 
-def test_the_reward_model_learns_the_reward_of_the_taken_action() -> None:
-    states, actions = torch.randn(300, 3), torch.arange(300) % 2
-    rewards = states[:, 0] * (1 - 2 * actions)
-    network = QNetwork(3, 2, (32,), torch.Generator().manual_seed(0))
-    settings = AgentSettings(learning_rate=0.01, batch_size=32)
-    loss = fit(network, states, reward_loss(actions, rewards), 60, settings, np.random.default_rng(0))
-    assert loss < 0.05
+def test_an_agent_does_not_change_what_it_learns_from(settings: AgentSettings) -> None:
+    agent, data = made(settings)
+    before = copy.deepcopy(data)
+    agent.train_epoch(data, np.random.default_rng(0))
+    for name in ("states", "actions", "rewards", "all_next_states", "discounts", "behavior_policy"):
+        assert getattr(data, name).equal(getattr(before, name))
 
 
-def test_the_classifier_learns_the_behaviour() -> None:
-    states = torch.randn(300, 3)
-    actions = (states[:, 0] > 0).long()
-    network = QNetwork(3, 2, (32,), torch.Generator().manual_seed(0))
-    settings = AgentSettings(learning_rate=0.01, batch_size=32)
-    assert fit(network, states, imitation_loss(actions), 40, settings, np.random.default_rng(0)) < 0.2
+def test_what_stops_an_update_ends_the_epoch() -> None:
+    agent, data = made(settings_of("ddqn"))
+
+    def stop() -> None:
+        if agent.updates == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent.train_epoch(data, np.random.default_rng(0), on_update=stop)
+    assert agent.updates == 2
 
 
-VALUES = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0]], dtype=np.float32)
+@pytest.mark.parametrize("variant", ["plain", "rare copies"])
+@pytest.mark.parametrize("algorithm", WITH_VALUES)
+def test_values_looked_up_ahead_are_those_of_each_minibatch(
+    algorithm: str, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many minibatches are prepared at once, the updates are the same."""
+    settings = settings_of(algorithm, **VARIANTS[variant])
+    ahead, data = made(settings)
+    statistics_ahead = ahead.train_epoch(data, np.random.default_rng(0))
+    alone, _ = made(settings)
+    monkeypatch.setattr(agents, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(targets, "KEPT_NUMBERS", 0)
+    found = alone.train_epoch(data, np.random.default_rng(0))
+    assert found.loss.mean == pytest.approx(statistics_ahead.loss.mean, rel=1e-5)
+    for one, other in zip(tensors(ahead.state_dict()), tensors(alone.state_dict()), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_softmax_at_a_temperature() -> None:
-    found = TargetPolicy("softmax", temperature=2.0).probabilities(VALUES)
-    expected = np.exp(VALUES / 2.0)
-    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), rtol=1e-6)
+def test_statistics_take_a_bounded_memory_and_are_those_of_all_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of("ddqn", ensemble=2)
+    expected = _statistics(settings)
+    monkeypatch.setattr(statistics, "UPDATES_AT_ONCE", 2)
+    found = _statistics(settings)
+    for name in ("loss", "gradient_norm", "values", "learning_rate"):
+        mine, its = vars(getattr(found, name)), vars(getattr(expected, name))
+        assert mine == pytest.approx(its, rel=1e-6)
 
 
-def test_greedy_takes_the_first_of_equals_and_epsilon_is_uniform_over_the_allowed() -> None:
-    assert TargetPolicy("greedy").probabilities(VALUES).tolist() == [[0, 1, 0], [1, 0, 0]]
-    allowed = np.array([[True, False, True], [True, True, True]])
-    found = TargetPolicy("epsilon_greedy", epsilon=0.2).probabilities(VALUES, allowed)
-    np.testing.assert_allclose(found[0], [0.1, 0.0, 0.9])
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+def _statistics(settings: AgentSettings) -> statistics.EpochStatistics:
+    agent, data = made(settings)
+    return agent.train_epoch(data, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("kind", ["softmax", "greedy", "epsilon_greedy"])
-def test_states_at_random_are_uniform(kind: str) -> None:
-    policy = TargetPolicy(kind)  # type: ignore[arg-type]
-    found = policy.probabilities(VALUES, None, np.array([True, False]))
-    np.testing.assert_allclose(found[0], 1 / 3)
-    assert not np.allclose(found[1], 1 / 3)
+def test_moments_are_numpys_and_keep_what_is_not_a_number() -> None:
+    values = torch.randn(100, generator=torch.Generator().manual_seed(0)) + 1000
+    moments = statistics.Moments()
+    for part in torch.split(values, 7):
+        moments.add(part)
+    array = values.double().numpy()
+    found = moments.summary()
+    assert found.mean == pytest.approx(array.mean(), rel=1e-12)
+    assert found.stdev == pytest.approx(array.std(), rel=1e-9)
+    assert (found.maximum, found.minimum) == (array.max(), array.min())
+    moments.add(torch.tensor([torch.nan]))
+    moments.add(values)
+    assert all(np.isnan(value) for value in vars(moments.summary()).values())

@@ -137,7 +137,9 @@ class Network:
         for number, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             weight.copy_(tensors[f"layers.{number}.weight"])
             bias.squeeze(1).copy_(tensors[f"layers.{number}.bias"])
-        self.input_shift, self.input_scale = tensors.get("input.shift"), tensors.get("input.scale")
+        scaled = "input.shift" in tensors
+        self.input_shift = tensors["input.shift"].clone() if scaled else None
+        self.input_scale = tensors["input.scale"].clone() if scaled else None
 
     def _layers(self, states: Tensor, count: int) -> list[Tensor]:
         """The scaled states ``[E, B, d]`` and the outputs ``[E, B, high]`` of so many layers."""
