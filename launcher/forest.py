@@ -15,13 +15,19 @@ from launcher.plot import DPI, FONT_POINTS, WIS, check_format, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from launcher.comparison import Run
+
 WIDTH_INCHES = 9.0
 ROW_INCHES = 0.32
 GREY = "#999999"
 LOGGED_COLOUR = "#009E73"
 # How far beyond what may be relied on the axis reaches, in widths of that.
 MARGIN = 0.75
-LABEL_CHARACTERS = 46
+LABEL_CHARACTERS = 60
+ORDER = (
+    *(names.WDR, names.SDR, names.PDWIS, names.WIS, names.PDIS, names.IS),
+    *(names.MAGIC, names.FQE, names.DM_VALUE),
+)
 
 
 @dataclass(frozen=True)
@@ -63,22 +69,43 @@ def draw(report: Mapping[str, Any], rows: Sequence[Row], path: Path) -> Path:
         path: the file; its folder is made if need be.
 
     Raises:
-        InputError: the format is unknown, or the file cannot be written.
+        InputError: the format is unknown, nothing is defined, or the file cannot be written.
     """
+    logged, settings = report["logged"]["discounted_return"], report["settings"]
+    reference = Row("logging policy", logged["value"], logged["lower"], logged["upper"])
+    title = f"{settings['confidence']:.0%} intervals; grey: not to be relied on"
+    return _draw(rows, reference, f"Expected return, discount {settings['discount']:g}", title, path)
+
+
+def draw_runs(runs: Sequence[Run], path: Path) -> Path:
+    """Draw the figures of training runs into a file; each is a difference to the logging policy, or an estimate.
+
+    Raises:
+        InputError: as in ``draw``.
+    """
+    rows = []
+    for run in runs:
+        shown = run.shown
+        label = f"{run.name}: {shown.metric or 'no score'}"
+        rows.append(Row(label, shown.value, shown.lower, shown.upper, run.reliable))
+    title = "95% intervals; grey: not to be relied on"
+    return _draw(rows, Row("logging policy", 0.0), "Score: gain over the logging policy", title, path)
+
+
+def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     check_format(path)
     if not any(row.value is not None for row in rows):
         raise InputError(f"{path}: no figure is defined, so there is nothing to draw.")
-    logged, settings = report["logged"]["discounted_return"], report["settings"]
     figure = Figure(figsize=(WIDTH_INCHES, 1.6 + ROW_INCHES * len(rows)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    if logged["lower"] is not None:
-        axes.axvspan(logged["lower"], logged["upper"], color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
-    axes.axvline(logged["value"], color=LOGGED_COLOUR, linewidth=2, label="logging policy")
-    limits = _limits(rows, logged)
+    if reference.lower is not None and reference.upper is not None:
+        axes.axvspan(reference.lower, reference.upper, color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
+    axes.axvline(reference.value or 0.0, color=LOGGED_COLOUR, linewidth=2, label=reference.label)
+    limits = _limits([*rows, reference])
     for height, row in enumerate(rows):
         _draw_row(axes, height, row, limits)
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=FONT_POINTS - 2)
@@ -89,18 +116,17 @@ def draw(report: Mapping[str, Any], rows: Sequence[Row], path: Path) -> Path:
     axes.set_xlim(*limits)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=True, axis="x", alpha=0.3)
-    axes.set_xlabel(f"Expected return, discount {settings['discount']:g}", fontsize=FONT_POINTS)
+    axes.set_xlabel(meaning, fontsize=FONT_POINTS)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=FONT_POINTS - 2)
-    title = f"{settings['confidence']:.0%} intervals; grey: not to be relied on"
     axes.set_title(title, fontsize=FONT_POINTS, loc="left")
     return save(figure, path)
 
 
 def _all(policy: Mapping[str, Any]) -> Iterator[Row]:
     yield Row(f"{policy['source']}: {policy['policy']}", heading=True)
-    for name, figure in policy["estimates"].items():
-        if name not in names.ONE_STEP:
-            yield _figure(name, figure)
+    for name in ORDER:
+        if name in policy["estimates"]:
+            yield _figure(name, policy["estimates"][name])
 
 
 def _one(policy: Mapping[str, Any]) -> Iterator[Row]:
@@ -121,14 +147,15 @@ def _label(row: Row) -> str:
     return textwrap.shorten(row.label, LABEL_CHARACTERS, placeholder="...")
 
 
-def _limits(rows: Sequence[Row], logged: Mapping[str, float | None]) -> tuple[float, float]:
+def _limits(rows: Sequence[Row]) -> tuple[float, float]:
     """The axis shows all that may be relied on; of the rest, what lies near it."""
-    sure = [end for row in rows if row.reliable for end in (row.value, row.lower, row.upper) if end is not None]
-    sure += [end for end in (logged["value"], logged["lower"], logged["upper"]) if end is not None]
+    sure, every = (
+        [end for row in chosen for end in (row.value, row.lower, row.upper) if end is not None]
+        for chosen in ([row for row in rows if row.reliable], rows)
+    )
     low, high = min(sure), max(sure)
     room = MARGIN * max(high - low, 0.2 * abs(high), 1e-9)
-    doubtful = [end for row in rows for end in (row.value, row.lower, row.upper) if end is not None]
-    return max(low - room, min([low, *doubtful]) - 0.1 * room), min(high + room, max([high, *doubtful]) + 0.1 * room)
+    return max(low - room, min(every) - 0.1 * room), min(high + room, max(every) + 0.1 * room)
 
 
 def _draw_row(axes: Axes, height: int, row: Row, limits: tuple[float, float]) -> None:

@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "train": "Train a policy from logged data, as a job.",
         "evaluate": "Play episodes with a trained policy.",
         "ope": "Score policies on logged data.",
+        "compare": "Compare jobs or policies.",
         "plan": "Print a job's exact request; send nothing.",
         "package": "List what would travel with a job.",
         "presets": "List, show and check presets.",

@@ -166,8 +166,7 @@ def against_first(scored: Sequence[Scored], confidence: float) -> list[PolicyRep
 
     The resamples are the same, so that a difference is paired: what all policies share in a resample cancels.
     """
-    first = scored[0]
-    return [replace(each.report, figures=_compared(each, first, confidence)) for each in scored]
+    return [replace(each.report, figures=_compared(each, scored[0], confidence)) for each in scored]
 
 
 def _compared(each: Scored, first: Scored, confidence: float) -> dict[str, Figure]:

@@ -19,10 +19,10 @@ from batchrl.ope.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.estimand import LOGGING_POLICY
 from batchrl.ope.fitted import Following, cross_fitted
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
-from batchrl.ope.report import OpeReport, PolicyReport, Verdict
+from batchrl.ope.report import OpeReport, PolicyReport
 from batchrl.ope.scoring import Scored, Scorer, ScoreSettings, against_first
 from batchrl.ope.sources import TrainedPolicy
-from batchrl.ope.verdict import decide
+from batchrl.ope.verdict import decide, reference
 
 DEFAULT_DISCOUNT = 0.99
 COLUMNS = "the log's own columns"
@@ -229,16 +229,21 @@ def _following_columns(loaded: LoadedData) -> Following:
 
 
 def _against_baseline(question: Question, scored: Sequence[Scored]) -> tuple[list[PolicyReport], str]:
+    """Reports with their differences; the first model's policies stand against those of the same kind of the others."""
     if question.baseline == "logged":
         return [_judged(each.report, LOGGING_POLICY) for each in scored], LOGGING_POLICY
-    first, *others = against_first(scored, question.settings.confidence)
-    name = f"{first.source}: {first.policy}"
-    reference = replace(first, verdict=Verdict("reference", None, "The others are compared with this one."))
-    return [reference, *(_judged(report, name) for report in others)], name
+    kinds = max(1, len(question.targets)) if question.policies else 1
+    name, confidence = scored[0].report.source, question.settings.confidence
+    groups = [against_first(scored[kind::kinds], confidence) for kind in range(kinds)]
+    judged = [
+        [replace(first, verdict=reference(first)), *(_judged(each, name, first.doubt) for each in rest)]
+        for first, *rest in groups
+    ]
+    return [report for together in zip(*judged, strict=True) for report in together], name
 
 
-def _judged(report: PolicyReport, baseline: str) -> PolicyReport:
-    return replace(report, verdict=decide(report, baseline))
+def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = None) -> PolicyReport:
+    return replace(report, verdict=decide(report, baseline, doubt_of_baseline))
 
 
 def _remarks_on(policies: Sequence[TrainedPolicy], digest: str) -> Iterable[str]:

@@ -1,0 +1,173 @@
+"""``batchrl compare``: training runs side by side, or policies scored on the same data."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.paths import CHECKPOINT_CHANNEL
+from launcher.cli.estimates import number
+from launcher.cli.groups import make_command
+from launcher.cli.jobs import EVALUATE_SCRIPT, LOOKED_AT, find_job, program_of, session_for
+from launcher.cli.options import aws_option, complete_jobs
+from launcher.cli.output import Column, Form, Output, plain
+from launcher.cli.scoring import score, scoring_options
+
+if TYPE_CHECKING:
+    from launcher.comparison import Run, Score
+    from launcher.job import Job
+
+TABLE = (
+    Column("name", "NAME"),
+    Column("preset", "PRESET"),
+    Column("chosen", "EPOCH", right=True),
+    Column("score", "SCORE [95 %]", right=True),
+    Column("effective", "ESS", right=True),
+    Column("final", "AT THE END [95 %]", right=True),
+    Column("of", "OF"),
+    Column("rely", "RELY"),
+    Column("mean_return", "SIMULATOR", right=True),
+)
+WIDTH = 80
+WITHOUT_DATA = frozenset({"as_json", "output", "plot"})
+
+
+@make_command(
+    "compare",
+    examples=(
+        "batchrl compare first-job second-job",
+        "batchrl compare first-job model.tar.gz --data test.csv",
+        "batchrl compare a b --data logs/ --policy greedy --fqe",
+    ),
+)
+@click.argument("runs", nargs=-1, required=True, metavar="JOB|POLICY...", shell_complete=complete_jobs)
+@click.option("--data", metavar="DATA", help="Score all policies on these logged episodes: a file, folder or S3 URL.")
+@click.option(
+    "--against",
+    type=click.Choice(("first", "logged")),
+    default="first",
+    show_default=True,
+    help="With --data, what differences are against.",
+)
+@scoring_options
+@aws_option
+def command(runs: tuple[str, ...], data: str | None, against: str, scoring: dict[str, Any], aws: bool) -> int:
+    """Compare training jobs, or policies.
+
+    Without --data: for each job (or folder of checkpoints) the epoch that was chosen, the score
+    that chose it, the figures at its end, and the mean return in a simulator where an evaluation
+    job found one. With --data: every policy is scored on the same logged episodes and the same
+    resamples, and told apart by paired differences.
+
+    What may be relied on comes first.
+    """
+    if len(set(runs)) < len(runs):
+        raise InputError(f"'{next(name for name in runs if runs.count(name) > 1)}' is named twice.", "Name it once.")
+    if data is not None:
+        return score(data, runs, scoring, aws, "--brief", "--baseline", against)
+    if useless := sorted(scoring.keys() - WITHOUT_DATA):
+        raise click.UsageError(f"--{useless[0].replace('_', '-')} needs --data.")
+    _tell([_read(name, aws) for name in runs], scoring)
+    return 0
+
+
+def _read(name: str, aws: bool) -> Run:
+    from launcher.comparison import files_of_folder, files_of_job, read_run
+
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return read_run(name, files_of_folder(path))
+    if path.exists() or "/" in name:
+        raise InputError(f"{name} is no job and no folder of checkpoints.", "A policy alone needs --data DATA.")
+    job = find_job(name, aws)
+    found = read_run(job.name, files_of_job(job))
+    evaluated = _evaluated(job, aws)
+    return found if evaluated is None else replace(found, mean_return=evaluated[0], return_error=evaluated[1])
+
+
+def _evaluated(trained: Job, aws: bool) -> tuple[float, float | None] | None:
+    """Mean return and standard error of the newest evaluation of a job's checkpoints."""
+    from launcher.cli.evaluations import read_evaluation
+    from launcher.job import Job, list_jobs
+
+    session = session_for(aws)
+    for summary in list_jobs(session, status="Completed", limit=LOOKED_AT):
+        job = Job(summary.name, session)
+        if program_of(job) != EVALUATE_SCRIPT:
+            continue
+        for channel in job.describe().get("InputDataConfig", ()):
+            uri = channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
+            if channel["ChannelName"] == CHECKPOINT_CHANNEL and uri.rstrip("/") == trained.checkpoint_uri.rstrip("/"):
+                evaluation = read_evaluation(job)
+                return evaluation.mean_return, evaluation.standard_error
+    return None
+
+
+def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:
+    from launcher.comparison import remarks, sort_key
+
+    runs = sorted(runs, key=sort_key)
+    words = remarks(runs)
+    report = {"runs": [asdict(run) | {"reliable": run.reliable} for run in runs], "remarks": words}
+    if "output" in scoring:
+        _write(scoring["output"], json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
+    if "plot" in scoring:
+        from launcher.forest import draw_runs
+
+        draw_runs(runs, scoring["plot"])
+        click.echo(f"Drew {scoring['plot']}", err=True)
+    if "as_json" in scoring:
+        Output(Form.JSON).json(report)
+        return
+    out = Output()
+    out.rows([_row(run) for run in runs], TABLE, "")
+    out.text()
+    for sentence in _sentences(runs, words):
+        for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False):
+            out.text(line)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _row(run: Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "preset": run.preset,
+        "chosen": f"{run.epoch} of {run.epochs}",
+        "score": _shown(run.score),
+        "effective": number(run.score.effective, 0),
+        "final": "" if run.final is None else _shown(run.final),
+        "of": run.final_of,
+        "rely": run.reliable,
+        "mean_return": "" if run.mean_return is None else number(run.mean_return, 1),
+    }
+
+
+def _shown(figure: Score) -> str:
+    if figure.value is None:
+        return "-"
+    if figure.lower is None or figure.upper is None:
+        return f"{figure.value:.4g}"
+    return f"{figure.value:.4g} [{figure.lower:.4g}, {figure.upper:.4g}]"
+
+
+def _sentences(runs: Sequence[Run], words: Sequence[str]) -> Iterator[str]:
+    """What the figures are, why some are not to be relied on, and how to read them."""
+    for run in runs:
+        yield f"{run.name}: {run.shown.metric or 'no score'}, {run.meaning or run.reason}."
+        if run.doubt is not None:
+            yield f"{run.name}: not to be relied on: {run.doubt}."
+    yield from words
