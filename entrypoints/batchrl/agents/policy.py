@@ -10,6 +10,7 @@ from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.export import DESCRIPTION_NAME, import_model
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.folder import CheckpointFolder
+from batchrl.checkpoints.formats import CHECKPOINT_FORMAT, check_format
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.data.dataset import Floats32, Floats64
@@ -88,7 +89,7 @@ def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> 
         which: the checkpoint of a folder. Where its pointer is missing, the newest checkpoint is taken.
 
     Raises:
-        InputError: there is nothing of that kind at the path.
+        InputError: there is nothing of that kind at the path, or another version wrote it.
         DamagedContent: what is there is damaged.
     """
     path = Path(path)
@@ -122,6 +123,7 @@ def _pointed(pointer: Path) -> str:
 def _from_checkpoint(path: Path) -> LoadedPolicy:
     try:
         state = read_state(path)
+        check_format(str(path), state["format"], CHECKPOINT_FORMAT)
         config = json.loads(state["policy"])
         model = PolicyModel.unpack(config, state["policy_tensors"])
         facts = json.loads(state["facts"])

@@ -10,12 +10,12 @@ import safetensors.torch
 
 from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.files import publish, publish_json
+from batchrl.checkpoints.formats import MODEL_FORMAT, check_format
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 
 WEIGHTS_NAME = "model.safetensors"
 DESCRIPTION_NAME = "model.json"
-FORMAT_VERSION = 2
 
 
 def export_model(folder: Path, model: PolicyModel, facts: dict[str, Any], preset_json: str) -> None:
@@ -32,7 +32,7 @@ def export_model(folder: Path, model: PolicyModel, facts: dict[str, Any], preset
     # Each tensor is a view of its network's flat vector; the format wants them apart.
     apart = {name: tensor.clone() for name, tensor in tensors.items()}
     weights = publish(folder / WEIGHTS_NAME, safetensors.torch.save(apart))
-    description = {"format": FORMAT_VERSION, "policy": config, "weights_sha256": weights.sha256, **facts}
+    description = {"format": MODEL_FORMAT, "policy": config, "weights_sha256": weights.sha256, **facts}
     publish_json(folder / DESCRIPTION_NAME, description)
 
 
@@ -40,12 +40,12 @@ def import_model(folder: Path) -> tuple[PolicyModel, dict[str, Any]]:
     """Read a policy that ``export_model`` wrote, and its facts.
 
     Raises:
-        DamagedContent: a file is missing, cut short or of another version.
+        DamagedContent: a file is missing or cut short.
+        InputError: another version wrote it.
     """
     try:
         description: dict[str, Any] = json.loads((folder / DESCRIPTION_NAME).read_bytes())
-        if description["format"] != FORMAT_VERSION:
-            raise ValueError(f"format {description['format']}, expected {FORMAT_VERSION}")
+        check_format(str(folder / DESCRIPTION_NAME), description["format"], MODEL_FORMAT)
         tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
         return PolicyModel.unpack(description["policy"], tensors), description
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:

@@ -16,6 +16,7 @@ from batchrl.agents.registry import make_agent
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.agents.transitions import Transitions
 from batchrl.checkpoints.files import State
+from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, Split, split_for_run
@@ -24,7 +25,6 @@ from batchrl.training.frozen import FrozenModels, fit_frozen_models
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
 from presets.schema import TrainPreset
 
-FORMAT_VERSION = 2
 # Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
 FREE_KEYS = frozenset(
     {
@@ -102,7 +102,7 @@ class RunState:
         """Tensors and plain values that ``resumed`` reads back; the tensors are the run's own."""
         config, tensors = self.policy().pack()
         return {
-            "format": FORMAT_VERSION,
+            "format": CHECKPOINT_FORMAT,
             "epoch": self.epoch,
             "preset": self.preset.to_json(),
             "data_sha256": self.data_sha256,
@@ -190,10 +190,12 @@ def _agent(preset: TrainPreset, parts: Parts, models: FrozenModels) -> tuple[Age
 
 def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:
     hint = "Give this run a checkpoint location of its own, or empty the folder."
-    if state.get("format") != FORMAT_VERSION:
-        raise InputError(f"the checkpoint has format {state.get('format')}, expected {FORMAT_VERSION}.", hint)
+    if state.get("format") != CHECKPOINT_FORMAT:
+        raise InputError(f"the checkpoint has format {state.get('format')}, expected {CHECKPOINT_FORMAT}.", hint)
     before, now = (_flat(json.loads(text)) for text in (state["preset"], preset.to_json()))
-    differing = [key for key in sorted(before | now) if key not in FREE_KEYS and before.get(key) != now.get(key)]
+    # A schedule of the step size ends with the last epoch: epochs that were done depended on their number.
+    free = FREE_KEYS if preset.agent.lr_schedule == "constant" else FREE_KEYS - {"epochs"}
+    differing = [key for key in sorted(before | now) if key not in free and before.get(key) != now.get(key)]
     if differing:
         shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)
         raise InputError(f"the checkpoint of epoch {state['epoch']} was made with other settings: {shown}.", hint)
