@@ -79,8 +79,8 @@ def convert(source: Path, target: Path, overwrite: bool = False) -> int:
             raise InputError(f"{table.path}: its columns differ from those of {tables[0].path}: {', '.join(missing)}.")
     if len(tables) == 1 and tables[0].lined and format_of(target) != PARQUET:
         return _recode(tables[0], target, overwrite)
-    typed = format_of(target) == PARQUET
-    return write_batches((batch for table in tables for batch in _rows(table, names, typed)), target, overwrite)
+    as_lists = format_of(target) == PARQUET
+    return write_batches((batch for table in tables for batch in _rows(table, names, as_lists)), target, overwrite)
 
 
 def write_batches(batches: Batches, target: Path, overwrite: bool) -> int:
@@ -182,8 +182,8 @@ def _whole(target: Path, overwrite: bool) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _rows(table: Table, names: Sequence[str], typed: bool) -> Iterator[pa.RecordBatch]:
-    """The file's rows with the columns in one order; with types where the file has none and the target has them."""
+def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.RecordBatch]:
+    """The file's rows with the columns in one order and with types; vectors as lists, or else as the file has them."""
     places = Places(names)
     places.begin(table, 0)
     row = 0
@@ -191,9 +191,9 @@ def _rows(table: Table, names: Sequence[str], typed: bool) -> Iterator[pa.Record
         arrays = []
         for name in names:
             cells = batch.column(name)
-            if typed and name in VECTORS:
+            if as_lists and name in VECTORS:
                 cells = _vector_lists(cells, name, places, row)
-            elif typed and table.lined:
+            elif table.lined and name not in VECTORS:
                 cells = _typed(cells, name, places, row)
             arrays.append(cells)
         yield pa.RecordBatch.from_arrays(arrays, names=list(names))

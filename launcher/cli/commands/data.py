@@ -62,7 +62,8 @@ def command() -> None:
     "check",
     examples=(
         "batchrl data check cartpole.csv",
-        "batchrl data check s3://bucket/logs/ --set data.test_ratio=0.2",
+        "batchrl data check s3://bucket/logs/ \\",
+        "    --set data.test_ratio=0.2",
     ),
 )
 @data_argument
