@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -45,6 +46,7 @@ def influence(quotients: Quotients) -> Floats64:
     return result
 
 
+@lru_cache(maxsize=1024)
 def student_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t with ``freedom`` degrees of freedom, by bisection of its distribution function."""
     if probability < 0.5:
