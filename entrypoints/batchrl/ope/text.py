@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
@@ -29,8 +29,10 @@ SHORT_NAMES = {
     columns.DM: "DM-1",
     columns.DR: "DR-1",
 }
-FIGURE = "  {name:<7}{value:>10}  {interval:<21}{bound:>9}  {difference:<23} {rely:<4}"
-BRIEF = "  {verdict:<11}{name:<7}{value:>10}  {interval:<21}{difference:<23}"
+FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
+BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
+INTERVAL_WIDTH = 20
+DIFFERENCE_WIDTH = 25
 
 
 def full_report(report: OpeReport) -> Iterator[str]:
@@ -82,24 +84,37 @@ def brief_report(report: OpeReport) -> Iterator[str]:
     yield from _tail(report)
 
 
-def number(value: float) -> str:
-    """Four digits, or a dash for what is undefined."""
-    return f"{value:.{DIGITS}g}" if math.isfinite(value) else DASH
+def number(value: float, digits: int = DIGITS) -> str:
+    """So many significant digits, or a dash for what is undefined."""
+    return f"{value:.{digits}g}" if math.isfinite(value) else DASH
 
 
 def interval(estimate: Estimate) -> str:
-    """``[27.63, 45.9]``, or a dash."""
-    ends = (estimate.lower, estimate.upper)
-    return f"[{number(ends[0])}, {number(ends[1])}]" if all(map(math.isfinite, ends)) else DASH
+    """``[27.63, 45.9]``, with fewer digits where it would be too wide, or a dash."""
+    if not (math.isfinite(estimate.lower) and math.isfinite(estimate.upper)):
+        return DASH
+    return _narrow(
+        lambda digits: f"[{number(estimate.lower, digits)}, {number(estimate.upper, digits)}]", DIGITS, INTERVAL_WIDTH
+    )
 
 
 def signed(difference: Estimate | None) -> str:
     """``+18.3 [8.4, 26.6]``, or a dash."""
     if difference is None or not math.isfinite(difference.value):
         return DASH
+    if interval(difference) == DASH:
+        return f"{difference.value:+.3g}"
     ends = (difference.lower, difference.upper)
-    shown = f" [{ends[0]:.3g}, {ends[1]:.3g}]" if all(map(math.isfinite, ends)) else ""
-    return f"{difference.value:+.3g}{shown}"
+    return _narrow(
+        lambda digits: f"{difference.value:+.{digits}g} [{number(ends[0], digits)}, {number(ends[1], digits)}]",
+        DIGITS - 1,
+        DIFFERENCE_WIDTH,
+    )
+
+
+def _narrow(text: Callable[[int], str], digits: int, width: int) -> str:
+    """The text with as many digits as the width allows."""
+    return next((shown for count in range(digits, 1, -1) if len(shown := text(count)) <= width), text(1))
 
 
 def _head(report: OpeReport) -> Iterator[str]:
