@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,20 +37,23 @@ def rows_without_times(output: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in row.items() if name not in columns.TIME_COLUMNS} for row in rows]
 
 
-def weights(output: Path, epoch: int) -> dict[str, torch.Tensor]:
-    state = read_state(output / "checkpoints" / f"epoch_{epoch:04d}.pt")
-    networks = {
-        f"{name}.{key}": tensor for name in ("online", "target") for key, tensor in state["agent"][name].items()
-    }
-    moments = state["agent"]["optimiser"]["state"]
-    return networks | {f"{slot}.{key}": tensor for slot, values in moments.items() for key, tensor in values.items()}
+def tensors(state: Any, path: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of nested dicts, by their path."""
+    if isinstance(state, torch.Tensor):
+        return {path: state}
+    if not isinstance(state, dict):
+        return {}
+    return {name: found for key, value in state.items() for name, found in tensors(value, f"{path}/{key}").items()}
 
 
 def assert_same_end(resumed: Path, straight: Path, epochs: int) -> None:
     assert rows_without_times(resumed) == rows_without_times(straight)
-    mine, its = weights(resumed, epochs), weights(straight, epochs)
-    assert mine.keys() == its.keys()
-    assert all(torch.equal(mine[name], its[name]) for name in mine)
+    mine, its = (read_state(output / "checkpoints" / f"epoch_{epochs:04d}.pt") for output in (resumed, straight))
+    assert tensors(mine).keys() == tensors(its).keys()
+    assert {name for name in tensors(mine) if name.startswith("/agent")}
+    different = [name for name, tensor in tensors(mine).items() if not tensor.equal(tensors(its)[name])]
+    assert different == []
+    assert (mine["rng"], mine["epoch"], mine["agent"]["updates"]) == (its["rng"], its["epoch"], its["agent"]["updates"])
     for name in ("model/model.safetensors", "model/model.json", "output/data/training_summary.json"):
         assert (resumed / name).read_bytes() == (straight / name).read_bytes(), name
 
@@ -111,6 +115,45 @@ def test_a_run_killed_again_and_again_ends_as_if_it_never_was(
     assert "resumed after epoch" in output
     assert_same_end(killed, straight, 8)
     assert not list(killed.rglob("*.tmp"))
+
+
+# Each way to learn with other settings: together they cover what an epoch may depend on.
+VARIANTS: dict[str, dict[str, str]] = {
+    "bc": {"agent.updates_per_epoch": "300", "agent.standardise_inputs": "true"},
+    "dqn": {"agent.target_update_every": "1000", "agent.loss": "huber", "bcq.mode": "none"},
+    "ddqn": {"agent.n_step": "3", "agent.l2": "0.001", "agent.lr_schedule": "cosine"},
+    "ddqn-bcq, nearest": {"agent.algorithm": "ddqn-bcq", "bcq.fallback": "random", "bcq.knn_threshold": "quantile"},
+    "ddqn-bcq, classifier": {
+        "agent.algorithm": "ddqn-bcq",
+        "bcq.mode": "coach_nn",
+        "bcq.imitation_epochs": "3",
+        "bcq.mask_out_threshold": "0.55",
+        "bcq.fallback": "random",
+        "bcq.mask_at_action_time": "true",
+    },
+    "cql": {"agent.embedder": "[256]", "agent.middleware": "[512]", "agent.batch_size": "128", "epochs": "40"},
+    "iql": {"agent.ensemble": "2", "agent.target_update": "soft", "agent.value_scale": "5"},
+    "one-step": {"agent.ensemble": "3", "agent.target_update": "soft", "agent.lr_schedule": "cosine"},
+}
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_every_algorithm_survives_a_kill_to_the_bit(
+    train: Train, command_line: CommandLine, data_file: Path, tmp_path: Path, variant: str
+) -> None:
+    """Killed in a process of its own, anywhere after its first epoch; ended in this one."""
+    settings = {**SLOW, "agent.algorithm": variant, **VARIANTS[variant]}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    process = start(command_line(settings, data_file, killed))
+    wait_for_line(process, "epoch=2 ")
+    time.sleep(random.random() * 0.3)
+    kill(process)
+    done = len(list((killed / "checkpoints").glob("epoch_*.pt")))
+    assert done > 0
+    assert not (killed / "model" / "model.json").exists(), "the kill came too late to tell anything"
+    for output in (straight, killed):
+        train(output, **{key.replace(".", "__"): value for key, value in settings.items()})
+    assert_same_end(killed, straight, int(settings["epochs"]))
 
 
 class Crash(BaseException):
