@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import columns
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME, RESOLVED_PRESET_NAME, TRAINING_CHANNEL
-from launcher.cli.demo_report import DemoReport, LoggedData, Selection
+from launcher.cli.demo_report import DemoReport, LoggedData, Score, Selection
 from launcher.cli.estimates import HEADING, follow_frames, new_rows, shown_row
 from launcher.cli.evaluations import Evaluation
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = "CartPole-v0"
 NUM_ENVS = 100
 EPISODES_PER_ENV = 5
-TRAIN_PRESET = "cartpole-ddqn-bcq"
+DEFAULT_PRESET = "cartpole-ddqn-bcq"
 EVALUATE_PRESET = "cartpole-ddqn-bcq-env"
 EVALUATE_STEPS = 1000
 SUMMARY_NAME = "training_summary.json"
@@ -53,14 +53,16 @@ class Demo:
 
     Args:
         executor: ``auto``, ``docker`` or ``process``.
-        epochs: of the training.
+        preset: of the training, a name or the path of a YAML file; it must fit CartPole.
+        epochs: of the training; None for as many as the preset says.
         folder: where its files go; made if need be, what an earlier run left is replaced.
         seed: of everything random.
         say: takes each line about what happens.
     """
 
     executor: str
-    epochs: int
+    preset: str
+    epochs: int | None
     folder: Path
     seed: int
     say: Say
@@ -69,23 +71,37 @@ class Demo:
         """Run everything.
 
         Raises:
-            InputError: the folder cannot be written, or containers were asked for and cannot be had.
+            InputError: the preset is none for training, the folder cannot be written, or containers were asked for and
+                cannot be had.
             JobFailed: a job failed.
             Unreachable: cloud or store do not answer.
         """
         started = time.monotonic()
+        epochs = self._epochs()
         chosen = choose_executor(self.executor)
         self.say(chosen.sentence)
         data, picture = self.folder / "cartpole.csv", self.folder / "ope.png"
         self._make_folder()
         self._collect(data)
-        training = self._train(data, chosen.instance_type)
+        training = self._train(data, chosen.instance_type, epochs)
         training.metrics().plot(picture)
         training.pull(self.folder / "training", what="output", unpack=True)
         evaluating = self._evaluate(training, chosen.instance_type)
         evaluating.pull(self.folder / "evaluation", what="output", unpack=True)
         evaluating.pull(self.folder / "evaluation", what="intermediate")
         return self._report(chosen, training, evaluating, time.monotonic() - started)
+
+    def _settings(self) -> dict[str, str | int]:
+        return {"seed": self.seed} if self.epochs is None else {"seed": self.seed, "epochs": self.epochs}
+
+    def _epochs(self) -> int:
+        """How many there will be; a preset that training would refuse is refused before anything is played."""
+        from launcher import presetting
+        from presets.schema import TrainPreset
+
+        preset = presetting.check(presetting.settings(self.preset, self._settings()), presetting.TRAIN_SCRIPT)
+        assert isinstance(preset, TrainPreset)
+        return preset.epochs
 
     def _make_folder(self) -> None:
         try:
@@ -114,17 +130,17 @@ class Demo:
             fault.exit_code = code
             raise fault
 
-    def _train(self, data: Path, instance_type: str) -> Job:
+    def _train(self, data: Path, instance_type: str, epochs: int) -> Job:
         from launcher.estimator import RLEstimator
 
         estimator = RLEstimator(
             "train.py",
-            preset=TRAIN_PRESET,
+            preset=self.preset,
             instance_type=instance_type,
-            hyperparameters={"epochs": self.epochs, "seed": self.seed},
+            hyperparameters=self._settings(),
             base_job_name="demo-train",
         )
-        self.say(f"\n2. Train: {self.epochs} epochs; estimates are read from S3 as they arrive")
+        self.say(f"\n2. Train: {Path(self.preset).stem}, {epochs} epochs; estimates are read as they arrive")
         job = estimator.fit({TRAINING_CHANNEL: str(data)}, wait=False)
         self.say(f"   job {job.name}\n{HEADING}")
         with stopped_on_interrupt(job):
@@ -167,6 +183,7 @@ class Demo:
             files["an episode"] = gif
         return DemoReport(
             executor=chosen.sentence,
+            preset=self.preset,
             training_job=training.name,
             evaluation_job=evaluating.name,
             logged=logged_data(data, discount),
@@ -243,9 +260,17 @@ def logged_data(path: Path, discount: float) -> LoggedData:
 def _selection(summary: dict[str, Any], frame: pd.DataFrame, discount: float) -> Selection:
     from launcher.cli.estimates import records
 
-    best = summary["best"]
+    best, estimates = summary["best"], summary["estimates"]
     (row,) = records(frame[frame[columns.EPOCH] == best["epoch"]])
-    return Selection(best["epoch"], len(frame), best["reason"], summary["target_policy"], discount, row)
+    return Selection(
+        epoch=best["epoch"],
+        epochs=len(frame),
+        reason=best["reason"],
+        target_policy=summary["target_policy"],
+        discount=discount,
+        row=row,
+        score=Score.of(estimates["score"], estimates["episodes"], estimates["episodes_of"]),
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract import columns
+from batchrl.contract.estimators import effective_floor
 from launcher.cli.estimates import interval, number
 from launcher.cli.evaluations import Evaluation
 from launcher.cli.output import duration
 
 WIDTH = 60
-# Below this share of effective episodes, bootstrap intervals of importance sampling were measured to cover too little.
-FEW_EFFECTIVE = 0.25
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,44 @@ class LoggedData:
 
 
 @dataclass(frozen=True)
+class Score:
+    """The chosen policy against the logging policy, from the log alone.
+
+    Args:
+        name: which score; None where nothing could be scored.
+        value, lower, upper: the score with its interval; None where undefined.
+        meaning: what it estimates, in words.
+        doubt: why it is not to be relied on; None where nothing speaks against it.
+        evidence: whether the policy improves on the logging policy, in words.
+        episodes: how many it comes from.
+        unseen: whether neither training nor the choice saw them.
+    """
+
+    name: str | None
+    value: float | None
+    lower: float | None
+    upper: float | None
+    meaning: str
+    doubt: str | None
+    evidence: str
+    episodes: int
+    unseen: bool
+
+    @classmethod
+    def of(cls, score: dict[str, Any], episodes: int, episodes_of: str) -> Score:
+        """The score in a run's summary."""
+        named = {name: score[name] for name in ("value", "lower", "upper", "meaning", "doubt", "evidence")}
+        return cls(name=score["metric"], **named, episodes=episodes, unseen=episodes_of == "test")
+
+    @property
+    def shown(self) -> str:
+        """The score with its interval."""
+        if self.value is None:
+            return "undefined"
+        return f"{self.value:.2f} [{number(self.lower, 2)}, {number(self.upper, 2)}]"
+
+
+@dataclass(frozen=True)
 class Selection:
     """The epoch whose policy was chosen, from the log alone.
 
@@ -48,6 +85,7 @@ class Selection:
         target_policy: the policy that the estimates score.
         discount: of the agent.
         row: the epoch's line of the csv of estimates.
+        score: the chosen policy against the logging policy.
     """
 
     epoch: int
@@ -56,6 +94,7 @@ class Selection:
     target_policy: str
     discount: float
     row: dict[str, Any]
+    score: Score
 
 
 @dataclass(frozen=True)
@@ -64,6 +103,7 @@ class DemoReport:
 
     Args:
         executor: where the jobs ran, and why there.
+        preset: of the training.
         training_job, evaluation_job: their names.
         logged: the data.
         selection: the chosen epoch with its estimates.
@@ -74,6 +114,7 @@ class DemoReport:
     """
 
     executor: str
+    preset: str
     training_job: str
     evaluation_job: str
     logged: LoggedData
@@ -98,7 +139,7 @@ class DemoReport:
         yield f"  batchrl show {self.training_job}"
         yield f"  batchrl metrics {self.training_job}"
         yield f"  batchrl evaluate --job {self.training_job}"
-        yield "  batchrl presets show cartpole-ddqn-bcq > my.yaml"
+        yield f"  batchrl presets show {self.preset} > my.yaml"
         yield f"  batchrl train --preset my.yaml --training {self.files['logged data']}"
 
     def _findings(self) -> Iterator[str]:
@@ -108,6 +149,7 @@ class DemoReport:
         yield f"  Logged policy      {logged.mean_return:.2f} +- {logged.standard_error:.2f} (s.e.)"
         yield f"                     mean return, {logged.episodes} episodes"
         yield f"  Chosen epoch       {chosen.epoch} of {chosen.epochs}"
+        yield f"    {chosen.score.name or 'Score':<16} {chosen.score.shown}"
         yield f"    SDR [95 %]       {interval(chosen.row, columns.SDR, 2)}"
         yield f"    WIS [95 %]       {interval(chosen.row, columns.WIS, 2)}"
         yield (
@@ -117,6 +159,9 @@ class DemoReport:
         yield f"  Evaluated policy   {found.mean}"
         yield f"                     mean return, {found.episodes} episodes,"
         yield f"                     {found.min_return:g} to {found.max_return:g}"
+        if found.discounted_return is not None:
+            yield f"    discounted       {found.discounted_mean}"
+            yield f"                     (logged policy: {logged.discounted_return:.2f})"
         yield ""
 
     def _meaning(self) -> Iterator[str]:
@@ -127,24 +172,44 @@ class DemoReport:
         yield ""
 
     def _paragraphs(self) -> Iterator[str]:
-        chosen, row = self.selection, self.selection.row
-        yield (
-            f"SDR and WIS estimate the discounted return (discount {chosen.discount:g}) of the policy "
-            f"'{chosen.target_policy}', from logged episodes that it was not trained on. The logged policy's own is "
-            f"{self.logged.discounted_return:.2f}. The evaluation's returns are not discounted and its policy acts "
-            "greedily: compare them with the logged policy's mean return, not with SDR or WIS."
-        )
-        yield (
-            f"The brackets are bootstrap intervals over those episodes, nominally 95 %. That the best of "
-            f"{chosen.epochs} epochs was chosen on the same episodes flatters its figures."
-        )
-        effective, episodes = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
-        if effective is not None and episodes and effective < FEW_EFFECTIVE * episodes:
-            yield (
-                f"Only {effective:.0f} of {episodes:.0f} episodes are effective: with so few, intervals are too narrow "
-                "and WIS leans towards the logged policy; it can never exceed the best logged return."
-            )
+        chosen, row, score = self.selection, self.selection.row, self.selection.score
         yield f"Epoch {chosen.epoch} was chosen from the log alone: {chosen.reason}."
+        if score.name is None:
+            yield f"Nothing could be scored: {score.doubt}; {score.evidence}."
+        else:
+            episodes = f"{score.episodes} episodes that neither training nor the choice saw"
+            if not score.unseen:
+                episodes = f"the {score.episodes} episodes that chose the epoch, which flatters it"
+            yield f"{score.name}: {score.meaning}; from {episodes}. The brackets are nominally 95 %: {score.evidence}."
+            if score.doubt is not None:
+                yield f"It is not to be relied on: {score.doubt}."
+        yield from self._truth()
+        yield (
+            f"SDR and WIS estimate the discounted return of the policy '{chosen.target_policy}', which is not the one "
+            "that acts. They are shown as Intel Coach showed them and choose nothing."
+        )
+        effective, episodes_used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
+        if effective is not None and episodes_used and effective < effective_floor(episodes_used):
+            yield (
+                f"Only {effective:.0f} of {episodes_used:.0f} episodes are effective for them: intervals are too "
+                "narrow, and WIS can never exceed the best logged return."
+            )
+
+    def _truth(self) -> Iterator[str]:
+        """The simulator's figures in the estimand of the score."""
+        found, logged, name = self.evaluation, self.logged, self.selection.score.name
+        if found.discounted_return is None or found.discount is None:
+            return
+        gain = found.discounted_return - logged.discounted_return
+        words = (
+            f"In the simulator the policy that acts returns {found.discounted_return:.2f} (discount "
+            f"{found.discount:g}), {gain:+.2f} against the logged {logged.discounted_return:.2f}."
+        )
+        if name is not None and columns.window_steps(name) is not None:
+            words += (
+                " The score credits a few steps only and starts from all logged states: its sign is to be compared."
+            )
+        yield words
 
 
 def _near(path: Path) -> Path:

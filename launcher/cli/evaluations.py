@@ -58,13 +58,28 @@ class Evaluation:
     @property
     def mean(self) -> str:
         """The mean with its standard error."""
-        if self.standard_error is None:
-            return f"{self.mean_return:.2f}"
-        return f"{self.mean_return:.2f} +- {self.standard_error:.2f} (s.e.)"
+        return _with_error(self.mean_return, self.standard_error)
+
+    @property
+    def discounted_mean(self) -> str:
+        """The discounted mean with its standard error; a dash where it is not known."""
+        return (
+            "-"
+            if self.discounted_return is None
+            else _with_error(self.discounted_return, self.discounted_standard_error)
+        )
 
     def sentence(self) -> str:
         """The result in a line."""
-        return f"Mean return {self.mean}, {self.episodes} episodes, {self.min_return:g} to {self.max_return:g}."
+        discounted = ""
+        if self.discounted_return is not None:
+            discounted = f" Discounted by {self.discount:g} a step: {self.discounted_mean}."
+        span = f"{self.min_return:g} to {self.max_return:g}"
+        return f"Mean return {self.mean}, {self.episodes} episodes, {span}.{discounted}"
+
+
+def _with_error(mean: float, error: float | None) -> str:
+    return f"{mean:.2f}" if error is None else f"{mean:.2f} +- {error:.2f} (s.e.)"
 
 
 def read_evaluation(job: Job) -> Evaluation:

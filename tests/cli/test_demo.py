@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from command_line import Run, shell
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from launcher import demo
-from launcher.cli.demo_report import DemoReport, LoggedData, Selection
+from launcher.cli.demo_report import DemoReport, LoggedData, Score, Selection
 from launcher.cli.evaluations import Evaluation
 from launcher.engine import EngineStatus
 
@@ -91,36 +92,94 @@ def test_the_returns_of_the_logged_episodes(tmp_path: Path) -> None:
     assert logged.discounted_return == pytest.approx((1.75 + 2.0) / 2)
 
 
-def test_the_report_names_the_estimand_and_its_doubts_and_fits_a_narrow_terminal() -> None:
+def report(score: Score, discounted: float | None = 55.5) -> DemoReport:
     row = {columns.SDR: 34.1, columns.WIS: 37.6, columns.WIS_ESS: 11.4, columns.OPE_EPISODES: 293}
     row |= {columns.lower(columns.SDR): 29.7, columns.upper(columns.SDR): 39.3}
-    report = DemoReport(
+    reason = "latest epoch within one standard error of the best Window 3 Score (epoch 30)"
+    discount, error = (None, None) if discounted is None else (0.99, 0.42)
+    return DemoReport(
         executor="as processes",
+        preset="cartpole-best",
         training_job="demo-train",
         evaluation_job="demo-evaluate",
         logged=LoggedData(500, 21.65, 0.5, 19.09),
-        selection=Selection(36, 50, "highest lower bound", "softmax of values at temperature 1", 0.99, row),
-        evaluation=Evaluation(146.8, 3.23, 80, 200, 100, 14680),
+        selection=Selection(36, 50, reason, "softmax of values at temperature 1", 0.99, row, score),
+        evaluation=Evaluation(146.8, 3.23, 80, 200, 100, 14680, discount, discounted, error),
         files={"logged data": Path("x.csv")},
         objects={"model": "s3://b/m"},
         seconds=69,
     )
 
-    text = "\n".join(report.lines())
+
+GOOD = Score(
+    name=columns.window(3),
+    value=3.2,
+    lower=1.94,
+    upper=4.41,
+    meaning="gain in expected return, discount 0.99, when the policy that acts (greedy) decides 3 steps from a logged "
+    "state on and the logging policy everything after; to the end of the episode",
+    doubt=None,
+    evidence="improves on the logging policy",
+    episodes=52,
+    unseen=True,
+)
+
+
+def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_fits_a_narrow_terminal() -> None:
+    text = "\n".join(report(GOOD).lines())
 
     for part in (
         "21.65 +- 0.50",
-        "34.10 [29.70, 39.30]",
+        "3.20 [1.94, 4.41]",
+        "Window 3 Score: gain in expected return, discount 0.99, when the policy that acts (greedy)",
+        "52 episodes that neither training nor the choice saw",
+        "nominally 95 %: improves on the logging policy",
+        "returns 55.50 (discount 0.99), +36.41 against the logged 19.09",
+        "its sign is to be compared",
         "146.80 +- 3.23",
-        "discount 0.99",
+        "55.50 +- 0.42",
+        "34.10 [29.70, 39.30]",
         "softmax of values at temperature 1",
-        "19.09",
         "Only 11 of 293 episodes are effective",
+        "Epoch 36 was chosen from the log alone: latest epoch within one standard error",
+        "batchrl presets show cartpole-best",
         "x.csv  (logged data)",
         "s3://b/m  (model)",
     ):
         assert part in re.sub(r"\n +", " ", text) or part in text, part
     assert max(map(len, text.splitlines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("score", "part"),
+    [
+        (
+            replace(GOOD, lower=-0.2, evidence="no evidence of improvement over the logging policy"),
+            "no evidence of improvement",
+        ),
+        (replace(GOOD, unseen=False), "the 52 episodes that chose the epoch, which flatters it"),
+        (replace(GOOD, doubt="1.7 effective episodes, fewer than 20"), "not to be relied on: 1.7 effective episodes"),
+        (replace(GOOD, name=None, value=None, lower=None, upper=None, doubt="too few"), "Nothing could be scored"),
+        (replace(GOOD, name=columns.PAIRED), "+36.41 against the logged 19.09."),
+    ],
+)
+def test_the_report_says_in_words_what_a_score_cannot_show(score: Score, part: str) -> None:
+    text = "\n".join(report(score).lines())
+    assert part in re.sub(r"\n +", " ", text)
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_a_policy_that_does_not_say_its_discount_has_no_discounted_truth() -> None:
+    text = "\n".join(report(GOOD, discounted=None).lines())
+    assert "In the simulator" not in text and "discounted   " not in text
+
+
+def test_a_preset_that_cannot_train_is_refused_before_anything_is_played(run: Run, tmp_path: Path) -> None:
+    for preset, words in (("cartpole-bets", "cartpole-best"), ("cartpole-ddqn-bcq-env", "not of kind 'train'")):
+        ended = run("demo", "--preset", preset, "--output", str(tmp_path / "out"))
+        assert ended.code == 2
+        assert words in ended.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> None:
@@ -141,6 +200,8 @@ def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> No
     assert report["logged"]["episodes"] == 500
     assert report["evaluation"]["steps"] >= 1000
     assert report["selection"]["epochs"] == 2
+    assert report["selection"]["score"]["meaning"]
+    assert 1 < report["evaluation"]["discounted_return"] < 86.7
     assert set(report["files"]) == {"logged data", "curves", "estimates", "evaluation", "an episode"}
     for path in report["files"].values():
         assert Path(path).stat().st_size > 0

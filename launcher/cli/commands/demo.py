@@ -13,7 +13,10 @@ from launcher.cli.output import Output
 EXECUTORS = ("auto", "docker", "process")
 
 
-@make_command("demo", examples=("batchrl demo", "batchrl demo --executor process --epochs 5"))
+@make_command("demo", examples=("batchrl demo", "batchrl demo --preset cartpole-best", "batchrl demo --epochs 5"))
+@click.option(
+    "--preset", default="cartpole-ddqn-bcq", show_default=True, help="Of the training: a name or a YAML file."
+)
 @click.option(
     "--executor",
     type=click.Choice(EXECUTORS),
@@ -21,7 +24,7 @@ EXECUTORS = ("auto", "docker", "process")
     show_default=True,
     help="Run jobs in containers or as processes.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=50, show_default=True, help="Epochs of the training.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of the training; by default the preset's.")
 @click.option(
     "--output",
     "folder",
@@ -32,16 +35,16 @@ EXECUTORS = ("auto", "docker", "process")
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of everything random.")
 @output_options
-def command(executor: str, epochs: int, folder: Path, seed: int, out: Output) -> None:
+def command(preset: str, executor: str, epochs: int | None, folder: Path, seed: int, out: Output) -> None:
     """Run the whole workflow on CartPole: collect, train, plot, evaluate, report.
 
     500 random episodes are logged, a policy is trained from them as a job, its off-policy estimates are
-    read from S3 while it trains, and the chosen checkpoint is evaluated by a second job. Containers are
-    used when an engine answers and has the image, processes when not.
+    read from S3 while it trains, and the checkpoint that they choose is evaluated by a second job.
+    Containers are used when an engine answers and has the image, processes when not.
     """
     from launcher.demo import Demo
 
-    report = Demo(executor, epochs, folder, seed, say=out.text if out.for_people else out.note).run()
+    report = Demo(executor, preset, epochs, folder, seed, say=out.text if out.for_people else out.note).run()
     if out.for_people:
         out.text()
         for line in report.lines():
