@@ -25,6 +25,7 @@ PARTS = {
     "demo": "the whole workflow",
     "updates": "updates a second, beside d3rlpy's and beside the matrix products alone",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
+    "data": "logged data from files to tensors, and 20 million transitions in mapped files",
     "logs": "returns on 20 logs, beside d3rlpy's (two hours at first; what was measured is kept in .bench)",
 }
 

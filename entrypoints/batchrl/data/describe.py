@@ -158,8 +158,8 @@ def _entropy(data: Dataset) -> Entropy:
         entropy = -(chances * np.log(np.where(chances > 0, chances, 1))).sum(axis=1)
         total += float(entropy.sum())
         lowest, highest = min(lowest, float(entropy.min())), max(highest, float(entropy.max()))
-    # Rounding may leave the entropy of a certain action a little below 0, or -0.
-    return Entropy(total / data.n_transitions, max(lowest, 0.0), max(highest, 0.0), math.log(data.n_actions))
+    # Rounding may leave that of a certain action a little below 0; adding 0 turns -0 into 0.
+    return Entropy(total / data.n_transitions, max(lowest, 0.0) + 0.0, highest + 0.0, math.log(data.n_actions))
 
 
 def _support(data: Dataset) -> tuple[ActionSupport, ...]:

@@ -1,0 +1,151 @@
+"""``batchrl data``: what people and programs read, and what a mistake gets."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Run
+
+from launcher.local import cloud
+from launcher.local.address import BUCKET
+from launcher.session import Session
+
+NARROW = 80
+
+
+def log(episodes: int = 20, seed: int = 0) -> str:
+    """Episodes of two actions and four features, as text."""
+    rng = random.Random(seed)
+    lines = ["action,all_action_probabilities,episode_id,reward," + ",".join(f"state_feature_{i}" for i in range(4))]
+    for episode in range(episodes):
+        for _ in range(rng.randint(3, 9)):
+            state = ",".join(f"{rng.gauss(0, 1):.6f}" for _ in range(4))
+            lines.append(f'{rng.randint(0, 1)},"[0.5, 0.5]",{episode},1.0,{state}')
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    path.write_text(log())
+    return path
+
+
+def test_good_data_is_accepted_with_its_size(run: Run, data: Path) -> None:
+    ended = run("data", "check", str(data))
+    assert ended.code == 0, ended.err
+    steps = len(data.read_text().splitlines()) - 1
+    assert f"20 episodes, {steps} transitions, 2 actions, 4 features, schema B" in ended.out
+    record = run("data", "check", str(data), "--json").json()
+    assert record["train_episodes"] + record["evaluation_episodes"] == 20
+    assert run("data", "check", str(data), "-q").out == f"{data}\n"
+
+
+def test_wrong_data_ends_with_2_and_its_place(run: Run, data: Path) -> None:
+    data.write_text(data.read_text().replace('"[0.5, 0.5]",3,', '"[0.5, 0.6]",3,', 1))
+    for part in ("check", "describe"):
+        ended = run("data", part, str(data))
+        assert ended.code == 2 and not ended.out
+        assert "episode 3, column 'all_action_probabilities'" in ended.err and "Right is" in ended.err
+
+
+def test_the_preset_decides_what_is_accepted(run: Run, data: Path) -> None:
+    assert (
+        run("data", "check", str(data), "--set", 'data.state_columns=["state_feature_1"]', "--json").json()["features"]
+        == 1
+    )
+    ended = run("data", "check", str(data), "--set", 'data.state_columns=["speed"]')
+    assert ended.code == 2 and "'speed' is missing" in ended.err
+    ended = run("data", "check", str(data), "--set", "data.train_ratio=0.99")
+    assert ended.code == 2 and "cannot fill training" in ended.err
+    assert run("data", "check", str(data), "--preset", "no-such").code == 2
+
+
+def test_columns_to_score_are_named_and_checked(run: Run, data: Path) -> None:
+    header, *rows = data.read_text().splitlines()
+    scored = [f"{header},target_action_probabilities", *(f'{row},"[0.9, 0.1]"' for row in rows)]
+    data.write_text("\n".join(scored))
+    ended = run("data", "check", str(data))
+    assert ended.code == 0 and "target_action_probabilities" in ended.out
+    data.write_text("\n".join(scored).replace("[0.9, 0.1]", "[0.9, 0.2]", 1))
+    ended = run("data", "check", str(data))
+    assert ended.code == 2 and "line 2" in ended.err and "does not sum to 1" in ended.err
+
+
+def test_the_description_fits_a_terminal(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    monkeypatch.chdir(data.parent)
+    ended = run("data", "describe", data.name, "--discount", "0.9")
+    assert ended.code == 0, ended.err
+    assert max(map(len, ended.out.splitlines())) <= NARROW
+    for word in ("episode length", "return, discount 0.9", "MEDIAN", "SHARE", "state_feature_3", "0.6931"):
+        assert word in ended.out
+    record = run("data", "describe", data.name, "--discount", "0.9", "--json").json()
+    assert record["discounted_returns"]["max"] == pytest.approx(
+        sum(0.9**t for t in range(int(record["lengths"]["max"])))
+    )
+    assert sum(action["share"] for action in record["support"]) == pytest.approx(1)
+
+
+def test_a_wrong_discount_is_refused(run: Run, data: Path) -> None:
+    assert run("data", "describe", str(data), "--discount", "1.5").code == 2
+
+
+def test_conversion_keeps_the_data(run: Run, data: Path) -> None:
+    packed, parquet = data.with_name("log.csv.gz"), data.with_name("log.parquet")
+    assert run("data", "convert", str(data), str(packed)).code == 0
+    assert gzip.decompress(packed.read_bytes()) == data.read_bytes()
+    assert run("data", "convert", str(packed), str(parquet), "--json").json()["path"] == str(parquet)
+    digests = {run("data", "describe", str(path), "--json").json()["sha256"] for path in (data, packed, parquet)}
+    assert len(digests) == 1
+    ended = run("data", "convert", str(data), str(parquet))
+    assert ended.code == 2 and "--force" in ended.err
+    assert run("data", "convert", str(data), str(parquet), "--force").code == 0
+
+
+def test_a_schema_that_cannot_be_written_is_told(run: Run, data: Path) -> None:
+    ended = run("data", "convert", str(data), str(data.with_name("a.csv")), "--to-schema", "A")
+    assert ended.code == 2 and "schema A holds it" in ended.err
+    assert run("data", "convert", str(data), str(data.with_name("a.csv")), "--to-schema", "C").code == 2
+
+
+def test_what_is_not_there_is_told(run: Run, tmp_path: Path) -> None:
+    for part in (["check"], ["describe"], ["convert"]):
+        target = [str(tmp_path / "x.csv")] if part == ["convert"] else []
+        ended = run("data", *part, str(tmp_path / "missing.csv"), *target)
+        assert ended.code == 2 and "missing.csv: no such file or folder" in ended.err
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Session]:
+    """A local cloud with its default bucket."""
+    session = Session.local(home)
+    try:
+        session.provide_bucket(BUCKET)
+        yield session
+    finally:
+        cloud.down(home, stop_jobs=True)
+
+
+def test_a_prefix_in_s3_is_read_like_a_folder(run: Run, store: Session, tmp_path: Path) -> None:
+    first, second = log(10, 1), log(10, 2)
+    for number in range(10, 0, -1):
+        second = second.replace(f'",{number - 1},1.0', f'",{number + 99},1.0')
+    store.s3.put_object(Bucket=BUCKET, Key="logs/day/a.csv", Body=first.encode())
+    store.s3.put_object(Bucket=BUCKET, Key="logs/day/b.csv.gz", Body=gzip.compress(second.encode()))
+    url = f"s3://{BUCKET}/logs/"
+    record = run("data", "check", url, "--json").json()
+    assert (record["path"], record["episodes"]) == (url, 20)
+    assert run("data", "describe", f"{url}day/a.csv", "--json").json()["episodes"] == 10
+    assert run("data", "convert", url, str(tmp_path / "all.parquet")).code == 0
+    assert run("data", "check", str(tmp_path / "all.parquet"), "--json").json()["episodes"] == 20
+
+    store.s3.put_object(Bucket=BUCKET, Key="wrong/day/c.csv", Body=log(3, 3).replace(",1.0,", ",one,", 1).encode())
+    ended = run("data", "check", f"s3://{BUCKET}/wrong")
+    assert ended.code == 2 and f"s3://{BUCKET}/wrong/day/c.csv, line 2" in ended.err
+    ended = run("data", "check", f"s3://{BUCKET}/nothing/")
+    assert ended.code == 2 and f"s3://{BUCKET}/nothing/: nothing lies there" in ended.err
