@@ -24,6 +24,7 @@ PARTS = {
     "row_latency": "OPE rows on their way to S3",
     "demo": "the whole workflow",
     "updates": "updates a second, beside d3rlpy's and beside the matrix products alone",
+    "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
     "logs": "returns on 20 logs, beside d3rlpy's (two hours at first; what was measured is kept in .bench)",

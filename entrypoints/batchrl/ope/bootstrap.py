@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from batchrl.data.dataset import Floats64
 from batchrl.ope.quotients import Quotients
@@ -18,7 +21,7 @@ DRAWS_AT_ONCE = 8_000_000
 BINS_AT_ONCE = 65_536
 # Arrays with at most so many columns are multiplied together.
 NARROW = 16
-THREADS = 2
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,12 @@ def resampled(quotients: Sequence[Quotients], resamples: int, seed: int) -> Floa
     A resample is a vector of counts, one an episode, so that all sums of all resamples are products of one matrix.
     """
     sums = _Sums(quotients)
-    blocks = [sums.values(counts) for counts in _counts(sums.n_episodes, resamples, seed)]
-    return np.concatenate(blocks)
+    n = sums.n_episodes
+    at_once = max(1, DRAWS_AT_ONCE // n)
+    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+    with _products_in_their_callers_thread(), ThreadPoolExecutor(min(len(sizes), _cores())) as pool:
+        return np.concatenate(list(pool.map(lambda size, own: sums.values(_counts(n, size, own)), sizes, seeds)))
 
 
 class _Sums:
@@ -104,9 +111,9 @@ class _Sums:
     def values(self, counts: Floats64) -> Floats64:
         """``[b, k]`` from counts ``[b, n]``."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            together = counts @ self._together
+            together = _product(counts, self._together)
             sums = {key: together[:, place] for key, place in self._places.items()}
-            sums |= {key: counts @ array for key, array in self._wide.items()}
+            sums |= {key: _product(counts, array) for key, array in self._wide.items()}
             totals = np.zeros((len(counts), len(self._quotients)))
             for number, quotient in enumerate(self._quotients):
                 for block in quotient.blocks:
@@ -115,18 +122,8 @@ class _Sums:
         return np.where(np.isfinite(totals), totals, np.nan)
 
 
-def _counts(n: int, resamples: int, seed: int) -> Iterator[Floats64]:
-    """How often each of n episodes is drawn: ``[b, n]`` at a time, made ahead by threads, the same for any number."""
-    at_once = max(1, DRAWS_AT_ONCE // n)
-    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
-    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
-    with ThreadPoolExecutor(THREADS) as pool:
-        for first in range(0, len(sizes), THREADS):
-            chosen = slice(first, first + THREADS)
-            yield from pool.map(_counts_of_a_block, [n] * THREADS, sizes[chosen], seeds[chosen])
-
-
-def _counts_of_a_block(n: int, resamples: int, seed: np.random.SeedSequence) -> Floats64:
+def _counts(n: int, resamples: int, seed: np.random.SeedSequence) -> Floats64:
+    """``[b, n]``, how often each of n episodes is drawn."""
     rng = np.random.Generator(np.random.SFC64(seed))
     counts = np.empty((resamples, n))
     rows = max(1, BINS_AT_ONCE // n)
@@ -136,3 +133,25 @@ def _counts_of_a_block(n: int, resamples: int, seed: np.random.SeedSequence) -> 
         drawn += n * np.arange(len(part))[:, None]
         part[...] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
     return counts
+
+
+def _product(left: Floats64, right: Floats64) -> Floats64:
+    """``left @ right`` by PyTorch, whose threads can be told; numpy's would be as many for each of ours."""
+    result: Floats64 = torch.mm(torch.from_numpy(left), torch.from_numpy(np.require(right, requirements="W"))).numpy()
+    return result
+
+
+@contextmanager
+def _products_in_their_callers_thread() -> Iterator[None]:
+    """PyTorch makes no threads of its own meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cores() -> int:
+    """Threads that resample: one a core of this process, of which each takes ``8 * DRAWS_AT_ONCE`` bytes."""
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS)
