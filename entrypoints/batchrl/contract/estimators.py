@@ -18,6 +18,22 @@ STATE_ACTION_MARGINAL = "State-Action Marginal Importance Sampling"
 WEIGHTED_STATE_MARGINAL = f"Weighted {STATE_MARGINAL}"
 WEIGHTED_STATE_ACTION_MARGINAL = f"Weighted {STATE_ACTION_MARGINAL}"
 
+# All that estimate the return of an episode.
+ALL = (
+    IS,
+    PDIS,
+    WIS,
+    PDWIS,
+    DM_VALUE,
+    FQE,
+    SDR,
+    WDR,
+    MAGIC,
+    STATE_MARGINAL,
+    WEIGHTED_STATE_MARGINAL,
+    STATE_ACTION_MARGINAL,
+    WEIGHTED_STATE_ACTION_MARGINAL,
+)
 # The figures that are rewards of one step, and so no values of a policy over an episode.
 ONE_STEP = (columns.IPS, columns.DM, columns.DR)
 # Those whose estimand goes beyond the logged horizon where an episode was cut short.
