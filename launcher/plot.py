@@ -1,5 +1,8 @@
 """The curves of a training job: WIS and sequential DR over the epochs, each with its 95 % interval.
 
+A line marks the epoch that was chosen. Epochs with too few effective episodes are drawn hollow: what they show may be
+looked at, and decides nothing.
+
 Each has axes of its own, one above the other: on one picture with two scales the curves would meet where the numbers do
 not, and one interval would hide the other.
 """
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.contract.estimators import effective_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +28,9 @@ INCHES = (8.0, 6.0)
 DPI = 150
 FONT_POINTS = 12
 BAND_ALPHA = 0.18
+MARKER_POINTS = 5
+MOST_MARKERS = 30
+CHOSEN_COLOUR = "#333333"
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
@@ -105,15 +112,44 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
         axes.fill_between(epochs, low, high, color=curve.colour, alpha=BAND_ALPHA, linewidth=0)
         if len(frame) == 1:  # a band of no width shows nothing
             axes.vlines(epochs, low, high, color=curve.colour, linewidth=2)
-    axes.plot(
-        epochs,
-        values,
-        color=curve.colour,
-        marker=curve.marker if len(frame) <= 30 else None,
-        markersize=5,
-        linewidth=2,
-    )
+    axes.plot(epochs, values, color=curve.colour, linewidth=2)
+    few = few_effective(frame)
+    if len(frame) <= MOST_MARKERS:
+        _mark(axes, frame[~few], curve, curve.colour)
+    if few.any():
+        _mark(axes, frame[few], curve, "white", "too few effective episodes")
+    if (chosen := chosen_epoch(frame)) is not None:
+        axes.axvline(chosen, color=CHOSEN_COLOUR, linestyle="--", linewidth=1.5, label=f"chosen: epoch {chosen}")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=FONT_POINTS - 3, loc="best")
     axes.set_title(curve.label, fontsize=FONT_POINTS, color=curve.colour)
     axes.set_ylabel("Discounted return", fontsize=FONT_POINTS)
     axes.tick_params(labelsize=FONT_POINTS - 1)
     axes.grid(visible=True, alpha=0.3)
+
+
+def _mark(axes: Axes, frame: pd.DataFrame, curve: Curve, face: str, label: str | None = None) -> None:
+    axes.plot(
+        frame[columns.EPOCH],
+        frame[curve.column],
+        color=curve.colour,
+        linestyle="none",
+        marker=curve.marker,
+        markersize=MARKER_POINTS,
+        markerfacecolor=face,
+        label=label,
+    )
+
+
+def few_effective(frame: pd.DataFrame) -> pd.Series[bool]:
+    """For each epoch, whether its estimates rest on too few effective episodes; False where the csv does not say."""
+    if not {columns.WIS_ESS, columns.OPE_EPISODES} <= set(frame.columns):
+        return frame[columns.EPOCH].isna()
+    return frame[columns.WIS_ESS] < frame[columns.OPE_EPISODES].map(effective_floor)
+
+
+def chosen_epoch(frame: pd.DataFrame) -> int | None:
+    """The epoch that is called best after the last one; None where the csv does not say."""
+    if columns.BEST_EPOCH not in frame.columns or frame.empty:
+        return None
+    return int(frame[columns.BEST_EPOCH].iloc[-1])

@@ -78,6 +78,12 @@ def shown_row(row: dict[str, Any]) -> str:
     )
 
 
+def chosen_line(row: dict[str, Any]) -> str | None:
+    """Which epoch is called best once a row's is done, in words; None where the csv does not say."""
+    chosen = row.get(columns.BEST_EPOCH)
+    return None if chosen is None else f"Chosen from the log alone: epoch {chosen:g}."
+
+
 def interval(row: dict[str, Any], estimate: str, digits: int = 1) -> str:
     """``19.3 [17.2, 21.5]``; without brackets where no interval was computed."""
     ends = [row.get(columns.lower(estimate)), row.get(columns.upper(estimate))]

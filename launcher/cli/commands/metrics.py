@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchrl.contract import columns
-from launcher.cli.estimates import HEADING, follow_frames, new_rows, records, shown_row
+from launcher.cli.estimates import HEADING, chosen_line, follow_frames, new_rows, records, shown_row
 from launcher.cli.groups import make_command
 from launcher.cli.jobs import find_job
 from launcher.cli.options import aws_option, job_argument, output_options
@@ -59,5 +59,8 @@ def _write_csv(frames: Iterator[pd.DataFrame]) -> None:
 
 def _write_table(frames: Iterator[pd.DataFrame]) -> None:
     click.echo(HEADING)
+    row: dict[str, Any] = {}
     for row in new_rows(frames):
         click.echo(shown_row(row))
+    if (chosen := chosen_line(row)) is not None:
+        click.echo(chosen)
