@@ -194,7 +194,7 @@ def test_training_is_watched_drawn_and_written_as_csv_and_json(run: Run, tmp_pat
 
     followed = run("metrics", "-f", name)
     assert followed.code == 0, followed.err
-    assert [line.split()[0] for line in followed.out.splitlines()] == ["EPOCH", "1", "2"]
+    assert [line.split()[0] for line in followed.out.splitlines()] == ["EPOCH", "1", "2", "Chosen"]
     assert [row["Epoch"] for row in run("metrics", name, "--json").json()] == [1, 2]
     lines = run("metrics", "-f", name, "--json").out.splitlines()
     assert [json.loads(line)["Epoch"] for line in lines] == [1, 2]
