@@ -149,6 +149,11 @@ def test_the_mean_weight_has_an_interval() -> None:
     assert not WeightDiagnostics.of(log_weights - 1).averages_to_one
 
 
+def test_weights_that_differ_from_one_by_rounding_average_to_one() -> None:
+    assert WeightDiagnostics.of(np.full(50, 1e-7)).averages_to_one
+    assert not WeightDiagnostics.of(np.full(50, 0.01)).averages_to_one
+
+
 def test_too_few_effective_episodes_are_said_in_words() -> None:
     even = WeightDiagnostics.of(np.zeros(50))
     assert reliability(even, 10) is None
