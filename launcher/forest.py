@@ -50,31 +50,27 @@ class Row:
     heading: bool = False
 
 
-def rows_of(report: Mapping[str, Any], brief: bool = False) -> list[Row]:
-    """The lines of a report of ``ope.py``.
-
-    Args:
-        report: as JSON.
-        brief: one figure a policy, the one that speaks for it; else all returns.
-    """
-    return [row for policy in report["policies"] for row in (_one(policy) if brief else _all(policy))]
-
-
-def draw(report: Mapping[str, Any], rows: Sequence[Row], path: Path) -> Path:
+def draw(report: Mapping[str, Any], path: Path, brief: bool = False) -> Path:
     """Draw a report of ``ope.py`` into a file; the suffix decides the format.
 
     Args:
-        report: as JSON; says the logging policy's return.
-        rows: the lines.
+        report: as JSON.
         path: the file; its folder is made if need be.
+        brief: for each policy its paired difference to the baseline alone; else all estimates of its return.
 
     Raises:
         InputError: the format is unknown, nothing is defined, or the file cannot be written.
     """
-    logged, settings = report["logged"]["discounted_return"], report["settings"]
+    confidence, discount = report["settings"]["confidence"], report["settings"]["discount"]
+    title = f"{confidence:.0%} intervals; grey: not to be relied on"
+    if brief:
+        rows = [_difference(policy) for policy in report["policies"]]
+        meaning = f"Difference in expected return, discount {discount:g}"
+        return _draw(rows, Row(report["baseline"], 0.0), meaning, title, path)
+    logged = report["logged"]["discounted_return"]
     reference = Row("logging policy", logged["value"], logged["lower"], logged["upper"])
-    title = f"{settings['confidence']:.0%} intervals; grey: not to be relied on"
-    return _draw(rows, reference, f"Expected return, discount {settings['discount']:g}", title, path)
+    rows = [row for policy in report["policies"] for row in _estimates(policy)]
+    return _draw(rows, reference, f"Expected return, discount {discount:g}", title, path)
 
 
 def draw_runs(runs: Sequence[Run], path: Path) -> Path:
@@ -122,25 +118,25 @@ def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: P
     return save(figure, path)
 
 
-def _all(policy: Mapping[str, Any]) -> Iterator[Row]:
+def _estimates(policy: Mapping[str, Any]) -> Iterator[Row]:
     yield Row(f"{policy['source']}: {policy['policy']}", heading=True)
     for name in ORDER:
         if name in policy["estimates"]:
-            yield _figure(name, policy["estimates"][name])
+            figure = policy["estimates"][name]
+            lower, upper = figure["bootstrap"]
+            yield Row(name, figure["value"], lower, upper, figure["reliable"])
 
 
-def _one(policy: Mapping[str, Any]) -> Iterator[Row]:
-    name = (policy["verdict"] or {}).get("estimate")
+def _difference(policy: Mapping[str, Any]) -> Row:
+    verdict = policy["verdict"]
     label = f"{policy['source']}: {policy['policy']}"
-    if name is None:
-        yield Row(label, reliable=False)
-    else:
-        yield _figure(label, policy["estimates"][name])
-
-
-def _figure(label: str, figure: Mapping[str, Any]) -> Row:
-    lower, upper = figure["bootstrap"]
-    return Row(label, figure["value"], lower, upper, figure["reliable"])
+    if verdict["outcome"] == "reference":
+        return Row(label, 0.0, reliable=policy["reliable"])
+    difference = policy["estimates"].get(verdict["estimate"], {}).get("difference")
+    reliable = verdict["outcome"] != "unreliable"
+    if difference is None:
+        return Row(label, reliable=reliable)
+    return Row(label, difference["value"], difference["lower"], difference["upper"], reliable)
 
 
 def _label(row: Row) -> str:

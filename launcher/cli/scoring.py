@@ -59,7 +59,8 @@ def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*arguments: Any, **values: Any) -> Any:
         own = {name: values.pop(name) for name in _names()}
-        given = {name: value for name, value in own.items() if value not in (None, (), False)}
+        # 0 is a value: it equals False, but is not it.
+        given = {name: value for name, value in own.items() if value is not None and value is not False and value != ()}
         return command(*arguments, scoring=given, **values)
 
     decorated: Callable[..., Any] = wrapped
@@ -100,10 +101,9 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
             scoring["output"] = folder / "report.json"
         code = run_script(script_path(SCRIPT), [*options, *_spelled(scoring)])
         if code == 0 and plot is not None:
-            from launcher.forest import draw, rows_of
+            from launcher.forest import draw
 
-            report = json.loads(Path(scoring["output"]).read_text())
-            draw(report, rows_of(report, brief="--brief" in more), plot)
+            draw(json.loads(Path(scoring["output"]).read_text()), plot, brief="--brief" in more)
             click.echo(f"Drew {plot}", err=True)
     return code
 

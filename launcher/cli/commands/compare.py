@@ -166,8 +166,10 @@ def _shown(figure: Score) -> str:
 
 def _sentences(runs: Sequence[Run], words: Sequence[str]) -> Iterator[str]:
     """What the figures are, why some are not to be relied on, and how to read them."""
+    alike: dict[str, list[str]] = {}
     for run in runs:
-        yield f"{run.name}: {run.shown.metric or 'no score'}, {run.meaning or run.reason}."
-        if run.doubt is not None:
-            yield f"{run.name}: not to be relied on: {run.doubt}."
+        what = f"{run.shown.metric or 'no score'}: {run.meaning or run.reason}"
+        alike.setdefault(what, []).append(run.name)
+    yield from (f"{', '.join(names)}: {what}." for what, names in alike.items())
+    yield from (f"{run.name} is not to be relied on: {run.doubt}." for run in runs if run.doubt is not None)
     yield from words
