@@ -53,7 +53,6 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
-    from batchrl.data.split import Parts
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
     from batchrl.training.frozen import costly_mask
@@ -83,9 +82,8 @@ def train(arguments: ScriptArguments) -> None:
     else:
         run = resumed(saved, preset, dataset, job_name)
         say(f"resumed after epoch {run.epoch} of {preset.epochs}")
-    parts = Parts.of(dataset, run.split)
     say(
-        f"split: {parts.train.n_episodes} episodes train, {parts.evaluation.n_episodes} estimate; "
+        f"split: {len(run.split.train)} episodes train, {len(run.split.evaluation)} estimate; "
         f"{run.models.described(preset.bcq.mode)}; "
         f"the estimates score the {run.policy().target} policy"
     )
@@ -98,8 +96,8 @@ def train(arguments: ScriptArguments) -> None:
     events = EventFile(paths, run.rows) if preset.tensorboard else None
 
     # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
-    estimating = episodes_of_an_epoch(run, parts)
-    evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, parts, estimating)
+    estimating = episodes_of_an_epoch(run)
+    evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, estimating)
     exit_code = 0
     with StopRequests() as stop:
         try:
@@ -135,7 +133,7 @@ def train(arguments: ScriptArguments) -> None:
 
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
-            best, final = publish_results(paths, folder, run, loaded, parts, save_model)
+            best, final = publish_results(paths, folder, run, loaded, save_model)
             say(f"best: epoch {best.epoch} of {run.epoch}\n  {best.reason}")
             for line in final.score.lines():
                 say(line)

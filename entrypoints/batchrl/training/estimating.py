@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from batchrl.data.dataset import Dataset
-from batchrl.data.split import Parts
 from batchrl.ope.evaluator import Evaluator
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.scores import SelectionScorer, TrainingReturns
@@ -18,15 +17,15 @@ def evaluator_of(run: RunState, episodes: Dataset) -> Evaluator:
     return Evaluator(episodes, run.models.rewards(episodes), preset.ope, preset.agent.discount, seed)
 
 
-def scorer_of(run: RunState, parts: Parts, episodes: Dataset) -> SelectionScorer:
+def scorer_of(run: RunState, episodes: Dataset) -> SelectionScorer:
     """The scores that choose the epoch, on some episodes."""
-    training = TrainingReturns.of(parts.train, run.preset.agent.discount)
+    training = TrainingReturns.of(run.parts.train, run.preset.agent.discount)
     return SelectionScorer(episodes, training, run.preset, stream_seed(run.preset.seed, Stream.BOOTSTRAP))
 
 
-def episodes_of_an_epoch(run: RunState, parts: Parts) -> Dataset:
+def episodes_of_an_epoch(run: RunState) -> Dataset:
     """The evaluation episodes, or as many as the preset allows; the split has shuffled them."""
-    episodes, most = parts.evaluation, run.preset.ope.max_episodes
+    episodes, most = run.parts.evaluation, run.preset.ope.max_episodes
     if most is None or episodes.n_episodes <= most:
         return episodes
     return episodes.select(np.arange(most, dtype=np.int64))

@@ -15,7 +15,6 @@ from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
-from batchrl.data.split import Parts
 from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.fitted import Following
 from batchrl.ope.logged import ScoredPolicy
@@ -112,17 +111,17 @@ class FinalFigures:
         }
 
 
-def final_figures(run: RunState, parts: Parts, model: PolicyModel, metric: str | None) -> FinalFigures:
+def final_figures(run: RunState, model: PolicyModel, metric: str | None) -> FinalFigures:
     """Score the chosen policy.
 
     Args:
         run: the run.
-        parts: its split.
         model: the chosen policy.
         metric: the column that chose it; another one is taken where that is no score against the logging policy.
     """
-    episodes = parts.test if parts.test is not None else episodes_of_an_epoch(run, parts)
-    scorer = scorer_of(run, parts, episodes)
+    test = run.parts.test
+    episodes = episodes_of_an_epoch(run) if test is None else test
+    scorer = scorer_of(run, episodes)
     scores = scorer.score(model)
     cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
     settings = run.preset.selection
@@ -142,25 +141,25 @@ def final_figures(run: RunState, parts: Parts, model: PolicyModel, metric: str |
         meaning=meaning,
         doubt=doubt,
         episodes=episodes.n_episodes,
-        episodes_of="evaluation" if parts.test is None else "test",
+        episodes_of="evaluation" if test is None else "test",
     )
     evaluator = evaluator_of(run, episodes)
     targets = [model.target] if model.target == ACTING else [model.target, ACTING]
     policies = evaluator.policies_of(model, targets)
     if run.preset.ope.q_function == "fqe":
         policies = [
-            _with_fitted_values(run, parts.train, episodes, model, target, policy)
+            _with_fitted_values(run, episodes, model, target, policy)
             for target, policy in zip(targets, policies, strict=True)
         ]
     return FinalFigures(score, scores, evaluator.report(policies))
 
 
 def _with_fitted_values(
-    run: RunState, train: Dataset, episodes: Dataset, model: PolicyModel, target: TargetPolicy, policy: ScoredPolicy
+    run: RunState, episodes: Dataset, model: PolicyModel, target: TargetPolicy, policy: ScoredPolicy
 ) -> ScoredPolicy:
     """The policy with fitted Q evaluation, from the training episodes, in place of the agent's own values."""
     discount, seed = run.preset.agent.discount, stream_seed(run.preset.seed, Stream.MODELS)
-    q_function = Following.of_model(train, model, target).fit(discount, run.preset.ope.fqe_updates, seed)
+    q_function = Following.of_model(run.parts.train, model, target).fit(discount, run.preset.ope.fqe_updates, seed)
     return replace(policy, fitted_values=Following.of_model(episodes, model, target).values(q_function))
 
 

@@ -9,7 +9,6 @@ from batchrl.checkpoints.folder import CheckpointFolder, Choice
 from batchrl.contract import columns
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
 from batchrl.data.loader import LoadedData
-from batchrl.data.split import Parts
 from batchrl.training.final import FinalFigures, final_figures
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
@@ -47,7 +46,7 @@ def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState)
 
 
 def publish_results(
-    paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, parts: Parts, save_model: bool
+    paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, save_model: bool
 ) -> tuple[Choice, FinalFigures]:
     """Publish the summary and the best policy, scored once more.
 
@@ -55,7 +54,7 @@ def publish_results(
     """
     best = publish_progress(paths, folder, state)
     chosen = load_policy(folder.file(best.epoch)).model
-    figures = final_figures(state, parts, chosen, best.metric)
+    figures = final_figures(state, chosen, best.metric)
     summary = {
         **state.facts(),
         "schema": loaded.schema,
@@ -66,7 +65,7 @@ def publish_results(
             "train_episodes": len(state.split.train),
             "evaluation_episodes": len(state.split.evaluation),
             "test_episodes": len(state.split.test),
-            "train_transitions": parts.train.n_transitions,
+            "train_transitions": state.parts.train.n_transitions,
         },
         "epochs": state.epoch,
         "target_policy": str(chosen.target),

@@ -14,7 +14,7 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset, Floats64, Integers
 from batchrl.ope.bootstrap import Estimate, intervals
 from batchrl.ope.doubly_robust import weighted_doubly_robust
 from batchrl.ope.estimand import horizon
@@ -29,6 +29,8 @@ from presets.schema import TrainPreset
 ACTING = TargetPolicy("greedy")
 # A mean over start states may pass a bound of the values by this share of their range: networks err.
 BOUND_TOLERANCE = 0.01
+# The training episodes may be more than memory holds.
+EPISODES_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,21 @@ class TrainingReturns:
         if discount < 1:
             low, high = min(0.0, float(dataset.rewards.min())), max(0.0, float(dataset.rewards.max()))
             bounds = low / (1 - discount), high / (1 - discount)
-        steps = np.arange(dataset.n_transitions) - np.repeat(dataset.offsets[:-1], dataset.lengths)
-        returns = np.add.reduceat(np.power(discount, steps) * dataset.rewards, dataset.offsets[:-1])
+        blocks = [
+            _discounted_returns(dataset.rewards, dataset.offsets[first : first + EPISODES_AT_ONCE + 1], discount)
+            for first in range(0, dataset.n_episodes, EPISODES_AT_ONCE)
+        ]
+        returns = np.concatenate(blocks)
         n = len(returns)
         return cls(bounds, float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf)
+
+
+def _discounted_returns(rewards: Floats64, offsets: Integers, discount: float) -> Floats64:
+    """``[m]`` of m episodes that lie between ``offsets`` ``[m + 1]``."""
+    starts = offsets[:-1] - offsets[0]
+    steps = np.arange(offsets[-1] - offsets[0]) - np.repeat(starts, np.diff(offsets))
+    returns: Floats64 = np.add.reduceat(np.power(discount, steps) * rewards[offsets[0] : offsets[-1]], starts)
+    return returns
 
 
 @dataclass(frozen=True)

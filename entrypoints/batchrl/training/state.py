@@ -53,6 +53,7 @@ class RunState:
         state_columns: names of the features.
         job_name: of the job that does the run, if it is one.
         split: of the episodes.
+        parts: the episodes, split.
         models: fitted before the first epoch.
         agent: the networks and the optimisers.
         transitions: what it learns from.
@@ -66,6 +67,7 @@ class RunState:
     state_columns: tuple[str, ...]
     job_name: str | None
     split: Split
+    parts: Parts
     models: FrozenModels
     agent: Agent
     transitions: Transitions
@@ -137,6 +139,7 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
         state_columns=dataset.state_columns,
         job_name=job_name,
         split=split,
+        parts=parts,
         models=models,
         agent=agent,
         transitions=transitions,
@@ -152,8 +155,9 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
     """
     _check_same_run(state, preset, dataset.sha256())
     split = Split(**{name: tensor.numpy() for name, tensor in state["split"].items()})
+    parts = Parts.of(dataset, split)
     models = FrozenModels.from_state(state["models"], dataset, preset)
-    agent, transitions = _agent(preset, Parts.of(dataset, split), models)
+    agent, transitions = _agent(preset, parts, models)
     agent.load_state_dict(state["agent"])
     return RunState(
         preset=preset,
@@ -161,6 +165,7 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
         state_columns=dataset.state_columns,
         job_name=job_name,
         split=split,
+        parts=parts,
         models=models,
         agent=agent,
         transitions=transitions,
@@ -193,9 +198,7 @@ def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None
     if state.get("format") != CHECKPOINT_FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}, expected {CHECKPOINT_FORMAT}.", hint)
     before, now = (_flat(json.loads(text)) for text in (state["preset"], preset.to_json()))
-    # A schedule of the step size ends with the last epoch: epochs that were done depended on their number.
-    free = FREE_KEYS if preset.agent.lr_schedule == "constant" else FREE_KEYS - {"epochs"}
-    differing = [key for key in sorted(before | now) if key not in free and before.get(key) != now.get(key)]
+    differing = [key for key in sorted(before | now) if key not in FREE_KEYS and before.get(key) != now.get(key)]
     if differing:
         shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)
         raise InputError(f"the checkpoint of epoch {state['epoch']} was made with other settings: {shown}.", hint)
