@@ -86,7 +86,8 @@ class Table:
         except pa.ArrowInvalid as error:
             if "Empty CSV file" in str(error):  # a header without a line break after it
                 return
-            if "conversion error" in str(error) and "UTF8" not in str(error):
+            text_would_do = any(kind is not None and pa.types.is_floating(kind) for kind in types.values())
+            if text_would_do and "conversion error" in str(error) and "UTF8" not in str(error):
                 raise CellOfAnotherType(str(error)) from None
             self._refuse_ragged()
             raise
