@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
@@ -15,15 +14,6 @@ from batchrl.ope.fqe import fit_q_evaluation
 N_STATES, N_ACTIONS, DISCOUNT = 4, 2, 0.9
 POLICY = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
 ONE_HOT = np.eye(N_STATES, dtype=np.float32)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    """Threads cost more than they give in networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def episodes(n: int = 400, horizon: int = 12, seed: int = 0) -> tuple[Dataset, np.ndarray]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 
 from batchrl.data.dataset import Floats64
 from batchrl.ope.quotients import Quotients
+from batchrl.ope.threads import one_torch_thread
 
 # Draws in a block of resamples: its counts take 8 bytes each. The blocks have seeds of their own, so this is part of
 # what a seed means.
@@ -85,7 +85,7 @@ def resampled(quotients: Sequence[Quotients], resamples: int, seed: int) -> Floa
     at_once = max(1, DRAWS_AT_ONCE // n)
     sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
-    with _products_in_their_callers_thread(), ThreadPoolExecutor(min(len(sizes), _cores())) as pool:
+    with one_torch_thread(), ThreadPoolExecutor(min(len(sizes), _cores())) as pool:
         return np.concatenate(list(pool.map(lambda size, own: sums.values(_counts(n, size, own)), sizes, seeds)))
 
 
@@ -139,17 +139,6 @@ def _product(left: Floats64, right: Floats64) -> Floats64:
     """``left @ right`` by PyTorch, whose threads can be told; numpy's would be as many for each of ours."""
     result: Floats64 = torch.mm(torch.from_numpy(left), torch.from_numpy(np.require(right, requirements="W"))).numpy()
     return result
-
-
-@contextmanager
-def _products_in_their_callers_thread() -> Iterator[None]:
-    """PyTorch makes no threads of its own meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cores() -> int:

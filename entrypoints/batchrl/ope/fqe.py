@@ -14,6 +14,7 @@ from batchrl.agents.transitions import Batch, Transitions
 from batchrl.agents.values import ValueAgent
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Floats64
+from batchrl.ope.threads import one_torch_thread
 from presets.schema import AgentSettings
 
 # The target network has to move at least so many times the effective horizon (section 5.3): fewer, and all policies get
@@ -71,7 +72,8 @@ def fit_q_evaluation(
     problem = Problem.of(data, settings, epochs=1)
     agent = FittedQ(problem, settings, torch.Generator().manual_seed(seed))
     agent.next_probabilities = torch.from_numpy(next_probabilities.astype(np.float32))
-    agent.train_epoch(data, np.random.default_rng(seed))
+    with one_torch_thread():
+        agent.train_epoch(data, np.random.default_rng(seed))
     return agent.preferences()
 
 
