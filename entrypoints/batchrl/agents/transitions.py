@@ -70,16 +70,17 @@ class Transitions:
         n = dataset.n_transitions
         ends = np.zeros(n, dtype=np.bool_)
         ends[dataset.offsets[1:] - 1] = True
-        rewards = dataset.rewards.astype(np.float32)
-        steps = np.ones(n, dtype=np.int64)
-        last = None
+        rewards, over, last = dataset.rewards.astype(np.float32), dataset.terminal, None
+        # A number for all where it can be one: the data may be nearly as large as the memory.
+        carried = np.asarray(settings.discount, dtype=np.float32)
         if settings.n_step > 1:
             remaining = np.repeat(dataset.offsets[1:], dataset.lengths) - np.arange(n)
             steps = np.minimum(remaining, settings.n_step)
             rewards = _summed(dataset.rewards, steps, settings.discount).astype(np.float32)
-            last = torch.from_numpy(np.arange(n) + steps - 1)
-        over = dataset.terminal if last is None else dataset.terminal[last.numpy()]
-        discounts = np.where(over, 0.0, np.power(settings.discount, steps)).astype(np.float32)
+            carried = np.power(settings.discount, steps).astype(np.float32)
+            ending = np.arange(n) + steps - 1
+            over, last = dataset.terminal[ending], torch.from_numpy(ending)
+        discounts = np.where(over, np.float32(0), carried)
         return cls(
             states=torch.from_numpy(dataset.states),
             actions=torch.from_numpy(dataset.actions),
@@ -100,11 +101,6 @@ class Transitions:
     @property
     def n_actions(self) -> int:
         return self.behavior_policy.shape[1]
-
-    @property
-    def constrained(self) -> bool:
-        """Whether the bootstrap keeps to supported actions."""
-        return self.all_allowed is not None
 
     def batch(self, rows: Tensor) -> Batch:
         """The transitions that begin at some steps ``[B]``."""
