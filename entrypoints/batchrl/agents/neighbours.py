@@ -40,13 +40,14 @@ class Neighbours:
 
     Args:
         keys: ``[K, e]``, float32, as given.
-        rows: ``[P]``, positions of the distinct keys, by ascending owner; the last is repeated to fill a group.
+        rows: ``[P]``, positions of the distinct keys, by ascending owner, else by length, so that a group's keys are
+            about equally long; the last is repeated to fill a group.
         owners: ``[P]``, the only group in which the key occurs, ``SHARED`` for a key of several; None without groups.
         centre: ``[e]``, float64, the mean key: near points are short when it is subtracted.
         scale: a power of 2, so that no key is longer in any direction than 1.
         scored: ``[P, e]``, the distinct keys, shifted and scaled.
         squares: ``[P]``, their squared lengths.
-        radius: the greatest length.
+        radii: ``[P / GROUP]``, float64, the greatest length in each group.
     """
 
     keys: Tensor
@@ -56,7 +57,7 @@ class Neighbours:
     scale: float
     scored: Tensor
     squares: Tensor
-    radius: float
+    radii: Tensor
 
     @classmethod
     def of(cls, keys: Tensor, groups: Tensor | None = None) -> Neighbours:
@@ -67,22 +68,28 @@ class Neighbours:
             groups: ``[K]``, numbers from 0 on, for queries that must not be compared with keys of their own group.
         """
         rows, owners = _distinct(keys, groups)
+        centre = torch.zeros(keys.shape[1], dtype=torch.float64)
+        for block in _blocks(keys):
+            centre += block.sum(dim=0, dtype=torch.float64) / len(keys)
+        lengths, largest = [torch.zeros(0, dtype=torch.float64)], 0.0
+        for of_block in _blocks(rows):
+            shifted = _shifted(keys[of_block], centre)
+            largest = max(largest, shifted.abs().max().item())
+            lengths.append(_squares(shifted))
+        if owners is None:
+            rows = rows[torch.cat(lengths).argsort(stable=True)]
         filling = -len(rows) % GROUP
         if filling:
             rows = torch.cat([rows, rows[-1:].expand(filling)])
             owners = None if owners is None else torch.cat([owners, owners[-1:].expand(filling)])
-        centre = torch.zeros(keys.shape[1], dtype=torch.float64)
-        for block in _blocks(keys):
-            centre += block.sum(dim=0, dtype=torch.float64) / len(keys)
-        largest = max((_shifted(block, centre).abs().max().item() for block in _blocks(keys)), default=0.0)
         scale = math.ldexp(1.0, -math.frexp(largest)[1])
         scored = torch.empty(len(rows), keys.shape[1])
         squares = torch.empty(len(rows), dtype=torch.float64)
         for of_block, block, of_squares in zip(_blocks(rows), _blocks(scored), _blocks(squares), strict=True):
             block.copy_(_shifted(keys[of_block], centre).mul_(scale))
             of_squares.copy_(_squares(block))
-        radius = squares.max().sqrt().item() if len(rows) else 0.0
-        return cls(keys, rows, owners, centre, scale, scored, squares.float(), radius)
+        radii = squares.view(len(rows) // GROUP, GROUP).amax(dim=1).sqrt_()
+        return cls(keys, rows, owners, centre, scale, scored, squares.float(), radii)
 
     def distances(self, queries: Tensor, groups: Tensor | None = None) -> Tensor:
         """Euclidean distance of each query to its nearest key.
@@ -114,12 +121,12 @@ class Neighbours:
         scored = _shifted(queries, self.centre).mul_(self.scale).to(dtype)
         minima = self._group_minima(scored, groups)
         lengths = _squares(scored).sqrt_()
-        least = minima.amin(dim=0).double()
-        limit = (least + self._tolerance(lengths, dtype)).to(dtype)
+        wrong = self._error(lengths, dtype)
+        limit = (minima + wrong).amin(dim=0)
         # Without a key outside its own group, a query has no candidate; an overflow leaves the search to float64.
-        overflow = ~(lengths < LONGEST) if dtype == torch.float32 else torch.zeros_like(least, dtype=torch.bool)
-        limit.masked_fill_(least.isposinf() | overflow, -torch.inf)
-        near = minima <= limit
+        overflow = ~(lengths < LONGEST) if dtype == torch.float32 else torch.zeros_like(lengths, dtype=torch.bool)
+        limit.masked_fill_(limit.isposinf() | overflow, -torch.inf)
+        near = minima.sub_(wrong) <= limit
         again = overflow
         if dtype == torch.float32:
             again = overflow | (near.sum(dim=0) > MOST_GROUPS)
@@ -146,16 +153,18 @@ class Neighbours:
             torch.amin(shaped, dim=1, out=minima[start // GROUP : end // GROUP])
         return minima
 
-    def _tolerance(self, lengths: Tensor, dtype: torch.dtype) -> Tensor:
-        """By how much the score of the nearest key may exceed the best score, for queries of some lengths ``[B]``.
+    def _error(self, lengths: Tensor, dtype: torch.dtype) -> Tensor:
+        """By how much a score may be wrong, for each group of keys and queries of some lengths, ``[P / GROUP, B]``.
 
-        Both scores may be wrong by gamma, counted for the sum, the rounded squares, and shifting and scaling; float64's
-        is added because two distances may swap places when they are rounded themselves. The last term is for numbers
-        that vanish when they are scaled.
+        Gamma is counted for the sum, the rounded squares, and shifting and scaling; float64's is added because two
+        distances may swap places when they are rounded themselves. The last term is for numbers that vanish when they
+        are scaled.
         """
-        terms = self.keys.shape[1] + 10
+        terms = self.keys.shape[1] + 12
         gamma = sum(terms * unit / (1 - terms * unit) for unit in (torch.finfo(dtype).eps / 2, 2.0**-53))
-        return 2 * gamma * (lengths + self.radius).square() + terms * 2.0**-100
+        root = math.sqrt(gamma)
+        sums = (root * self.radii[:, None]).to(dtype) + (root * lengths).to(dtype)
+        return sums.square_().add_(terms * 2.0**-100)
 
     def _verified(self, queries: Tensor, groups: Tensor | None, near: Tensor) -> Tensor:
         """Least distance ``[B]`` to the keys of the candidate groups ``near`` ``[P / GROUP, B]``, by subtraction."""
