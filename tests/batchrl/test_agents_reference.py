@@ -22,6 +22,8 @@ DISCOUNT = 0.9
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "huber": {"loss": "huber"},
+    # Fewer rows than updates between copies visit: their target values are kept.
+    "kept": {"target_update_every": 6},
     "soft ensemble": {"target_update": "soft", "soft_rate": 0.1, "ensemble": 3},
     "n-step": {"n_step": 3, "standardise_inputs": True, "value_scale": 5.0},
     "bounded": {"value_bounds": "rewards", "lr_schedule": "cosine", "l2": 0.01, "updates_per_epoch": 9},
@@ -258,6 +260,11 @@ def test_two_epochs_are_those_of_the_reference(algorithm: str, variant: str) -> 
     )
     data = Transitions.of(DATA, settings, ALLOWED if algorithm == "ddqn-bcq" else None)
     agent = make_agent(Problem.of(data, settings, 2), settings, torch.Generator().manual_seed(0))
+    if settings.value_bounds == "rewards":
+        # Far outside of them, so that they matter.
+        for network in (part for part in agent.state_dict().values() if isinstance(part, dict)):
+            if "layers.2.bias" in network:
+                network["layers.2.bias"] += 60
     members = [
         Member(settings, agent.state_dict(), member, 2 * updates_in_epoch(len(data), settings))
         for member in range(settings.ensemble)
@@ -280,12 +287,18 @@ def test_two_epochs_are_those_of_the_reference(algorithm: str, variant: str) -> 
                 torch.testing.assert_close(mine, its, rtol=2e-3, atol=2e-4, msg=name)
 
 
-def test_bounds_of_values_are_those_of_logged_rewards() -> None:
+def test_bounds_of_values_are_those_of_logged_rewards_and_targets_keep_to_them() -> None:
     bounded = AgentSettings(value_bounds="rewards", discount=0.5)
     data = Transitions.of(DATA, bounded)
     low, high = DATA.rewards.min(), DATA.rewards.max()
     assert low < 0 < high
     assert Problem.of(data, bounded, 1).value_bounds == pytest.approx((2 * low, 2 * high))
+    halved = bounded.model_copy(update={"value_scale": 2.0})
+    batch = data.batch(torch.arange(len(data)))
+    found = Problem.of(data, bounded, 1).targets(batch, torch.tensor([[1e6], [-1e6]]).expand(2, len(data)), halved)
+    going_on = batch.discounts > 0
+    assert torch.unique(found[:, going_on], dim=1).flatten().tolist() == pytest.approx([high, low])
+    torch.testing.assert_close(found[0, ~going_on], batch.rewards[~going_on] / 2)
     assert Problem.of(data, AgentSettings(), 1).value_bounds is None
     # Without a discount there are none.
     assert Problem.of(data, AgentSettings(value_bounds="rewards", discount=1), 1).value_bounds is None
