@@ -108,9 +108,8 @@ def test_the_scores_are_drawn_and_written(run: Run, tmp_path: Path) -> None:
     assert len(json.loads(file.read_text())["runs"]) == 2
 
 
-def test_with_80_columns_no_line_is_wider(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_line_is_wider_than_80_characters(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
     names = [make_run(Path(name), 3, final=final(2)) for name in ("a-rather-long-name-of-a-run", "another")]
 
     lines = run("compare", *names).out.splitlines()

@@ -171,7 +171,7 @@ def test_training_jobs_are_compared(cloud: Session, run: Run, data: Path, tmp_pa
     assert runs["job-a"]["final"]["value"] == summary["estimates"]["score"]["value"]
     assert runs["job-a"]["mean_return"] is None
     assert runs["job-b"]["mean_return"] >= 1
-    assert run("compare", "job-a", "job-b").out.startswith("NAME")
+    assert "job-a: cartpole-ddqn-bcq, epoch " in run("compare", "job-a", "job-b").out
 
 
 def test_training_jobs_are_told_apart_on_the_same_data(cloud: Session, run: Run, data: Path) -> None:

@@ -17,24 +17,21 @@ from launcher.cli.estimates import number
 from launcher.cli.groups import make_command
 from launcher.cli.jobs import EVALUATE_SCRIPT, LOOKED_AT, find_job, program_of, session_for
 from launcher.cli.options import aws_option, complete_jobs
-from launcher.cli.output import Column, Form, Output, plain
+from launcher.cli.output import Form, Output, plain
 from launcher.cli.scoring import score, scoring_options
 
 if TYPE_CHECKING:
     from launcher.comparison import Run, Score
     from launcher.job import Job
 
-TABLE = (
-    Column("name", "NAME"),
-    Column("preset", "PRESET"),
-    Column("chosen", "EPOCH", right=True),
-    Column("score", "SCORE [95 %]", right=True),
-    Column("effective", "ESS", right=True),
-    Column("final", "AT THE END [95 %]", right=True),
-    Column("of", "OF"),
-    Column("rely", "RELY"),
-    Column("mean_return", "SIMULATOR", right=True),
-)
+LINE = "  {score:<25}{effective:>6}  {final:<25}{rely:<6}{simulator:>12}"
+HEADING = {
+    "score": "SCORE [95 %]",
+    "effective": "ESS",
+    "final": "AT THE END [95 %]",
+    "rely": "RELY",
+    "simulator": "IN SIMULATOR",
+}
 WIDTH = 80
 WITHOUT_DATA = frozenset({"as_json", "output", "plot"})
 
@@ -126,12 +123,14 @@ def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:
     if "as_json" in scoring:
         Output(Form.JSON).json(report)
         return
-    out = Output()
-    out.rows([_row(run) for run in runs], TABLE, "")
-    out.text()
+    click.echo(LINE.format(**HEADING))
+    for run in runs:
+        click.echo(f"{run.name}: {run.preset or 'no preset'}, epoch {run.epoch} of {run.epochs}")
+        click.echo(_line(run))
+    click.echo()
     for sentence in _sentences(runs, words):
         for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False):
-            out.text(line)
+            click.echo(line)
 
 
 def _write(path: Path, text: str) -> None:
@@ -142,18 +141,15 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _row(run: Run) -> dict[str, Any]:
-    return {
-        "name": run.name,
-        "preset": run.preset,
-        "chosen": f"{run.epoch} of {run.epochs}",
-        "score": _shown(run.score),
-        "effective": number(run.score.effective, 0),
-        "final": "" if run.final is None else _shown(run.final),
-        "of": run.final_of,
-        "rely": run.reliable,
-        "mean_return": "" if run.mean_return is None else number(run.mean_return, 1),
-    }
+def _line(run: Run) -> str:
+    figures = LINE.format(
+        score=_shown(run.score),
+        effective=number(run.score.effective, 0),
+        final="" if run.final is None else _shown(run.final),
+        rely="yes" if run.reliable else "no",
+        simulator="" if run.mean_return is None else number(run.mean_return, 1),
+    )
+    return figures.rstrip()
 
 
 def _shown(figure: Score) -> str:
@@ -161,7 +157,7 @@ def _shown(figure: Score) -> str:
         return "-"
     if figure.lower is None or figure.upper is None:
         return f"{figure.value:.4g}"
-    return f"{figure.value:.4g} [{figure.lower:.4g}, {figure.upper:.4g}]"
+    return f"{figure.value:.4g} [{figure.lower:.3g}, {figure.upper:.3g}]"
 
 
 def _sentences(runs: Sequence[Run], words: Sequence[str]) -> Iterator[str]:
