@@ -27,6 +27,7 @@ PARTS = {
     "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
+    "problems": "returns by agent on narrow logs, Acrobot and the mail campaign",
     "logs": "returns on 20 logs, beside d3rlpy's (two hours at first; what was measured is kept in .bench)",
 }
 
