@@ -1,6 +1,6 @@
 """How often the intervals of off-policy estimates contain the exact value: rewrites docs/ope-coverage.md.
 
-Logs of a problem with two states, two actions and episodes of one to five steps, whose exact value is known. The
+Logs of a problem with two states, two actions and episodes of at most T steps, whose exact value is known. The
 logging policy is uniform; the scored policy leaves it by a tilt, which decides how many episodes count (ESS).
 """
 
@@ -32,13 +32,14 @@ REPLICATES = 2000
 AT_ONCE = 50
 TILTS = (0.05, 0.1, 0.2, 0.3, 0.4)
 SIZES = (100, 500, 2000)
+# Most steps of an episode, episodes of a log, tilt.
+CASES = (*((5, n, tilt) for n in SIZES for tilt in TILTS), *((25, 100, tilt) for tilt in (0.05, 0.1, 0.15, 0.2, 0.3)))
 
-STEPS = 5
 DISCOUNT = 0.95
 REWARDS = np.array([[1.0, 0.0], [-0.5, 2.0]])
 LEAST_REWARD = -1.5
-# Of each state and action: the probability that the episode ends, and else, that state 1 follows.
-ENDING = np.array([[0.1, 0.2], [0.3, 0.05]])
+# Of each state and action: the probability that the episode ends, over 1 / T; and else, that state 1 follows.
+ENDING = np.array([[0.5, 1.0], [1.5, 0.25]])
 MOVING = np.array([[0.3, 0.8], [0.6, 0.4]])
 # A rough guess of the values, so that doubly robust estimates have something to correct.
 GUESS = REWARDS + 0.8
@@ -46,9 +47,10 @@ GUESS = REWARDS + 0.8
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of one tilt and number of episodes.
+    """Of one horizon, number of episodes and tilt.
 
     Args:
+        steps: most of an episode, T.
         n_episodes: of each log.
         effective_share: ESS / n, averaged over the logs.
         percentile: share of logs whose bootstrap interval contains the exact value, by estimator.
@@ -56,6 +58,7 @@ class Coverage:
         bound: share of logs whose lower bound is below the exact value, by estimator.
     """
 
+    steps: int
     n_episodes: int
     effective_share: float
     percentile: Mapping[str, float]
@@ -68,24 +71,24 @@ def policy_of(tilt: float) -> Floats64:
     return np.array([[0.5 - tilt, 0.5 + tilt], [0.5 + tilt, 0.5 - tilt]])
 
 
-def exact_value(policy: Floats64) -> float:
+def exact_value(policy: Floats64, steps: int) -> float:
     """The discounted return from a start in either state, by dynamic programming."""
     values = np.zeros(2)
-    for _ in range(STEPS):
-        following = (1 - ENDING) * ((1 - MOVING) * values[0] + MOVING * values[1])
+    for _ in range(steps):
+        following = (1 - ENDING / steps) * ((1 - MOVING) * values[0] + MOVING * values[1])
         values = (policy * (REWARDS + DISCOUNT * following)).sum(axis=1)
     return float(values.mean())
 
 
-def logs(policy: Floats64, n_logs: int, n_episodes: int, rng: np.random.Generator) -> list[Sample]:
+def logs(policy: Floats64, steps: int, n_logs: int, n_episodes: int, rng: np.random.Generator) -> list[Sample]:
     """Fresh logs of the uniform policy, with the arrays that estimators take."""
-    shape = (n_logs * n_episodes, STEPS)
+    shape = (n_logs * n_episodes, steps)
     states, actions = np.empty(shape, dtype=np.int64), rng.integers(2, size=shape)
     alive = np.ones(shape, dtype=np.bool_)
     states[:, 0] = rng.integers(2, size=len(states))
-    for step in range(1, STEPS):
+    for step in range(1, steps):
         before = states[:, step - 1], actions[:, step - 1]
-        alive[:, step] = alive[:, step - 1] & (rng.random(len(states)) >= ENDING[before])
+        alive[:, step] = alive[:, step - 1] & (rng.random(len(states)) >= ENDING[before] / steps)
         states[:, step] = rng.random(len(states)) < MOVING[before]
     ratios = np.where(alive, np.log(policy[states, actions] / 0.5), 0.0)
     noise = rng.choice([-1.0, 1.0], size=shape)
@@ -107,17 +110,17 @@ def logs(policy: Floats64, n_logs: int, n_episodes: int, rng: np.random.Generato
     return samples
 
 
-def measure(tilt: float, n_episodes: int, replicates: int = REPLICATES, seed: int = 0) -> Coverage:
+def measure(steps: int, n_episodes: int, tilt: float, replicates: int = REPLICATES, seed: int = 0) -> Coverage:
     """Coverage over fresh logs; some logs at a time share the resamples, as logs of one size may."""
     policy = policy_of(tilt)
-    exact = exact_value(policy)
+    exact = exact_value(policy, steps)
     rng = np.random.default_rng([seed, n_episodes, round(1000 * tilt)])
     shares = []
     percentile = dict.fromkeys(ESTIMATORS, 0)
     student = dict.fromkeys(ESTIMATORS, 0)
     bound = {names.IS: 0, names.PDIS: 0}
     for start in range(0, replicates, AT_ONCE):
-        samples = logs(policy, min(AT_ONCE, replicates - start), n_episodes, rng)
+        samples = logs(policy, steps, min(AT_ONCE, replicates - start), n_episodes, rng)
         found = [trajectory_estimators(sample, wanted=ESTIMATORS) for sample in samples]
         flat = [quotients for of_log in found for quotients in of_log.values()]
         draws = iter(resampled(flat, RESAMPLES, seed=start).T)
@@ -129,6 +132,7 @@ def measure(tilt: float, n_episodes: int, replicates: int = REPLICATES, seed: in
             for name, lower in lower_bounds(sample, LEAST_REWARD, CONFIDENCE, seed=start).items():
                 bound[name] += lower <= exact
     return Coverage(
+        steps,
         n_episodes,
         float(np.mean(shares)),
         {name: count / replicates for name, count in percentile.items()},
@@ -145,16 +149,16 @@ def row(coverage: Coverage) -> str:
     """A line of the document's table."""
     intervals = (f"{100 * coverage.percentile[name]:.1f} / {100 * coverage.student[name]:.1f}" for name in ESTIMATORS)
     bounds = (f"{100 * coverage.bound[name]:.1f}" for name in (names.IS, names.PDIS))
-    cells = (f"{coverage.n_episodes}", f"{coverage.effective_share:.2f}", *intervals, *bounds)
+    cells = (f"{coverage.steps}", f"{coverage.n_episodes}", f"{coverage.effective_share:.2f}", *intervals, *bounds)
     return f"| {' | '.join(cells)} |"
 
 
 HEAD = f"""# How often the intervals hold
 
-How many of {REPLICATES} fresh logs had an interval that contains the exact value, in percent: percentile bootstrap with
-{RESAMPLES} resamples / Student's t, both aiming at 95 %. The last columns are one-sided lower bounds at 95 % (Thomas et
-al. 2015).
-The standard error of a figure near 95 is 0.5. `bench/ope_coverage.py` says what the logs are and rewrites this file:
+How many of {REPLICATES} fresh logs of n episodes of at most T steps had an interval that contains the exact value, in
+percent: percentile bootstrap with {RESAMPLES} resamples / Student's t, both aiming at 95 %. The last columns are
+one-sided lower bounds at 95 % (Thomas et al. 2015). The standard error of a figure near 95 is 0.5.
+`bench/ope_coverage.py` says what the logs are and rewrites this file:
 
     .venv/bin/python bench/ope_coverage.py
 
@@ -162,8 +166,8 @@ Where the effective sample size (ESS) is most of the episodes, the intervals hol
 contain the exact value less and less often, because the heavy weights that matter are missing from the log and from all
 its resamples. The lower bounds hold all the same, and say little.
 
-| n | ESS/n | {" | ".join(SHORT[name] for name in ESTIMATORS)} | bound, IS | bound, PDIS |
-|{"---|" * (len(ESTIMATORS) + 4)}
+| T | n | ESS/n | {" | ".join(SHORT[name] for name in ESTIMATORS)} | bound, IS | bound, PDIS |
+|{"---|" * (len(ESTIMATORS) + 5)}
 """
 
 
@@ -172,10 +176,9 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=REPLICATES, help="logs of each kind; fewer only print")
     replicates = parser.parse_args().replicates
     rows = []
-    for n_episodes in SIZES:
-        for tilt in TILTS:
-            rows.append(row(measure(tilt, n_episodes, replicates)))
-            print(rows[-1], flush=True)
+    for case in CASES:
+        rows.append(row(measure(*case, replicates)))
+        print(rows[-1], flush=True)
     if replicates == REPLICATES:
         DOCUMENT.write_text(HEAD + "\n".join(rows) + "\n")
 
