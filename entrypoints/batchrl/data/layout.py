@@ -95,9 +95,9 @@ class Layout:
         return self.episodes.order is None and in_place
 
     @property
-    def ends(self) -> Integers:
-        """``[n]``, the last step of each episode."""
-        return self.offsets[1:] - 1
+    def last_steps(self) -> Integers:
+        """``[n]``, the row of the last step of each episode."""
+        return self.episodes.rows(self.episodes.starts[self.kept] + np.diff(self.offsets) - 1)
 
     @property
     def closing(self) -> Integers:

@@ -130,7 +130,7 @@ def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
 
 def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, int]:
     """``[n]`` whether nothing is bootstrapped after an episode, and how many were cut without a known next state."""
-    steps = layout.episodes.rows(layout.episodes.starts[layout.kept] + np.diff(layout.offsets) - 1)
+    steps = layout.last_steps
     known = np.full(len(steps), layout.drop_last)
     if rows.next_states is not None:
         known |= ~np.isnan(rows.next_states[steps]).any(axis=1)

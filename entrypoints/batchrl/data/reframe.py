@@ -57,7 +57,7 @@ def _require_next_states(checked: CheckedRows, schema: Schema) -> None:
     rows, layout = checked.rows, checked.layout
     if schema == "B":
         return
-    ends = layout.episodes.rows(layout.episodes.starts[layout.kept] + np.diff(layout.offsets) - 1)
+    ends = layout.last_steps
     unknown: Flags = np.ones(len(ends), np.bool_)
     if rows.next_states is not None:
         unknown = np.asarray(np.isnan(rows.next_states[ends]).any(axis=1))
