@@ -63,7 +63,9 @@ class AgentSettings(Section):
         default=False, description="Shift and scale features to mean 0 and deviation 1 over the training transitions"
     )
     value_scale: Number = Field(
-        default=1.0, gt=0, description="Values are learnt divided by this; estimates are in the rewards' own units"
+        default=1.0,
+        gt=0,
+        description="Values are learnt as if rewards were divided by this; estimates are in the rewards' own units",
     )
     value_bounds: Literal["none", "rewards"] = Field(
         default="none",

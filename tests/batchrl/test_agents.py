@@ -131,6 +131,8 @@ def test_a_restored_agent_goes_on_to_the_bit(settings: AgentSettings) -> None:
     state, later = copy.deepcopy(straight.state_dict()), copy.deepcopy(rng)
     expected = [straight.train_epoch(data, rng) for _ in range(2)]
     restored, _ = made(settings, seed=9)
+    # What it learnt before must not shine through.
+    restored.train_epoch(data, np.random.default_rng(9))
     restored.load_state_dict(state)
     assert [restored.train_epoch(data, later) for _ in range(2)] == expected
     assert same(restored, straight)

@@ -1,1 +1,1 @@
-"""Agents: networks, double DQN, the models that are fitted before it, action masks, and loaded policies."""
+"""Algorithms behind one interface, the models that are fitted before them, action masks, and loaded policies."""
