@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Scores of one block, 8 MiB in float32, are reduced while they are in a cache.
-QUERIES_AT_ONCE = 1_024
+# Scores of one block, 4 MiB in float32, are reduced while they are in a cache.
+QUERIES_AT_ONCE = 512
 KEYS_AT_ONCE = 2_048
 # Only the best score of so many keys is kept; all of them are candidates where it is.
 GROUP = 16
