@@ -54,7 +54,8 @@ class Logged:
 
     def sample(self) -> Sample:
         """For the two estimates of the csv: ratios from probabilities are part of the work."""
-        return Sample(self.grid, np.log(self.target / self.behavior), self.rewards, 0.99, agent_values=self.values)
+        ratios = self.target / self.behavior
+        return Sample(self.grid, np.log(ratios, out=ratios), self.rewards, 0.99, agent_values=self.values)
 
 
 def two_estimates(logged: Logged) -> None:

@@ -47,7 +47,7 @@ def per_decision_bound(
     """
     least = min(0.0, least_reward)
     # Where a weight is too large for a float, 0 times infinity is taken as 0, which only lowers the bound.
-    summands = np.nan_to_num(absolute_sums(weights, weights.scaled * (rewards - least), discount), posinf=np.inf)
+    summands = np.nan_to_num(absolute_sums(weights, rewards - least, discount), posinf=np.inf)
     return high_confidence_lower_bound(summands, confidence, seed) + least_return(rewards.shape[1], least, discount)
 
 

@@ -18,6 +18,9 @@ from batchrl.ope.quotients import Block, Quotients
 from batchrl.ope.trajectories import absolute_sums, discounts
 from batchrl.ope.weights import CumulativeWeights
 
+# Episodes whose temporary arrays stay in the cache.
+ROWS_AT_ONCE = 4096
+
 
 @dataclass(frozen=True)
 class ActionValues:
@@ -44,7 +47,9 @@ class ActionValues:
             discount: of one step.
         """
         result = rewards - self.q_taken
-        result[:, :-1] += discount * self.values[:, 1:]
+        for start in range(0, len(result), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            result[rows, :-1] += discount * self.values[rows, 1:]
         result[np.arange(len(result)), grid.lengths - 1] += discount * self.end_values
         return result
 
@@ -74,7 +79,7 @@ def sequential_doubly_robust(
         values: ``[n, T]``, ``V(s_it)``.
         discount: of one step.
     """
-    return Quotients.mean(values[:, 0] + absolute_sums(weights, weights.scaled * residuals, discount))
+    return Quotients.mean(values[:, 0] + absolute_sums(weights, residuals, discount))
 
 
 def weighted_doubly_robust(

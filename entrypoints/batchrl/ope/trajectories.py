@@ -41,7 +41,7 @@ def per_decision_importance_sampling(weights: CumulativeWeights, rewards: Floats
         rewards: ``[n, T]``, 0 in the padding.
         discount: of one step.
     """
-    return Quotients.mean(absolute_sums(weights, weights.scaled * rewards, discount))
+    return Quotients.mean(absolute_sums(weights, rewards, discount))
 
 
 def weighted_importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotients:
@@ -69,7 +69,9 @@ def per_decision_weighted_importance_sampling(
     return Quotients((Block(weights.scaled * rewards, weights.scaled, steps),))
 
 
-def absolute_sums(weights: CumulativeWeights, scaled: Floats64, discount: float) -> Floats64:
-    """``[n]``, ``sum_t discount^t exp(log_peaks[t]) scaled[i, t]``: weighted sums in their own units."""
+def absolute_sums(weights: CumulativeWeights, values: Floats64, discount: float) -> Floats64:
+    """``[n]``, ``sum_t discount^t rho_i,0:t values[i, t]``, without an array of the products."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return scaled @ (discounts(scaled.shape[1], discount) * np.exp(weights.log_peaks))
+        factors = discounts(values.shape[1], discount) * np.exp(weights.log_peaks)
+        sums: Floats64 = np.einsum("it,it,t->i", weights.scaled, values, factors)
+    return sums
