@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -113,6 +114,7 @@ def check(arguments: argparse.Namespace) -> None:
         ("--resamples", arguments.resamples, 0 <= arguments.resamples <= 1_000_000, "0 to 1000000"),
         ("--confidence", arguments.confidence, 0 < arguments.confidence < 1, "a number between 0 and 1"),
         ("--seed", arguments.seed, 0 <= arguments.seed < 2**32, "0 or more"),
+        ("--least-reward", arguments.least_reward, math.isfinite(arguments.least_reward or 0.0), "a number"),
         ("--fqe-updates", arguments.fqe_updates, arguments.fqe_updates >= 1, "at least 1"),
     )
     for option, value, right, words in rules:

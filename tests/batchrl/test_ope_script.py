@@ -102,7 +102,7 @@ def test_without_values_in_the_columns_there_are_no_estimates_that_need_them(ope
     assert set(policy["estimates"]) == {names.IS, names.WIS, names.PDIS, names.PDWIS, columns.IPS}
 
 
-@pytest.mark.parametrize("source", ["checkpoints", "model", "checkpoints/epoch_0005.pt", "model.tar.gz"])
+@pytest.mark.parametrize("source", [".", "checkpoints", "model", "checkpoints/epoch_0005.pt", "model.tar.gz"])
 def test_a_model_scored_on_its_own_data_gives_its_last_row_of_the_csv(
     source: str, ope: Ope, train: Callable[..., Path], trained: Path, data_file: Path, tmp_path: Path
 ) -> None:
@@ -118,7 +118,11 @@ def test_a_model_scored_on_its_own_data_gives_its_last_row_of_the_csv(
     (policy,) = report["policies"]
     found = values_of(policy)
     # The reward model lies in checkpoints alone.
-    known = columns.ESTIMATES if source.startswith("checkpoints") else (columns.IPS, columns.WIS, columns.SDR)
+    known = (
+        columns.ESTIMATES
+        if source == "." or source.startswith("checkpoints")
+        else (columns.IPS, columns.WIS, columns.SDR)
+    )
     for name in known:
         assert found[name] == pytest.approx(float(row[name]), rel=1e-5), name
     assert policy["weights"]["effective_episodes"] == pytest.approx(float(row[columns.WIS_ESS]), rel=1e-5)
@@ -267,6 +271,8 @@ MISTAKES: list[tuple[Callable[[pd.DataFrame], pd.DataFrame] | None, list[str], s
     (None, ["--confidence", "1"], "--confidence got 1.0"),
     (None, ["--resamples", "-1"], "--resamples"),
     (None, ["--discount", "1.5"], "--discount"),
+    (None, ["--least-reward", "nan"], "--least-reward got nan"),
+    (None, ["--least-reward", "0.6"], "has a reward of 0.5"),
     (None, ["--estimators", "wsi"], "Did you mean wis?"),
     (None, ["--episodes", "test"], "no split is known"),
     (None, ["--model", "nowhere"], "there is no policy nowhere"),
@@ -313,6 +319,25 @@ def test_a_model_of_another_problem_is_refused(
     assert "my-job has 2 actions" in capsys.readouterr().err
     assert script.main([str(golden), "--model", str(tmp_path / "empty")]) == 2
     assert "it holds nothing" in capsys.readouterr().err
+
+
+def test_data_that_values_cannot_be_fitted_on_is_refused(
+    script: ModuleType, frame: Frame, golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame().to_csv(tmp_path / "other.csv", index=False)
+    plain = tmp_path / "plain.csv"
+    pd.read_csv(golden).drop(columns=columns.TARGET_ACTION_PROBABILITIES).to_csv(plain, index=False)
+    single = tmp_path / "single.csv"
+    pd.read_csv(golden).head(2).to_csv(single, index=False)
+
+    assert script.main([str(golden), "--fqe-data", str(tmp_path / "other.csv")]) == 2
+    assert "has 3 features and 2 actions" in capsys.readouterr().err
+    assert script.main([str(golden), "--fqe-data", str(plain)]) == 2
+    assert f"--fqe-data has no column {columns.TARGET_ACTION_PROBABILITIES}" in capsys.readouterr().err
+    assert script.main([str(single), "--fqe"]) == 2
+    assert "one episode cannot be divided" in capsys.readouterr().err
+    assert script.main([str(golden), "--fqe", "--fqe-updates", "1"]) == 2
+    assert "fqe_updates" in capsys.readouterr().err
 
 
 def test_a_policy_that_never_acts_as_the_log_is_no_mistake(ope: Ope, golden: Path) -> None:

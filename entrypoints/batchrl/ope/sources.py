@@ -23,6 +23,7 @@ from batchrl.training.frozen import FrozenModels
 from presets.schema import DataSettings, TrainPreset
 
 HINT = "Give a folder of checkpoints, one of their .pt files, an exported model, or a model.tar.gz."
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,17 @@ class TrainedPolicy:
 def read_policy(name: str, path: Path) -> TrainedPolicy:
     """Read a policy from checkpoints, an exported model or an archive of one.
 
+    Args:
+        name: what the user calls it.
+        path: where it lies; of a run's folder, its checkpoints are meant.
+
     Raises:
         InputError: there is no policy at the path, or more than one.
         DamagedContent: what is there is damaged.
     """
     if not path.exists():
         raise InputError(f"there is no policy {path}.", HINT)
-    with _located(path) as found:
+    with _located(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path) as found:
         loaded = load_policy(found)
         return _from_checkpoint(name, loaded) if _checkpoint_of(loaded).suffix == ".pt" else _exported(name, loaded)
 

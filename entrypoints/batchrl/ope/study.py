@@ -129,13 +129,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         InputError: a policy does not fit the log, the columns are missing, or there are no such episodes.
     """
     dataset = loaded.dataset
-    for policy in question.policies:
-        policy.check_fit(dataset, question.source)
-    if not question.policies and loaded.target_policy is None:
-        raise InputError(
-            f"{question.source} has no column {columns.TARGET_ACTION_PROBABILITIES}.",
-            "Name a policy by --model, or log what a policy would do in that column.",
-        )
+    _check(question, loaded)
     discount, remarks = _discount(question)
     digest = dataset.sha256()
     splits = [policy.split_of(dataset, digest) for policy in question.policies]
@@ -203,6 +197,38 @@ def _modelled_rewards(policies: Sequence[TrainedPolicy], part: Dataset) -> Float
     return policies[0].modelled_rewards(part) if len(policies) == 1 else None
 
 
+def _check(question: Question, loaded: LoadedData) -> None:
+    """Refuse what cannot be answered, before anything is computed."""
+    dataset, settings, fqe = loaded.dataset, question.settings, question.fqe
+    for policy in question.policies:
+        policy.check_fit(dataset, question.source)
+    if not question.policies and loaded.target_policy is None:
+        raise InputError(
+            f"{question.source} has no column {columns.TARGET_ACTION_PROBABILITIES}.",
+            "Name a policy by --model, or log what a policy would do in that column.",
+        )
+    lowest = float(dataset.rewards.min())
+    if settings.least_reward is not None and settings.least_reward > lowest:
+        raise InputError(
+            f"--least-reward {settings.least_reward:g}: {question.source} has a reward of {lowest:g}.",
+            "Give that, or less.",
+        )
+    if fqe is None:
+        return
+    if fqe.other is None and dataset.n_episodes < 2:
+        raise InputError(
+            "--fqe: one episode cannot be divided into one to fit on and one to score.", "Give --fqe-data."
+        )
+    if fqe.other is not None:
+        other = fqe.other.dataset
+        if (other.n_features, other.n_actions) != (dataset.n_features, dataset.n_actions):
+            raise InputError(
+                f"{fqe.other_source} has {other.n_features} features and {other.n_actions} actions, but "
+                f"{question.source} has {dataset.n_features} and {dataset.n_actions}.",
+                "Give data of the same problem.",
+            )
+
+
 def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iterator[Contender]:
     for policy in question.policies:
         facts = {name: policy.facts[name] for name in SHOWN_FACTS if policy.facts.get(name) is not None}
@@ -224,7 +250,10 @@ def _following_model(model: PolicyModel, target: TargetPolicy, loaded: LoadedDat
 
 def _following_columns(loaded: LoadedData) -> Following:
     if loaded.target_policy is None:
-        raise InputError(f"the data to fit on has no column {columns.TARGET_ACTION_PROBABILITIES}.")
+        raise InputError(
+            f"--fqe-data has no column {columns.TARGET_ACTION_PROBABILITIES}.",
+            "It says what the policy would do there.",
+        )
     return Following.of_columns(loaded.dataset, loaded.target_policy)
 
 
