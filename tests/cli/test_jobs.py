@@ -201,6 +201,10 @@ def test_training_is_watched_drawn_and_written_as_csv_and_json(run: Run, tmp_pat
     assert run("metrics", name, "--csv").out.startswith("Epoch,")
     assert run("metrics", name, "--csv", "--json").code == 2
 
+    chosen = run("show", name, "--json").json()["Chosen"]
+    assert chosen["epoch"] in (1, 2)
+    assert f"chosen        epoch {chosen['epoch']}: " in run("show", name).out
+
     picture = tmp_path / "ope.png"
     assert run("plot", name, "-o", str(picture)).code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.hyperparameters import user_values
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
+from launcher.cli.jobs import TRAIN_SCRIPT, find_job, program_of
 from launcher.cli.options import aws_option, job_argument, output_options
 from launcher.cli.output import Output, duration
 
@@ -19,14 +20,41 @@ if TYPE_CHECKING:
 @aws_option
 @output_options
 def command(job: str | None, aws: bool, out: Output) -> None:
-    """Show a job, by default the newest one: its state and history, what it was given, where its results lie.
+    """Show a job, by default the newest one: its state and history, what it was given, the epoch
+    that a training job chose and why, where its results lie.
 
-    --json gives the whole answer of DescribeTrainingJob, and the places of the results.
+    --json gives the whole answer of DescribeTrainingJob, the places of the results, and the choice.
     """
     found = find_job(job, aws)
     answer = {key: value for key, value in found.describe().items() if key != "ResponseMetadata"}
     places = _places(found)
-    out.record(answer | {"Places": places}, "TrainingJobName", _lines(answer, places))
+    chosen = _chosen(found)
+    shown = f"epoch {chosen['epoch']}: {chosen['reason']}" if chosen else None
+    out.record(answer | {"Places": places, "Chosen": chosen}, "TrainingJobName", _lines(answer, places, shown))
+
+
+def _chosen(job: Job) -> dict[str, Any] | None:
+    """The epoch that a training job calls best, so far; None for another job, and before the first epoch."""
+    import botocore.exceptions
+
+    from batchrl.contract.errors import DamagedContent
+    from batchrl.contract.layout import BEST_NAME, S3Url
+    from batchrl.contract.published import read_published
+    from batchrl.contract.store import is_missing
+
+    if program_of(job) != TRAIN_SCRIPT:
+        return None
+    place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
+    with job.session.reported(f"reading the checkpoints of {job.name}", job.session.s3):
+        try:
+            pointer: dict[str, Any] = json.loads(read_published(job.session.s3, place, BEST_NAME))
+            return {key: pointer[key] for key in ("epoch", "metric", "value", "reason")}
+        except botocore.exceptions.ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        except (ValueError, KeyError) as error:
+            raise DamagedContent(f"{place / BEST_NAME} cannot be read: {error!r}.") from error
 
 
 def _places(job: Job) -> dict[str, str]:
@@ -41,7 +69,7 @@ def _places(job: Job) -> dict[str, str]:
     }
 
 
-def _lines(answer: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
+def _lines(answer: dict[str, Any], places: dict[str, str], chosen: str | None) -> dict[str, Any]:
     """What people want to know, label to value; what a job does not have is left out."""
     resources = answer.get("ResourceConfig", {})
     started, ended = answer.get("TrainingStartTime"), answer.get("TrainingEndTime")
@@ -62,6 +90,7 @@ def _lines(answer: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
             channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri")
             for channel in answer.get("InputDataConfig", ())
         },
+        "chosen": chosen,
         "metrics": {entry["MetricName"]: entry["Value"] for entry in answer.get("FinalMetricDataList", ())},
         "history": [_step(step) for step in answer.get("SecondaryStatusTransitions", ())],
         **places,
