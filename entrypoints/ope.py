@@ -92,6 +92,9 @@ def make_parser() -> Parser:
     add("--confidence", type=float, default=0.95, help="that intervals aim to cover (default: 0.95)")
     add("--seed", type=int, default=0, help="of resamples and of fitted values (default: 0)")
     add("--least-reward", type=float, metavar="R", help="no step can pay less; for the lower bounds")
+    add(
+        "--clip", type=float, metavar="RATIO", help="largest ratio of a step: less variance, but a bias (default: none)"
+    )
     add("--fqe", action="store_true", help="fit values of each policy, on episodes that are not scored with them")
     add("--fqe-data", type=Path, metavar="DATA", help="fit them on this data instead; implies --fqe")
     add("--fqe-updates", type=int, default=20_000, metavar="N", help="gradient steps of a fit (default: 20000)")
@@ -115,6 +118,7 @@ def check(arguments: argparse.Namespace) -> None:
         ("--confidence", arguments.confidence, 0 < arguments.confidence < 1, "a number between 0 and 1"),
         ("--seed", arguments.seed, 0 <= arguments.seed < 2**32, "0 or more"),
         ("--least-reward", arguments.least_reward, math.isfinite(arguments.least_reward or 0.0), "a number"),
+        ("--clip", arguments.clip, arguments.clip is None or arguments.clip >= 1, "a number from 1 on"),
         ("--fqe-updates", arguments.fqe_updates, arguments.fqe_updates >= 1, "at least 1"),
     )
     for option, value, right, words in rules:
@@ -156,6 +160,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         episodes=arguments.episodes,
         discount=arguments.discount,
         baseline=arguments.baseline,
+        clip=arguments.clip,
         settings=settings,
         fqe=fqe_settings(arguments, data, with_targets=not policies),
     )

@@ -19,14 +19,12 @@ import botocore.exceptions
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import BEST_NAME, S3Url
-from batchrl.contract.paths import RESOLVED_PRESET_NAME
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
 from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing
 
 if TYPE_CHECKING:
     from launcher.job import Job
-
-SUMMARY_NAME = "training_summary.json"
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def files_of_job(job: Job) -> Files:
             job.pull(folder, what="output", unpack=True)
         except InputError:  # it has not ended
             return Files(best, table, preset, None)
-        return Files(best, table, preset, _content(Path(folder) / "output" / "data" / SUMMARY_NAME))
+        return Files(best, table, preset, _content(Path(folder) / "output" / "data" / TRAINING_SUMMARY_NAME))
 
 
 def files_of_folder(path: Path) -> Files:
@@ -132,7 +130,7 @@ def files_of_folder(path: Path) -> Files:
         best=_content(checkpoints / BEST_NAME),
         table=_content(checkpoints / columns.INTERMEDIATE_CSV),
         preset=_content(checkpoints / RESOLVED_PRESET_NAME),
-        summary=_content(checkpoints.parent / "output" / "data" / SUMMARY_NAME),
+        summary=_content(checkpoints.parent / "output" / "data" / TRAINING_SUMMARY_NAME),
     )
 
 

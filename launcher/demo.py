@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
-from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME, RESOLVED_PRESET_NAME, TRAINING_CHANNEL
+from batchrl.contract.paths import (
+    CHECKPOINT_CHANNEL,
+    EVALUATION_NAME,
+    RESOLVED_PRESET_NAME,
+    TRAINING_CHANNEL,
+    TRAINING_SUMMARY_NAME,
+)
 from launcher.cli.demo_report import DemoReport, LoggedData, Score, Selection
 from launcher.cli.estimates import HEADING, follow_frames, new_rows, shown_row
 from launcher.cli.evaluations import Evaluation
@@ -29,7 +35,6 @@ EPISODES_PER_ENV = 5
 DEFAULT_PRESET = "cartpole-ddqn-bcq"
 EVALUATE_PRESET = "cartpole-ddqn-bcq-env"
 EVALUATE_STEPS = 1000
-SUMMARY_NAME = "training_summary.json"
 
 Say = Callable[[str], None]
 
@@ -171,7 +176,7 @@ class Demo:
         evaluated = self.folder / "evaluation" / "output"
         preset = _read_json(trained / RESOLVED_PRESET_NAME)
         discount = float(preset["agent"]["discount"])
-        summary = _read_json(trained / SUMMARY_NAME)
+        summary = _read_json(trained / TRAINING_SUMMARY_NAME)
         data = self.folder / "cartpole.csv"
         files = {
             "logged data": data,

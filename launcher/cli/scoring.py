@@ -40,6 +40,7 @@ SHARED = (
     click.option("--confidence", type=float, help="That intervals aim to cover, by default 0.95."),
     click.option("--seed", type=int, help="Of resamples and fits, by default 0."),
     click.option("--least-reward", type=float, help="No step can pay less; for lower bounds."),
+    click.option("--clip", type=float, help="Largest ratio of a step; by default none is changed."),
     click.option("--fqe", is_flag=True, help="Fit values of each policy, on other episodes."),
     click.option("--fqe-data", metavar="DATA", help="Fit them on this data instead."),
     click.option("--fqe-updates", type=int, help="Gradient steps of a fit, by default 20000."),

@@ -93,6 +93,15 @@ def test_the_columns_of_the_golden_log_give_the_golden_numbers(ope: Ope, golden:
     assert not policy["reliable"]
 
 
+def test_clipped_ratios_are_smaller_and_said_to_be(ope: Ope, golden: Path) -> None:
+    report = ope(golden, "--clip", "1.2")
+
+    # The weights are 1.2 * 0.8 and 0.6; without a clip the first would be 1.6 * 0.8.
+    expected = (0.96 * 1.495 + 0.6 * 2) / (0.96 + 0.6)
+    assert values_of(report["policies"][0])[names.WIS] == pytest.approx(expected)
+    assert any("at most 1.2" in remark for remark in report["remarks"])
+
+
 def test_without_values_in_the_columns_there_are_no_estimates_that_need_them(ope: Ope, golden: Path) -> None:
     frame = pd.read_csv(golden).drop(columns="target_q_values")
     frame.to_csv(golden, index=False)

@@ -29,6 +29,7 @@ MODEL_ARCHIVE_NAME = "model.tar.gz"
 OUTPUT_ARCHIVE_NAME = "output.tar.gz"
 RESOLVED_PRESET_NAME = "resolved_preset.json"
 EVALUATION_NAME = "evaluation.json"
+TRAINING_SUMMARY_NAME = "training_summary.json"
 
 
 @dataclass(frozen=True)

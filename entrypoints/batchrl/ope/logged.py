@@ -17,6 +17,7 @@ from batchrl.ope.estimators import Sample
 from batchrl.ope.grid import Grid
 from batchrl.ope.quotients import Quotients
 from batchrl.ope.trajectories import discounted_returns
+from batchrl.ope.weights import clipped
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,15 @@ class EpisodeLog:
     Args:
         dataset: the episodes.
         discount: of one step.
+        clip: largest ratio of a step; None leaves the ratios as they are.
 
     Raises:
         InputError: (of ``sample``) a policy does not fit the log, or its numbers are none.
     """
 
-    def __init__(self, dataset: Dataset, discount: float) -> None:
+    def __init__(self, dataset: Dataset, discount: float, clip: float | None = None) -> None:
         self.dataset = dataset
+        self._clip = clip
         self.discount = discount
         self.grid = Grid.of(dataset.lengths)
         self.rewards = self.grid.pad(dataset.rewards)
@@ -97,7 +100,8 @@ class EpisodeLog:
     def log_ratios(self, probabilities: Floats64) -> Floats64:
         """``[n, T]``, logs of ``pi(a_it | s_it) / pi_b(a_it | s_it)``; 0 in the padding."""
         with np.errstate(divide="ignore"):
-            return self.grid.pad(np.log(self.taken(probabilities)) - self._log_behavior)
+            ratios = np.log(self.taken(probabilities)) - self._log_behavior
+        return self.grid.pad(ratios if self._clip is None else clipped(ratios, self._clip))
 
     def action_values(self, probabilities: Floats64, values: Values) -> ActionValues:
         """A value function and the policy's averages of it, padded."""

@@ -58,6 +58,7 @@ class Question:
         episodes: which episodes of the log to score on.
         discount: of one step; None for the first policy's own.
         baseline: what policies are compared with.
+        clip: largest ratio of a step; None leaves the ratios as they are.
         settings: of the intervals.
         fqe: None for no fitted Q evaluation.
     """
@@ -68,6 +69,7 @@ class Question:
     episodes: Episodes = "auto"
     discount: float | None = None
     baseline: Baseline = "logged"
+    clip: float | None = None
     settings: ScoreSettings = field(default_factory=ScoreSettings)
     fqe: FqeSettings | None = None
 
@@ -135,7 +137,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     splits = [policy.split_of(dataset, digest) for policy in question.policies]
     chosen = choose_episodes(dataset.n_episodes, question.policies, splits, question.episodes)
     part = dataset if chosen.whole else dataset.select(chosen.positions)
-    log = EpisodeLog(part, discount)
+    log = EpisodeLog(part, discount, question.clip)
     scorer = Scorer(log, question.settings, _modelled_rewards(question.policies, part))
     fitting = None if question.fqe is None else Fitting(question.fqe, loaded, chosen, discount, question.settings.seed)
 
@@ -149,6 +151,8 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         scored.append(replace(result, report=replace(result.report, source=contender.source, facts=contender.facts)))
     if fitting is not None:
         remarks += (fitting.words,)
+    if question.clip is not None:
+        remarks += (f"Ratios of a step are at most {question.clip:g}: figures with weights are biased.",)
     if question.settings.least_reward is None:
         remarks += (f"Lower bounds assume that no step can pay less than {scorer.least_reward:.4g}, the least logged.",)
     reports, baseline = _against_baseline(question, scored)
@@ -169,6 +173,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
             "confidence": question.settings.confidence,
             "resamples": question.settings.resamples,
             "seed": question.settings.seed,
+            "clip": question.clip,
         },
         mean_return=float(part.returns.mean()),
         logged=scorer.logged,

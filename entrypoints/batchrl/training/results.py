@@ -7,14 +7,12 @@ from batchrl.checkpoints.export import export_model
 from batchrl.checkpoints.files import publish, publish_json
 from batchrl.checkpoints.folder import CheckpointFolder, Choice
 from batchrl.contract import columns
-from batchrl.contract.paths import RESOLVED_PRESET_NAME, JobPaths
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME, JobPaths
 from batchrl.data.loader import LoadedData
 from batchrl.training.final import FinalFigures, final_figures
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
 from batchrl.training.table import Row, to_csv
-
-SUMMARY_NAME = "training_summary.json"
 
 
 def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState, row: Row) -> None:
@@ -74,7 +72,7 @@ def publish_results(
     }
     publish(paths.output_data / columns.INTERMEDIATE_CSV, to_csv(state.rows))
     publish(paths.output_data / RESOLVED_PRESET_NAME, state.preset.to_json().encode())
-    publish_json(paths.output_data / SUMMARY_NAME, summary)
+    publish_json(paths.output_data / TRAINING_SUMMARY_NAME, summary)
     if save_model:
         facts = {**state.facts(), "epoch": best.epoch, "selection": best.reason}
         export_model(paths.model, chosen, facts, state.preset.to_json())
