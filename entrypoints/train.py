@@ -55,6 +55,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.data.loader import load_dataset
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
+    from batchrl.training.final import choice_lines
     from batchrl.training.frozen import costly_mask
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
@@ -134,8 +135,7 @@ def train(arguments: ScriptArguments) -> None:
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
             best, final = publish_results(paths, folder, run, loaded, save_model)
-            say(f"best: epoch {best.epoch} of {run.epoch}\n  {best.reason}")
-            for line in final.score.lines():
+            for line in (*choice_lines(best, run.epoch), *final.score.lines()):
                 say(line)
     if exit_code:
         sys.exit(exit_code)

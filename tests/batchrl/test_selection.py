@@ -132,7 +132,7 @@ def test_epochs_with_impossible_values_are_rejected_and_counted() -> None:
     rows[2][columns.VALUES_POSSIBLE] = "0"
     best = choose_best(rows, every(rows), PRESET)
     assert best.epoch == 1
-    assert "1 of 3 epochs were rejected for impossible values" in best.reason
+    assert "1 of 3 epochs were rejected: the log rules their values out" in best.reason
 
 
 def test_where_nothing_compares_the_last_epoch_that_was_not_rejected_is_taken_and_says_why() -> None:
@@ -147,7 +147,7 @@ def test_where_nothing_compares_the_last_epoch_that_was_not_rejected_is_taken_an
         row[columns.VALUES_POSSIBLE] = "0"
     best = choose_best(rows, every(rows), PRESET)
     assert best.epoch == 3
-    assert "no epoch has possible values" in best.reason
+    assert "the log rules out the values of every epoch" in best.reason
 
 
 def test_no_evidence_is_said_where_the_lower_bound_is_not_above_the_logging_policy() -> None:

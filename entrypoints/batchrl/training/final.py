@@ -13,6 +13,7 @@ from typing import Any
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.folder import Choice
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
 from batchrl.ope.bootstrap import Estimate
@@ -109,6 +110,12 @@ class FinalFigures:
             "logged_return": estimate_json(self.scores.logged_return),
             "policies": [report.to_json() for report in self.reports],
         }
+
+
+def choice_lines(choice: Choice, epochs: int) -> Iterator[str]:
+    """The choice for people, at most 80 characters a line."""
+    yield f"best: epoch {choice.epoch} of {epochs}"
+    yield from _wrapped(choice.reason, "  ")
 
 
 def final_figures(run: RunState, model: PolicyModel, metric: str | None) -> FinalFigures:

@@ -89,14 +89,18 @@ def _within_one_standard_error(
     left = _not_rejected(epochs)
     rejected = ""
     if len(left) < len(epochs):
-        rejected = f"; {len(epochs) - len(left)} of {len(epochs)} epochs were rejected for impossible values"
+        rejected = f"; {len(epochs) - len(left)} of {len(epochs)} epochs were rejected: the log rules their values out"
     compared = _compared(epochs, settings)
     metric = compared.metric
     competing = [cells for cells in compared.epochs if _epoch(cells) in available]
     if metric is None or not competing:
         chosen = next((cells for cells in reversed(left) if _epoch(cells) in available), epochs[-1])
         which = "the last epoch" if chosen is epochs[-1] else "the last epoch that was not rejected"
-        why = "too few effective episodes and windows to compare epochs" if left else "no epoch has possible values"
+        why = (
+            "too few effective episodes and windows to compare epochs"
+            if left
+            else "the log rules out the values of every epoch"
+        )
         return Choice(_epoch(chosen), columns.PAIRED, None, f"{which}: {why}{rejected}; {NO_EVIDENCE}")
 
     def rank(cells: Cells) -> tuple[float, float]:

@@ -115,7 +115,7 @@ class EpochReport:
         """
         ess = self.estimates.weights.effective_episodes
         few = f" (fewer than {ess_floor:g}: do not rely on it)" if ess < ess_floor else ""
-        rejected = "  rejected: impossible values" if self.scores.possible is False else ""
+        rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
         wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
         return (
             f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={_shown(wis)}  "
