@@ -180,13 +180,13 @@ class DemoReport:
             episodes = f"{score.episodes} episodes that neither training nor the choice saw"
             if not score.unseen:
                 episodes = f"the {score.episodes} episodes that chose the epoch, which flatters it"
-            yield f"{score.name}: {score.meaning}; from {episodes}. The brackets are nominally 95 %: {score.evidence}."
+            yield f"{score.name}: {score.meaning}; from {episodes}. The interval is nominally of 95%: {score.evidence}."
             if score.doubt is not None:
                 yield f"It is not to be relied on: {score.doubt}."
         yield from self._truth()
         yield (
             f"SDR and WIS estimate the discounted return of the policy '{chosen.target_policy}', which is not the one "
-            "that acts. They are shown as Intel Coach showed them and choose nothing."
+            "that acts: they are shown as Intel Coach showed them."
         )
         effective, episodes_used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
         if effective is not None and episodes_used and effective < effective_floor(episodes_used):

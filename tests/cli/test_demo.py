@@ -133,7 +133,7 @@ def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_
         "3.20 [1.94, 4.41]",
         "Window 3 Score: gain in expected return, discount 0.99, when the policy that acts (greedy)",
         "52 episodes that neither training nor the choice saw",
-        "nominally 95 %: improves on the logging policy",
+        "nominally of 95%: improves on the logging policy",
         "returns 55.50 (discount 0.99), +36.41 against the logged 19.09",
         "its sign is to be compared",
         "146.80 +- 3.23",
