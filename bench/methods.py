@@ -30,7 +30,7 @@ COPIES = 100
 EPISODES = 500
 EVALUATION_SEED = 9_000_000
 EVALUATION_EPISODES = 100
-PEER_UPDATES = 10_000
+PEER_UPDATES = 5_000
 # Returns at these updates are recorded beside the final one; nothing is chosen by them.
 PEER_MARKS = (1_000, 3_000, 5_000)
 ENTRYPOINTS = ROOT / "entrypoints"

@@ -27,16 +27,20 @@ PARTS = {
     "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
-    "problems": "returns by agent on narrow logs, Acrobot and the mail campaign",
-    "logs": "returns on 20 logs, beside d3rlpy's (two hours at first; what was measured is kept in .bench)",
 }
+# Trainings by the dozen: only by name, or with --all.
+LONG = {
+    "problems": "returns by agent on narrow logs, Acrobot and the mail campaign (half an hour)",
+    "logs": "returns on 20 logs, beside d3rlpy's (an hour at first; what was measured is kept in .bench)",
+}
+EVERY = PARTS | LONG
 
 
 def run_part(name: str) -> bool:
     """Run one part; whether it came to its end."""
     command = [sys.executable, str(BENCH / f"{name}.py")]
     shown = shlex.join(os.path.relpath(word) if Path(word).is_absolute() else word for word in command)
-    print(f"\n{PARTS[name]}\n  repeat: {shown}", flush=True)
+    print(f"\n{EVERY[name]}\n  repeat: {shown}", flush=True)
     started = time.perf_counter()
     ended = subprocess.run(command)
     print(f"  ({time.perf_counter() - started:.0f} s)", flush=True)
@@ -47,11 +51,13 @@ def run_part(name: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; all when none is named")
-    chosen = parser.parse_args().parts or list(PARTS)
-    unknown = [name for name in chosen if name not in PARTS]
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(EVERY)}")
+    parser.add_argument("--all", action="store_true", help=f"also {' and '.join(LONG)}, which take long")
+    arguments = parser.parse_args()
+    chosen = arguments.parts or list(EVERY if arguments.all else PARTS)
+    unknown = [name for name in chosen if name not in EVERY]
     if unknown:
-        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(EVERY)}")
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}")
     whole = [run_part(name) for name in chosen]
     return 0 if all(whole) else 1

@@ -69,8 +69,8 @@ class FinalScore:
 
     def lines(self) -> Iterator[str]:
         """For people, at most 80 characters a line."""
-        if self.metric is None:
-            yield from _wrapped(f"{self.doubt}; {NO_EVIDENCE}", "final score: ")
+        if self.metric is None or not math.isfinite(self.estimate.value):
+            yield from _wrapped(f"undefined: {self.doubt}; {NO_EVIDENCE}", "final score: ")
             return
         found = self.estimate
         seen = "" if self.episodes_of == "test" else ", which chose the epoch: optimistic"
