@@ -23,7 +23,8 @@ GREY = "#999999"
 LOGGED_COLOUR = "#009E73"
 # How far beyond what may be relied on the axis reaches, in widths of that.
 MARGIN = 0.75
-LABEL_CHARACTERS = 60
+LABEL_CHARACTERS = 48
+HEADING_CHARACTERS = 76
 ORDER = (
     *(names.WDR, names.SDR, names.PDWIS, names.WIS, names.PDIS, names.IS),
     *(names.MAGIC, names.FQE, names.DM_VALUE),
@@ -62,7 +63,7 @@ def draw(report: Mapping[str, Any], path: Path, brief: bool = False) -> Path:
         InputError: the format is unknown, nothing is defined, or the file cannot be written.
     """
     confidence, discount = report["settings"]["confidence"], report["settings"]["discount"]
-    title = f"{confidence:.0%} intervals; grey: not to be relied on"
+    title = f"{confidence:.0%} intervals"
     if brief:
         rows = [_difference(policy) for policy in report["policies"]]
         meaning = f"Difference in expected return, discount {discount:g}"
@@ -84,7 +85,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
         shown = run.shown
         label = f"{run.name}: {shown.metric or 'no score'}"
         rows.append(Row(label, shown.value, shown.lower, shown.upper, run.reliable))
-    title = "95% intervals; grey: not to be relied on"
+    title = "95% intervals"
     return _draw(rows, Row("logging policy", 0.0), "Score: gain over the logging policy", title, path)
 
 
@@ -100,21 +101,19 @@ def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: P
     axes = figure.subplots()
     if reference.lower is not None and reference.upper is not None:
         axes.axvspan(reference.lower, reference.upper, color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
-    axes.axvline(reference.value or 0.0, color=LOGGED_COLOUR, linewidth=2, label=reference.label)
+    axes.axvline(reference.value or 0.0, color=LOGGED_COLOUR, linewidth=2)
     limits = _limits([*rows, reference])
     for height, row in enumerate(rows):
         _draw_row(axes, height, row, limits)
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=FONT_POINTS - 2)
     for text, row in zip(axes.get_yticklabels(), rows, strict=True):
-        text.set_fontweight("bold" if row.heading else "normal")
-        text.set_color("black" if row.heading or row.reliable else GREY)
+        text.set_color("black" if row.reliable else GREY)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(*limits)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=True, axis="x", alpha=0.3)
     axes.set_xlabel(meaning, fontsize=FONT_POINTS)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=FONT_POINTS - 2)
-    axes.set_title(title, fontsize=FONT_POINTS, loc="left")
+    axes.set_title(f"{title}; green: {reference.label}; grey: not to be relied on", fontsize=FONT_POINTS, loc="right")
     return save(figure, path)
 
 
@@ -140,7 +139,7 @@ def _difference(policy: Mapping[str, Any]) -> Row:
 
 
 def _label(row: Row) -> str:
-    return textwrap.shorten(row.label, LABEL_CHARACTERS, placeholder="...")
+    return "" if row.heading else textwrap.shorten(row.label, LABEL_CHARACTERS, placeholder="...")
 
 
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
@@ -156,6 +155,9 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
 
 def _draw_row(axes: Axes, height: int, row: Row, limits: tuple[float, float]) -> None:
     if row.heading:
+        text = textwrap.shorten(row.label, HEADING_CHARACTERS, placeholder="...")
+        place = axes.get_yaxis_transform()
+        axes.text(0.01, height, text, transform=place, va="center", fontweight="bold", fontsize=FONT_POINTS - 2)
         return
     if row.value is None:
         axes.text(sum(limits) / 2, height, "undefined", color=GREY, ha="center", va="center", fontsize=FONT_POINTS - 3)
