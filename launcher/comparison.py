@@ -18,6 +18,7 @@ import botocore.exceptions
 
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.estimators import effective_floor
 from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
 from batchrl.contract.published import read_published
@@ -61,7 +62,7 @@ class Run:
         score: by which it was chosen.
         final: the figure at the end, on episodes that did not choose it where there are; None before the end.
         final_of: ``test`` or ``evaluation`` episodes.
-        doubt: why ``final`` is not to be relied on, in words.
+        doubt: why the figure to compare by is not to be relied on, in words.
         meaning: what ``final`` estimates, in words.
         mean_return: of evaluation jobs in a simulator, undiscounted; None where there is none.
         return_error: its standard error.
@@ -152,6 +153,7 @@ def read_run(name: str, files: Files) -> Run:
         summary = json.loads(files.summary) if files.summary is not None else {}
         row = next(row for row in rows if float(row[columns.EPOCH]) == best["epoch"])
         agent, end = preset.get("agent", {}), summary.get("estimates", {})
+        score, final = _score(best["metric"], row), end.get("score")
         return Run(
             name=name,
             preset=preset.get("name"),
@@ -161,11 +163,11 @@ def read_run(name: str, files: Files) -> Run:
             epoch=best["epoch"],
             epochs=len(rows),
             reason=best["reason"],
-            score=_score(best["metric"], row),
-            final=_final(end.get("score")),
+            score=score,
+            final=_final(final),
             final_of=end.get("episodes_of"),
-            doubt=end.get("score", {}).get("doubt"),
-            meaning=end.get("score", {}).get("meaning"),
+            doubt=_doubt(best, score, row) if final is None else final.get("doubt"),
+            meaning=None if final is None else final.get("meaning"),
         )
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise DamagedContent(f"{name}: its results cannot be read: {error!r}.") from error
@@ -214,6 +216,17 @@ def _score(metric: str | None, row: Mapping[str, str]) -> Score:
         effective = columns.PAIRED_ESS if base == columns.PAIRED else columns.WIS_ESS
     cells = (base, columns.lower(base), columns.upper(base), effective)
     return Score(base, *(_number(row.get(name)) for name in cells))
+
+
+def _doubt(best: Mapping[str, Any], score: Score, row: Mapping[str, str]) -> str | None:
+    """Why the score that chose is not to be relied on, in words; None where nothing speaks against it."""
+    if best["value"] is None:
+        return str(best["reason"])
+    episodes = _number(row.get(columns.OPE_EPISODES))
+    if score.metric is None or columns.window_steps(score.metric) is not None or episodes is None:
+        return None
+    effective, floor = score.effective or 0.0, effective_floor(episodes)
+    return f"{effective:.1f} effective episodes, fewer than {floor:g}" if effective < floor else None
 
 
 def _final(score: Mapping[str, Any] | None) -> Score | None:

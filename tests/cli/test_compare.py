@@ -68,6 +68,29 @@ def test_what_may_be_relied_on_comes_first_then_the_higher_score(run: Run, tmp_p
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("value", "episodes", "reliable", "said"),
+    [
+        (3.0, "700", True, ""),
+        (3.0, "900", False, "77.0 effective episodes, fewer than 90"),
+        (None, "700", False, "the best one"),
+    ],
+)
+def test_a_run_that_goes_on_is_relied_on_only_where_its_score_may_decide(
+    value: float | None, episodes: str, reliable: bool, said: str, run: Run, tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "one", 3)
+    table, pointer = (tmp_path / "one" / "checkpoints" / name for name in (columns.INTERMEDIATE_CSV, "best.json"))
+    head, chosen, last = table.read_text().splitlines()
+    table.write_text(f"{head},{columns.OPE_EPISODES}\n{chosen},{episodes}\n{last},{episodes}\n")
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"value": value}))
+
+    (found,) = run("compare", folder, "--json").json()["runs"]
+
+    assert found["reliable"] is reliable
+    assert said in (found["doubt"] or "")
+
+
 def test_differences_that_the_data_do_not_resolve_are_told(run: Run, tmp_path: Path) -> None:
     one, two = make_run(tmp_path / "one", 3), make_run(tmp_path / "two", 4)
 
