@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.errors import InputError
 from launcher.plot import DPI, FONT_POINTS, WIS, check_format, save
@@ -75,7 +76,10 @@ def draw(report: Mapping[str, Any], path: Path, brief: bool = False) -> Path:
 
 
 def draw_runs(runs: Sequence[Run], path: Path) -> Path:
-    """Draw the figures of training runs into a file; each is a difference to the logging policy, or an estimate.
+    """Draw the scores of training runs into a file.
+
+    A run whose figure estimates its policy's return has no score against the logging policy, and so no place on this
+    axis: it is drawn as undefined.
 
     Raises:
         InputError: as in ``draw``.
@@ -84,8 +88,11 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
     for run in runs:
         shown = run.shown
         label = f"{run.name}: {shown.metric or 'no score'}"
-        rows.append(Row(label, shown.value, shown.lower, shown.upper, run.reliable))
-    title = "95% intervals"
+        if shown.metric in columns.ESTIMATES:
+            rows.append(Row(label, reliable=False))
+        else:
+            rows.append(Row(label, shown.value, shown.lower, shown.upper, run.reliable))
+    title = "intervals of the scores"
     return _draw(rows, Row("logging policy", 0.0), "Score: gain over the logging policy", title, path)
 
 

@@ -43,6 +43,7 @@ class Score:
     Args:
         name: which score; None where nothing could be scored.
         value, lower, upper: the score with its interval; None where undefined.
+        confidence: that the interval aims at.
         meaning: what it estimates, in words.
         doubt: why it is not to be relied on; None where nothing speaks against it.
         evidence: whether the policy improves on the logging policy, in words.
@@ -54,6 +55,7 @@ class Score:
     value: float | None
     lower: float | None
     upper: float | None
+    confidence: float
     meaning: str
     doubt: str | None
     evidence: str
@@ -63,7 +65,8 @@ class Score:
     @classmethod
     def of(cls, score: dict[str, Any], episodes: int, episodes_of: str) -> Score:
         """The score in a run's summary."""
-        named = {name: score[name] for name in ("value", "lower", "upper", "meaning", "doubt", "evidence")}
+        kept = ("value", "lower", "upper", "confidence", "meaning", "doubt", "evidence")
+        named = {name: score[name] for name in kept}
         return cls(name=score["metric"], **named, episodes=episodes, unseen=episodes_of == "test")
 
     @property
@@ -180,7 +183,8 @@ class DemoReport:
             episodes = f"{score.episodes} episodes that neither training nor the choice saw"
             if not score.unseen:
                 episodes = f"the {score.episodes} episodes that chose the epoch, which flatters it"
-            yield f"{score.name}: {score.meaning}; from {episodes}. The interval is nominally of 95%: {score.evidence}."
+            aim = f"The interval is nominally of {score.confidence:.0%}"
+            yield f"{score.name}: {score.meaning}; from {episodes}. {aim}: {score.evidence}."
             if score.doubt is not None:
                 yield f"It is not to be relied on: {score.doubt}."
         yield from self._truth()

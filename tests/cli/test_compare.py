@@ -12,7 +12,9 @@ import pytest
 from command_line import Run
 
 from batchrl.contract import columns
-from batchrl.contract.errors import DamagedContent
+from batchrl.contract.errors import DamagedContent, InputError
+from launcher.comparison import files_of_folder, read_run
+from launcher.forest import draw_runs
 
 LOG = "action,all_action_probabilities,episode_id,reward,state_feature_0\n" + "".join(
     f'{step % 2},"[0.5, 0.5]",{episode},1,0.{step}\n' for episode in range(6) for step in range(3)
@@ -129,6 +131,13 @@ def test_the_scores_are_drawn_and_written(run: Run, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert len(json.loads(file.read_text())["runs"]) == 2
+
+
+def test_an_estimate_of_a_return_is_not_drawn_as_a_gain(tmp_path: Path) -> None:
+    chosen = files_of_folder(Path(make_run(tmp_path / "one", 30, metric=columns.SDR)))
+
+    with pytest.raises(InputError, match="no figure is defined"):
+        draw_runs([read_run("one", chosen)], tmp_path / "runs.png")
 
 
 def test_no_line_is_wider_than_80_characters(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,7 @@ GOOD = Score(
     value=3.2,
     lower=1.94,
     upper=4.41,
+    confidence=0.95,
     meaning="gain in expected return, discount 0.99, when the policy that acts (greedy) decides 3 steps from a logged "
     "state on and the logging policy everything after; to the end of the episode",
     doubt=None,
