@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from batchrl.arguments import report
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+from batchrl.parser import Parser
 
 if TYPE_CHECKING:
     from batchrl.policies import Policy
@@ -23,17 +23,6 @@ EXAMPLES = """examples:
   collect --env CartPole-v0 --num-envs 100 --steps 500 --policy checkpoints/ --epsilon 0.1 --output next.parquet
   collect --env batchrl/MailCampaign-v0 --num-envs 4000 --episodes 1 --output mail.csv
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Names the nearest option for one that does not exist."""
-
-    def error(self, message: str) -> NoReturn:
-        words = message.removeprefix("unrecognized arguments: ").split()
-        options = [name for action in self._actions for name in action.option_strings]
-        near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []
-        hint = f"Did you mean {near[0]}?" if message.startswith("unrecognized") and near else "See --help."
-        self.exit(InputError.exit_code, f"error: {message}\n{hint}\n")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,13 +41,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
-    parser = Parser(
-        prog="collect",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("collect", __doc__, EXAMPLES)
     add = parser.add_argument
     add("--env", required=True, metavar="ID", help="Gymnasium id; module:ID imports the module first")
     add("--num-envs", type=int, default=100, metavar="N", help="copies stepped together (default: 100)")

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from batchrl.arguments import report
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+from batchrl.parser import Parser
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
@@ -29,17 +30,6 @@ EXAMPLES = """examples:
 """
 KINDS = ("greedy", "epsilon_greedy", "softmax")
 DEFAULT_KINDS = ("greedy", "epsilon_greedy")
-
-
-class Parser(argparse.ArgumentParser):
-    """Names the nearest option for one that does not exist."""
-
-    def error(self, message: str) -> NoReturn:
-        words = message.removeprefix("unrecognized arguments: ").split()
-        options = [name for action in self._actions for name in action.option_strings]
-        near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []
-        hint = f"Did you mean {near[0]}?" if message.startswith("unrecognized") and near else "See --help."
-        self.exit(InputError.exit_code, f"error: {message}\n{hint}\n")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,13 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
-    parser = Parser(
-        prog="ope",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("ope", __doc__, EXAMPLES)
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="the logged episodes: a csv or Parquet file, or a folder of them")
     add(
