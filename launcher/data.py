@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import BatchRLError, InputError
-from batchrl.contract.layout import S3Url
+from batchrl.contract.layout import S3_SCHEME, S3Url
 
-S3_SCHEME = "s3://"
 MODULE = "batchrl.data"
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -74,11 +73,10 @@ def local_data(given: str, progress: Progress) -> Iterator[Path]:
         yield Path(given).expanduser()
         return
     from batchrl.contract.download import download, plan_download
-    from launcher.local.address import BUCKET
-    from launcher.session import Session
+    from launcher.session import session_of
 
     source = S3Url.parse(given)
-    session = Session.local() if source.bucket == BUCKET else Session.aws()
+    session = session_of(source)
     with tempfile.TemporaryDirectory(prefix="batchrl-data-") as folder:
         with session.reported(f"looking for {source}", session.s3):
             transfers = plan_download(session.s3, source, Path(folder))

@@ -11,18 +11,15 @@ import botocore.exceptions
 
 from batchrl.contract.download import download, plan_download
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.layout import BEST_NAME, S3Url
+from batchrl.contract.layout import BEST_NAME, S3_SCHEME, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME
 from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing, list_objects
-from launcher.local.address import BUCKET
 from launcher.pull import Item, fetch_all
-from launcher.session import Session
+from launcher.session import Session, session_of
 
 if TYPE_CHECKING:
     from launcher.job import Job
-
-S3_SCHEME = "s3://"
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,6 @@ class Fetched:
 
     name: str
     path: Path
-
-
-def session_of(url: S3Url) -> Session:
-    """The cloud that a bucket lies in: the local cloud's own bucket, or AWS."""
-    return Session.local() if url.bucket == BUCKET else Session.aws()
 
 
 def fetch_prefix(text: str, folder: Path, session: Session | None = None) -> Fetched:

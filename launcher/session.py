@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
 from launcher import apimodel
 from launcher.local.address import ACCOUNT_ID, BUCKET, REGION, Identity
@@ -280,6 +281,11 @@ def _is_loopback(endpoint_url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def session_of(url: S3Url) -> Session:
+    """The cloud that a bucket lies in: the local cloud's own bucket, or AWS."""
+    return Session.local() if url.bucket == BUCKET else Session.aws()
 
 
 def resolve_session(session: object, instance_type: str) -> Session:

@@ -12,6 +12,7 @@ import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, Value, decode_value
+from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.cli.jobs import EVALUATE_SCRIPT, TRAIN_SCRIPT, find_job
 from launcher.cli.options import complete_jobs, complete_presets, parse_settings, set_option
@@ -193,6 +194,6 @@ def checkpoint_place(job_or_url: str, instance_type: str) -> str:
     Raises:
         InputError: there is no such job.
     """
-    if job_or_url.startswith("s3://"):
+    if job_or_url.startswith(S3_SCHEME):
         return job_or_url
     return find_job(job_or_url, aws=instance_type.startswith("ml.")).checkpoint_uri

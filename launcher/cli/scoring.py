@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.jobs import find_job
 from launcher.cli.scripts import run_script, script_path
-from launcher.policies import S3_SCHEME, Fetched, fetch_policy, fetch_prefix
+from launcher.policies import Fetched, fetch_policy, fetch_prefix
 
 SCRIPT = "ope.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")

@@ -20,6 +20,8 @@ from batchrl.contract.paths import CODE_ARCHIVE_NAME, MODEL_ARCHIVE_NAME, OUTPUT
 CHECKPOINT_PATTERN = "epoch_{epoch:04d}.pt"
 LATEST_NAME = "latest.json"
 BEST_NAME = "best.json"
+# What a text begins with that means an S3 URL and no path.
+S3_SCHEME = "s3://"
 
 
 @dataclass(frozen=True)
