@@ -1,4 +1,4 @@
-"""Train a policy from logged episodes: double DQN whose bootstrap keeps to supported actions.
+"""Train a policy from logged episodes, by the algorithm that the preset names, and choose its best epoch.
 
     python train.py --preset cartpole-ddqn-bcq --training cartpole.csv --output DIR [--agent.discount 0.98 ...]
 

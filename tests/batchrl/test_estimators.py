@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -251,6 +252,8 @@ def test_weights_far_beyond_floating_point_do_not_overflow() -> None:
     log_weights = np.array([2000.0, 1999.0, -5000.0])
     assert np.isfinite(weighted_importance_sampling(log_weights, np.array([1.0, 2.0, 3.0])).value)
     assert np.isfinite(WeightDiagnostics.of(log_weights).effective_episodes)
+    with warnings.catch_warnings(action="error"):
+        assert np.isnan(importance_sampling(log_weights, np.array([0.0, 2.0, 3.0])).value)
 
 
 @given(arrays(np.float64, 12, elements=st.floats(-50, 50)), arrays(np.float64, 12, elements=st.floats(-1e3, 1e3)))

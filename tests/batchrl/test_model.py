@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_members_of_an_ensemble_are_averaged_in_the_rewards_units() -> None:
 
 
 def test_the_policy_follows_the_preferences_and_not_the_values() -> None:
-    model = models()["preferences apart"].with_target(TargetPolicy("greedy"))
+    model = replace(models()["preferences apart"], target=TargetPolicy("greedy"))
     probabilities = model.action_probabilities(STATES)
     assert (probabilities.argmax(axis=1) == model.preferences(STATES).argmax(axis=1)).all()
     assert (probabilities.argmax(axis=1) != model.q_values(STATES).argmax(axis=1)).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.loader import load_dataset
 from batchrl.ope.sources import read_policy
 from presets.schema import DataSettings
@@ -177,6 +179,18 @@ def test_other_data_than_that_of_the_training_is_scored_whole(
     options = [str(tmp_path / "other.parquet"), "--model", str(trained / "checkpoints"), "--episodes", "evaluation"]
     assert script.main(options) == 2
     assert "no split is known" in capsys.readouterr().err
+
+
+def test_a_policy_of_the_log_whose_split_nothing_tells_is_said_to_be_scored_optimistically(
+    ope: Ope, trained: Path, data_file: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model" / RESOLVED_PRESET_NAME).unlink()
+
+    report = ope(data_file, "--model", tmp_path / "model")
+
+    assert report["scored"]["which"] == "all episodes of the log"
+    assert any("nothing says on which" in remark for remark in report["remarks"])
 
 
 def test_the_test_episodes_are_scored_where_the_run_kept_some(

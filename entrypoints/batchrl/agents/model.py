@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,6 @@ class PolicyModel:
             return [(target, target.probabilities(scores)) for target in targets]
         allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
         return [(target, target.probabilities(scores, allowed.numpy(), at_random.numpy())) for target in targets]
-
-    def with_target(self, target: TargetPolicy) -> PolicyModel:
-        """The same networks and mask under another target policy."""
-        return replace(self, target=target)
 
     def pack(self) -> tuple[Config, Tensors]:
         """The model as JSON and tensors, which share its memory."""

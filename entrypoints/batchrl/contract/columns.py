@@ -58,12 +58,12 @@ COACH_COLUMNS = (
 
 
 def lower(estimate: str) -> str:
-    """Name of the column with the lower end of an estimate's 95 % interval."""
+    """Name of the column with the lower end of an estimate's interval."""
     return f"{estimate} CI Lower"
 
 
 def upper(estimate: str) -> str:
-    """Name of the column with the upper end of an estimate's 95 % interval."""
+    """Name of the column with the upper end of an estimate's interval."""
     return f"{estimate} CI Upper"
 
 

@@ -105,11 +105,6 @@ class Evaluator:
         scorer = Scorer(self._log, settings, self._modelled)
         return [scorer.score(policy).report for policy in policies]
 
-    def score_fully(self, policy: PolicyModel) -> PolicyReport:
-        """All figures of a model under its own target policy."""
-        (report,) = self.report(self.policies_of(policy, [policy.target]))
-        return report
-
     def policies_of(self, model: PolicyModel, targets: Sequence[TargetPolicy]) -> list[ScoredPolicy]:
         """What several target policies of one model would do on the episodes."""
         return policies_of(model, self._log, targets)

@@ -122,7 +122,7 @@ class Scorer:
         return float(self.log.dataset.rewards.min()) if given is None else given
 
     def _window(self, policy: str, sample: Sample) -> Window | None:
-        """The longest window with enough effective windows, else that of one step."""
+        """The longest window with enough effective windows; None where none has."""
         log, settings = self.log, self.settings
         scores = window_scores(log.grid, sample.log_ratios, log.rewards, log.discount, MAX_WINDOW)
         able = [score for score in scores if score.effective_windows >= EFFECTIVE_WINDOWS]

@@ -15,6 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Floats64, Integers
 from batchrl.data.loader import LoadedData
+from batchrl.data.split import Split
 from batchrl.ope.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.estimand import LOGGING_POLICY
 from batchrl.ope.fitted import Following, cross_fitted
@@ -180,7 +181,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         logged_estimand=scorer.logged_estimand,
         baseline=baseline,
         policies=reports,
-        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, digest)),
+        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, splits, digest)),
     )
 
 
@@ -280,14 +281,19 @@ def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None =
     return replace(report, verdict=decide(report, baseline, doubt_of_baseline))
 
 
-def _remarks_on(policies: Sequence[TrainedPolicy], digest: str) -> Iterable[str]:
+def _remarks_on(policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], digest: str) -> Iterable[str]:
     if not policies:
         yield (
             f"The probabilities are {COLUMNS}: a policy that was trained on these episodes is scored optimistically."
         )
-    for policy in policies:
+    for policy, split in zip(policies, splits, strict=True):
         if policy.data_sha256 != digest:
             yield (
                 f"{policy.name} was trained on other data; episodes that it shares with this log are scored "
+                "optimistically."
+            )
+        elif split is None:
+            yield (
+                f"{policy.name} was trained on episodes of this log, and nothing says on which: those are scored "
                 "optimistically."
             )

@@ -25,11 +25,13 @@ def discounted_returns(rewards: Floats64, discount: float) -> Floats64:
 def importance_sampling(log_weights: Floats64, returns: Floats64) -> Quotients:
     """``(1/n) sum_i w_i G_i`` (Precup et al. 2000): unbiased, and of a variance that grows with the horizon.
 
+    Undefined where a weight is too large for a float.
+
     Args:
         log_weights: ``[n]``, see ``trajectory_log_weights``.
         returns: ``[n]``, see ``discounted_returns``.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return Quotients.mean(np.exp(log_weights) * returns)
 
 
