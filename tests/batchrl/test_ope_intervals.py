@@ -105,6 +105,13 @@ def test_one_episode_has_no_students_interval() -> None:
     assert math.isnan(estimate.lower)
 
 
+def test_one_episode_has_no_percentile_interval() -> None:
+    [estimate] = intervals([Quotients.mean(np.array([3.0]))], 100, 0.95, 0)
+    assert estimate.value == 3
+    assert math.isnan(estimate.lower)
+    assert math.isnan(estimate.standard_error)
+
+
 def test_the_lower_bound_is_the_papers_formula() -> None:
     """All summands alike: nothing but the truncation's own term is left."""
     bound = high_confidence_lower_bound(np.full(1000, 2.0), 0.95, seed=0)

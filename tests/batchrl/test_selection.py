@@ -176,6 +176,15 @@ def bounds(*cells: tuple[str, str]) -> list[Row]:
     ]
 
 
+def test_a_single_long_episode_is_no_evidence_however_many_windows_it_has() -> None:
+    rows = epochs(3.0, 9.0, **{columns.OPE_EPISODES: 1})
+    best = choose_best(rows, every(rows), PRESET)
+    assert best.value is None
+    assert NO_EVIDENCE in best.reason
+    cells = {name: float(value) for name, value in rows[-1].items() if name != columns.CHECKPOINT}
+    assert doubt_of_score(cells, W3, PRESET.selection) == "a single episode gives no interval"
+
+
 def test_rule_lower_bound_takes_the_highest_and_of_equals_the_later() -> None:
     rows = bounds(("1.0", "50"), ("3.0", "50"), ("3.0", "50"), ("2.0", "50"))
     best = choose_best(rows, every(rows), LOWER_BOUND)

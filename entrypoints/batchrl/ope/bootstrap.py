@@ -65,11 +65,11 @@ def intervals(quotients: Sequence[Quotients], resamples: int, confidence: float,
 
     Args:
         quotients: k estimators of the same n episodes.
-        resamples: B; 0 gives no interval.
+        resamples: B; 0 gives no interval, and neither does a single episode: its resamples are all alike.
         confidence: the share of resamples inside, e.g. 0.95.
         seed: of the resamples. The same seed in every epoch makes epochs comparable.
     """
-    if resamples == 0 or not quotients:
+    if resamples == 0 or not quotients or quotients[0].n_episodes < 2:
         return [Estimate(quotient.value) for quotient in quotients]
     draws = resampled(quotients, resamples, seed)
     return [Estimate.of(q.value, column, confidence) for q, column in zip(quotients, draws.T, strict=True)]

@@ -67,6 +67,8 @@ def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> st
     """Why a score may be shown but not relied on, in words; None where nothing speaks against it."""
     if metric not in cells:
         return "the policy never acts as the log did: the score is undefined"
+    if cells.get(columns.OPE_EPISODES) == 1:
+        return "a single episode gives no interval"
     if (steps := columns.window_steps(metric)) is not None:
         effective, floor = cells.get(columns.window_ess(steps), 0.0), settings.window_ess_floor
         return None if effective >= floor else f"{effective:.0f} effective windows, fewer than {floor:g}"
