@@ -98,6 +98,9 @@ def train(arguments: ScriptArguments) -> None:
 
     # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
     estimating = episodes_of_an_epoch(run)
+    if estimating.n_episodes < (there := len(run.split.evaluation)):
+        used = f"{estimating.n_episodes} of {there} evaluation episodes"
+        say(f"the estimates of an epoch use {used}: as ope.max_episodes says, or as memory allows")
     evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, estimating)
     exit_code = 0
     with StopRequests() as stop:

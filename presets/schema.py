@@ -202,7 +202,8 @@ class OpeSettings(Section):
     )
     fqe_updates: Whole = Field(default=20_000, ge=1, description="fqe: gradient steps")
     max_episodes: Maybe[Annotated[Whole, Field(ge=1)]] = Field(
-        default=None, description="Most evaluation episodes that an epoch's estimates use; null: all"
+        default=None,
+        description="Most evaluation episodes that an epoch's estimates use; null: as many as fit into 2 GB",
     )
 
 

@@ -16,6 +16,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
+from batchrl.data.dataset import Dataset
+from batchrl.training.estimating import estimable
 
 Train = Callable[..., Path]
 
@@ -148,9 +150,31 @@ def test_fitted_values_enter_the_final_figures_where_the_preset_wants_them(train
         assert math.isfinite(policy["estimates"]["Fitted Q Evaluation"]["value"])
 
 
-def test_an_epochs_estimates_use_no_more_episodes_than_the_preset_allows(train: Train, tmp_path: Path) -> None:
+def test_an_epochs_estimates_use_no_more_episodes_than_the_preset_allows(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = table(train(tmp_path, epochs="1", ope__max_episodes="7"))
     assert float(rows[0][columns.OPE_EPISODES]) == 7
+    assert "estimates of an epoch use 7 of " in capsys.readouterr().out
+
+
+def test_estimates_of_any_data_fit_into_memory() -> None:
+    lengths = np.array([3, 1, 4, 1, 5])
+    n = int(lengths.sum())
+    episodes = Dataset(
+        states=np.arange(n, dtype=np.float32)[:, None],
+        actions=np.zeros(n, np.int64),
+        rewards=np.zeros(n),
+        next_states=np.zeros((n, 1), np.float32),
+        terminal=np.ones(n, np.bool_),
+        behavior_policy=np.full((n, 2), 0.5),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        episode_ids=tuple("abcde"),
+        state_columns=("state_feature_0",),
+    )
+    assert estimable(episodes, most_steps=25) is episodes
+    assert estimable(episodes, most_steps=24).episode_ids == ("a", "b", "c", "d")
+    assert estimable(episodes, most_steps=1).episode_ids == ("a", "b")
 
 
 def test_with_a_cosine_schedule_a_run_is_not_resumed_for_other_epochs(train: Train, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from batchrl.ope.fitted import Following
 from batchrl.ope.logged import ScoredPolicy
 from batchrl.ope.report import PolicyReport, estimate_json
 from batchrl.seeds import Stream, stream_seed
-from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
+from batchrl.training.estimating import episodes_of_an_epoch, estimable, evaluator_of, scorer_of
 from batchrl.training.scores import ACTING, SelectionScores
 from batchrl.training.selection import NO_EVIDENCE, doubt_of_score, trusted_metric
 from batchrl.training.state import RunState
@@ -127,7 +127,7 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None) -> Fina
         metric: the column that chose it; another one is taken where that is no score against the logging policy.
     """
     test = run.parts.test
-    episodes = episodes_of_an_epoch(run) if test is None else test
+    episodes = episodes_of_an_epoch(run) if test is None else estimable(test)
     scorer = scorer_of(run, episodes)
     scores = scorer.score(model)
     cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
