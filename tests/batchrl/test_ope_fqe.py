@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +101,14 @@ def test_too_few_updates_for_the_horizon_are_refused() -> None:
     dataset, after = episodes(n=60, horizon=12)
     with pytest.raises(InputError, match=r"ope\.fqe_updates is 20"):
         fit_q_evaluation(dataset, POLICY[after], 1.0, 20, seed=0)
+
+
+def test_a_run_with_too_few_updates_for_its_last_figures_is_refused_before_it_trains(
+    train: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"ope\.fqe_updates is 1:"):
+        train(tmp_path, epochs="1", ope__q_function="fqe", ope__fqe_updates="1")
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_rewards_of_zero_are_worth_nothing() -> None:

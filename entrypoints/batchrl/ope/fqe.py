@@ -77,16 +77,39 @@ def fit_q_evaluation(
     return agent.preferences()
 
 
-def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int, ...]) -> AgentSettings:
-    longest = int(dataset.lengths.max())
-    horizon = min(float(longest), 1 / (1 - discount)) if discount < 1 else float(longest)
-    copies = math.ceil(COPIES_PER_HORIZON * horizon)
+def check_updates(dataset: Dataset, discount: float, updates: int) -> None:
+    """Refuse too few gradient steps for a fit, before anything is trained.
+
+    Args:
+        dataset: episodes to fit on.
+        discount: of one step.
+        updates: gradient steps.
+
+    Raises:
+        InputError: there are too few to carry rewards over the horizon.
+    """
+    horizon = _horizon(dataset, discount)
+    copies = _copies(horizon)
     if updates < copies:
         raise InputError(
             f"ope.fqe_updates is {updates}: fitted Q evaluation needs at least {copies} to carry rewards over "
             f"{horizon:g} steps.",
             f"Set ope.fqe_updates={10 * copies} or more.",
         )
+
+
+def _horizon(dataset: Dataset, discount: float) -> float:
+    longest = float(dataset.lengths.max())
+    return min(longest, 1 / (1 - discount)) if discount < 1 else longest
+
+
+def _copies(horizon: float) -> int:
+    return math.ceil(COPIES_PER_HORIZON * horizon)
+
+
+def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int, ...]) -> AgentSettings:
+    check_updates(dataset, discount, updates)
+    horizon = _horizon(dataset, discount)
     largest = horizon * float(np.abs(dataset.rewards).max())
     return AgentSettings(
         discount=discount,
@@ -97,7 +120,7 @@ def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int
         adam_beta2=0.999,
         adam_epsilon=1e-8,
         target_update="soft",
-        soft_rate=max(SLOWEST_SOFT_RATE, copies / updates),
+        soft_rate=max(SLOWEST_SOFT_RATE, _copies(horizon) / updates),
         standardise_inputs=True,
         value_scale=largest / LARGEST_SCALED_VALUE if largest > 0 else 1.0,
         value_bounds="rewards",

@@ -20,6 +20,7 @@ from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, Split, split_for_run
+from batchrl.ope.fqe import check_updates
 from batchrl.seeds import Stream
 from batchrl.training.frozen import FrozenModels, fit_frozen_models
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
@@ -123,8 +124,14 @@ class RunState:
 
 
 def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str | None) -> RunState:
-    """A new run: the reward model and the mask are fitted here."""
+    """A new run: the reward model and the mask are fitted here.
+
+    Raises:
+        InputError: the preset wants fitted Q evaluation at the end, with too few updates for these episodes.
+    """
     parts = Parts.of(dataset, split)
+    if preset.ope.q_function == "fqe":
+        check_updates(parts.train, preset.agent.discount, preset.ope.fqe_updates)
     models = fit_frozen_models(
         parts,
         dataset,
