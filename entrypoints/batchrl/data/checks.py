@@ -20,6 +20,8 @@ from batchrl.data.storage import chunks, taken
 
 SUM_TOLERANCE = 1e-3
 FEW_ACTIONS = 16
+# Squares of sums of larger rewards are no numbers of 32 bits, and nothing would be learnt from them.
+LARGEST_REWARD = 1e15
 
 
 class Values:
@@ -147,8 +149,17 @@ def _state_checks(rows: Rows) -> list[Check]:
 
 
 def _reward_checks() -> list[Check]:
+    def too_large(values: Values) -> Flags:
+        return np.asarray(np.abs(values.rewards) > LARGEST_REWARD)
+
     return [
-        Check(columns.REWARD, "the value is {value}", "a finite number", lambda values: ~np.isfinite(values.rewards))
+        Check(columns.REWARD, "the value is {value}", "a finite number", lambda values: ~np.isfinite(values.rewards)),
+        Check(
+            columns.REWARD,
+            "{value} is too large to learn from",
+            f"a number between -{LARGEST_REWARD:g} and {LARGEST_REWARD:g}, such as one of a larger unit",
+            too_large,
+        ),
     ]
 
 
