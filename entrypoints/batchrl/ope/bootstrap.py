@@ -65,11 +65,11 @@ def intervals(quotients: Sequence[Quotients], resamples: int, confidence: float,
 
     Args:
         quotients: k estimators of the same n episodes.
-        resamples: B; 0 gives no interval, and neither does a single episode: its resamples are all alike.
+        resamples: B; 0 gives no interval.
         confidence: the share of resamples inside, e.g. 0.95.
         seed: of the resamples. The same seed in every epoch makes epochs comparable.
     """
-    if resamples == 0 or not quotients or quotients[0].n_episodes < 2:
+    if resamples == 0 or not quotients:
         return [Estimate(quotient.value) for quotient in quotients]
     draws = resampled(quotients, resamples, seed)
     return [Estimate.of(q.value, column, confidence) for q, column in zip(quotients, draws.T, strict=True)]
@@ -79,9 +79,12 @@ def resampled(quotients: Sequence[Quotients], resamples: int, seed: int) -> Floa
     """``[B, k]``, the values of k estimators in B resamples of their n episodes; ``nan`` where undefined.
 
     A resample is a vector of counts, one an episode, so that all sums of all resamples are products of one matrix.
+    Resamples of a single episode are all alike and say nothing: they are undefined.
     """
     sums = _Sums(quotients)
     n = sums.n_episodes
+    if n < 2:
+        return np.full((resamples, len(quotients)), np.nan)
     at_once = max(1, DRAWS_AT_ONCE // n)
     sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
