@@ -147,7 +147,8 @@ def _made(env: EnvId, make: Callable[[], Any]) -> Any:
     except (gym.error.UnregisteredEnv, ModuleNotFoundError) as error:
         raise InputError(
             f"there is no environment '{env.name}': {error}",
-            "Write a Gymnasium id, or module:id for one that a module of yours registers.",
+            "Write a Gymnasium id, or module:id for one that a module of yours registers; "
+            "--dependency FILE sends the module with a job.",
         ) from error
     except Exception as error:
         raise InputError(f"environment '{env.name}' cannot be made: {type(error).__name__}: {error}") from error
