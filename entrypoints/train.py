@@ -137,7 +137,7 @@ def train(arguments: ScriptArguments) -> None:
 
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
-            best, final = publish_results(paths, folder, run, loaded, save_model)
+            best, final = publish_results(paths, folder, run, loaded, save_model, hurry=exit_code != 0)
             for line in (*choice_lines(best, run.epoch), *final.score.lines()):
                 say(line)
     if exit_code:

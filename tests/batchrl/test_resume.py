@@ -249,7 +249,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(
 def test_A88_SIGTERM_publishes_the_last_complete_epoch_and_exits_143(
     command_line: CommandLine, data_file: Path, tmp_path: Path
 ) -> None:
-    process = start(command_line({**SLOW, "epochs": "1000"}, data_file, tmp_path))
+    process = start(command_line({**SLOW, "epochs": "1000", "ope.q_function": "fqe"}, data_file, tmp_path))
     wait_for_line(process, "epoch=2 ")
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -127,6 +127,14 @@ def test_an_epoch_whose_mean_weight_is_not_1_does_not_compete_and_too_many_of_th
     assert choose_best(rows, every(rows), PRESET).metric == W3
 
 
+def test_a_mean_weight_that_misses_1_by_rounding_is_trusted() -> None:
+    rows = epochs(1.0)
+    with_paired(rows, [2.5], mean=(1 + 1e-8, 1 + 2e-8))
+    assert choose_best(rows, {1}, PRESET).metric == W3
+    rows[0][columns.PAIRED_MEAN_WEIGHT] = str(1 + 1.5e-8)
+    assert choose_best(rows, {1}, PRESET).metric == columns.PAIRED
+
+
 def test_epochs_with_impossible_values_are_rejected_and_counted() -> None:
     rows = epochs(9.0, 3.0, 99.0)
     rows[2][columns.VALUES_POSSIBLE] = "0"

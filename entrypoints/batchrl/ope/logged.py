@@ -72,7 +72,7 @@ class EpisodeLog:
 
     def __init__(self, dataset: Dataset, discount: float, clip: float | None = None) -> None:
         self.dataset = dataset
-        self._clip = clip
+        self.clip = clip
         self.discount = discount
         self.grid = Grid.of(dataset.lengths)
         self.rewards = self.grid.pad(dataset.rewards)
@@ -101,7 +101,7 @@ class EpisodeLog:
         """``[n, T]``, logs of ``pi(a_it | s_it) / pi_b(a_it | s_it)``; 0 in the padding."""
         with np.errstate(divide="ignore"):
             ratios = np.log(self.taken(probabilities)) - self._log_behavior
-        return self.grid.pad(ratios if self._clip is None else clipped(ratios, self._clip))
+        return self.grid.pad(ratios if self.clip is None else clipped(ratios, self.clip))
 
     def action_values(self, probabilities: Floats64, values: Values) -> ActionValues:
         """A value function and the policy's averages of it, padded."""

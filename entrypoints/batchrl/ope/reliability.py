@@ -9,16 +9,22 @@ from batchrl.ope.weights import WeightDiagnostics, reliability
 UNCORRECTED = (names.DM_VALUE, names.FQE)
 
 
-def doubt_of_weights(weights: WeightDiagnostics) -> str | None:
-    """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it."""
+def doubt_of_weights(weights: WeightDiagnostics, clipped: bool = False) -> str | None:
+    """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it.
+
+    Args:
+        weights: of the trajectories.
+        clipped: whether ratios were cut.
+    """
     few = reliability(weights, names.effective_floor(weights.n_episodes))
     if few is not None:
         return few
     if not weights.averages_to_one:
         interval = weights.mean_weight_interval
+        cause = "the log lacks episodes that matter to the policy, or its action probabilities are wrong"
         return (
             f"the mean weight is {weights.mean_weight:.2f} [{interval.lower:.2f}, {interval.upper:.2f}] and not 1: "
-            "the log lacks episodes that matter to the policy, or its action probabilities are wrong"
+            f"{'ratios were clipped' if clipped else cause}"
         )
     return None
 

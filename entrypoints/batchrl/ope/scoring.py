@@ -100,7 +100,7 @@ class Scorer:
         estimators = self._estimators(policy, sample)
         bounds = lower_bounds(sample, self.least_reward, confidence, self.settings.seed)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
-        doubt = doubt_of_weights(weights)
+        doubt = doubt_of_weights(weights, log.clip is not None)
         draws = self._draws(estimators)
         figures = {}
         for name, quotients in estimators.items():

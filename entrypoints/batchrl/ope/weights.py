@@ -94,9 +94,13 @@ class WeightDiagnostics:
 
     @property
     def averages_to_one(self) -> bool:
-        """Whether the mean weight is 1 within its interval, as it should be, or nearly 1 whatever the interval."""
-        interval = self.mean_weight_interval
-        return interval.lower <= 1 <= interval.upper or abs(self.mean_weight - 1) <= NEARLY
+        """See the function of that name."""
+        return averages_to_one(self.mean_weight, self.mean_weight_interval.lower, self.mean_weight_interval.upper)
+
+
+def averages_to_one(mean: float, lower: float, upper: float) -> bool:
+    """Whether a mean weight is 1 within its interval, as it should be, or nearly 1 whatever the interval."""
+    return lower <= 1 <= upper or abs(mean - 1) <= NEARLY
 
 
 def scaled_weights(log_weights: Floats64) -> Floats64:

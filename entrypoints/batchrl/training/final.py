@@ -118,13 +118,14 @@ def choice_lines(choice: Choice, epochs: int) -> Iterator[str]:
     yield from _wrapped(choice.reason, "  ")
 
 
-def final_figures(run: RunState, model: PolicyModel, metric: str | None) -> FinalFigures:
+def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit: bool) -> FinalFigures:
     """Score the chosen policy.
 
     Args:
         run: the run.
         model: the chosen policy.
         metric: the column that chose it; another one is taken where that is no score against the logging policy.
+        may_fit: whether there is time to fit values, where the preset wants them.
     """
     test = run.parts.test
     episodes = episodes_of_an_epoch(run) if test is None else estimable(test)
@@ -153,7 +154,7 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None) -> Fina
     evaluator = evaluator_of(run, episodes)
     targets = [model.target] if model.target == ACTING else [model.target, ACTING]
     policies = evaluator.policies_of(model, targets)
-    if run.preset.ope.q_function == "fqe":
+    if run.preset.ope.q_function == "fqe" and may_fit:
         policies = [
             _with_fitted_values(run, episodes, model, target, policy)
             for target, policy in zip(targets, policies, strict=True)

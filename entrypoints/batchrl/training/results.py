@@ -44,15 +44,16 @@ def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState)
 
 
 def publish_results(
-    paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, save_model: bool
+    paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, save_model: bool, hurry: bool
 ) -> tuple[Choice, FinalFigures]:
     """Publish the summary and the best policy, scored once more.
 
-    The summary holds data, split, choice, and the chosen policy's figures.
+    The summary holds data, split, choice, and the chosen policy's figures; without fitted values in a ``hurry``, such
+    as that of a job which was told to stop.
     """
     best = publish_progress(paths, folder, state)
     chosen = load_policy(folder.file(best.epoch)).model
-    figures = final_figures(state, chosen, best.metric)
+    figures = final_figures(state, chosen, best.metric, may_fit=not hurry)
     summary = {
         **state.facts(),
         "schema": loaded.schema,
