@@ -121,7 +121,7 @@ class BcqSettings(Section):
         default=False, description="Whether acting, export and estimates avoid those actions too"
     )
     imitation_epochs: Whole = Field(
-        default=100, ge=1, description="Epochs of the behaviour classifier, where one is fitted"
+        default=100, ge=1, description="Epochs of the behaviour classifier, no longer than the agent's"
     )
     mask_out_threshold: Number = Field(
         default=0.35, ge=0, le=1, description="coach_nn: least probability of an allowed action"
@@ -134,7 +134,7 @@ class BcqSettings(Section):
 class RewardModelSettings(Section):
     """The model of the immediate reward, for the direct method and for the embedding of coach_knn."""
 
-    epochs: Whole = Field(default=30, ge=1, le=1_000_000, description="Epochs over the training episodes")
+    epochs: Whole = Field(default=30, ge=1, le=1_000_000, description="Epochs, no longer than the agent's")
 
 
 class DataSettings(Section):

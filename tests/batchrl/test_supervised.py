@@ -54,3 +54,18 @@ def test_a_classifier_finds_the_frequencies_of_actions() -> None:
 
 def test_the_same_seeds_give_the_same_network() -> None:
     assert fitted(2)[0].parameters.equal(fitted(2)[0].parameters)
+
+
+@pytest.mark.parametrize(("limit", "minibatches"), [(None, 12), (12, 12), (50, 12), (5, 5)])
+def test_an_epoch_is_no_longer_than_the_agents(limit: int | None, minibatches: int) -> None:
+    seen: list[int] = []
+
+    def loss(outputs: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(len(rows.unique()))
+        return torch.ones(()), torch.zeros_like(outputs)
+
+    settings = AgentSettings(batch_size=100, updates_per_epoch=limit)
+    network = Network(NetworkShape(3, 2, (4,)), GENERATOR)
+    mean = fit(network, torch.zeros(1200, 3), loss, 2, settings, np.random.default_rng(0))
+    assert seen == [100] * (2 * minibatches)
+    assert mean == 1.0

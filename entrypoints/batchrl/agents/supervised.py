@@ -51,7 +51,7 @@ def fit(
         network: an ensemble of one; its outputs are ``[1, B, A]``.
         states: ``[N, d]``.
         loss: of the outputs at some rows.
-        epochs: shuffled passes over the rows.
+        epochs: shuffled passes over the rows, each cut to the minibatches of an agent's epoch where those are fewer.
         settings: batch size and optimiser.
         rng: the source of the shuffles.
 
@@ -59,12 +59,16 @@ def fit(
         The mean loss over the last epoch.
     """
     optimiser = Adam(network, settings)
-    total = torch.zeros(())
+    limit = settings.updates_per_epoch
+    shortened = limit is not None and limit * settings.batch_size < len(states)
+    total, n_rows = torch.zeros(()), 0
     for _ in range(epochs):
         total.zero_()
-        for rows in minibatches(len(states), settings.batch_size, rng):
+        n_rows = 0
+        for rows in minibatches(len(states), settings.batch_size, rng, limit if shortened else None):
             value, gradient = loss(network.forward(states[rows])[0], rows)
             network.backward(gradient[None])
             optimiser.step()
             total.add_(value, alpha=len(rows))
-    return total.item() / len(states)
+            n_rows += len(rows)
+    return total.item() / n_rows
