@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.arguments import report
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+from batchrl.contract.pipes import reader_has_gone
 from batchrl.parser import Parser
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
         collect_to_file(arguments)
     except BatchRLError as error:
         return report(error)
+    except BrokenPipeError:
+        return reader_has_gone()
     except OSError as error:
         return report(InputError(f"{arguments.output} cannot be written: {error.strerror or error}."))
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.arguments import report
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+from batchrl.contract.pipes import reader_has_gone
 from batchrl.parser import Parser
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
         tell(estimate(arguments), arguments)
     except BatchRLError as error:
         return report(error)
+    except BrokenPipeError:
+        return reader_has_gone()
     except OSError as error:
         return report(InputError(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}."))
     except KeyboardInterrupt:

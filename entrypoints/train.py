@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.arguments import ScriptArguments, run_script
+from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import SAVE_MODEL
 from batchrl.contract.paths import JOB_NAME_VARIABLE, RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
 
@@ -109,6 +110,12 @@ def train(arguments: ScriptArguments) -> None:
                 start = time.monotonic()
                 training = run.agent.train_epoch(run.transitions, run.rng, on_update=stop.check)
                 trained = time.monotonic()
+                if training.diverged:
+                    raise InputError(
+                        f"training diverged: the loss of epoch {run.epoch + 1} is not a finite number.",
+                        "Lower agent.learning_rate, or set agent.standardise_inputs, agent.value_scale or "
+                        "agent.value_bounds.",
+                    )
                 estimates, scores = evaluator.score(run.policy()), scorer.score(run.policy())
                 scored = time.monotonic()
                 run.seconds += scored - start

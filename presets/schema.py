@@ -24,7 +24,10 @@ class Section(BaseModel):
 
 
 class AgentSettings(Section):
-    """The algorithm, its networks and how they learn; a key is for every algorithm, unless it says otherwise."""
+    """The algorithm, its networks and how they learn; a key is for every algorithm, unless it says otherwise.
+
+    Behaviour cloning has no values: targets, their loss, bounds and scale, and ``n_step`` do nothing there.
+    """
 
     algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] = Field(
         default="ddqn-bcq",

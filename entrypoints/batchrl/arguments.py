@@ -20,6 +20,7 @@ import presets
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET, SAVE_MODEL
 from batchrl.contract.paths import JOB_NAME_VARIABLE, MAX_FAILURE_CHARACTERS, JobPaths
+from batchrl.contract.pipes import reader_has_gone
 from presets.kinds import FLAGS
 
 Kind = TypeVar("Kind", bound="presets.Preset")
@@ -152,6 +153,8 @@ def run_script(
         main(parse_arguments(argv, options))
     except BatchRLError as error:
         return report(error)
+    except BrokenPipeError:
+        return reader_has_gone()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

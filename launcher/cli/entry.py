@@ -22,9 +22,9 @@ from collections.abc import Sequence
 import click
 
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
+from batchrl.contract.pipes import reader_has_gone
 from launcher.cli.groups import LazyGroup
 
-EXIT_BROKEN_PIPE = 141
 PROGRAM = "batchrl"
 COMPLETION_VARIABLE = "_BATCHRL_COMPLETE"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _silence_stdout()
-        return EXIT_BROKEN_PIPE
+        return reader_has_gone()
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted.")
         return EXIT_INTERRUPTED
@@ -158,9 +157,3 @@ def _say(text: str) -> None:
         click.echo(text, err=True)
     except OSError:
         return
-
-
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain about the closed pipe."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -386,3 +389,10 @@ def test_an_interrupt_is_one_word_and_exit_code_130(
     assert script.main([str(golden)]) == 130
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "interrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(golden: Path) -> None:
+    words = shlex.join([sys.executable, str(SCRIPT), str(golden)])
+    command = f"{words} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")

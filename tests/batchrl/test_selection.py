@@ -190,7 +190,7 @@ def test_a_single_long_episode_is_no_evidence_however_many_windows_it_has() -> N
     assert best.value is None
     assert NO_EVIDENCE in best.reason
     cells = {name: float(value) for name, value in rows[-1].items() if name != columns.CHECKPOINT}
-    assert doubt_of_score(cells, W3, PRESET.selection) == "a single episode gives no interval"
+    assert doubt_of_score(cells, W3, PRESET.selection) == "1 episodes, fewer than 10"
 
 
 def test_rule_lower_bound_takes_the_highest_and_of_equals_the_later() -> None:

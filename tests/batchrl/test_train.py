@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from batchrl.contract import columns
@@ -211,3 +212,14 @@ def test_wrong_data_is_refused_before_anything_is_written(train: Train, tmp_path
     with pytest.raises(InputError, match=r"Did you mean 'agent\.discount'"):
         train(tmp_path / "out", agent__discont="0.9")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_diverges_ends_at_once_and_says_what_to_change(
+    train: Train, frame: Callable[..., pd.DataFrame], tmp_path: Path
+) -> None:
+    wild = frame()
+    wild["state_feature_0"] *= 1e30
+    wild.to_csv(tmp_path / "wild.csv", index=False)
+    with pytest.raises(InputError, match=r"(?s)the loss of epoch 1 is not a finite number.*standardise_inputs"):
+        train(tmp_path / "out", tmp_path / "wild.csv")
+    train(tmp_path / "scaled", tmp_path / "wild.csv", agent__standardise_inputs="true", bcq__mode="none")

@@ -60,6 +60,11 @@ class EpochStatistics:
     values: Summary | None
     learning_rate: Summary
 
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was no finite number: nothing can be learnt from there on."""
+        return not math.isfinite(self.loss.mean)
+
 
 class Recorder:
     """Collects the signals of an epoch, in order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 # The local cloud's code for an answer that its full disk forbids.
 DISK_FULL = "DiskFull"
 

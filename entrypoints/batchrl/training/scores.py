@@ -209,7 +209,7 @@ class SelectionScorer:
 
     def _within_bounds(self, start_value: float) -> bool:
         low, high = self._training.bounds
-        slack = BOUND_TOLERANCE * (high - low) if math.isfinite(high - low) else 0.0
+        slack = BOUND_TOLERANCE * ((high - low) or 1.0) if math.isfinite(high - low) else 0.0
         return math.isfinite(start_value) and low - slack <= start_value <= high + slack
 
     def _agrees_with_the_log(self, logging_value: float, values: Values, returns: Estimate) -> bool:

@@ -34,6 +34,8 @@ from presets.schema import SelectionSettings, TrainPreset
 
 ESTIMATES = {"sdr": columns.SDR, "wis": columns.WIS}
 NO_EVIDENCE = "no evidence of improvement over the logging policy"
+# Windows of one episode overlap: resamples of fewer episodes are too much alike, however many windows there are.
+LEAST_EPISODES = 10
 
 # The numbers of an epoch by column; what is undefined is not in it.
 Cells = Mapping[str, float]
@@ -68,9 +70,9 @@ def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> st
     """Why a score may be shown but not relied on, in words; None where nothing speaks against it."""
     if metric not in cells:
         return "the policy never acts as the log did: the score is undefined"
-    if cells.get(columns.OPE_EPISODES) == 1:
-        return "a single episode gives no interval"
     if (steps := columns.window_steps(metric)) is not None:
+        if (episodes := cells.get(columns.OPE_EPISODES, 0.0)) < LEAST_EPISODES:
+            return f"{episodes:.0f} episodes, fewer than {LEAST_EPISODES}"
         effective, floor = cells.get(columns.window_ess(steps), 0.0), settings.window_ess_floor
         return None if effective >= floor else f"{effective:.0f} effective windows, fewer than {floor:g}"
     if not _enough_episodes(cells):
