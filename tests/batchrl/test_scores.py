@@ -133,6 +133,14 @@ def test_values_of_the_logging_policy_must_be_those_that_the_log_shows() -> None
     assert math.isnan(scorer(log(), preset()).score(model(LOGGING)).logging_start_value)
 
 
+def test_with_many_episodes_values_of_the_logging_policy_may_still_be_a_little_off() -> None:
+    many, settings = log(n=40_000), preset(agent__algorithm="one-step", ope__bootstrap_resamples="0")
+    judge = SelectionScorer(many, TrainingReturns.of(many, DISCOUNT), settings, 0)
+    for shift, possible in ((0.03, True), (0.07, False)):
+        shifted = [[value + shift for value in LOGGING[0]], *LOGGING[1:]]
+        assert judge.score(model(shifted)).possible == possible
+
+
 def test_where_episodes_were_cut_the_logging_policys_values_may_go_on() -> None:
     settings = preset(agent__algorithm="one-step")
     beyond = 3.0

@@ -16,7 +16,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
-from batchrl.contract.paths import RESOLVED_PRESET_NAME
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
 from batchrl.data.dataset import Dataset
 from batchrl.training.estimating import estimable
 
@@ -223,3 +223,15 @@ def test_a_training_that_diverges_ends_at_once_and_says_what_to_change(
     with pytest.raises(InputError, match=r"(?s)the loss of epoch 1 is not a finite number.*standardise_inputs"):
         train(tmp_path / "out", tmp_path / "wild.csv")
     train(tmp_path / "scaled", tmp_path / "wild.csv", agent__standardise_inputs="true", bcq__mode="none")
+
+
+def test_where_no_epoch_could_be_compared_the_final_score_is_one_that_can_be_trusted(
+    train: Train, frame: Callable[..., pd.DataFrame], tmp_path: Path
+) -> None:
+    frame(episodes=400).to_csv(tmp_path / "log.csv", index=False)
+    settings = {"agent__algorithm": "one-step", "agent__learning_rate": "1e-9", "data__test_ratio": "0.3"}
+    output = train(tmp_path / "out", tmp_path / "log.csv", **settings, selection__window_ess_floor="20")
+    summary = json.loads((output / "output" / "data" / TRAINING_SUMMARY_NAME).read_text())
+    assert "the log rules out the values of every epoch" in summary["best"]["reason"]
+    assert summary["best"]["value"] is None
+    assert columns.window_steps(summary["estimates"]["score"]["metric"]) is not None

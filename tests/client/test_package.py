@@ -37,6 +37,7 @@ def users(package: Package) -> set[str]:
         "train.py",
         "evaluate.py",
         "collect.py",
+        "ope.py",
     }
 
 

@@ -134,7 +134,9 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
     cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
     settings = run.preset.selection
     if metric != columns.PAIRED and (metric is None or columns.window_steps(metric) is None):
-        metric = trusted_metric(cells, settings)
+        # These scores do not rest on the agent's values, whatever is held against those.
+        weighed = {name: value for name, value in cells.items() if name != columns.VALUES_POSSIBLE}
+        metric = trusted_metric(weighed, settings) or (columns.PAIRED if columns.PAIRED in cells else None)
     estimate = Estimate(float("nan"))
     doubt: str | None = "too few effective episodes and windows to score the policy that acts"
     meaning = ""

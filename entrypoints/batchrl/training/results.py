@@ -53,7 +53,8 @@ def publish_results(
     """
     best = publish_progress(paths, folder, state)
     chosen = load_policy(folder.file(best.epoch)).model
-    figures = final_figures(state, chosen, best.metric, may_fit=not hurry)
+    metric = None if best.value is None else best.metric
+    figures = final_figures(state, chosen, metric, may_fit=not hurry)
     summary = {
         **state.facts(),
         "schema": loaded.schema,

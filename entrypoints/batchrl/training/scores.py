@@ -29,6 +29,8 @@ from presets.schema import TrainPreset
 ACTING = TargetPolicy("greedy")
 # A mean over start states may pass a bound of the values by this share of their range: networks err.
 BOUND_TOLERANCE = 0.01
+# Values of the logging policy may miss its logged return by this share, however many episodes there are.
+LOGGED_TOLERANCE = 0.05
 # The training episodes may be more than memory holds.
 EPISODES_AT_ONCE = 20_000
 
@@ -213,7 +215,7 @@ class SelectionScorer:
         return math.isfinite(start_value) and low - slack <= start_value <= high + slack
 
     def _agrees_with_the_log(self, logging_value: float, values: Values, returns: Estimate) -> bool:
-        """Whether values of the logging policy are those that the evaluation episodes show, within their errors.
+        """Whether values of the logging policy are nearly those that the evaluation episodes show, within their errors.
 
         The values were learnt from one sample of episodes and are compared with another: both err. Values go on where
         an episode was cut short, and so must the returns; the value of the state reached is the acting policy's, which
@@ -226,7 +228,7 @@ class SelectionScorer:
         if not math.isfinite(error):
             return True
         width = student_quantile((1 + self._preset.ope.confidence) / 2, data.n_episodes - 1) * error
-        return abs(logging_value - returns.value - beyond) <= width
+        return abs(logging_value - returns.value - beyond) <= max(width, LOGGED_TOLERANCE * abs(returns.value + beyond))
 
 
 def _none_known(policy: ScoredPolicy) -> Values:
