@@ -15,6 +15,7 @@ from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.store import list_objects
 from launcher import watch
 from launcher.clock import Clock, SystemClock
+from launcher.request import NAME_PATTERN
 from launcher.session import Session
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Job:
             try:
                 return self._ask()
             except botocore.exceptions.ClientError as error:
-                if _is_unknown(error):
+                if _is_unknown(error) or not NAME_PATTERN.fullmatch(self.name):
                     raise InputError(
                         f"there is no job named '{self.name}' {_where(self.session)}.", "List them: batchrl ps"
                     ) from error

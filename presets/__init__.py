@@ -32,6 +32,7 @@ __all__ = [
     "TrainPreset",
     "UnknownKeyError",
     "describe",
+    "evaluation_of",
     "is_path",
     "load",
     "names",
@@ -58,6 +59,15 @@ def is_path(name_or_path: str | Path) -> bool:
     """Whether this means a file of the user's own rather than a name."""
     text = str(name_or_path)
     return isinstance(name_or_path, Path) or os.sep in text or text.endswith((SUFFIX, ".yml"))
+
+
+def evaluation_of(name: str) -> str | None:
+    """The evaluation preset of the problem that a preset of the product is for; None for any other name or file."""
+    ours = names()
+    problem, _, agent = ALIASES.get(name, name).partition("-")
+    if f"{problem}-{agent}" not in ours:
+        return None
+    return next((each for each in ours if each.startswith(f"{problem}-") and each.endswith("-env")), None)
 
 
 def load(name_or_path: str | Path) -> Preset:

@@ -1,14 +1,19 @@
 """Value types of the schema: what a YAML file, a command line or a hyperparameter may say for each.
 
 Texts are read leniently, since every override arrives as text and YAML 1.1 reads ``1e-4`` as text: ``"0.98"`` is a
-number, ``"true"`` a flag, ``"[256, 512]"`` a list, ``"null"`` nothing. A flag is never taken for a number.
+number, ``"true"`` a flag, ``"[256, 512]"`` a list, ``"null"`` nothing. A flag is never taken for a number. A list may
+be JSON, Python (SageMaker's toolkit passes a list as ``str`` writes it: ``['x', 'y']``) or YAML (``[x, y]``: no quotes
+within those of a shell).
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 from typing import Annotated, TypeVar
 
+import yaml
 from pydantic import BeforeValidator, StrictBool
 
 Item = TypeVar("Item")
@@ -30,12 +35,17 @@ def _number(value: object) -> object:
 
 
 def _list(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return value
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _read_list(value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _read_list(text: str) -> object:
+    for read in (json.loads, ast.literal_eval, yaml.safe_load):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, yaml.YAMLError):
+            value: object = read(text)
+            return value
+    return text
 
 
 def _nothing(value: object) -> object:

@@ -91,6 +91,15 @@ def test_the_description_fits_a_terminal(run: Run, data: Path, monkeypatch: pyte
     assert sum(action["share"] for action in record["support"]) == pytest.approx(1)
 
 
+def test_probabilities_that_the_actions_contradict_are_told(run: Run, data: Path) -> None:
+    assert "Warning" not in run("data", "describe", str(data)).err
+    for wrong in ("[0.9, 0.1]", "[0.3, 0.3, 0.4]"):
+        data.write_text(log(100).replace("[0.5, 0.5]", wrong))
+        ended = run("data", "describe", str(data))
+        assert ended.code == 0 and "Warning: action" in ended.err, ended.err
+    assert "action 2 was taken in 0.00% of the rows, but logged as 40.00% likely" in ended.err
+
+
 def test_a_wrong_discount_is_refused(run: Run, data: Path) -> None:
     assert run("data", "describe", str(data), "--discount", "1.5").code == 2
 

@@ -177,6 +177,15 @@ def test_a_job_that_is_not_there_is_told_by_name(cloud: Cloud) -> None:
         Job.attach("nope", FakeSession(cloud))
 
 
+def test_a_part_of_a_name_is_no_name(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(job: Job) -> None:
+        raise refused("ValidationException", "1 validation error detected: Value 'train-' at 'trainingJobName' failed")
+
+    monkeypatch.setattr(Job, "_ask", ask)
+    with pytest.raises(InputError, match="no job named 'train-'"):
+        Job.attach("train-", FakeSession(cloud))
+
+
 def test_D208_stopping_a_job_that_has_ended_is_no_fault(job: Job, cloud: Cloud) -> None:
     assert job.stop() is True
     cloud.stop_error = refused("ValidationException", "The request was rejected because the job is Completed.")

@@ -37,6 +37,8 @@ def value(key: str, given_value: object, at: str | None = None) -> object:
         ("data.max_transitions", "null", None),
         ("data.max_transitions", "500", 500),
         ("data.state_columns", '["x", "y"]', ["x", "y"]),
+        ("data.state_columns", str(["x", "it's", "a\\b"]), ["x", "it's", "a\\b"]),  # as SageMaker's toolkit writes it
+        ("data.state_columns", "[x, y z]", ["x", "y z"]),
         ("agent.loss", "huber", "huber"),
         ("name", 7, "7"),
     ],

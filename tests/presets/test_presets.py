@@ -53,6 +53,15 @@ def test_the_seeds_names_mean_our_presets(alias: str) -> None:
     assert presets.load(alias) == presets.load(presets.ALIASES[alias.strip()])
 
 
+def test_every_preset_has_an_evaluation_in_the_simulator_of_its_problem() -> None:
+    found = {name: presets.evaluation_of(name) for name in [*presets.names(), *presets.ALIASES]}
+    assert found.pop("mail-bcq-knn") == found.pop("mail-env") == "mail-env"
+    assert found.pop("acrobot-iql") == "acrobot-env"
+    assert found.pop("cartpole-best") == found.pop("preset-cartpole-ddqnbcq") == EVALUATE
+    assert all(isinstance(presets.load(name or ""), EvaluatePreset) for name in found.values())
+    assert presets.evaluation_of("presets/mine.yaml") is presets.evaluation_of("mail") is None
+
+
 def test_importing_the_package_loads_neither_pydantic_nor_yaml() -> None:
     program = "import presets, sys; presets.names(); print([m for m in ('pydantic', 'yaml') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

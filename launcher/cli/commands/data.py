@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -34,6 +35,11 @@ FEATURES = (
     Column("min", "MIN", right=True),
     Column("max", "MAX", right=True),
 )
+
+# Standard errors between how often an action was taken and its logged probabilities that are not put down to chance,
+# and what sums of rounded probabilities may be off.
+CONTRADICTION = 6.0
+ROUNDING = 1e-4
 
 data_argument = click.argument("data", metavar="DATA")
 
@@ -124,6 +130,12 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
     for line in _described(answer, stdout_width()):
         out.text(line)
     _remark(answer["ends"]["unknown"], answer["left_out_episodes"], out)
+    if action := _contradicted(answer["support"], answer["transitions"]):
+        out.note(
+            f"Warning: action {action['action']} was taken in {action['share']:.2%} of the rows, but logged as "
+            f"{action['mean_probability']:.2%} likely: chance does not explain that. Every estimate rests on these "
+            "probabilities; see that they are those of the policy that acted."
+        )
 
 
 @command.command(
@@ -184,6 +196,18 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from table(answer["support"], SUPPORT, width)
     yield ""
     yield from table(answer["features"], FEATURES, width)
+
+
+def _contradicted(support: Sequence[Mapping[str, Any]], transitions: int) -> Mapping[str, Any] | None:
+    """The action whose share is farthest from its logged probabilities, where chance does not explain that.
+
+    The variance of a mean of draws with probabilities p_i is at most that with their mean, so this errs on the side of
+    silence.
+    """
+    farthest = max(support, key=lambda action: abs(action["share"] - action["mean_probability"]))
+    likely = farthest["mean_probability"]
+    error = math.sqrt(likely * max(0.0, 1 - likely) / transitions)
+    return farthest if abs(farthest["share"] - likely) > CONTRADICTION * error + ROUNDING else None
 
 
 def _remark(unknown_ends: int, left_out: int, out: Output) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, user_values
+from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
 from launcher.cli.evaluations import newest_training, read_evaluation
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options
-from launcher.cli.jobs import EVALUATE_SCRIPT, session_for
+from launcher.cli.jobs import EVALUATE_SCRIPT, find_job, session_for
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
@@ -39,17 +43,32 @@ def command(
 ) -> None:
     """Play episodes with a trained policy in its simulator, as a job, and report its mean return.
 
-    Without --job and --checkpoint the newest training job is evaluated, by its best checkpoint.
+    Without --job and --checkpoint the newest training job is evaluated, by its best checkpoint. Without
+    --preset the simulator is that of the job's own preset: acrobot-env for acrobot-iql.
     """
     if trained is not None and checkpoint is not None:
         raise InputError("--job and --checkpoint both say what to evaluate.", "Keep one of them.")
     if checkpoint is None:
         name = trained or newest_training(session_for(job.instance_type.startswith("ml."))).name
-        out.note(f"Evaluating {name}.")
         checkpoint = checkpoint_place(name, job.instance_type)
+        job = _for_problem_of(name, job)
+        out.note(f"Evaluating {name}{f', preset {job.preset}' if job.preset else ''}.")
     estimator = job.estimator(script=EVALUATE_SCRIPT)
     started = run_job(estimator, {CHECKPOINT_CHANNEL: checkpoint}, out, wait, job_name)
     if wait and out.for_people:
         out.text()
         out.text(read_evaluation(started).sentence())
     tell(started, out, ("pull",))
+
+
+def _for_problem_of(trained: str, job: JobOptions) -> JobOptions:
+    """The options with the evaluation preset of the problem that a job was trained on, where none is given."""
+    import presets
+
+    settings = job.hyperparameters()
+    if job.preset or PRESET in settings or LEGACY_PRESET in settings or trained.startswith(S3_SCHEME):
+        return job
+    described = find_job(trained, aws=job.instance_type.startswith("ml.")).describe()
+    given = user_values(described.get("HyperParameters", {}))
+    own = presets.evaluation_of(str(given.get(PRESET) or given.get(LEGACY_PRESET)))
+    return replace(job, preset=own)

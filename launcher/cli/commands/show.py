@@ -91,7 +91,7 @@ def _lines(answer: dict[str, Any], places: dict[str, str], chosen: str | None) -
             for channel in answer.get("InputDataConfig", ())
         },
         "chosen": chosen,
-        "metrics": {entry["MetricName"]: entry["Value"] for entry in answer.get("FinalMetricDataList", ())},
+        "last metrics": {entry["MetricName"]: entry["Value"] for entry in answer.get("FinalMetricDataList", ())},
         "history": [_step(step) for step in answer.get("SecondaryStatusTransitions", ())],
         **places,
     }
