@@ -31,7 +31,7 @@ SHORT_NAMES = {
 }
 FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
 BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
-INTERVAL_WIDTH = 20
+INTERVAL_WIDTH = 19  # of a column of 20, so that a space follows
 DIFFERENCE_WIDTH = 25
 
 
