@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.arguments import report
-from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
-from batchrl.contract.pipes import reader_has_gone
+from batchrl.arguments import ended
+from batchrl.contract.errors import InputError
 from batchrl.parser import Parser
 
 if TYPE_CHECKING:
@@ -29,18 +28,11 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str]) -> int:
     """Collect, write, report; returns the exit code."""
     arguments = make_parser().parse_args(argv)
-    try:
-        collect_to_file(arguments)
-    except BatchRLError as error:
-        return report(error)
-    except BrokenPipeError:
-        return reader_has_gone()
-    except OSError as error:
-        return report(InputError(f"{arguments.output} cannot be written: {error.strerror or error}."))
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return EXIT_DONE
+
+    def unwritable(error: OSError) -> InputError:
+        return InputError(f"{arguments.output} cannot be written: {error.strerror or error}.")
+
+    return ended(lambda: collect_to_file(arguments), unwritable, "interrupted: nothing was written")
 
 
 def make_parser() -> Parser:

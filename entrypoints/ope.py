@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.arguments import report
-from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
-from batchrl.contract.pipes import reader_has_gone
+from batchrl.arguments import ended
+from batchrl.contract.errors import InputError
 from batchrl.parser import Parser
 
 if TYPE_CHECKING:
@@ -36,19 +35,15 @@ DEFAULT_KINDS = ("greedy", "epsilon_greedy")
 def main(argv: Sequence[str]) -> int:
     """Read, score, report; returns the exit code."""
     arguments = make_parser().parse_args(argv)
-    try:
+
+    def story() -> None:
         check(arguments)
         tell(estimate(arguments), arguments)
-    except BatchRLError as error:
-        return report(error)
-    except BrokenPipeError:
-        return reader_has_gone()
-    except OSError as error:
-        return report(InputError(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}."))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return EXIT_DONE
+
+    def unusable(error: OSError) -> InputError:
+        return InputError(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}.")
+
+    return ended(story, unusable)
 
 
 def make_parser() -> Parser:

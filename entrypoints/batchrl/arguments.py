@@ -149,20 +149,40 @@ def run_script(
     if "-h" in argv or "--help" in argv:
         print(help_text(description, options))
         return EXIT_DONE
+    return ended(lambda: main(parse_arguments(argv, options)), _full_disk)
+
+
+def ended(
+    story: Callable[[], None], mistake: Callable[[OSError], InputError | None], interrupted: str = "interrupted"
+) -> int:
+    """Run a script's story and turn whatever ends it into its exit code, and a message on stderr where one is due.
+
+    Args:
+        story: what the script does.
+        mistake: what an error of the system means to the user; None where it is a fault of ours, and is raised.
+        interrupted: what is said after Ctrl-C.
+    """
     try:
-        main(parse_arguments(argv, options))
+        story()
     except BatchRLError as error:
         return report(error)
     except BrokenPipeError:
         return reader_has_gone()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        told = mistake(error)
+        if told is None:
             raise
-        return report(InputError(f"the disk is full while writing {error.filename or 'a file'}.", "Free some space."))
+        return report(told)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_DONE
+
+
+def _full_disk(error: OSError) -> InputError | None:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return InputError(f"the disk is full while writing {error.filename or 'a file'}.", "Free some space.")
 
 
 def report(error: BatchRLError) -> int:
