@@ -60,6 +60,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.frozen import costly_mask
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
+    from batchrl.training.scores import ACTING
     from batchrl.training.state import new_split, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, Stopped, StopRequests
     from batchrl.training.table import EpochReport
@@ -116,7 +117,9 @@ def train(arguments: ScriptArguments) -> None:
                         "Lower agent.learning_rate, or set agent.standardise_inputs, agent.value_scale or "
                         "agent.value_bounds.",
                     )
-                estimates, scores = evaluator.score(run.policy()), scorer.score(run.policy())
+                policy = run.policy()
+                target, acting = evaluator.policies_of(policy, [policy.target, ACTING])
+                estimates, scores = evaluator.score_actions(target), scorer.score_actions(acting)
                 scored = time.monotonic()
                 run.seconds += scored - start
                 report = EpochReport(

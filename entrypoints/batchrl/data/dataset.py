@@ -69,6 +69,19 @@ class Dataset:
         """``[n]``, the undiscounted return of each episode."""
         return np.add.reduceat(self.rewards, self.offsets[:-1])
 
+    def discounted_returns(self, discount: float) -> Floats64:
+        """``[n]``, sum of ``discount ** t * reward`` over each episode, t from 0; in a bounded memory beside it."""
+        result = np.zeros(self.n_episodes)
+        for start, stop in chunks(self.n_transitions):
+            first = int(np.searchsorted(self.offsets, start, side="right")) - 1
+            last = int(np.searchsorted(self.offsets, stop, side="left"))
+            begins = np.clip(self.offsets[first:last], start, stop)
+            step = np.arange(start, stop) - np.repeat(
+                self.offsets[first:last], np.clip(self.offsets[first + 1 : last + 1], start, stop) - begins
+            )
+            result[first:last] += np.add.reduceat(self.rewards[start:stop] * discount**step, begins - start)
+        return result
+
     def select(self, episodes: Integers) -> Dataset:
         """The dataset of some episodes, in the order given; its arrays lie where this dataset's lie.
 

@@ -130,25 +130,11 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         lengths=Spread.of(data.lengths.astype(np.float64)),
         returns=Spread.of(data.returns),
         discount=discount,
-        discounted_returns=None if discount is None else Spread.of(discounted_returns(data, discount)),
+        discounted_returns=None if discount is None else Spread.of(data.discounted_returns(discount)),
         behavior_entropy=_entropy(data),
         support=_support(data),
         features=_features(data),
     )
-
-
-def discounted_returns(data: Dataset, discount: float) -> Floats64:
-    """``[n]``, sum of ``discount ** t * reward`` over each episode, t from 0."""
-    result = np.zeros(data.n_episodes)
-    for start, stop in chunks(data.n_transitions):
-        first = int(np.searchsorted(data.offsets, start, side="right")) - 1
-        last = int(np.searchsorted(data.offsets, stop, side="left"))
-        begins = np.clip(data.offsets[first:last], start, stop)
-        step = np.arange(start, stop) - np.repeat(
-            data.offsets[first:last], np.clip(data.offsets[first + 1 : last + 1], start, stop) - begins
-        )
-        result[first:last] += np.add.reduceat(data.rewards[start:stop] * discount**step, begins - start)
-    return result
 
 
 def _entropy(data: Dataset) -> Entropy:

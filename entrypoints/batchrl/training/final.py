@@ -129,8 +129,10 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
     """
     test = run.parts.test
     episodes = episodes_of_an_epoch(run) if test is None else estimable(test)
-    scorer = scorer_of(run, episodes)
-    scores = scorer.score(model)
+    evaluator, scorer = evaluator_of(run, episodes), scorer_of(run, episodes)
+    targets = [model.target] if model.target == ACTING else [model.target, ACTING]
+    policies = evaluator.policies_of(model, targets)
+    scores = scorer.score_actions(policies[-1])
     cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
     settings = run.preset.selection
     if metric != columns.PAIRED and (metric is None or columns.window_steps(metric) is None):
@@ -153,9 +155,6 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
         episodes=episodes.n_episodes,
         episodes_of="evaluation" if test is None else "test",
     )
-    evaluator = evaluator_of(run, episodes)
-    targets = [model.target] if model.target == ACTING else [model.target, ACTING]
-    policies = evaluator.policies_of(model, targets)
     if run.preset.ope.q_function == "fqe" and may_fit:
         policies = [
             _with_fitted_values(run, episodes, model, target, policy)

@@ -14,7 +14,7 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
-from batchrl.data.dataset import Dataset, Floats64, Integers
+from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.bootstrap import Estimate, intervals
 from batchrl.ope.doubly_robust import weighted_doubly_robust
 from batchrl.ope.estimand import horizon
@@ -31,8 +31,6 @@ ACTING = TargetPolicy("greedy")
 BOUND_TOLERANCE = 0.01
 # Values of the logging policy may miss its logged return by this share, however many episodes there are.
 LOGGED_TOLERANCE = 0.05
-# The training episodes may be more than memory holds.
-EPISODES_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,9 @@ class TrainingReturns:
         if discount < 1:
             low, high = min(0.0, float(dataset.rewards.min())), max(0.0, float(dataset.rewards.max()))
             bounds = low / (1 - discount), high / (1 - discount)
-        blocks = [
-            _discounted_returns(dataset.rewards, dataset.offsets[first : first + EPISODES_AT_ONCE + 1], discount)
-            for first in range(0, dataset.n_episodes, EPISODES_AT_ONCE)
-        ]
-        returns = np.concatenate(blocks)
+        returns = dataset.discounted_returns(discount)
         n = len(returns)
         return cls(bounds, float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf)
-
-
-def _discounted_returns(rewards: Floats64, offsets: Integers, discount: float) -> Floats64:
-    """``[m]`` of m episodes that lie between ``offsets`` ``[m + 1]``."""
-    starts = offsets[:-1] - offsets[0]
-    steps = np.arange(offsets[-1] - offsets[0]) - np.repeat(starts, np.diff(offsets))
-    returns: Floats64 = np.add.reduceat(np.power(discount, steps) * rewards[offsets[0] : offsets[-1]], starts)
-    return returns
 
 
 @dataclass(frozen=True)
@@ -136,8 +122,12 @@ class SelectionScorer:
 
     def score(self, model: PolicyModel) -> SelectionScores:
         """The scores of a model's acting policy: greedy, under the mask that it acts under."""
+        (policy,) = policies_of(model, self._log, [ACTING])
+        return self.score_actions(policy)
+
+    def score_actions(self, policy: ScoredPolicy) -> SelectionScores:
+        """The same of an acting policy that is given by what it would do."""
         log, discount = self._log, self._log.discount
-        (policy,) = policies_of(model, log, [ACTING])
         log_ratios = log.log_ratios(policy.probabilities)
         windows = window_scores(log.grid, log_ratios, log.rewards, discount, self._preset.selection.max_window)
         differences = [self._paired(policy, log_ratios), *(window.difference for window in windows)]
