@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("BATCHRL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of a cloud that a module's tests share."""
+    folder = tmp_path_factory.mktemp("cloud")
+    yield folder
+    ended = shell("cloud", "down", "--stop-jobs", environ={"BATCHRL_HOME": str(folder)})
+    assert ended.code == 0, ended.err
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Run, shell
+from command_line import Run
 
 from batchrl.contract.errors import JobFailed
 from launcher.cli.output import Form, Output
@@ -25,15 +25,6 @@ model = pathlib.Path(os.environ["SM_MODEL_DIR"])
 """
 FAILING = "raise ValueError('the discount is 1.5')\n"
 SLEEPING = "import time\nprint('sleeping', flush=True)\ntime.sleep(600)\n"
-
-
-@pytest.fixture(scope="module")
-def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a cloud that this module's tests share."""
-    folder = tmp_path_factory.mktemp("cloud")
-    yield folder
-    ended = shell("cloud", "down", "--stop-jobs", environ={"BATCHRL_HOME": str(folder)})
-    assert ended.code == 0, ended.err
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,15 +85,6 @@ def test_a_mistake_is_answered_in_words_and_nothing_is_written(
     assert "Traceback" not in ended.err
     assert sorted(tmp_path.rglob("*")) == before
     assert not home.exists()
-
-
-@pytest.fixture(scope="module")
-def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a cloud that this module's tests share."""
-    folder = tmp_path_factory.mktemp("cloud")
-    yield folder
-    ended = shell("cloud", "down", "--stop-jobs", environ={"BATCHRL_HOME": str(folder)})
-    assert ended.code == 0, ended.err
 
 
 @pytest.fixture
