@@ -11,10 +11,17 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-INSTANCE_TYPE_SHAPE = "TrainingInstanceType"
 CONTAINER_INSTANCE_TYPES = ("local", "local_gpu")
 PROCESS_INSTANCE_TYPES = ("local_process", "local_debug")
 LOCAL_INSTANCE_TYPES = (*CONTAINER_INSTANCE_TYPES, *PROCESS_INSTANCE_TYPES)
+# A model has no terminal to be debugged on.
+LOCAL_SERVING_TYPES = (*CONTAINER_INSTANCE_TYPES, "local_process")
+# The local cloud's own values, by the shape whose enumeration they make longer.
+EXTRA_VALUES: Mapping[str, tuple[str, ...]] = {
+    "TrainingInstanceType": LOCAL_INSTANCE_TYPES,
+    "TransformInstanceType": LOCAL_SERVING_TYPES,
+    "ProductionVariantInstanceType": LOCAL_SERVING_TYPES,
+}
 
 
 @functools.cache
@@ -99,10 +106,11 @@ def _string_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
         return
     yield from _size_faults(len(value), shape, where, "characters")
     if shape.enum:
-        known = [*shape.enum, *LOCAL_INSTANCE_TYPES] if shape.name == INSTANCE_TYPE_SHAPE else list(shape.enum)
+        own = EXTRA_VALUES.get(shape.name, ())
+        known = [*shape.enum, *own]
         if value not in known:
             near = difflib.get_close_matches(value, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it may be {', '.join(known[:8])}."
+            hint = f"did you mean '{near[0]}'?" if near else f"it may be {', '.join([*own, *shape.enum][:8])}."
             yield f"{where}: '{value}' is not valid; {hint}"
     pattern = shape.metadata.get("pattern")
     if pattern and not regex.fullmatch(pattern, value):

@@ -73,6 +73,7 @@ def run_in_foreground(job: Job, debug_port: int | None = None) -> None:
 
     from launcher.local import shim
     from launcher.local.executors.foreground import ForegroundExecutor
+    from launcher.local.records import TRAINING
 
     assert isinstance(job.session, LocalSession)
     home = HomePaths.of(job.session.home)
@@ -81,7 +82,7 @@ def run_in_foreground(job: Job, debug_port: int | None = None) -> None:
         say(f"The script waits for a debugger at 127.0.0.1:{debug_port}")
     sys.stdout.flush()
     with _own_log(home.job(job.name).shim_log), _interrupts_left_to_the_script():
-        shim.run(home, boto3.Session(), job.name, ForegroundExecutor(debug_port))
+        shim.run(home, boto3.Session(), TRAINING, job.name, ForegroundExecutor(debug_port))
     job.wait()
 
 

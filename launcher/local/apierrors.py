@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from batchrl.contract.errors import DISK_FULL
 from launcher.local.wire import Request, Response
+
+# Below these paths answers are JSON without a header saying so: our own exchange, and invocations of endpoints.
+JSON_PATHS = ("/_batchrl/", "/endpoints/")
 
 
 class ApiError(Exception):
@@ -17,10 +22,18 @@ class ApiError(Exception):
         message: its text.
         status: HTTP status.
         query_code, s3_code: its code in the other protocols, where they differ.
+        members: further members of the error in the JSON protocols.
     """
 
     def __init__(
-        self, code: str, message: str, status: int = 400, *, query_code: str | None = None, s3_code: str | None = None
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        *,
+        query_code: str | None = None,
+        s3_code: str | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -28,6 +41,7 @@ class ApiError(Exception):
         self.status = status
         self.query_code = query_code or code
         self.s3_code = s3_code or code
+        self.members = dict(members or {})
 
 
 def validation(message: str) -> ApiError:
@@ -54,8 +68,8 @@ def unknown_operation(what: str) -> ApiError:
 
 def rendered(error: ApiError, request: Request) -> Response:
     """The error in the form that fits the request."""
-    if "x-amz-target" in request.headers or request.path.startswith("/_batchrl/"):
-        body = {"__type": error.code, "message": error.message, "Message": error.message}
+    if "x-amz-target" in request.headers or request.path.startswith(JSON_PATHS):
+        body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
         return Response.json(body, error.status, ("x-amzn-ErrorType", error.code))
     status = 403 if error.status == 400 and error.query_code != error.code else error.status
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):

@@ -3,7 +3,7 @@
 ==========================  ====================================================
 signed for the service      answered by
 ==========================  ====================================================
-sagemaker, logs             ``operations``
+sagemaker, logs             ``operations``; ``POST /endpoints/...`` is its runtime's
 s3                          the store, through ``gateway``
 sts, iam, ecr               moto, an allow-list of operations (``foreign``)
 batchrl                     the exchange of versions with the client
@@ -30,7 +30,7 @@ from launcher.local.foreign import ALLOWED, Foreign
 from launcher.local.gateway import Gateway
 from launcher.local.handshake import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.keyring import Keyring
-from launcher.local.operations import logs, tags, training
+from launcher.local.operations import endpoints, logs, models, runtime, tags, training, transforms
 from launcher.local.operations.context import Context, Operation
 from launcher.local.wire import Request, Response
 
@@ -38,7 +38,10 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 # Target prefix of the JSON protocol -> name of the service in botocore, and its operations.
 JSON_SERVICES: dict[str, tuple[str, dict[str, Operation]]] = {
-    "SageMaker": ("sagemaker", training.OPERATIONS | tags.OPERATIONS),
+    "SageMaker": (
+        "sagemaker",
+        training.OPERATIONS | transforms.OPERATIONS | models.OPERATIONS | endpoints.OPERATIONS | tags.OPERATIONS,
+    ),
     "Logs_20140328": ("logs", logs.OPERATIONS),
 }
 
@@ -110,6 +113,8 @@ class App:
         self._on_request()
         if signature.service == OWN_SERVICE and request.path == VERSION_PATH:
             return self._exchange(request, signature.access_key)
+        if signature.service == "sagemaker" and (endpoint := runtime.endpoint_of(request)) is not None:
+            return runtime.invoke(self._context, endpoint, request, body)
         prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
         if prefix in JSON_SERVICES and signature.service == JSON_SERVICES[prefix][0]:
             return self._execute(prefix, operation, body)

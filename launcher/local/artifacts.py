@@ -5,13 +5,10 @@ Payloads first, then a manifest beside them with the size and sha256 of each, so
 
 from __future__ import annotations
 
-import gzip
-import os
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchrl.contract.archive import pack
 from batchrl.contract.errors import DamagedContent, Unreachable
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import JobLayout, S3Url
@@ -21,11 +18,6 @@ from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
 from launcher.local.faults import storage_fault
 from launcher.local.patience import UPLOAD_SECONDS, persist
-
-# Weights hardly shrink, and a job's end waits for this.
-COMPRESSION_LEVEL = 1
-# Members get one time, so that equal contents are equal archives; tar warns about times before 1980.
-MEMBER_TIME = 315_532_800
 
 
 @dataclass(frozen=True)
@@ -80,54 +72,10 @@ def publish(client: Client, layout: JobLayout, paths: JobPaths, scratch: Path, *
     return Artifacts(model, size + sum(one.size for one in stored))
 
 
-def archive(folder: Path, target: Path) -> bool:
-    """Pack the contents of a folder, paths relative to it; equal contents give equal bytes (contract 67, 68).
-
-    Links inside the folder are kept as links; sockets, pipes and devices are left out.
-
-    Returns:
-        Whether the folder held anything; if not, no archive is made (contract 71, 72).
-
-    Raises:
-        OSError: the disk is full, or a file cannot be read.
-    """
-    members = list(_members(folder))
-    if not members:
-        return False
-    with (
-        target.open("wb") as raw,
-        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path, name in members:
-            info = tar.gettarinfo(str(path), name)
-            info.uid = info.gid = 0
-            info.uname = info.gname = "root"
-            info.mtime = MEMBER_TIME
-            if info.isreg():
-                with path.open("rb") as file:
-                    tar.addfile(info, file)
-            else:
-                tar.addfile(info)
-    return True
-
-
-def _members(folder: Path) -> Iterator[tuple[Path, str]]:
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        here = Path(parent)
-        linked = [name for name in folders if (here / name).is_symlink()]
-        for name in sorted([*folders, *files]):
-            path = here / name
-            if path.is_symlink() or path.is_dir() or path.is_file():
-                yield path, path.relative_to(folder).as_posix()
-        folders[:] = [name for name in folders if name not in linked]
-
-
 def _publish_archive(client: Client, folder: Path, url: S3Url, scratch: Path) -> list[Stored]:
     file = scratch / url.name
     try:
-        if not archive(folder, file):
+        if not pack(folder, file):
             return []
         size, digest = file.stat().st_size, file_sha256(file)
 

@@ -41,15 +41,17 @@ def _useless(paths: HomePaths) -> Iterator[tuple[Path, str]]:
     folders = sorted(paths.jobs.glob("*"))  # before the records: a job is recorded before it has a folder
     records = Records(paths.records)
     try:
-        jobs = {record.name: record for record in records.list()}
+        jobs = {record.key: record for record in records.list()}
     finally:
         records.close()
     for folder in folders:
         record = jobs.get(folder.name)
         if record is None:
             yield folder, "no job has this folder"
-        elif record.ended and (ml := paths.job(record.name).ml).exists():
-            yield ml, f"job {record.name} is {record.status}"
+        elif record.ended:
+            for root in paths.job(record.key).roots(record.instances):
+                if root.exists():
+                    yield root, f"{record.kind} {record.name} is {record.status}"
     for path in sorted(paths.runtime.glob("*.sock")):
         if not _answers(path):
             yield path, "nobody listens at this socket"

@@ -289,7 +289,7 @@ def _stop_jobs(paths: HomePaths) -> None:
     try:
         for record in records.running():
             try:
-                records.request_stop(record.name)
+                records.request_stop(record.name, kind=record.kind)
             except JobEnded:
                 continue
         deadline = time.monotonic() + JOB_STOP_SECONDS

@@ -30,7 +30,7 @@ from launcher.local.keyring import Keyring
 from launcher.local.operations.context import Context
 from launcher.local.processes import ProcessId
 from launcher.local.records import SCHEMA_VERSION, Records
-from launcher.local.shims import ShimPool, shim_command
+from launcher.local.shims import ShimPool, nursery_command
 from launcher.local.store import EmbeddedStore
 from launcher.local.version import fingerprint, version
 
@@ -44,7 +44,7 @@ class Door:
 
     Args:
         paths: the data folder; it holds cloud.json.
-        command: how a shim is started.
+        command: how the nursery of its shims is started.
         idle_seconds: how long nothing must happen until the cloud leaves.
 
     Raises:
@@ -116,11 +116,11 @@ class Door:
             self._stopping.wait(KEEP_SECONDS)
         return False
 
-    def _hand_over(self, name: str) -> None:
+    def _hand_over(self, name: str, kind: str) -> None:
         try:
-            self._pool.hand_over(name)
+            self._pool.hand_over(name, kind)
         except OSError:
-            log.exception("job %s gets its shim later", name)
+            log.exception("%s %s gets its shim later", kind, name)
 
     def _store_in_use(self) -> bool:
         self._gateway.let_go()  # or the door would take itself for somebody who uses the store
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         paths.create()
-        Door(paths, shim_command(paths)).run()
+        Door(paths, nursery_command(paths)).run()
     except BatchRLError as error:
         log.error("%s", error)
         return error.exit_code

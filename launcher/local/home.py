@@ -7,11 +7,12 @@
            door.lock         held by the door as long as it lives
            door.json store.json   which processes they are
            settings.json     the object store, when it is not the embedded one
-           records.sqlite    jobs and tags
+           records.sqlite    jobs, endpoints, models, tags
            door.log store.log
            sdk-config.yaml   settings for the ``sagemaker`` SDK
            store/            objects of the embedded store, as plain files: store/<bucket>/<key>
-           jobs/<name>/      shim.log, logs/<stream>.log, ml/ (the job's /opt/ml while it runs)
+           jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log,
+                             logs/<stream>.log, ml/ (the job's /opt/ml while it runs; ml.2/ of its second instance)
     /tmp/batchrl-<uid>-<hash>/   sockets; a unix socket's path may not exceed 107 bytes, so they cannot lie in <home>
 """
 
@@ -67,9 +68,25 @@ class JobHome:
         """What plays ``/opt/ml``; removed once its results are uploaded."""
         return self.folder / "ml"
 
+    def root(self, instance: int) -> Path:
+        """The ``/opt/ml`` of one of several instances, counted from 1."""
+        return self.ml if instance == 1 else self.folder / f"{self.ml.name}.{instance}"
+
+    def roots(self, instances: int) -> list[Path]:
+        """The ``/opt/ml`` of all instances."""
+        return [self.root(instance) for instance in range(1, instances + 1)]
+
     def log_file(self, stream: str) -> Path:
-        """File of a log stream; ``stream`` is its name in the API, ``<job>/algo-1-<epoch>`` (contract 117)."""
-        return self.logs / f"{stream.rpartition('/')[2]}.log"
+        """File of a log stream (contract 117, 177).
+
+        Args:
+            stream: its name in the API; of a job's stream, what follows the job's name and a slash.
+        """
+        return self.logs / f"{stream.replace('/', '.')}.log"
+
+    def log_streams(self) -> list[tuple[str, Path]]:
+        """The streams, as ``log_file`` takes them, and their files, by name."""
+        return [(file.stem.replace(".", "/"), file) for file in sorted(self.logs.glob("*.log"))]
 
 
 @dataclass(frozen=True)
@@ -148,8 +165,9 @@ class HomePaths:
     def jobs(self) -> Path:
         return self.root / "jobs"
 
-    def job(self, name: str) -> JobHome:
-        return JobHome(self.jobs / name)
+    def job(self, key: str) -> JobHome:
+        """The files of a job by its key (``JobRecord.key``)."""
+        return JobHome(self.jobs / key)
 
     @property
     def runtime(self) -> Path:

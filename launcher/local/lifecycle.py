@@ -9,7 +9,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
@@ -17,7 +16,7 @@ from batchrl.contract.store import Client
 from launcher.local import artifacts, states
 from launcher.local.address import CloudAddress
 from launcher.local.checkpointsync import CheckpointSync
-from launcher.local.executors.base import Execution, Executor, JobSpec
+from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.selection import executor_for
 from launcher.local.faults import MAX_REASON, JobFault, algorithm_reason, client_fault, internal_fault, storage_fault
 from launcher.local.home import HomePaths
@@ -25,6 +24,8 @@ from launcher.local.inputs import download_channels
 from launcher.local.metricscan import MetricScanner
 from launcher.local.monitor import Cut, Limits, Outcome, watch
 from launcher.local.output import OutputPump
+from launcher.local.programs import training_program
+from launcher.local.progress import Progress, Stopped
 from launcher.local.records import JobRecord, Records
 from launcher.local.tree import HOST, checkpoint_path, plan_tree
 
@@ -37,10 +38,6 @@ OUTPUT_DRAIN_SECONDS = 60.0
 OUTSIDE_CHECKPOINTS = "checkpoints"
 
 log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """A stop was asked for before the script was started."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,13 @@ class TrainingJob:
     ) -> None:
         self._home = home
         self._address = address
-        self._records = records
+        self._progress = Progress(records, record)
         self._record = record
         self._client = client
         self._executor = executor
         self._name = record.name
         self._request = record.request
-        self._folder = home.job(record.name)
+        self._folder = home.job(record.key)
         self._paths = JobPaths(self._folder.ml)
         self._layout = JobLayout(S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"]), record.name)
         self._checkpoints: CheckpointSync | None = None
@@ -98,7 +95,7 @@ class TrainingJob:
             self._run()
         except Stopped:
             self._remove_tree()
-            self._move(states.STOPPED, "The job was stopped before its script was started")
+            self._progress.move(states.STOPPED, "The job was stopped before its script was started")
         except JobFault as fault:
             self._fail(fault.reason)
         except Exception as error:
@@ -108,16 +105,18 @@ class TrainingJob:
 
     def _run(self) -> None:
         executor = self._executor or executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
-        self._note(executor=executor.name)
+        self._progress.note(executor=executor.name)
         scanner = MetricScanner(self._request["AlgorithmSpecification"].get("MetricDefinitions") or ())
         self._prepare()
-        self._refuse_if_stopped()
-        self._move(states.TRAINING, f"Training image download completed. Training in progress ({executor.name}).")
+        self._progress.refuse_if_stopped()
+        self._progress.move(
+            states.TRAINING, f"Training image download completed. Training in progress ({executor.name})."
+        )
         self._end(self._train(executor, scanner))
 
     def _prepare(self) -> None:
         """Tree, channels and checkpoints, all before PID 1 starts."""
-        self._refuse_if_stopped()
+        self._progress.refuse_if_stopped()
         if (count := self._request["ResourceConfig"].get("InstanceCount", 1)) != 1:
             raise client_fault(f"InstanceCount {count}: the local cloud runs jobs on one host.")
         with contextlib.suppress(FileNotFoundError):
@@ -128,8 +127,8 @@ class TrainingJob:
             raise storage_fault("preparing the job's folder", error) from error
         local_path = checkpoint_path(self._request)
         if self._request.get("InputDataConfig") or local_path is not None:
-            self._move(states.DOWNLOADING, "Downloading input data")
-        download_channels(self._client, self._request, self._paths, lambda: not self._stop_requested())
+            self._progress.move(states.DOWNLOADING, "Downloading input data")
+        download_channels(self._client, self._request, self._paths, lambda: not self._progress.stop_requested())
         if local_path is not None:
             folder = self._checkpoint_folder(local_path)
             folder.mkdir(parents=True, exist_ok=True)
@@ -138,9 +137,11 @@ class TrainingJob:
             log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
 
     def _train(self, executor: Executor, scanner: MetricScanner) -> Run:
-        execution = executor.start(self._spec())
+        local_path = checkpoint_path(self._request)
+        checkpoints = (local_path, self._checkpoint_folder(local_path)) if local_path else None
+        execution = executor.start(training_program(self._record, self._home, self._address, checkpoints))
         self._unsaved = True
-        self._note(container=execution.handle)
+        self._progress.note(container=execution.handle)
         try:
             return self._accompany(execution, scanner)
         except BaseException:
@@ -148,18 +149,18 @@ class TrainingJob:
             raise
 
     def _accompany(self, execution: Execution, scanner: MetricScanner) -> Run:
-        stream = f"{self._name}/{HOST}-{int(time.time())}"
+        stream = f"{HOST}-{int(time.time())}"
         pump = OutputPump(
             execution.output(),
             self._folder.log_file(stream),
             scanner,
-            lambda: self._note(log_stream=stream),
-            lambda scanned: self._note(metrics=scanned.latest),
+            lambda: self._progress.note(log_stream=f"{self._name}/{stream}"),
+            lambda scanned: self._progress.note(metrics=scanned.latest),
         )
         pump.start()
         if self._checkpoints is not None:
             self._checkpoints.start()
-        outcome = watch(execution, self._limits(), self._stop_requested, self._on_cut)
+        outcome = watch(execution, self._limits(), self._progress.stop_requested, self._on_cut)
         log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
         if not pump.finish(OUTPUT_DRAIN_SECONDS):
             log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
@@ -174,13 +175,13 @@ class TrainingJob:
             self._client, self._layout, self._paths, self._folder.folder, compressed=compressed
         )
         self._unsaved = False
-        self._note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
+        self._progress.note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
 
     def _end(self, run: Run) -> None:
         """Publish and take the terminal status; a script's own failure comes before that of an upload."""
         code, cut = run.outcome.exit_code, run.outcome.cut
         reason = algorithm_reason(code, self._paths.failure, run.out_of_memory) if code and cut is None else None
-        self._move(states.UPLOADING, "Uploading generated training model")
+        self._progress.move(states.UPLOADING, "Uploading generated training model")
         try:
             self._publish()
         except JobFault as fault:
@@ -189,11 +190,13 @@ class TrainingJob:
             raise JobFault(reason)
         self._remove_tree()
         if cut is Cut.TIME_LIMIT:
-            self._move(states.MAX_RUNTIME_EXCEEDED, "Training job runtime exceeded MaxRuntimeInSeconds provided")
+            self._progress.move(
+                states.MAX_RUNTIME_EXCEEDED, "Training job runtime exceeded MaxRuntimeInSeconds provided"
+            )
         elif cut is Cut.STOP_REQUESTED:
-            self._move(states.STOPPED, "Training job stopped")
+            self._progress.move(states.STOPPED, "Training job stopped")
         else:
-            self._move(states.COMPLETED, "Training job completed")
+            self._progress.move(states.COMPLETED, "Training job completed")
 
     def _fail(self, reason: str) -> None:
         if self._unsaved:
@@ -202,25 +205,11 @@ class TrainingJob:
         else:
             self._remove_tree()
         log.error("%s: %s", self._name, reason)
-        self._move(states.FAILED, "Training job failed", failure_reason=reason)
+        self._progress.move(states.FAILED, "Training job failed", failure_reason=reason)
 
     def _on_cut(self, cut: Cut) -> None:
         message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
-        self._move(states.STOPPING, message)
-
-    def _stop_requested(self) -> bool:
-        return self._records.get(self._name).stop_requested_at is not None
-
-    def _refuse_if_stopped(self) -> None:
-        if self._stop_requested():
-            raise Stopped
-
-    def _move(self, status: str, message: str, **columns: Any) -> None:
-        log.info("%s: %s: %s", self._name, status, message)
-        self._records.transition(self._name, status, message, **columns)
-
-    def _note(self, **columns: Any) -> None:
-        self._records.update(self._name, **columns)
+        self._progress.move(states.STOPPING, message)
 
     def _remove_tree(self) -> None:
         if self._paths.root.exists():
@@ -234,26 +223,6 @@ class TrainingJob:
     def _limits(self) -> Limits:
         condition = self._request.get("StoppingCondition") or {}
         return Limits(float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS), stop_grace())
-
-    def _spec(self) -> JobSpec:
-        address, local_path = self._address, checkpoint_path(self._request)
-        return JobSpec(
-            name=self._name,
-            arn=self._record.arn,
-            request=self._request,
-            paths=self._paths,
-            home=self._home,
-            cloud_variables={
-                "AWS_REGION": address.region,
-                "AWS_DEFAULT_REGION": address.region,
-                "AWS_ACCESS_KEY_ID": address.access_key,
-                "AWS_SECRET_ACCESS_KEY": address.secret_key,
-                "AWS_ENDPOINT_URL": address.door_url,
-                "AWS_ENDPOINT_URL_S3": address.s3_url,
-            },
-            checkpoint_path=local_path,
-            checkpoint_folder=self._checkpoint_folder(local_path) if local_path else None,
-        )
 
 
 def _log_leftover(function: object, path: str, error: object) -> None:

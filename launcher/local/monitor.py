@@ -46,8 +46,8 @@ class Limits:
     grace: float
 
 
-class _Waiter:
-    """Waits for the exit code in a thread, so that the watch learns of the end at once."""
+class Waiter:
+    """Waits for the exit code in a thread, so that whoever watches learns of the end at once."""
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
@@ -89,7 +89,7 @@ def watch(
         on_cut: told before SIGTERM is sent.
         clock: seconds, monotonic.
     """
-    waiter = _Waiter(execution)
+    waiter = Waiter(execution)
     started = clock()
     while not waiter.ended_within(POLL_SECONDS):
         if stop_requested():
@@ -99,7 +99,7 @@ def watch(
     return Outcome(waiter.exit_code(), None)
 
 
-def _cut(execution: Execution, waiter: _Waiter, limits: Limits, cut: Cut, on_cut: Callable[[Cut], None]) -> Outcome:
+def _cut(execution: Execution, waiter: Waiter, limits: Limits, cut: Cut, on_cut: Callable[[Cut], None]) -> Outcome:
     on_cut(cut)
     execution.terminate()
     if not waiter.ended_within(limits.grace):

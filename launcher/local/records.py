@@ -1,38 +1,42 @@
-"""The records of jobs and tags: one SQLite file that the door and every shim use at the same time.
+"""The records of jobs, endpoints and tags, in the database that the door and every shim use at the same time.
 
-Write-ahead logging lets readers go on while one process writes; every write is one short transaction. Who writes what:
-the door creates records, asks for a stop and names the shim; the shim alone moves the secondary status; the door moves
-it only to Failed, for a job whose shim is gone.
+Every write is one short transaction. Who writes what: the door creates records, asks for a stop and names the shim; the
+shim alone moves the secondary status; the door moves it only to Failed, for a job whose shim is gone.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchrl.contract.errors import InputError
 from launcher.local import states
-from launcher.local.home import PRIVATE_FILE
+from launcher.local.database import SCHEMA_VERSION, Database
 from launcher.local.jobrecord import (
     COLUMNS,
+    ENDPOINT,
+    MACHINES,
     TRAINING,
+    TRANSFORM,
     JobRecord,
     Metric,
     Query,
+    ServerRecord,
     Transition,
     from_row,
+    job_key,
     moved,
     to_row,
 )
+from launcher.local.resources import Resources, put_tags
 
 __all__ = [
+    "ENDPOINT",
+    "SCHEMA_VERSION",
     "TRAINING",
+    "TRANSFORM",
     "DuplicateJob",
     "JobEnded",
     "JobRecord",
@@ -40,29 +44,11 @@ __all__ = [
     "Metric",
     "Query",
     "Records",
+    "ServerRecord",
     "Transition",
     "UnknownJob",
+    "job_key",
 ]
-
-BUSY_SECONDS = 30.0
-
-# One script a schema version, in order; never change one that was released.
-MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        name TEXT PRIMARY KEY, kind TEXT NOT NULL, arn TEXT NOT NULL UNIQUE, request TEXT NOT NULL,
-        status TEXT NOT NULL, secondary_status TEXT NOT NULL, transitions TEXT NOT NULL,
-        created_at REAL NOT NULL, started_at REAL, ended_at REAL, modified_at REAL NOT NULL,
-        failure_reason TEXT, metrics TEXT NOT NULL DEFAULT '[]', model_artifacts TEXT,
-        stop_requested_at REAL, shim_pid INTEGER, shim_started_at INTEGER,
-        executor TEXT, container TEXT, log_stream TEXT, size_bytes INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    CREATE INDEX jobs_by_status ON jobs (status);
-    CREATE INDEX jobs_by_creation ON jobs (created_at, name);
-    CREATE TABLE tags (arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)) STRICT;
-    """,
-)
-SCHEMA_VERSION = len(MIGRATIONS)
 
 
 class DuplicateJob(Exception):
@@ -84,13 +70,14 @@ class JobRunning(Exception):
 # What `update` and `transition` may set beside the status, which has a way of its own.
 UPDATABLE = frozenset(
     {"failure_reason", "metrics", "model_artifacts", "shim_pid", "shim_started_at", "executor", "container"}
-    | {"log_stream", "size_bytes", "started_at"}
+    | {"log_stream", "size_bytes", "started_at", "servers"}
 )
 _SORTABLE = frozenset({"created_at", "name", "status"})
+_NAMED = "kind = ? AND name = ?"
 
 
 class Records:
-    """The records file. Safe to use from several threads and processes.
+    """The records. Safe to use from several threads and processes; a job is named by its name and its kind.
 
     Args:
         path: the SQLite file; made or migrated when needed.
@@ -100,20 +87,11 @@ class Records:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))  # sqlite would take the umask
-        self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
-        try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._migrate(path)
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{path} cannot be used as the records of the local cloud: {error}.") from error
+        self._database = Database(path)
+        self.resources = Resources(self._database)
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def create(self, record: JobRecord, tags: Mapping[str, str] | None = None) -> None:
         """Add a job and its tags.
@@ -123,69 +101,70 @@ class Records:
         """
         values = to_row(record)
         marks = ", ".join("?" for _ in values)
-        with self._writing() as connection:
-            if taken := connection.execute("SELECT arn FROM jobs WHERE name = ?", (record.name,)).fetchone():
+        with self._database.writing() as connection:
+            taken = connection.execute(f"SELECT arn FROM jobs WHERE {_NAMED}", (record.kind, record.name)).fetchone()
+            if taken:
                 raise DuplicateJob(taken["arn"])
             connection.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
-            self._put_tags(connection, record.arn, tags or {})
+            put_tags(connection, record.arn, tags or {})
 
-    def find(self, name: str) -> JobRecord | None:
+    def find(self, name: str, kind: str = TRAINING) -> JobRecord | None:
         """The record of a job, or None."""
-        with self._lock:
-            row = self._connection.execute("SELECT * FROM jobs WHERE name = ?", (name,)).fetchone()
-        return from_row(row) if row else None
+        rows = self._database.rows(f"SELECT * FROM jobs WHERE {_NAMED}", (kind, name))
+        return from_row(rows[0]) if rows else None
 
-    def get(self, name: str) -> JobRecord:
+    def get(self, name: str, kind: str = TRAINING) -> JobRecord:
         """The record of a job.
 
         Raises:
             UnknownJob: there is none.
         """
-        if (record := self.find(name)) is None:
+        if (record := self.find(name, kind)) is None:
             raise UnknownJob(name)
         return record
 
     def list(self, query: Query | None = None) -> list[JobRecord]:
         """Records that a query selects, in its order; jobs with equal sort values are ordered by name."""
         where, values, order = _sql(query or Query())
-        with self._lock:
-            rows = self._connection.execute(f"SELECT * FROM jobs WHERE {where} {order}", values).fetchall()
-        return [from_row(row) for row in rows]
+        return [from_row(row) for row in self._database.rows(f"SELECT * FROM jobs WHERE {where} {order}", values)]
 
     def running(self) -> Sequence[JobRecord]:
-        """Jobs that have not ended, the oldest first."""
+        """Jobs of all kinds that have not ended, the oldest first."""
         marks = ", ".join("?" for _ in states.ENDED)
-        with self._lock:
-            rows = self._connection.execute(
-                f"SELECT * FROM jobs WHERE status NOT IN ({marks}) ORDER BY created_at, name", tuple(states.ENDED)
-            ).fetchall()
-        return [from_row(row) for row in rows]
+        statement = f"SELECT * FROM jobs WHERE status NOT IN ({marks}) ORDER BY created_at, name"
+        return [from_row(row) for row in self._database.rows(statement, tuple(states.ENDED))]
 
-    def update(self, name: str, **columns: Any) -> JobRecord:
+    def update(self, name: str, kind: str = TRAINING, **columns: Any) -> JobRecord:
         """Set columns beside the status.
 
         Raises:
             UnknownJob: there is no such job.
         """
-        with self._writing() as connection:
-            return self._store(connection, self._locked(name), columns | {"modified_at": time.time()})
+        with self._database.writing() as connection:
+            return _store(connection, _locked(connection, name, kind), columns | {"modified_at": time.time()})
 
-    def claim(self, name: str, shim_pid: int, shim_started_at: int) -> bool:
+    def claim(self, name: str, shim_pid: int, shim_started_at: int, kind: str = TRAINING) -> bool:
         """Name the shim of a job that has none. Door and shim both do, whoever is first.
 
         Returns:
             Whether this process is the job's shim now; False when another one is.
         """
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             changed = connection.execute(
                 "UPDATE jobs SET shim_pid = ?, shim_started_at = ? "
-                "WHERE name = ? AND (shim_pid IS NULL OR (shim_pid = ? AND shim_started_at = ?))",
-                (shim_pid, shim_started_at, name, shim_pid, shim_started_at),
+                f"WHERE {_NAMED} AND (shim_pid IS NULL OR (shim_pid = ? AND shim_started_at = ?))",
+                (shim_pid, shim_started_at, kind, name, shim_pid, shim_started_at),
             )
             return changed.rowcount == 1
 
     def transition(
-        self, name: str, secondary_status: str, message: str = "", at: float | None = None, **columns: Any
+        self,
+        name: str,
+        secondary_status: str,
+        message: str = "",
+        at: float | None = None,
+        kind: str = TRAINING,
+        **columns: Any,
     ) -> JobRecord:
         """Move a job to its next secondary status, and set other columns with it.
 
@@ -196,17 +175,18 @@ class Records:
             secondary_status: the status to take.
             message: its StatusMessage.
             at: seconds since 1970; now, by default.
+            kind: kind of job.
             columns: as ``update`` takes them.
 
         Raises:
             UnknownJob: there is no such job.
             IllegalTransition: the status cannot follow the present one.
         """
-        with self._writing() as connection:
-            record = self._locked(name)
-            return self._store(connection, record, moved(record, secondary_status, message, at) | columns)
+        with self._database.writing() as connection:
+            record = _locked(connection, name, kind)
+            return _store(connection, record, moved(record, secondary_status, message, at) | columns)
 
-    def request_stop(self, name: str, at: float | None = None) -> JobRecord:
+    def request_stop(self, name: str, at: float | None = None, kind: str = TRAINING) -> JobRecord:
         """Ask the shim to stop a job; asking again changes nothing.
 
         Raises:
@@ -214,106 +194,77 @@ class Records:
             JobEnded: it has ended.
         """
         at = time.time() if at is None else at
-        with self._writing() as connection:
-            record = self._locked(name)
+        with self._database.writing() as connection:
+            record = _locked(connection, name, kind)
             if record.ended:
                 raise JobEnded(record)
             if record.stop_requested_at is not None:
                 return record
-            return self._store(
-                connection, record, {"stop_requested_at": at, "modified_at": at, "status": states.STOPPING}
-            )
+            stopping = {"stop_requested_at": at, "modified_at": at, "status": MACHINES[kind].stopping}
+            return _store(connection, record, stopping)
 
-    def delete(self, name: str) -> JobRecord:
+    def delete(self, name: str, kind: str = TRAINING) -> JobRecord:
         """Forget a job that has ended, and its tags.
 
         Raises:
             UnknownJob: there is no such job.
             JobRunning: it has not ended.
         """
-        with self._writing() as connection:
-            record = self._locked(name)
+        with self._database.writing() as connection:
+            record = _locked(connection, name, kind)
             if not record.ended:
                 raise JobRunning(record)
-            connection.execute("DELETE FROM jobs WHERE name = ?", (name,))
-            connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
+            _forget(connection, record)
             return record
+
+    def forget_endpoint(self, name: str) -> None:
+        """Forget an endpoint that was asked to go, and its tags; one that is gone already is no error."""
+        with self._database.writing() as connection:
+            for row in connection.execute(f"SELECT * FROM jobs WHERE {_NAMED}", (ENDPOINT, name)).fetchall():
+                _forget(connection, from_row(row))
 
     def by_arn(self, arn: str) -> JobRecord | None:
         """The record of the job with an ARN, or None."""
-        with self._lock:
-            row = self._connection.execute("SELECT * FROM jobs WHERE arn = ?", (arn,)).fetchone()
-        return from_row(row) if row else None
+        rows = self._database.rows("SELECT * FROM jobs WHERE arn = ?", (arn,))
+        return from_row(rows[0]) if rows else None
 
     def tags(self, arn: str) -> dict[str, str]:
         """Tags of a resource, by key."""
-        with self._lock:
-            rows = self._connection.execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,)).fetchall()
+        rows = self._database.rows("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
         return {row["key"]: row["value"] for row in rows}
 
     def add_tags(self, arn: str, tags: Mapping[str, str]) -> None:
         """Set tags; one with a known key is replaced."""
-        with self._writing() as connection:
-            self._put_tags(connection, arn, tags)
+        with self._database.writing() as connection:
+            put_tags(connection, arn, tags)
 
     def delete_tags(self, arn: str, keys: Sequence[str]) -> None:
         """Remove tags; unknown keys are no error."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", [(arn, key) for key in keys])
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk may have ended the transaction, or may leave it open after its COMMIT.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
-    def _migrate(self, path: Path) -> None:
-        if self._version() == SCHEMA_VERSION:
-            return
-        with self._writing() as connection:
-            version = self._version()
-            if version > SCHEMA_VERSION:
-                raise InputError(
-                    f"{path} was written by a newer batchrl (schema {version}; this one knows {SCHEMA_VERSION}).",
-                    "Update batchrl, or set BATCHRL_HOME to another folder.",
-                )
-            for script in MIGRATIONS[version:]:
-                for statement in filter(str.strip, script.split(";")):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def _locked(connection: sqlite3.Connection, name: str, kind: str) -> JobRecord:
+    row = connection.execute(f"SELECT * FROM jobs WHERE {_NAMED}", (kind, name)).fetchone()
+    if row is None:
+        raise UnknownJob(name)
+    return from_row(row)
 
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
-    def _locked(self, name: str) -> JobRecord:
-        row = self._connection.execute("SELECT * FROM jobs WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise UnknownJob(name)
-        return from_row(row)
+def _store(connection: sqlite3.Connection, record: JobRecord, columns: Mapping[str, Any]) -> JobRecord:
+    own = {"modified_at", "status", "secondary_status", "transitions", "ended_at", "stop_requested_at"}
+    if unknown := columns.keys() - UPDATABLE - own:
+        raise TypeError(f"no such columns: {', '.join(sorted(unknown))}")
+    changed = JobRecord(**({name: getattr(record, name) for name in COLUMNS} | dict(columns)))
+    row = {column: value for column, value in to_row(changed).items() if column in columns}
+    setters = ", ".join(f"{column} = ?" for column in row)
+    connection.execute(f"UPDATE jobs SET {setters} WHERE {_NAMED}", (*row.values(), record.kind, record.name))
+    return changed
 
-    def _store(self, connection: sqlite3.Connection, record: JobRecord, columns: Mapping[str, Any]) -> JobRecord:
-        own = {"modified_at", "status", "secondary_status", "transitions", "ended_at", "stop_requested_at"}
-        if unknown := columns.keys() - UPDATABLE - own:
-            raise TypeError(f"no such columns: {', '.join(sorted(unknown))}")
-        changed = JobRecord(**({name: getattr(record, name) for name in COLUMNS} | dict(columns)))
-        row = {column: value for column, value in to_row(changed).items() if column in columns}
-        setters = ", ".join(f"{column} = ?" for column in row)
-        connection.execute(f"UPDATE jobs SET {setters} WHERE name = ?", (*row.values(), record.name))
-        return changed
 
-    @staticmethod
-    def _put_tags(connection: sqlite3.Connection, arn: str, tags: Mapping[str, str]) -> None:
-        connection.executemany(
-            "INSERT INTO tags (arn, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-            [(arn, key, value) for key, value in tags.items()],
-        )
+def _forget(connection: sqlite3.Connection, record: JobRecord) -> None:
+    connection.execute(f"DELETE FROM jobs WHERE {_NAMED}", (record.kind, record.name))
+    connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
 
 
 def _sql(query: Query) -> tuple[str, tuple[Any, ...], str]:

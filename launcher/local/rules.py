@@ -28,9 +28,9 @@ def check_training_job(request: Wire) -> None:
     _channels(
         request.get("InputDataConfig", ()), _of(request, "AlgorithmSpecification").get("TrainingInputMode", "File")
     )
-    _s3_url("OutputDataConfig.S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
+    check_s3_url("OutputDataConfig.S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
     if checkpoints := request.get("CheckpointConfig"):
-        _s3_url("CheckpointConfig.S3Uri", checkpoints["S3Uri"])
+        check_s3_url("CheckpointConfig.S3Uri", checkpoints["S3Uri"])
         if (path := checkpoints.get("LocalPath")) and (fault := checkpoint_path_fault(path)):
             raise validation(f"CheckpointConfig.LocalPath '{path}' {fault}")
     check_tags(request.get("Tags", ()))
@@ -42,7 +42,7 @@ def check_tags(tags: Sequence[Wire]) -> None:
     Raises:
         ApiError: one is.
     """
-    _unique("Tags", "key", [tag["Key"] for tag in tags])
+    check_unique("Tags", "key", [tag["Key"] for tag in tags])
 
 
 def _of(request: Wire, name: str) -> Wire:
@@ -60,9 +60,9 @@ def _algorithm(algorithm: Wire | None) -> None:
             f"{' and '.join(named) or 'neither'} given."
         )
     if named == ["AlgorithmName"]:
-        raise _not_here("AlgorithmName", "give a TrainingImage")
+        raise not_here("AlgorithmName", "give a TrainingImage")
     metrics = [definition["Name"] for definition in algorithm.get("MetricDefinitions", ())]
-    _unique("MetricDefinitions", "name", metrics)
+    check_unique("MetricDefinitions", "name", metrics)
 
 
 def _resources(resources: Wire | None) -> None:
@@ -71,14 +71,14 @@ def _resources(resources: Wire | None) -> None:
     if resources.get("InstanceGroups"):
         if resources.get("InstanceType") or resources.get("InstanceCount"):
             raise validation("InstanceGroups cannot be combined with InstanceType or InstanceCount.")
-        raise _not_here("ResourceConfig.InstanceGroups", "give InstanceType and InstanceCount")
+        raise not_here("ResourceConfig.InstanceGroups", "give InstanceType and InstanceCount")
     kind, count = resources.get("InstanceType"), resources.get("InstanceCount")
     if not kind or not count:
         raise validation("ResourceConfig must hold InstanceType and InstanceCount.")
     if kind not in LOCAL_INSTANCE_TYPES and not kind.startswith("ml."):
         raise validation(f"InstanceType '{kind}': choose {', '.join(LOCAL_INSTANCE_TYPES)} or an ml.* type.")
     if count != 1:
-        raise _not_here(f"InstanceCount {count}", "it runs jobs on one instance; set InstanceCount to 1")
+        raise not_here(f"InstanceCount {count}", "it runs jobs on one instance; set InstanceCount to 1")
 
 
 def _time_limits(limits: Wire | None, spot: bool) -> None:
@@ -99,35 +99,46 @@ def _time_limits(limits: Wire | None, spot: bool) -> None:
 
 
 def _channels(channels: Sequence[Wire], job_mode: str) -> None:
-    _unique("InputDataConfig", "channel name", [channel["ChannelName"] for channel in channels])
+    check_unique("InputDataConfig", "channel name", [channel["ChannelName"] for channel in channels])
     for channel in channels:
         name = f"channel '{channel['ChannelName']}'"
         if channel["ChannelName"] in FOLDER_NAMES:
             raise validation(f"{name}: a channel's name becomes a folder, choose another.")
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
-            raise _not_here(f"{name}: a data source other than S3DataSource", "put its data into the object store")
+            raise not_here(f"{name}: a data source other than S3DataSource", "put its data into the object store")
         mode = channel.get("InputMode", job_mode)
         if mode != "File":
-            raise _not_here(f"{name}: input mode {mode}", "use File")
+            raise not_here(f"{name}: input mode {mode}", "use File")
         if source["S3DataType"] != "S3Prefix":
-            raise _not_here(f"{name}: S3DataType {source['S3DataType']}", "use S3Prefix")
+            raise not_here(f"{name}: S3DataType {source['S3DataType']}", "use S3Prefix")
         for field in ("CompressionType", "RecordWrapperType"):
             if channel.get(field, "None") != "None":
                 raise validation(f"{name}: {field} is for Pipe mode; in File mode leave it out.")
-        _s3_url(f"{name}: S3Uri", source["S3Uri"])
+        check_s3_url(f"{name}: S3Uri", source["S3Uri"])
 
 
-def _s3_url(where: str, url: str) -> None:
+def check_s3_url(where: str, url: str) -> None:
+    """Check that a text is an S3 URL.
+
+    Raises:
+        ApiError: it is none.
+    """
     scheme, _, rest = url.partition("://")
     if scheme != "s3" or not rest.partition("/")[0]:
         raise validation(f"{where} '{url}' is not an S3 URL; write s3://bucket/prefix.")
 
 
-def _unique(where: str, what: str, names: Sequence[str]) -> None:
+def check_unique(where: str, what: str, names: Sequence[str]) -> None:
+    """Check that no name stands twice.
+
+    Raises:
+        ApiError: one does.
+    """
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise validation(f"{where}: the {what} '{twice[0]}' is given more than once.")
 
 
-def _not_here(what: str, instead: str) -> ApiError:
+def not_here(what: str, instead: str) -> ApiError:
+    """What AWS has and this cloud has not."""
     return validation(f"{what} is not supported by the local cloud: {instead}.")

@@ -29,24 +29,24 @@ def loopback_ports(urls: Iterable[str | None]) -> dict[int, str]:
     return found
 
 
-def socket_path(home: HomePaths, job: str, port: int) -> Path:
-    """The socket of a job that leads to a port."""
-    return home.socket(f"{port}-{job}")
+def socket_path(home: HomePaths, program: str, port: int) -> Path:
+    """The socket of a program that leads to a port."""
+    return home.socket(f"{port}-{program}")
 
 
 class SocketBridge:
-    """Unix sockets of one job, each joined to a port of this machine.
+    """Unix sockets of one program, each joined to a port of this machine.
 
     The folder that holds them is its owner's alone, so that only a container into which one is mounted reaches it.
 
     Args:
         home: the data folder.
-        job: name of the job.
+        program: name of the program.
         ports: host by port.
     """
 
-    def __init__(self, home: HomePaths, job: str, ports: dict[int, str]) -> None:
-        self.sockets = {port: socket_path(home, job, port) for port in ports}
+    def __init__(self, home: HomePaths, program: str, ports: dict[int, str]) -> None:
+        self.sockets = {port: socket_path(home, program, port) for port in ports}
         self._listeners = [self._listen(port, host) for port, host in ports.items()]
 
     def _listen(self, port: int, host: str) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import Any
 
 import regex  # type: ignore[import-untyped]  # some of AWS's patterns are beyond ``re``
 
-from launcher.apimodel import LOCAL_INSTANCE_TYPES, service_model
+from launcher.apimodel import EXTRA_VALUES, service_model
 from launcher.local.apierrors import ApiError, validation
 
 MAX_SHOWN = 256
@@ -28,9 +28,6 @@ _SCALARS: dict[str, tuple[type, ...]] = {
     "timestamp": (int, float),
 }
 _CONTAINERS = {"structure": dict, "map": dict, "list": list}
-
-# Members whose enum is longer here than in AWS's model, by shape: the executors that only this cloud has.
-EXTRA_VALUES = {"TrainingInstanceType": LOCAL_INSTANCE_TYPES}
 
 
 def check(service: str, operation: str, request: Any) -> None:

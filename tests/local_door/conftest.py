@@ -34,7 +34,7 @@ def door(tmp_path: Path) -> Iterator[RunningDoor]:
     paths.create()
     handed: list[str] = []
     records = Records(paths.records)
-    context = Context(paths, records, REGION, ACCOUNT_ID, handed.append, time.time)
+    context = Context(paths, records, REGION, ACCOUNT_ID, lambda name, kind: handed.append(name), time.time)
     keyring = Keyring(KEYS)
     times: dict[str, datetime.timedelta] = {}
     app = App(

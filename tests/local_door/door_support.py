@@ -111,3 +111,37 @@ def call(door: RunningDoor, target: str, request: dict[str, Any]) -> tuple[int, 
     status, content = post(door, body, signed(door, target, body))
     answer: dict[str, Any] = json.loads(content)
     return status, answer
+
+
+def model_request(name: str = "model-1", **container: Any) -> dict[str, Any]:
+    """A CreateModel request that the door takes."""
+    primary = {"Image": "batchrl:0", "ModelDataUrl": "s3://batchrl-local/runs/job-1/output/model.tar.gz"} | container
+    return {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": primary}
+
+
+def transform_request(name: str = "transform-1", **changes: Any) -> dict[str, Any]:
+    """A CreateTransformJob request that the door takes, once there is the model ``model-1``."""
+    request: dict[str, Any] = {
+        "TransformJobName": name,
+        "ModelName": "model-1",
+        "BatchStrategy": "SingleRecord",
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://batchrl-local/in/states.jsonl"}},
+            "ContentType": "application/jsonlines",
+            "SplitType": "Line",
+        },
+        "TransformOutput": {
+            "S3OutputPath": "s3://batchrl-local/out",
+            "Accept": "application/jsonlines",
+            "AssembleWith": "Line",
+        },
+        "TransformResources": {"InstanceType": "local_process", "InstanceCount": 1},
+        "DataProcessing": {"JoinSource": "Input"},
+    }
+    return request | changes
+
+
+def config_request(name: str = "config-1", **variant: Any) -> dict[str, Any]:
+    """A CreateEndpointConfig request that the door takes, once there is the model ``model-1``."""
+    given = {"VariantName": "AllTraffic", "ModelName": "model-1", "InstanceType": "local", "InitialInstanceCount": 1}
+    return {"EndpointConfigName": name, "ProductionVariants": [given | variant]}

@@ -162,7 +162,7 @@ def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again
         ("sqs", "list_queues"),
         ("ec2", "describe_instances"),
         ("iam", "list_users"),
-        ("sagemaker", "list_endpoints"),
+        ("sagemaker", "list_processing_jobs"),
         ("dynamodb", "list_tables"),
     ):
         client = boto3.client(

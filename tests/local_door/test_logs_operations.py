@@ -19,7 +19,8 @@ Write = Callable[..., None]
 def write(door: RunningDoor) -> Write:
     def write(stream: str, *lines: str, start: int = 1_700_000_000_000) -> None:
         ticks = iter(range(start, start + 10_000_000, 1000))
-        writer = StreamWriter(door.context.paths.job(stream.partition("/")[0]).log_file(stream), lambda: next(ticks))
+        job, _, name = stream.partition("/")
+        writer = StreamWriter(door.context.paths.job(job).log_file(name), lambda: next(ticks))
         for line in lines:
             writer.write(line)
         writer.close()

@@ -13,6 +13,7 @@ from launcher.local import states
 from launcher.local.records import (
     SCHEMA_VERSION,
     TRAINING,
+    TRANSFORM,
     DuplicateJob,
     JobEnded,
     JobRecord,
@@ -89,9 +90,9 @@ def test_A101_A102_secondary_statuses_decide_the_primary_one(records: Records, p
 
 @pytest.mark.parametrize("last", sorted(states.TERMINAL))
 def test_nothing_follows_an_end(last: str) -> None:
-    for wanted in states.NEXT:
+    for wanted in states.TRAINING_JOB.following:
         with pytest.raises(states.IllegalTransition):
-            states.successor(last, wanted, False)
+            states.TRAINING_JOB.successor(last, wanted, False)
 
 
 def test_an_illegal_transition_changes_nothing(records: Records) -> None:
@@ -199,3 +200,37 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(InputError, match="cannot be used"):
         Records(path)
+
+
+def test_records_of_the_first_schema_are_taken_over(tmp_path: Path) -> None:
+    from launcher.local.database import MIGRATIONS
+
+    path = tmp_path / "records.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(MIGRATIONS[0])
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(
+            "INSERT INTO jobs (name, kind, arn, request, status, secondary_status, transitions, created_at, "
+            "modified_at, shim_pid, size_bytes) VALUES "
+            "('old', 'training', ?, '{\"a\": 1}', 'InProgress', 'Training', ?, 1000.0, 1001.0, 7, 12)",
+            (_arn("old"), '[{"status": "Training", "started_at": 1000.0, "ended_at": null, "message": ""}]'),
+        )
+        connection.execute("INSERT INTO tags VALUES (?, 'team', 'blue')", (_arn("old"),))
+    connection.close()
+    records = Records(path)
+    old = records.get("old")
+    assert (old.request, old.shim_pid, old.size_bytes, old.servers) == ({"a": 1}, 7, 12, ())
+    assert records.tags(_arn("old")) == {"team": "blue"}
+    assert records.transition("old", states.UPLOADING).status == states.IN_PROGRESS
+
+
+def test_a_name_is_unique_within_its_kind(records: Records) -> None:
+    records.create(_job("a"))
+    transform = JobRecord.new("a", TRANSFORM, "arn:transform", {}, 1000.0, "Starting")
+    records.create(transform)
+    records.transition("a", states.TRANSFORMING, kind=TRANSFORM)
+    assert records.get("a").secondary_status == states.STARTING
+    assert {record.kind for record in records.running()} == {TRAINING, TRANSFORM}
+    with pytest.raises(DuplicateJob, match="arn:transform"):
+        records.create(transform)
+    assert (records.get("a").key, transform.key) == ("a", "transform.a")

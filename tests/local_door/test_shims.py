@@ -26,12 +26,11 @@ class Rig:
         self.paths = HomePaths.of(root)
         self.paths.create()
         self.records = Records(self.paths.records)
-        self.time = 0.0
         self.pools: list[ShimPool] = []
 
     def pool(self) -> ShimPool:
         command = (sys.executable, str(FAKE_SHIM), str(self.paths.root))
-        self.pools.append(ShimPool(self.paths, self.records, command, lambda: self.time))
+        self.pools.append(ShimPool(self.paths, self.records, command))
         return self.pools[-1]
 
     def add(self, name: str, do: str) -> JobRecord:
@@ -72,42 +71,35 @@ def _until(check: Callable[[], bool], pool: ShimPool) -> None:
     eventually(step)
 
 
-def test_a_job_runs_in_a_shim_that_was_warm(rig: Rig) -> None:
+def test_jobs_run_one_after_the_other_in_shims_of_one_nursery(rig: Rig) -> None:
     pool = rig.pool()
     pool.keep()
-    rig.add("a", "finish")
-    pool.hand_over("a")
-    assert rig.records.get("a").shim_pid is not None
-    eventually(lambda: rig.status("a") == "Completed")
+    nursery = pool.nursery_pid
+    for name in "abc":
+        rig.add(name, "finish")
+        pool.hand_over(name)
+        eventually(lambda name=name: rig.status(name) == "Completed")
+    assert pool.nursery_pid == nursery
+    assert len({rig.records.get(name).shim_pid for name in "abc"}) == 3
 
 
-def test_a_job_runs_without_a_warm_shim(rig: Rig) -> None:
+def test_a_job_runs_without_a_nursery(rig: Rig) -> None:
     rig.add("a", "finish")
     rig.pool().hand_over("a")
     eventually(lambda: rig.status("a") == "Completed")
 
 
-def test_the_next_warm_shim_waits_until_the_job_has_started(rig: Rig) -> None:
-    pool = rig.pool()
-    rig.add("a", "hang")
-    pool.hand_over("a")
-    pool.keep()
-    assert pool.warm_pid is None
-    rig.time += 3.1
-    pool.keep()
-    assert pool.warm_pid is not None
-
-
-def test_a_warm_shim_that_died_is_replaced(rig: Rig) -> None:
+def test_a_nursery_that_died_is_replaced_and_told_again(rig: Rig) -> None:
     pool = rig.pool()
     pool.keep()
-    pid = pool.warm_pid
+    pid = pool.nursery_pid
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: ProcessId.of(pid) is None)
+    os.kill(pid, signal.SIGSTOP)
     rig.add("a", "finish")
     pool.hand_over("a")
-    eventually(lambda: rig.status("a") == "Completed")
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: rig.status("a") == "Completed", pool)
+    assert rig.handed() == ["a"]
 
 
 def test_a_job_is_handed_over_once(rig: Rig) -> None:
@@ -140,10 +132,9 @@ def test_A82_a_job_whose_shim_is_gone_has_failed_and_says_why(rig: Rig, do: str)
     pool = rig.pool()
     rig.add("a", do)
     pool.hand_over("a")
-    eventually(rig.handed)
-    pid = rig.records.get("a").shim_pid
-    if do == "hang" and pid:
-        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: rig.handed() and rig.records.get("a").shim_pid)
+    if do == "hang":
+        os.kill(rig.records.get("a").shim_pid or 0, signal.SIGKILL)
     _until(lambda: rig.status("a") == "Failed", pool)
     reason = rig.records.get("a").failure_reason or ""
     assert reason.startswith("InternalServerError: ")
@@ -159,11 +150,14 @@ def test_a_pid_that_was_used_again_is_no_shim(rig: Rig) -> None:
     assert rig.status("a") == "Failed"
 
 
-def test_a_warm_shim_ends_with_its_door(rig: Rig) -> None:
+def test_a_nursery_ends_with_its_door_and_its_shims_do_not(rig: Rig) -> None:
     pool = rig.pool()
-    pool.keep()
-    pid = pool.warm_pid
+    rig.add("a", "hang")
+    pool.hand_over("a")
+    eventually(lambda: rig.records.get("a").shim_pid)
+    pid = pool.nursery_pid
     assert pid is not None
     pool.close()
     eventually(lambda: ProcessId.of(pid) is None)
-    assert rig.handed() == []
+    record = rig.records.get("a")
+    assert ProcessId(record.shim_pid or 0, record.shim_started_at or 0).alive

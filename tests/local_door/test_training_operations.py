@@ -245,7 +245,7 @@ def test_numbers_and_text_survive_the_wire(door: RunningDoor, tmp_path: Path) ->
 
 def test_a_full_disk_has_a_code_of_its_own_and_the_door_goes_on(door: RunningDoor) -> None:
     """SQLite's own limit of pages gives the very error of a full disk."""
-    connection = door.records._connection
+    connection = door.records._database._connection
     pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
     connection.execute(f"PRAGMA max_page_count = {pages}")
     client = door.client("sagemaker")

@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,13 @@ from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_clien
 from launcher.local.address import Identity
 from launcher.local.home import HomePaths
 from launcher.local.joblogs import LogReader
+from launcher.local.processes import ProcessId
 from launcher.local.records import TRAINING, JobRecord, Records
+
+# The folder is no package (importlib mode), so that what its tests share is found by its place.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serving_support import Factory
 
 BUCKET = "shim-tests"
 DEADLINE = 60.0
@@ -122,7 +129,7 @@ class Job:
 
     cloud: Cloud
     name: str
-    shim: subprocess.Popen[bytes] | None = None
+    shim: Shim | None = None
 
     @property
     def record(self) -> JobRecord:
@@ -137,7 +144,7 @@ class Job:
         stream = self.record.log_stream
         if stream is None:
             return []
-        reader, offset, lines = LogReader(self.cloud.home.job(self.name).log_file(stream)), 0, []
+        reader, offset, lines = LogReader(self.cloud.home.job(self.name).log_file(stream.partition("/")[2])), 0, []
         while events := (page := reader.forward(offset)).events:
             lines += [event.message for event in events]
             offset = page.forward
@@ -153,9 +160,8 @@ class Job:
         return self
 
     def hand_over(self) -> None:
-        assert self.shim is not None and self.shim.stdin is not None
-        self.shim.stdin.write(f"{self.name}\n".encode())
-        self.shim.stdin.close()
+        assert self.shim is not None
+        self.shim.take(TRAINING, self.name)
 
     def wait(self, timeout: float = DEADLINE) -> JobRecord:
         wait_until(lambda: self.record.ended, f"{self.name} ends (it is {self.record.secondary_status})", timeout)
@@ -170,6 +176,38 @@ class Job:
 
 
 @dataclass
+class Shim:
+    """One shim, forked by a nursery that forks no other."""
+
+    cloud: Cloud
+    nursery: subprocess.Popen[bytes]
+    process: ProcessId | None = None
+
+    def take(self, kind: str, name: str) -> None:
+        """Give it its job, and wait until the job has a shim."""
+        assert self.nursery.stdin is not None
+        self.nursery.stdin.write(f"{kind} {name}\n".encode())
+        self.nursery.stdin.close()
+        wait_until(lambda: self.cloud.records.get(name, kind).shim_pid is not None, f"{name} has a shim")
+        record = self.cloud.records.get(name, kind)
+        self.process = ProcessId(record.shim_pid or 0, record.shim_started_at or 0)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        wait_until(lambda: not self.process.alive, "the shim is gone")
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.end(0)
+        self.nursery.kill()
+        self.nursery.wait()
+        if self.nursery.stdin is not None and not self.nursery.stdin.closed:
+            self.nursery.stdin.close()
+
+
+@dataclass
 class Cloud:
     """A data folder with records and a store, without a door."""
 
@@ -180,16 +218,14 @@ class Cloud:
     records: Records
     environ: dict[str, str] = field(default_factory=dict)
     prefix: list[str] = field(default_factory=list)
-    shims: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    shims: list[Shim] = field(default_factory=list)
     count: int = 0
 
-    def warm_shim(self) -> subprocess.Popen[bytes]:
-        shim = subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "launcher.local.shim", "--home", self.home.root],
-            stdin=subprocess.PIPE,
-            env=os.environ | self.environ,
-        )
-        self.shims.append(shim)
+    def warm_shim(self) -> Shim:
+        """The shim of a nursery of its own, which waits for its job."""
+        command = [*self.prefix, sys.executable, "-m", "launcher.local.nursery", "--home", self.home.root]
+        nursery = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | self.environ)
+        self.shims.append(shim := Shim(self, nursery))
         return shim
 
     def job(
@@ -251,6 +287,21 @@ def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
     yield from _cloud(tmp_path / "home", session_store)
 
 
+@pytest.fixture(
+    params=[pytest.param("local_process", id="process"), pytest.param("local", id="docker", marks=pytest.mark.engine)]
+)
+def executor(request: pytest.FixtureRequest) -> str:
+    """The instance types of both executors."""
+    return str(request.param)
+
+
+@pytest.fixture
+def serving(cloud: Cloud, executor: str, request: pytest.FixtureRequest) -> Factory:
+    """Makes transform jobs and endpoints, for the executor of the test."""
+    image = request.getfixturevalue("image") if executor == "local" else "batchrl"
+    return Factory(cloud, BUCKET, image, pack)
+
+
 @pytest.fixture
 def make_cloud() -> Iterator[Callable[[Path, Store], Cloud]]:
     """Clouds in folders of the test's own choice."""
@@ -276,11 +327,7 @@ def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:
     one = Cloud(home, store, Records(home.records), {"BATCHRL_STOP_GRACE_SECONDS": str(GRACE_SECONDS)})
     yield one
     for shim in one.shims:
-        if shim.poll() is None:
-            shim.kill()
-        shim.wait()
-        if shim.stdin is not None and not shim.stdin.closed:
-            shim.stdin.close()
+        shim.close()
     for record in one.records.list():
         from launcher.local.executors.reap import reap
 
@@ -333,4 +380,21 @@ def foreign_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "ENTRYPOINT []\nUSER 1234:1234\nWORKDIR /usr/share\n"
     )
     with built(context, "foreign") as tag:
+        yield tag
+
+
+@pytest.fixture(scope="session")
+def foreign_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Somebody's own serving image: another user, no entry point, a program ``serve`` on the path."""
+    from launcher.image import default_image
+
+    context = tmp_path_factory.mktemp("foreign-server")
+    server = (Path(__file__).parent / "serve_for_tests.py").read_text()
+    (context / "serve").write_text(f"#!/usr/bin/env python3\n{server}")
+    (context / "serve").chmod(0o755)
+    (context / "Dockerfile").write_text(
+        f"FROM {default_image()}\nLABEL org.batchrl.image=0\nCOPY serve /usr/local/bin/serve\n"
+        "ENTRYPOINT []\nUSER 1234:1234\n"
+    )
+    with built(context, "foreign-server") as tag:
         yield tag

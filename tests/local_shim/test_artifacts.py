@@ -10,12 +10,12 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 
+from batchrl.contract.archive import pack
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.published import load_manifest
 from launcher.local import artifacts
-from launcher.local.artifacts import archive
 from launcher.local.faults import JobFault, algorithm_reason, storage_fault
 from launcher.local.patience import persist
 
@@ -42,7 +42,7 @@ def test_A67_paths_are_relative_and_links_are_kept(tmp_path):
     (folder / "link").symlink_to("deep/file")
     (folder / "loop").symlink_to(".")
     os.mkfifo(folder / "pipe")
-    assert archive(folder, tmp_path / "a.tar.gz")
+    assert pack(folder, tmp_path / "a.tar.gz")
     with tarfile.open(tmp_path / "a.tar.gz") as tar:
         members = {member.name: member for member in tar.getmembers()}
     assert list(members) == ["deep", "link", "loop", "deep/empty", "deep/file"]
@@ -56,14 +56,14 @@ def test_equal_contents_are_equal_archives(tmp_path):
         folder.mkdir()
         for file in order:
             (folder / file).write_text(file)
-        archive(folder, tmp_path / f"{name}.tar.gz")
+        pack(folder, tmp_path / f"{name}.tar.gz")
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
 
 
 def test_A71_nothing_is_made_of_an_empty_folder(tmp_path):
     (tmp_path / "model").mkdir()
-    assert not archive(tmp_path / "model", tmp_path / "a.tar.gz")
-    assert not archive(tmp_path / "absent", tmp_path / "a.tar.gz")
+    assert not pack(tmp_path / "model", tmp_path / "a.tar.gz")
+    assert not pack(tmp_path / "absent", tmp_path / "a.tar.gz")
     assert not (tmp_path / "a.tar.gz").exists()
 
 
@@ -73,7 +73,7 @@ def test_A76_a_full_disk_is_a_ClientError_about_the_upload(tmp_path, session_sto
     (paths.model / "w").write_bytes(os.urandom(1_000_000))
 
     def publish_to_a_full_disk(client, folder, url, scratch):
-        archive(folder, Path("/dev/full"))
+        pack(folder, Path("/dev/full"))
 
     monkeypatch.setattr(artifacts, "_publish_archive", publish_to_a_full_disk)
     layout = JobLayout(S3Url("shim-tests", "full"), "job")

@@ -186,19 +186,20 @@ def test_what_a_job_left_running_ends_with_it(cloud):
     assert job_processes(job.ml) == []
 
 
-def test_a_shim_without_a_job_ends_quietly(cloud):
-    shim = cloud.warm_shim()
-    shim.stdin.close()
-    assert shim.wait(timeout=30) == 0
+def test_a_nursery_without_jobs_ends_quietly(cloud):
+    nursery = cloud.warm_shim().nursery
+    nursery.stdin.close()
+    assert nursery.wait(timeout=30) == 0
 
 
 def test_a_job_has_one_shim(cloud):
     job = cloud.job("import time; print('up'); time.sleep(1)").start()
     job.wait_for_line("up")
-    second = cloud.warm_shim()
-    second.stdin.write(f"{job.name}\n".encode())
-    second.stdin.close()
-    assert second.wait(timeout=30) == 1
+    first = job.record.shim_pid
+    cloud.warm_shim().take("training", job.name)
+    shim_log = cloud.home.job(job.name).shim_log
+    cloud.wait_until(lambda: f"has a shim already: process {first}" in shim_log.read_text(), "the second one ends")
+    assert job.record.shim_pid == first
     assert job.wait().status == "Completed"
     assert job.lines == ["up"]
 
@@ -210,7 +211,6 @@ def test_what_a_dead_shim_left_is_reaped(cloud):
     job = cloud.job("import time; print('up'); time.sleep(100)").start()
     job.wait_for_line("up")
     job.shim.kill()
-    job.shim.wait()
     assert job_processes(job.ml) != []
     reap(cloud.home, job.record)
     assert job_processes(job.ml) == []

@@ -15,8 +15,11 @@ PLATFORM_ROOT = "/opt/ml"
 ROOT_VARIABLE = "BATCHRL_ML_ROOT"
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
 JOB_NAME_VARIABLE = "TRAINING_JOB_NAME"
+JOB_ARN_VARIABLE = "TRAINING_JOB_ARN"
 # What DescribeTrainingJob shows of the failure file (contract 80).
 MAX_FAILURE_CHARACTERS = 1024
+# Where a model server listens instead of port 8080: a unix socket.
+SERVE_SOCKET_VARIABLE = "BATCHRL_SERVE_SOCKET"
 # Port on loopback at which a Python script waits for a debugger (debugpy).
 DEBUG_PORT_VARIABLE = "BATCHRL_DEBUG_PORT"
 

@@ -1,4 +1,4 @@
-"""The one shape of an executor, and what a job's processes are told (contract A1, A2)."""
+"""The one shape of an executor: programs in, executions out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from batchrl.contract.paths import JobPaths
 from launcher.local.home import HomePaths
+from launcher.local.serving.address import ServerAddress
 
 DOCKER = "docker"
 PROCESS = "process"
-DEFAULT_ARGUMENTS = ("train",)
 
 # A proxy of the request's or of this machine must not stand between a job and its own loopback.
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
@@ -24,60 +23,53 @@ _GPU_TYPE = re.compile(r"^ml\.(p|g)\d")
 
 
 @dataclass(frozen=True)
-class JobSpec:
-    """All that an executor needs to know about one job.
+class Program:
+    """What is to run: a container, or a process that plays one.
 
     Args:
-        name: the job's name.
-        arn: its ARN.
-        request: the training request.
-        paths: its tree on this machine.
+        key: of the job that it belongs to (``JobRecord.key``).
         home: the data folder of its cloud.
-        cloud_variables: region, endpoints and credentials of door and store.
-        checkpoint_path: where the job looks for checkpoints; None without CheckpointConfig.
-        checkpoint_folder: where that folder lies on this machine.
+        root: the folder that is ``/opt/ml`` to it.
+        image: the container image.
+        instance_type: as the request names it.
+        arguments: of its PID 1; None for the image's own.
+        entrypoint: instead of the image's; None for that one.
+        environment: what it is told.
+        endpoints: URLs of door and store, which it must reach; none under network isolation.
+        isolated: whether it has no network.
+        instance: which of the job's instances it is, from 1.
+        outside: a folder outside of ``/opt/ml`` as the program spells it, and where it lies on this machine.
+        serves: whether it is a model server, which somebody here will talk to.
     """
 
-    name: str
-    arn: str
-    request: Mapping[str, Any]
-    paths: JobPaths
+    key: str
     home: HomePaths
-    cloud_variables: Mapping[str, str]
-    checkpoint_path: str | None
-    checkpoint_folder: Path | None
+    root: Path
+    image: str
+    instance_type: str
+    arguments: list[str] | None
+    environment: Mapping[str, str]
+    endpoints: tuple[str, ...]
+    isolated: bool
+    entrypoint: list[str] | None = None
+    instance: int = 1
+    outside: tuple[str, Path] | None = None
+    serves: bool = False
 
     @property
-    def isolated(self) -> bool:
-        return bool(self.request.get("EnableNetworkIsolation"))
-
-    @property
-    def instance_type(self) -> str:
-        return str(self.request["ResourceConfig"].get("InstanceType", ""))
+    def name(self) -> str:
+        """A name that no other program of the data folder has."""
+        return instance_name(self.key, self.instance)
 
     @property
     def wants_gpus(self) -> bool:
         """Whether the instance type is one with GPUs (contract 120)."""
         return self.instance_type == "local_gpu" or _GPU_TYPE.match(self.instance_type) is not None
 
-    @property
-    def entrypoint(self) -> list[str] | None:
-        return self.request["AlgorithmSpecification"].get("ContainerEntrypoint") or None
 
-    @property
-    def arguments(self) -> list[str] | None:
-        """Arguments of PID 1; with an own entrypoint only those that the request names (contract 1 to 4)."""
-        given: list[str] | None = self.request["AlgorithmSpecification"].get("ContainerArguments") or None
-        if given is None and self.entrypoint is None:
-            return list(DEFAULT_ARGUMENTS)
-        return given
-
-    def environment(self) -> dict[str, str]:
-        """What the platform sets, then the request's own variables verbatim (contract 12 to 16, 18)."""
-        region = {name: text for name, text in self.cloud_variables.items() if name.endswith("_REGION")}
-        values = dict(region if self.isolated else self.cloud_variables)
-        values |= self.request.get("Environment") or {}
-        return values | {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}
+def instance_name(key: str, instance: int) -> str:
+    """The name of one instance of a job."""
+    return key if instance == 1 else f"{key}.{instance}"
 
 
 def direct_loopback(environ: Mapping[str, str]) -> dict[str, str]:
@@ -93,6 +85,10 @@ class Execution(Protocol):
     @property
     def handle(self) -> str:
         """What finds them again after this process has died: a container's id, a pid."""
+
+    @property
+    def address(self) -> ServerAddress | None:
+        """Where a model server listens; None for a program that is none."""
 
     def output(self) -> Iterator[bytes]:
         """Raw stdout and stderr, merged, until both are closed; to be read by one thread."""
@@ -111,13 +107,13 @@ class Execution(Protocol):
 
 
 class Executor(Protocol):
-    """Starts jobs."""
+    """Starts programs."""
 
     @property
     def name(self) -> str: ...
 
-    def start(self, job: JobSpec) -> Execution:
-        """Start a job whose tree is ready.
+    def start(self, program: Program) -> Execution:
+        """Start a program whose tree is ready.
 
         Raises:
             JobFault: it cannot be started: no image, no program, no GPU.

@@ -18,16 +18,19 @@ import requests.exceptions
 
 from batchrl.contract.paths import PLATFORM_ROOT
 from launcher.engine import IMAGE_LABEL
-from launcher.local.executors.base import DOCKER, JobSpec, direct_loopback
+from launcher.local.executors.base import DOCKER, Program, direct_loopback
 from launcher.local.executors.engine import Client, Engine, EngineUnusable
+from launcher.local.executors.network import SERVER_PORT, Network, remove_networks
 from launcher.local.faults import JobFault, client_fault, internal_fault
 from launcher.local.home import HomePaths
+from launcher.local.serving.address import ServerAddress
 from launcher.local.sockets import SocketBridge, loopback_ports
 
 __all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]
 
 JOB_LABEL = "org.batchrl.job"
 HOME_LABEL = "org.batchrl.home"
+INSTANCE_LABEL = "org.batchrl.instance"
 
 # What `docker logs` can show of a running job; the job's own log is the one in its data folder.
 ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1", "compress": "false"})
@@ -48,16 +51,27 @@ class DockerExecution:
         container: its id.
         output: its attached output, from the first byte.
         bridge: its way to door and store.
+        network: the way to it.
+        address: where it listens, if it is a model server.
         adopt: makes the files that it wrote the caller's; None where they are already.
     """
 
     def __init__(
-        self, engine: Engine, container: str, output: Iterator[bytes], bridge: SocketBridge, adopt: Adoption | None
+        self,
+        engine: Engine,
+        container: str,
+        output: Iterator[bytes],
+        bridge: SocketBridge,
+        network: Network,
+        address: ServerAddress | None,
+        adopt: Adoption | None,
     ) -> None:
         self._engine = engine
         self._container = container
         self._output = output
         self._bridge = bridge
+        self._network = network
+        self.address = address
         self._adopt = adopt
 
     @property
@@ -90,6 +104,7 @@ class DockerExecution:
         try:
             state = self._engine.client.inspect_container(self._container)["State"]
             _remove(self._engine.client, self._container)
+            self._network.remove(self._engine.client)
         finally:
             self._bridge.close()
         if self._adopt is not None:
@@ -145,7 +160,7 @@ class Adoption:
 
 
 class DockerExecutor:
-    """Runs jobs in containers of one engine."""
+    """Runs programs in containers of one engine."""
 
     name = DOCKER
 
@@ -161,36 +176,36 @@ class DockerExecutor:
         """
         return cls(Engine.find())
 
-    def start(self, job: JobSpec) -> DockerExecution:
-        """Start a job.
+    def start(self, program: Program) -> DockerExecution:
+        """Start a program.
 
         Raises:
-            JobFault: no image, no program, no GPU.
+            JobFault: no image, no program in it, no GPU, no way to an isolated server.
         """
-        image = str(job.request["AlgorithmSpecification"].get("TrainingImage", ""))
-        ours = self._is_ours(image)
+        ours = self._is_ours(program.image)
         if not ours:
-            _open_to_everybody(job.paths.root)
-        ports = {} if job.isolated else loopback_ports(job.cloud_variables.values())
-        bridge = SocketBridge(job.home, job.name, ports)
-        try:
-            container = self._create(job, image, bridge, ours)
+            _open_to_everybody(program.root)
+        client = self._engine.client
+        _remove_earlier(program, client)
+        ports = {} if program.isolated else loopback_ports(program.endpoints)
+        with contextlib.ExitStack() as undo:
+            bridge = SocketBridge(program.home, program.name, ports)
+            undo.callback(bridge.close)
             try:
+                network = Network.of(self._engine, program, _container_name(program), _labels(program))
+                undo.callback(network.remove, client)
+                container = self._create(program, bridge, network, ours)
+                undo.callback(_remove, client, container)
                 # Attached before the start, so that no line can be missed.
                 output = self._engine.patient_client().attach(container, stdout=True, stderr=True, stream=True)
-                self._engine.client.start(container)
-            except BaseException:
-                _remove(self._engine.client, container)
-                raise
-        except docker.errors.APIError as error:
-            bridge.close()
-            raise _start_fault(str(error.explanation or error)) from error
-        except BaseException:
-            bridge.close()
-            raise
+                client.start(container)
+                address = network.address(client, container) if program.serves else None
+            except docker.errors.APIError as error:
+                raise _start_fault(str(error.explanation or error)) from error
+            undo.pop_all()
         foreign_owner = not ours and (os.getuid() != 0 or self._engine.rootless)
-        adoption = Adoption(self._engine, image, job.paths.root) if foreign_owner else None
-        return DockerExecution(self._engine, container, output, bridge, adoption)
+        adoption = Adoption(self._engine, program.image, program.root) if foreign_owner else None
+        return DockerExecution(self._engine, container, output, bridge, network, address, adoption)
 
     def _is_ours(self, image: str) -> bool:
         """Whether an image is one of batchrl's, which can run as any uid and knows the way to door and store."""
@@ -203,28 +218,29 @@ class DockerExecutor:
             ) from error
         return bool((config.get("Labels") or {}).get(IMAGE_LABEL) == "1")
 
-    def _create(self, job: JobSpec, image: str, bridge: SocketBridge, ours: bool) -> str:
+    def _create(self, program: Program, bridge: SocketBridge, network: Network, ours: bool) -> str:
         client = self._engine.client
-        remove_containers(job.home, job.name, client)
-        environ = job.environment() | bridge.variables
+        environ = dict(program.environment) | bridge.variables
         environ |= direct_loopback(environ)
-        if self._engine.nvidia_by_default and not job.wants_gpus:
+        if self._engine.nvidia_by_default and not program.wants_gpus:
             environ.setdefault("NVIDIA_VISIBLE_DEVICES", "void")
         container: dict[str, Any] = client.create_container(
-            image,
-            name=_container_name(job),
-            entrypoint=job.entrypoint,
-            command=job.arguments,
+            program.image,
+            name=_container_name(program),
+            entrypoint=program.entrypoint,
+            command=program.arguments,
             environment=environ,
             user=self._user() if ours else None,
-            labels={JOB_LABEL: job.name, HOME_LABEL: str(job.home.root)},
+            labels=_labels(program),
+            ports=[SERVER_PORT] if network.published else None,
             host_config=client.create_host_config(
-                mounts=_mounts(job, bridge),
-                network_mode="none" if job.isolated else None,
+                mounts=_mounts(program, bridge),
+                network_mode=network.mode,
+                port_bindings=network.port_bindings,
                 shm_size=half_of_memory(),
                 log_config=ENGINE_LOG,
                 userns_mode="host" if self._engine.remapped else None,
-                device_requests=self._gpus(job),
+                device_requests=self._gpus(program),
             ),
         )
         return str(container["Id"])
@@ -232,17 +248,17 @@ class DockerExecutor:
     def _user(self) -> str:
         return "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
 
-    def _gpus(self, job: JobSpec) -> list[docker.types.DeviceRequest] | None:
+    def _gpus(self, program: Program) -> list[docker.types.DeviceRequest] | None:
         """All GPUs for an instance type with GPUs; none where ``ml.*`` was asked of a machine that has none."""
-        if not job.wants_gpus:
+        if not program.wants_gpus:
             return None
         if self._engine.nvidia:
             return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
-        if job.instance_type.startswith("ml."):
-            log.warning("%s has GPUs on AWS; this engine has no NVIDIA runtime", job.instance_type)
+        if program.instance_type.startswith("ml."):
+            log.warning("%s has GPUs on AWS; this engine has no NVIDIA runtime", program.instance_type)
             return None
         raise client_fault(
-            f"instance type '{job.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
+            f"instance type '{program.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
             "runtime. Install the NVIDIA container toolkit, or use instance type 'local'."
         )
 
@@ -264,13 +280,27 @@ def _start_fault(text: str) -> JobFault:
     return internal_fault(f"the container cannot be started: {text}")
 
 
-def remove_containers(home: HomePaths, job: str, client: Client | None = None) -> None:
-    """Remove the containers of a job that nobody owns any more; an engine that does not answer is no error."""
+def remove_containers(home: HomePaths, key: str) -> None:
+    """Remove the containers of a job that nobody owns any more; an engine that does not answer is no error.
+
+    Args:
+        home: the data folder.
+        key: of the job (``JobRecord.key``).
+    """
     with contextlib.suppress(EngineUnusable, requests.exceptions.RequestException):
-        client = client or Engine.find().client
-        labels = [f"{JOB_LABEL}={job}", f"{HOME_LABEL}={home.root}"]
+        client = Engine.find().client
+        labels = [f"{JOB_LABEL}={key}", f"{HOME_LABEL}={home.root}"]
         for container in client.containers(all=True, filters={"label": labels}):
             _remove(client, container["Id"])
+        remove_networks(client, labels)
+
+
+def _remove_earlier(program: Program, client: Client) -> None:
+    """Remove what an earlier start of the same instance left: its name is needed."""
+    labels = [f"{name}={text}" for name, text in _labels(program).items()]
+    for container in client.containers(all=True, filters={"label": labels}):
+        _remove(client, container["Id"])
+    remove_networks(client, labels)
 
 
 def _remove(client: Client, container: str) -> None:
@@ -278,16 +308,21 @@ def _remove(client: Client, container: str) -> None:
         client.remove_container(container, force=True, v=True)
 
 
-def _container_name(job: JobSpec) -> str:
+def _container_name(program: Program) -> str:
     """A name for people; two clouds may have jobs of one name."""
-    digest = hashlib.sha256(os.fsencode(job.home.root)).hexdigest()[:8]
-    return f"batchrl-{job.name}-{digest}"
+    digest = hashlib.sha256(os.fsencode(program.home.root)).hexdigest()[:8]
+    return f"batchrl-{program.name}-{digest}"
 
 
-def _mounts(job: JobSpec, bridge: SocketBridge) -> list[docker.types.Mount]:
-    mounts = [_bind(job.paths.root, PLATFORM_ROOT)]
-    if job.checkpoint_path and job.checkpoint_folder and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
-        mounts.append(_bind(job.checkpoint_folder, job.checkpoint_path))
+def _labels(program: Program) -> dict[str, str]:
+    return {JOB_LABEL: program.key, HOME_LABEL: str(program.home.root), INSTANCE_LABEL: str(program.instance)}
+
+
+def _mounts(program: Program, bridge: SocketBridge) -> list[docker.types.Mount]:
+    mounts = [_bind(program.root, PLATFORM_ROOT)]
+    if program.outside is not None:
+        inside, folder = program.outside
+        mounts.append(_bind(folder, inside))
     return [*mounts, *(_bind(path, inside) for inside, path in bridge.mounts.items())]
 
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 
 from batchrl.contract.paths import DEBUG_PORT_VARIABLE
-from launcher.local.executors.base import PROCESS, JobSpec
+from launcher.local.executors.base import PROCESS, Program
 from launcher.local.executors.process import ProcessExecution, command, environment, reported_start
 
 LOGGED = "This job ran in the foreground: its output went to the terminal of process {pid}.\n"
@@ -36,16 +36,16 @@ class ForegroundExecutor:
     def __init__(self, debug_port: int | None = None) -> None:
         self._debug_port = debug_port
 
-    def start(self, job: JobSpec) -> ForegroundExecution:
-        """Start a job.
+    def start(self, program: Program) -> ForegroundExecution:
+        """Start a job's program.
 
         Raises:
             JobFault: it cannot be started here.
         """
-        environ = environment(job)
+        environ = environment(program)
         if self._debug_port is not None:
             environ[DEBUG_PORT_VARIABLE] = str(self._debug_port)
-        argv = command(job)
+        argv = command(program)
         with reported_start(argv):
-            process = subprocess.Popen(argv, cwd=job.paths.root, env=environ)
-        return ForegroundExecution(process, job.paths.root)
+            process = subprocess.Popen(argv, cwd=program.root, env=environ)
+        return ForegroundExecution(process, program.root)

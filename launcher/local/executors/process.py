@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE
-from launcher.local.executors.base import PROCESS, JobSpec, direct_loopback
+from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE, SERVE_SOCKET_VARIABLE
+from launcher.local.executors.base import PROCESS, Program, direct_loopback
 from launcher.local.faults import JobFault, client_fault
+from launcher.local.serving.address import ServerAddress
 
 CHUNK_BYTES = 64 * 1024
 SIGNAL_EXIT_BASE = 128
@@ -27,11 +28,13 @@ class ProcessExecution:
     Args:
         process: PID 1 of the job, leader of its session.
         root: the job's tree; every process of the job has it in its environment.
+        address: where it listens, if it is a model server.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], root: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], root: Path, address: ServerAddress | None = None) -> None:
         self._process = process
         self._root = root
+        self.address = address
 
     @property
     def handle(self) -> str:
@@ -61,6 +64,8 @@ class ProcessExecution:
     def remove(self) -> bool:
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if self.address is not None and self.address.path is not None:
+            Path(self.address.path).unlink(missing_ok=True)
         return False
 
 
@@ -69,43 +74,49 @@ class ProcessExecutor:
 
     name = PROCESS
 
-    def start(self, job: JobSpec) -> ProcessExecution:
-        """Start a job.
+    def start(self, program: Program) -> ProcessExecution:
+        """Start a program; a model server listens at a unix socket, which is its owner's alone.
 
         Raises:
-            JobFault: its entry point does not exist here, or its checkpoints lie outside of its tree.
+            JobFault: its entry point does not exist here, or it needs a folder outside of its tree.
         """
-        argv = command(job)
+        argv, environ, address = command(program), environment(program), None
+        if program.serves:
+            socket = program.home.socket(f"serve-{program.name}")
+            socket.unlink(missing_ok=True)
+            socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            address = ServerAddress.unix(str(socket))
+            environ[SERVE_SOCKET_VARIABLE] = str(socket)
         with reported_start(argv):
             process = subprocess.Popen(
                 argv,
-                cwd=job.paths.root,
-                env=environment(job),
+                cwd=program.root,
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return ProcessExecution(process, job.paths.root)
+        return ProcessExecution(process, program.root, address)
 
 
-def command(job: JobSpec) -> list[str]:
-    """What PID 1 of a job is.
+def command(program: Program) -> list[str]:
+    """What PID 1 is.
 
     Raises:
-        JobFault: the job's checkpoints lie outside of its tree.
+        JobFault: the program needs a folder outside of its tree.
     """
-    if job.checkpoint_path and not Path(job.checkpoint_path).is_relative_to(PLATFORM_ROOT):
+    if program.outside is not None:
         raise client_fault(
-            f"CheckpointConfig.LocalPath {job.checkpoint_path} lies outside of {PLATFORM_ROOT}: "
+            f"CheckpointConfig.LocalPath {program.outside[0]} lies outside of {PLATFORM_ROOT}: "
             "a job that runs as a process has no file system of its own. Use a folder below it, or a container."
         )
-    return [*(job.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(job.arguments or [])]
+    return [*(program.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(program.arguments or [])]
 
 
-def environment(job: JobSpec) -> dict[str, str]:
-    """A job's whole environment: this machine's, the job's own on top."""
-    own = inherited(os.environ) | job.environment() | {ROOT_VARIABLE: str(job.paths.root)}
+def environment(program: Program) -> dict[str, str]:
+    """A program's whole environment: this machine's, the program's own on top."""
+    own = inherited(os.environ) | dict(program.environment) | {ROOT_VARIABLE: str(program.root)}
     return own | direct_loopback(own)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchrl.contract.errors import InputError
 from launcher.local.address import Identity
-from launcher.local.executors.base import DOCKER, PROCESS
+from launcher.local.executors.base import DOCKER, PROCESS, instance_name
 from launcher.local.executors.process import kill_processes
 from launcher.local.home import HomePaths
 from launcher.local.records import JobRecord
@@ -19,19 +19,22 @@ def reap(home: HomePaths, record: JobRecord) -> None:
         record: the job.
     """
     if record.executor == PROCESS:
-        kill_processes(home.job(record.name).ml)
+        for root in home.job(record.key).roots(record.instances):
+            kill_processes(root)
     elif record.executor == DOCKER:
         from launcher.local.executors.docker import remove_containers
 
-        remove_containers(home, record.name)
-        _remove_sockets(home, record.name)
+        remove_containers(home, record.key)
+        _remove_sockets(home, record)
 
 
-def _remove_sockets(home: HomePaths, job: str) -> None:
+def _remove_sockets(home: HomePaths, record: JobRecord) -> None:
     try:
         identity = Identity.read(home.cloud_file)
     except InputError:
         return
-    if identity is not None:
+    if identity is None:
+        return
+    for instance in range(1, record.instances + 1):
         for port in (identity.door_port, identity.store_port):
-            socket_path(home, job, port).unlink(missing_ok=True)
+            socket_path(home, instance_name(record.key, instance), port).unlink(missing_ok=True)

@@ -23,7 +23,7 @@ class Context:
         paths: the data folder.
         records: jobs and tags.
         region, account_id: parts of every ARN.
-        hand_over: gives a new job to a shim.
+        hand_over: gives a new job, by name and kind, to a shim.
         clock: seconds since 1970.
     """
 
@@ -31,7 +31,7 @@ class Context:
     records: Records
     region: str
     account_id: str
-    hand_over: Callable[[str], None]
+    hand_over: Callable[[str, str], None]
     clock: Callable[[], float]
 
     def arn(self, service: str, resource: str) -> str:

@@ -1,58 +1,41 @@
-"""DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents for the logs of jobs (contract 117, 118).
-
-The group is there once a job has written its first line; a stream is named ``<job>/algo-1-<epoch>``.
-"""
+"""DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents (contract 117, 118, 177)."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
+from launcher.local import loggroups
 from launcher.local.apierrors import ApiError
-from launcher.local.joblogs import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, LogEvent, LogReader
+from launcher.local.joblogs import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, LogEvent
+from launcher.local.loggroups import Stream
 from launcher.local.logpattern import matcher
 from launcher.local.operations.context import Context, Operation, Wire, page_token, read_page_token
 
-TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 STREAM_PAGE = 50
 TOKEN_WIDTH = 56
 
 
-@dataclass(frozen=True)
-class Stream:
-    """One log stream that holds something.
-
-    Args:
-        name: its name in the API.
-        reader: its events.
-        size: bytes of its file.
-    """
-
-    name: str
-    reader: LogReader
-    size: int
-
-
 def describe_groups(context: Context, request: Wire) -> Wire:
     """The groups of jobs that have written something."""
-    prefix, pattern = request.get("logGroupNamePrefix"), request.get("logGroupNamePattern")
-    named = TRAINING_GROUP.startswith(prefix or "") and (pattern or "").lower() in TRAINING_GROUP.lower()
-    streams = list(_streams(context)) if named else []
-    if not streams:
-        return {"logGroups": []}
-    arn = context.arn("logs", f"log-group:{TRAINING_GROUP}")
-    group = {
-        "logGroupName": TRAINING_GROUP,
-        "creationTime": min(first.timestamp for stream in streams if (first := stream.reader.first())),
+    prefix, pattern = request.get("logGroupNamePrefix") or "", (request.get("logGroupNamePattern") or "").lower()
+    names = [name for name in loggroups.groups(context.paths) if name.startswith(prefix) and pattern in name.lower()]
+    return {"logGroups": [_described_group(context, name) for name in names]}
+
+
+def _described_group(context: Context, name: str) -> Wire:
+    streams = list(loggroups.streams(context.paths, name))
+    arn = context.arn("logs", f"log-group:{name}")
+    return {
+        "logGroupName": name,
+        "creationTime": min((first.timestamp for stream in streams if (first := stream.reader.first())), default=0),
         "metricFilterCount": 0,
         "arn": f"{arn}:*",
         "logGroupArn": arn,
         "logGroupClass": "STANDARD",
         "storedBytes": sum(stream.size for stream in streams),
     }
-    return {"logGroups": [group]}
 
 
 def describe_streams(context: Context, request: Wire) -> Wire:
@@ -61,7 +44,7 @@ def describe_streams(context: Context, request: Wire) -> Wire:
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and request.get("logStreamNamePrefix"):
         raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-    described = [_described(context, stream) for stream in streams]
+    described = [_described(context, _group_name(request), stream) for stream in streams]
     key = "lastEventTimestamp" if by_time else "logStreamName"
     described.sort(key=lambda one: (one[key], one["logStreamName"]), reverse=bool(request.get("descending")))
     start = int(read_page_token(request["nextToken"], 1)[0]) if request.get("nextToken") else 0
@@ -126,34 +109,27 @@ def _keyed(stream: Stream, since: int | None, until: int | None) -> Iterator[tup
         offset = page.forward
 
 
-def _streams(context: Context, prefix: str = "") -> Iterator[Stream]:
-    """Streams whose name begins with a prefix; those of one job are found without looking at the others."""
-    job, slash, _ = prefix.partition("/")
-    folders = [context.paths.jobs / job] if slash else sorted(context.paths.jobs.glob("*"))
-    for folder in folders:
-        for file in sorted((folder / "logs").glob("*.log")):
-            name = f"{folder.name}/{file.stem}"
-            if name.startswith(prefix) and (size := file.stat().st_size):
-                yield Stream(name, LogReader(file), size)
-
-
 def _group(context: Context, request: Wire, prefix: str) -> list[Stream]:
     """Streams of the group that a request names.
 
     Raises:
         ApiError: there is no such group, or it holds nothing yet.
     """
-    group = request.get("logGroupName") or request.get("logGroupIdentifier")
-    if not group:
-        raise _invalid("Exactly one of logGroupName and logGroupIdentifier is required.")
-    name = group.split(":log-group:")[-1].removesuffix(":*")
-    streams = list(_streams(context, prefix))
-    if name != TRAINING_GROUP or not (streams or any(True for _ in _streams(context))):
+    name = _group_name(request)
+    streams = list(loggroups.streams(context.paths, name, prefix))
+    if not streams and not any(True for _ in loggroups.streams(context.paths, name)):
         raise _missing("group")
     return streams
 
 
-def _described(context: Context, stream: Stream) -> Wire:
+def _group_name(request: Wire) -> str:
+    group = request.get("logGroupName") or request.get("logGroupIdentifier")
+    if not group:
+        raise _invalid("Exactly one of logGroupName and logGroupIdentifier is required.")
+    return str(group).split(":log-group:")[-1].removesuffix(":*")
+
+
+def _described(context: Context, group: str, stream: Stream) -> Wire:
     first, last = stream.reader.first(), stream.reader.last()
     times = {
         "creationTime": first.timestamp if first else 0,
@@ -161,7 +137,7 @@ def _described(context: Context, stream: Stream) -> Wire:
         "lastEventTimestamp": last.timestamp if last else 0,
         "lastIngestionTime": last.timestamp if last else 0,
     }
-    arn = context.arn("logs", f"log-group:{TRAINING_GROUP}:log-stream:{stream.name}")
+    arn = context.arn("logs", f"log-group:{group}:log-stream:{stream.name}")
     return {"logStreamName": stream.name, **times, "arn": arn, "storedBytes": stream.size}
 
 

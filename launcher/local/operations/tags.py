@@ -1,4 +1,4 @@
-"""AddTags, ListTags, DeleteTags."""
+"""AddTags, ListTags, DeleteTags, for everything that has an ARN here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_TAGS = 50
 
 
 def add(context: Context, request: Wire) -> Wire:
-    """Set tags of a job; a known key gets the new value."""
+    """Set tags; a known key gets the new value."""
     arn = _known(context, request)
     check_tags(request["Tags"])
     tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
@@ -21,7 +21,7 @@ def add(context: Context, request: Wire) -> Wire:
 
 
 def list_tags(context: Context, request: Wire) -> Wire:
-    """Tags of a job, by key."""
+    """Tags, by key."""
     tags = _wire(context.records.tags(_known(context, request)))
     start = int(read_page_token(request["NextToken"], 1)[0]) if request.get("NextToken") else 0
     end = start + request.get("MaxResults", MAX_TAGS)
@@ -32,14 +32,14 @@ def list_tags(context: Context, request: Wire) -> Wire:
 
 
 def delete(context: Context, request: Wire) -> Wire:
-    """Remove tags of a job."""
+    """Remove tags."""
     context.records.delete_tags(_known(context, request), request["TagKeys"])
     return {}
 
 
 def _known(context: Context, request: Wire) -> str:
     arn = str(request["ResourceArn"])
-    if context.records.by_arn(arn) is None:
+    if context.records.by_arn(arn) is None and context.records.resources.by_arn(arn) is None:
         raise validation(f"Could not find the resource {arn}.")
     return arn
 

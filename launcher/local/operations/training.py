@@ -11,12 +11,11 @@ from batchrl.contract.layout import JobLayout, S3Url
 from launcher.apimodel import service_model
 from launcher.local import rules
 from launcher.local.apierrors import ApiError, not_found, validation
-from launcher.local.operations.context import Context, Operation, Wire, page_token, read_page_token
-from launcher.local.records import TRAINING, DuplicateJob, JobEnded, JobRecord, JobRunning, Query, UnknownJob
+from launcher.local.operations.context import Context, Operation, Wire
+from launcher.local.operations.paging import ASCENDING, page_of_jobs, without_none
+from launcher.local.records import TRAINING, DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
 
-DEFAULT_PAGE = 10
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints/"
-_SORT_COLUMNS = {"CreationTime": "created_at", "Name": "name", "Status": "status"}
 
 
 def create(context: Context, request: Wire) -> Wire:
@@ -34,7 +33,7 @@ def create(context: Context, request: Wire) -> Wire:
             "ResourceInUse",
             f"Training job names must be unique within an AWS account and region; {error} exists already.",
         ) from None
-    context.hand_over(name)
+    context.hand_over(name, TRAINING)
     return {"TrainingJobArn": arn}
 
 
@@ -63,7 +62,7 @@ def described(record: JobRecord) -> Wire:
         "CreationTime": record.created_at,
         "LastModifiedTime": record.modified_at,
         "SecondaryStatusTransitions": [
-            _without_none(
+            without_none(
                 Status=entry.status, StartTime=entry.started_at, EndTime=entry.ended_at, StatusMessage=entry.message
             )
             for entry in record.transitions
@@ -75,33 +74,14 @@ def described(record: JobRecord) -> Wire:
         answer["FinalMetricDataList"] = [
             {"MetricName": metric.name, "Value": metric.value, "Timestamp": metric.at} for metric in record.metrics
         ]
-    return answer | _times(record) | _without_none(FailureReason=record.failure_reason)
+    return answer | _times(record) | without_none(FailureReason=record.failure_reason)
 
 
 def list_jobs(context: Context, request: Wire) -> Wire:
-    """One page of jobs; filters come before paging."""
+    """One page of jobs."""
     if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
         return {"TrainingJobSummaries": []}  # no job here has a warm pool or a training plan
-    count = request.get("MaxResults", DEFAULT_PAGE)
-    query = Query(
-        kind=TRAINING,
-        name_contains=request.get("NameContains"),
-        status=request.get("StatusEquals"),
-        created_after=request.get("CreationTimeAfter"),
-        created_before=request.get("CreationTimeBefore"),
-        modified_after=request.get("LastModifiedTimeAfter"),
-        modified_before=request.get("LastModifiedTimeBefore"),
-        sort_by=_SORT_COLUMNS[request.get("SortBy", "CreationTime")],
-        descending=request.get("SortOrder") == "Descending",
-        after=_position(request.get("NextToken")),
-        limit=count + 1,
-    )
-    found = context.records.list(query)
-    answer: Wire = {"TrainingJobSummaries": [_summary(record) for record in found[:count]]}
-    if len(found) > count:
-        last = found[count - 1]
-        answer["NextToken"] = page_token(getattr(last, query.sort_by), last.name)
-    return answer
+    return page_of_jobs(context, request, TRAINING, "TrainingJobSummaries", _summary, ASCENDING)
 
 
 def stop(context: Context, request: Wire) -> Wire:
@@ -130,19 +110,12 @@ def delete(context: Context, request: Wire) -> Wire:
             f"The training job {error.args[0].arn} is in status {error.args[0].status}; "
             "only jobs that are Completed, Failed or Stopped can be deleted."
         ) from None
-    shutil.rmtree(context.paths.job(name).folder, ignore_errors=True)
+    shutil.rmtree(context.paths.job(job_key(TRAINING, name)).folder, ignore_errors=True)
     return {}
 
 
-def _position(token: str | None) -> tuple[Any, str] | None:
-    if not token:
-        return None
-    value, name = read_page_token(token, 2)
-    return value, str(name)
-
-
 def _summary(record: JobRecord) -> Wire:
-    return _without_none(
+    return without_none(
         TrainingJobName=record.name,
         TrainingJobArn=record.arn,
         CreationTime=record.created_at,
@@ -164,16 +137,12 @@ def _times(record: JobRecord) -> Wire:
     seconds = None
     if record.started_at is not None and record.ended_at is not None:
         seconds = max(1, math.ceil(record.ended_at - record.started_at))
-    return _without_none(
+    return without_none(
         TrainingStartTime=record.started_at,
         TrainingEndTime=record.ended_at,
         TrainingTimeInSeconds=seconds,
         BillableTimeInSeconds=seconds,
     )
-
-
-def _without_none(**values: Any) -> Wire:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 @functools.cache

@@ -1,0 +1,93 @@
+"""Whole endpoints: real shims, a scripted model server in both executors (contract C)."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from launcher.local.executors.process import job_processes
+from launcher.local.executors.reap import reap
+from launcher.local.records import ENDPOINT
+from launcher.local.serving.address import ServerAddress
+from launcher.local.serving.http import Unanswered, ask
+
+
+def invoke(endpoint, body=b'"hello"\n', server=0):
+    address = ServerAddress.from_json(endpoint.record.servers[server].address)
+    return json.loads(ask(address, "POST", "/invocations", timeout=10, body=body).body)
+
+
+def gone(endpoint):
+    endpoint.cloud.wait_until(
+        lambda: endpoint.cloud.records.find(endpoint.name, ENDPOINT) is None, f"{endpoint.name} is gone"
+    )
+
+
+def test_C180_C185_an_endpoint_serves_until_it_is_deleted(serving, executor):
+    endpoint = serving.endpoint(executor, environment={"OF": "the model"}).start()
+    endpoint.wait_for("InService")
+    report = invoke(endpoint, b'"report"\n')
+    assert report["parent"][-1] == "serve"
+    assert report["environment"]["OF"] == "the model"
+    assert "SAGEMAKER_BATCH" not in report["environment"]
+    endpoint.stop()
+    gone(endpoint)
+    assert endpoint.logs["AllTraffic/i-1"][-1] == "leaves"
+    assert not list(endpoint.cloud.home.job(endpoint.key).folder.glob("ml*"))
+    if executor == "local":
+        assert endpoint.containers == []
+        assert report["uid"] == os.getuid()
+
+
+def test_several_instances_serve_side_by_side(serving, executor):
+    endpoint = serving.endpoint(executor, InitialInstanceCount=2).start()
+    endpoint.wait_for("InService")
+    assert [invoke(endpoint, server=number) for number in (0, 1)] == [{"echo": "hello"}] * 2
+    assert sorted(endpoint.logs) == ["AllTraffic/i-1", "AllTraffic/i-2"]
+    endpoint.stop()
+    gone(endpoint)
+
+
+def test_C181_a_server_that_never_gets_well_fails_the_endpoint(serving, executor):
+    endpoint = serving.endpoint(executor, environment={"MODE": "dies"}).start()
+    endpoint.wait_for("Failed")
+    assert "ended with exit code 3 before it answered /ping" in endpoint.record.failure_reason
+    assert "no such weights" in endpoint.record.failure_reason
+
+
+def test_C187_a_server_that_dies_is_replaced(serving, executor):
+    endpoint = serving.endpoint(executor).start()
+    endpoint.wait_for("InService")
+    with pytest.raises(Unanswered):
+        invoke(endpoint, b'"fatal"\n')
+
+    def answers():
+        try:
+            return invoke(endpoint) == {"echo": "hello"}
+        except Unanswered:
+            return False
+
+    endpoint.cloud.wait_until(answers, "it answers again")
+    assert endpoint.record.status == "InService"
+    endpoint.stop()
+    gone(endpoint)
+
+
+def test_an_endpoint_that_is_deleted_while_it_is_created_goes_at_once(serving, executor):
+    endpoint = serving.endpoint(executor, environment={"MODE": "never-well"}).start()
+    endpoint.cloud.wait_until(lambda: "serving" in str(endpoint.logs), "it serves")
+    endpoint.stop()
+    gone(endpoint)
+
+
+@pytest.mark.parametrize("executor", ["local_process"], indirect=True)
+def test_the_servers_of_a_killed_shim_are_found(serving, executor):
+    endpoint = serving.endpoint(executor, InitialInstanceCount=2).start()
+    endpoint.wait_for("InService")
+    endpoint.shim.kill()
+    roots = endpoint.cloud.home.job(endpoint.key).roots(2)
+    assert all(job_processes(root) for root in roots)
+    reap(endpoint.cloud.home, endpoint.record)
+    assert not any(job_processes(root) for root in roots)
