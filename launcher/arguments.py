@@ -1,12 +1,16 @@
-"""Arguments of ``RLEstimator`` that users of SageMaker's SDK know, and what became of each."""
+"""Arguments that users of SageMaker's SDK know, and what became of each; those of ``RLEstimator`` and of the rest."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
 
 from batchrl.contract.errors import InputError
+from launcher.notices import say
+
+Arguments = TypeVar("Arguments")
 
 _NO_TOOLKIT = "batchrl brings its own algorithms, in train.py; leave it out"
 _NO_DEBUGGER = "SageMaker's debugger and profiler are not used; see Job.metrics() and fit(debug=True)"
@@ -51,15 +55,38 @@ REFUSED: Mapping[str, str] = {
 
 
 class UnknownArgument(InputError, TypeError):
-    """A keyword that ``RLEstimator`` does not have."""
+    """A keyword that a class or function does not have."""
 
 
-def settle(others: Mapping[str, Any], known: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names that one class or function knows beside its own.
+
+    Args:
+        owner: the class or function, in messages.
+        renamed: present names by old ones.
+        ignored: why a name has no effect.
+        refused: what to use instead of a name.
+    """
+
+    owner: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+ESTIMATOR = Vocabulary("RLEstimator", RENAMED, IGNORED, REFUSED)
+
+
+def settle(
+    others: Mapping[str, Any], known: Iterable[str], vocabulary: Vocabulary = ESTIMATOR
+) -> tuple[dict[str, Any], list[str]]:
     """Sort out keywords that are not in the signature.
 
     Args:
         others: the keywords.
         known: names of the signature.
+        vocabulary: names beside them.
 
     Returns:
         Values by their present names, and what to tell the user.
@@ -69,21 +96,45 @@ def settle(others: Mapping[str, Any], known: Iterable[str]) -> tuple[dict[str, A
     """
     values: dict[str, Any] = {}
     notices: dict[str, None] = {}
+    owner = vocabulary.owner
     for name, value in others.items():
-        if name in RENAMED:
-            values[RENAMED[name]] = value
-            notices[f"'{name}' is now called '{RENAMED[name]}'."] = None
-        elif name in IGNORED:
+        if name in vocabulary.renamed:
+            values[vocabulary.renamed[name]] = value
+            notices[f"'{name}' is now called '{vocabulary.renamed[name]}'."] = None
+        elif name in vocabulary.ignored:
             if value is not None:
-                notices[f"'{name}' has no effect: {IGNORED[name]}."] = None
-        elif name in REFUSED:
+                notices[f"'{name}' has no effect: {vocabulary.ignored[name]}."] = None
+        elif name in vocabulary.refused:
             if value is not None:
-                raise UnknownArgument(f"RLEstimator: '{name}' is not available.", f"Instead: {REFUSED[name]}.")
+                raise UnknownArgument(f"{owner}: '{name}' is not available.", f"Instead: {vocabulary.refused[name]}.")
         else:
-            near = difflib.get_close_matches(name, [*known, *RENAMED], 1)
+            near = difflib.get_close_matches(name, [*known, *vocabulary.renamed], 1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Arguments: {', '.join(known)}."
-            raise UnknownArgument(f"RLEstimator: unknown argument '{name}'.", hint)
+            raise UnknownArgument(f"{owner}: unknown argument '{name}'.", hint)
     return values, list(notices)
+
+
+def read(kind: type[Arguments], keywords: Mapping[str, Any], vocabulary: Vocabulary) -> Arguments:
+    """A dataclass of arguments from keywords, old names among them; the user is told of those.
+
+    Raises:
+        UnknownArgument: a keyword is unknown, not available, or missing.
+        InputError: one is given under its old name and its new one.
+    """
+    own = fields(kind)  # type: ignore[arg-type]  # every kind is a dataclass
+    names = [each.name for each in own]
+    known = {name: value for name, value in keywords.items() if name in names}
+    others = {name: value for name, value in keywords.items() if name not in names}
+    renamed, notices = settle(others, names, vocabulary)
+    if twice := sorted(set(known) & set(renamed)):
+        raise InputError(f"{vocabulary.owner}: '{twice[0]}' is given twice, under its old name and its new one.")
+    given = known | renamed
+    needed = [each.name for each in own if each.default is MISSING and each.default_factory is MISSING]
+    if missing := [name for name in needed if name not in given]:
+        raise UnknownArgument(f"{vocabulary.owner}: '{missing[0]}' is missing.")
+    for notice in notices:
+        say(notice)
+    return kind(**given)
 
 
 def as_tags(tags: object) -> dict[str, str]:

@@ -45,6 +45,10 @@ class Upload:
     size: int
     sha256: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types, without the group."""
+        return {"path": str(self.path), "url": str(self.url), "size": self.size, "sha256": self.sha256}
+
 
 @dataclass(frozen=True)
 class LocalInput:
@@ -102,12 +106,35 @@ def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
         channel = _channel(str(name), value)
         path = _local_path(channel.s3_uri)
         if path is not None:
-            uri, sent = _plan_path(str(name), path, layout, digests)
+            uri, sent = _plan_path(f"channel '{name}'", path, layout, digests)
             channel = Channel(**{**_values(channel), "s3_uri": uri})
             local[str(name)] = LocalInput(path, tuple(sent))
         channels.append(channel)
     digests.save()
     return Inputs(tuple(channels), local)
+
+
+def resolve_data(what: str, given: str | Path | S3Url, layout: BucketLayout) -> tuple[str, tuple[Upload, ...]]:
+    """Read a path or an S3 URL.
+
+    Args:
+        what: begins the messages, as ``data``.
+        given: the path or URL.
+        layout: where content goes.
+
+    Returns:
+        The URL, and what has to be sent before something is there.
+
+    Raises:
+        InputError: the path does not exist, or is an empty folder.
+    """
+    path = _local_path(str(given))
+    if path is None:
+        return str(given), ()
+    digests = _DigestCache()
+    uri, uploads = _plan_path(what, path, layout, digests)
+    digests.save()
+    return uri, tuple(uploads)
 
 
 def _values(channel: Channel) -> dict[str, Any]:
@@ -168,17 +195,17 @@ def _local_path(uri: str) -> Path | None:
     return Path(uri).expanduser()
 
 
-def _plan_path(channel: str, path: Path, layout: BucketLayout, digests: _DigestCache) -> tuple[str, list[Upload]]:
-    """The channel's URI and the uploads for a local file or folder."""
+def _plan_path(where: str, path: Path, layout: BucketLayout, digests: _DigestCache) -> tuple[str, list[Upload]]:
+    """The URI and the uploads for a local file or folder; ``where`` begins the messages."""
     if path.is_file():
         digest = digests.of(path)
         url = layout.dataset(digest) / path.name
         return str(url), [Upload(path.absolute(), url, url, path.stat().st_size, digest)]
     if not path.is_dir():
-        raise InputError(f"channel '{channel}': there is no file or folder {path.absolute()}.")
+        raise InputError(f"{where}: there is no file or folder {path.absolute()}.")
     files = sorted(_files(path, path))
     if not files:
-        raise InputError(f"channel '{channel}': the folder {path.absolute()} holds no file.")
+        raise InputError(f"{where}: the folder {path.absolute()} holds no file.")
     listed = [(name, file, digests.of(file)) for name, file in files]
     digest = hashlib.sha256(json.dumps([[name, sha] for name, _, sha in listed]).encode()).hexdigest()
     base = layout.dataset(digest)

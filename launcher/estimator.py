@@ -16,6 +16,7 @@ from launcher import debug as debugging
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
 from launcher.datasets import resolve_inputs
 from launcher.job import Job
+from launcher.model import PUSH_OUR_IMAGE, Model, serving_type
 from launcher.notices import say
 from launcher.options import Options
 from launcher.plan import Plan, submit
@@ -25,16 +26,23 @@ from launcher.source import Source, product_scripts
 
 if TYPE_CHECKING:
     from launcher.metrics import Metrics
+    from launcher.predictor import Predictor
+    from launcher.transformer import Transformer
 
-HOW_TO_GET_AN_IMAGE = """\
-Build the product's own image and push it to ECR:
-  batchrl image build
-  docker tag batchrl:<version> <account>.dkr.ecr.<region>.amazonaws.com/batchrl:<version>
-  docker push <account>.dkr.ecr.<region>.amazonaws.com/batchrl:<version>
+HOW_TO_GET_AN_IMAGE = f"""\
+{PUSH_OUR_IMAGE}
 or take AWS's PyTorch image, whose toolkit runs the same code (pip install sagemaker):
   sagemaker.core.image_uris.retrieve("pytorch", region="<region>", version="2.6", py_version="py312",
                                      instance_type="ml.m5.xlarge", image_scope="training")
 and give the image's URI as image_uri."""
+
+# What ``transformer`` takes for the model, by the model's own names.
+_OF_MODEL = {
+    "role": "role",
+    "image_uri": "image_uri",
+    "model_name": "name",
+    "enable_network_isolation": "enable_network_isolation",
+}
 
 
 class RLEstimator:
@@ -197,6 +205,66 @@ class RLEstimator:
     def model_uri(self) -> str:
         """The model archive of the latest job."""
         return self._job.model_uri
+
+    @property
+    def model_data(self) -> str:
+        """``model_uri``, as SageMaker's SDK calls it."""
+        return self.model_uri
+
+    def create_model(self, **options: Any) -> Model:
+        """The model of the latest job, which must have ended.
+
+        Args:
+            options: see ``launcher.Model``; by default image, role, network and instance type are the job's.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model.
+        """
+        own = {
+            "image_uri": self.options.image_uri,
+            "instance_type": serving_type(self.options.instance_type),
+            "enable_network_isolation": self.options.enable_network_isolation,
+            "subnets": self.options.subnets,
+            "security_group_ids": self.options.security_group_ids,
+        }
+        return Model.of_job(self._job, **(own | {name: value for name, value in options.items() if value is not None}))
+
+    def transformer(self, instance_count: int = 1, instance_type: str | None = None, **options: Any) -> Transformer:
+        """What runs the model of the latest job over many states.
+
+        Args:
+            instance_count: number of machines.
+            instance_type: what they are; None for the estimator's own.
+            options: see ``launcher.Transformer``; those of the model (``role``, ``image_uri``, ``model_name``,
+                ``enable_network_isolation``) are taken as well.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
+        """
+        of_model = {_OF_MODEL[name]: options.pop(name) for name in _OF_MODEL if name in options}
+        return self.create_model(**of_model).transformer(instance_count, instance_type, **options)
+
+    def deploy(
+        self,
+        initial_instance_count: int = 1,
+        instance_type: str | None = None,
+        endpoint_name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        wait: bool = True,
+        **options: Any,
+    ) -> Predictor:
+        """Serve the model of the latest job at an endpoint; see ``Model.deploy``.
+
+        Args:
+            instance_type: None for the estimator's own.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
+            JobFailed: the endpoint failed; the message says why.
+        """
+        return self.create_model().deploy(
+            initial_instance_count, instance_type, endpoint_name, env, wait=wait, **options
+        )
 
     def metrics(self) -> Metrics:
         """The estimates of the latest job; see ``Job.metrics``."""

@@ -26,7 +26,6 @@ from batchrl.contract.errors import Unreachable
 from launcher.clock import Clock, Pace, SystemClock
 from launcher.session import Session
 
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 LOCAL_PACE = (0.2, 1.0)
 AWS_PACE = (2.0, 10.0)
 LOCAL_DRAIN = 0.0
@@ -50,7 +49,7 @@ class LogLine:
     """One event of a log.
 
     Args:
-        stream: name of its stream, ``<job>/algo-<n>-<epoch>``.
+        stream: name of its stream, ``<job>/algo-<n>-<epoch>`` (contract 117, 177).
         timestamp: milliseconds since 1970.
         message: its text, without a line end.
     """
@@ -93,20 +92,31 @@ def connection_fault(error: Exception) -> str | None:
 
 @dataclass
 class CloudLogs:
-    """The log streams of a training job, through the Logs API (contract 117)."""
+    """Log streams through the Logs API.
+
+    Args:
+        session: the cloud.
+        group: the log group.
+        prefix: what the names of the streams begin with; empty for all of the group.
+    """
 
     session: Session
-    job_name: str
+    group: str
+    prefix: str
 
     def streams(self) -> list[str]:
-        answer = self._ask(
-            "describe_log_streams", logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/", limit=50
-        )
-        return [stream["logStreamName"] for stream in answer.get("logStreams", ())]
+        names: list[str] = []
+        chosen = {"logStreamNamePrefix": self.prefix} if self.prefix else {}
+        while True:
+            answer = self._ask("describe_log_streams", logGroupName=self.group, limit=50, **chosen)
+            names += [stream["logStreamName"] for stream in answer.get("logStreams", ())]
+            if not answer.get("nextToken"):
+                return names
+            chosen["nextToken"] = answer["nextToken"]
 
     def read(self, stream: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         token = {"nextToken": cursor} if cursor else {}
-        answer = self._ask("get_log_events", logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **token)
+        answer = self._ask("get_log_events", logGroupName=self.group, logStreamName=stream, startFromHead=True, **token)
         lines = [LogLine(stream, event["timestamp"], event["message"]) for event in answer.get("events", ())]
         return lines, answer.get("nextForwardToken", cursor)
 

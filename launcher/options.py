@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
 from launcher import arguments
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
-from launcher.notices import say
 
 
 @dataclass(frozen=True)
@@ -93,21 +92,21 @@ class Options:
             UnknownArgument: a keyword is unknown, or not available.
             InputError: an instance type is neither local nor SageMaker's.
         """
-        names = [field.name for field in fields(cls)]
-        known = {name: value for name, value in keywords.items() if name in names}
-        others = {name: value for name, value in keywords.items() if name not in names}
-        renamed, notices = arguments.settle(others, names)
-        if twice := sorted(set(known) & set(renamed)):
-            raise InputError(f"RLEstimator: '{twice[0]}' is given twice, under its old name and its new one.")
-        for notice in notices:
-            say(notice)
-        options = cls(**known, **renamed)
-        kind = options.instance_type
-        if not isinstance(kind, str) or not (kind in LOCAL_INSTANCE_TYPES or re.fullmatch(r"ml\.[\w.-]+", kind)):
-            raise InputError(
-                f"instance_type {kind!r} is unknown.",
-                f"It may be {', '.join(LOCAL_INSTANCE_TYPES)}, or a type of SageMaker's such as ml.m5.xlarge.",
-            )
+        options = arguments.read(cls, keywords, arguments.ESTIMATOR)
+        check_instance_type(options.instance_type, LOCAL_INSTANCE_TYPES)
         if isinstance(options.dependencies, str | Path):
             raise InputError("dependencies: give a list of paths.")
         return options
+
+
+def check_instance_type(given: object, local_types: Sequence[str]) -> None:
+    """Refuse what is no type of an instance, before a cloud is chosen by it.
+
+    Raises:
+        InputError: it is neither one of the local cloud's nor one of SageMaker's.
+    """
+    if not isinstance(given, str) or not (given in local_types or re.fullmatch(r"ml\.[\w.-]+", given)):
+        raise InputError(
+            f"instance_type {given!r} is unknown.",
+            f"It may be {', '.join(local_types)}, or a type of SageMaker's such as ml.m5.xlarge.",
+        )

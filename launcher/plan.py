@@ -10,17 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.exceptions
-
-from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
+from launcher.creation import Creation
 from launcher.datasets import Upload
 from launcher.package import Package
 from launcher.session import Session
 from launcher.uploads import Sent, send
 
-EXISTS = "ResourceInUse"
-UNKNOWN = ("ValidationException", "ResourceNotFound")  # what describing a job that does not exist is answered with
+TRAINING_JOB = Creation("a job", "training_job", "TrainingJobName", ("HyperParameters", "RoleArn", "InputDataConfig"))
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,7 @@ class Plan:
         """The plan in JSON's types: the request as it will be sent, and each upload with size and sha256."""
         return {
             "request": self.request,
-            "uploads": [
-                {"path": str(upload.path), "url": str(upload.url), "size": upload.size, "sha256": upload.sha256}
-                for upload in self.all_uploads
-            ],
+            "uploads": [upload.to_dict() for upload in self.all_uploads],
             "package": {
                 "sha256": self.package.sha256,
                 "size": self.package.size,
@@ -87,45 +81,7 @@ def submit(plan: Plan, session: Session, on_bytes: Callable[[int], None] = lambd
         InputError: the cloud refuses the request, or a job of this name exists.
         Unreachable: the cloud or its store does not answer.
     """
-    client = session.sagemaker
-    with session.reported(f"looking for a job {plan.job_name}", client):
-        if _exists(plan, client):
-            raise _name_taken(plan)
+    TRAINING_JOB.check_free(session, plan.request)
     sent = send(session, plan.all_uploads, on_bytes)
-    with session.reported(f"creating the job {plan.job_name}", client):
-        try:
-            client.create_training_job(**plan.request)
-        except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") != EXISTS:
-                raise
-            if not (_was_repeated(error) and _is_ours(plan, client)):
-                raise _name_taken(plan) from error
+    TRAINING_JOB.create(session, plan.request)
     return sent
-
-
-def _name_taken(plan: Plan) -> InputError:
-    return InputError(f"a job named '{plan.job_name}' exists already.", "Choose another name, or leave it out.")
-
-
-def _exists(plan: Plan, client: Any) -> bool:
-    try:
-        client.describe_training_job(TrainingJobName=plan.job_name)
-    except botocore.exceptions.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        # Who may create jobs need not be allowed to look at them: creation itself tells then.
-        if code in UNKNOWN or code.startswith("AccessDenied"):
-            return False
-        raise
-    return True
-
-
-def _was_repeated(error: botocore.exceptions.ClientError) -> bool:
-    """Whether botocore sent the request more than once: the first try may have made the job (contract 205)."""
-    metadata: dict[str, Any] = dict(error.response.get("ResponseMetadata", {}))
-    return int(metadata.get("RetryAttempts", 0)) > 0
-
-
-def _is_ours(plan: Plan, client: Any) -> bool:
-    known = client.describe_training_job(TrainingJobName=plan.job_name)
-    same = ("HyperParameters", "RoleArn", "InputDataConfig")
-    return all(known.get(key) == plan.request.get(key) for key in same)

@@ -59,8 +59,13 @@ def fetch_prefix(text: str, folder: Path, session: Session | None = None) -> Fet
     return Fetched(text, transfers[0].file if single else folder)
 
 
-def fetch_policy(job: Job, folder: Path) -> Fetched:
-    """The best checkpoint of a training job, which may still run; its exported model where it keeps no checkpoints.
+def fetch_policy(job: Job, folder: Path, pointer: str = BEST_NAME) -> Fetched:
+    """A checkpoint of a training job, which may still run; its exported model where it keeps no checkpoints.
+
+    Args:
+        job: the job.
+        folder: where to; made if need be.
+        pointer: the file that names the checkpoint, for the best one or the latest.
 
     Raises:
         InputError: the job has neither.
@@ -71,11 +76,14 @@ def fetch_policy(job: Job, folder: Path) -> Fetched:
     s3 = job.session.s3
     with job.session.reported(f"reading the checkpoints of {job.name}", s3):
         try:
-            wanted = {BEST_NAME, _pointed(read_published(s3, place, BEST_NAME), place)}
+            wanted = {pointer, _pointed(read_published(s3, place, pointer), place / pointer)}
         except botocore.exceptions.ClientError as error:
             if not is_missing(error):
                 raise
-            return _fetch_model(job, folder)
+            try:
+                return fetch_model(job, folder)
+            except InputError as none:
+                raise InputError(f"the job '{job.name}' has neither checkpoints nor a model.", none.hint) from none
         below = S3Url(place.bucket, f"{place.key}/")
         items = [
             Item(place.bucket, key, size, "", folder / name, place, name)
@@ -86,11 +94,18 @@ def fetch_policy(job: Job, folder: Path) -> Fetched:
     return Fetched(job.name, folder)
 
 
-def _fetch_model(job: Job, folder: Path) -> Fetched:
+def fetch_model(job: Job, folder: Path) -> Fetched:
+    """The exported model of a training job that has ended.
+
+    Raises:
+        InputError: it has none.
+        DamagedContent: it could not be read whole.
+        Unreachable: the store does not answer.
+    """
     try:
         report = job.pull(folder, what="model")
     except InputError as error:
-        raise InputError(f"the job '{job.name}' has neither checkpoints nor a model.", error.message) from error
+        raise InputError(f"the job '{job.name}' has no model.", error.message) from error
     return Fetched(job.name, folder / report.files[0])
 
 
@@ -98,4 +113,4 @@ def _pointed(pointer: bytes, place: S3Url) -> str:
     try:
         return Path(str(json.loads(pointer)["checkpoint"])).name
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedContent(f"{place}/{BEST_NAME} cannot be read: {error}.") from error
+        raise DamagedContent(f"{place} cannot be read: {error}.") from error

@@ -25,10 +25,22 @@ def check(request: dict[str, Any]) -> None:
         InputError: the rule that it breaks, or what is missing and how to have it.
     """
     _check_rules(request)
-    instance_type = request["ResourceConfig"].get("InstanceType")
+    check_instance(request["ResourceConfig"].get("InstanceType"), request["AlgorithmSpecification"]["TrainingImage"])
+
+
+def check_instance(instance_type: str | None, image: str) -> None:
+    """Refuse an instance of the local cloud that could not be had here.
+
+    Args:
+        instance_type: what was asked for.
+        image: the container image that is to run on it.
+
+    Raises:
+        InputError: there is no engine, no such image, or no GPU.
+    """
     if instance_type not in CONTAINER_INSTANCE_TYPES:
         return
-    require_container(request["AlgorithmSpecification"]["TrainingImage"])
+    require_container(image)
     if instance_type == "local_gpu":
         from launcher.engine import has_nvidia_runtime
 

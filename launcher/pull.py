@@ -179,17 +179,24 @@ def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
     layout = job.layout
     for kind, archive in (("model", layout.model_archive), ("output", layout.output_archive)):
         if what in ("all", kind):
-            found = _listed(s3, archive, folder / "output", layout.output)
+            found = listed(s3, archive, folder / "output", layout.output)
             yield from (item for item in found if item.key == archive.key)
     if what in ("all", "intermediate"):
-        yield from _listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
+        yield from listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
     if what in ("all", "checkpoints"):
         place = S3Url.parse(job.checkpoint_uri)
-        yield from _listed(s3, place, folder / "checkpoints", S3Url(place.bucket, place.key.rstrip("/")))
+        yield from listed(s3, place, folder / "checkpoints", S3Url(place.bucket, place.key.rstrip("/")))
 
 
-def _listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url) -> Iterator[Item]:
-    """Objects below a raw key prefix; none is no fault (contract 71, 72)."""
+def listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None = None) -> Iterator[Item]:
+    """Objects below a raw key prefix and the files that they become; none is no fault (contract 71, 72).
+
+    Args:
+        s3: S3 client.
+        source: the prefix.
+        folder: where the files go, by the paths below ``source``.
+        prefix: the folder whose manifest or pointers may list them.
+    """
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.key):
         for entry in page.get("Contents", ()):
             name = relative_path(entry["Key"], source.key)

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -127,19 +127,38 @@ def job_name_from(base: str, now: datetime.datetime | None = None, suffix: str |
     return (valid or "job") + tail
 
 
-def check_job_name(name: str) -> None:
-    """Refuse a name that the API would refuse.
+def check_job_name(name: str, what: str = "a job") -> None:
+    """Refuse a name that the API would refuse (contract 189, 190).
+
+    Args:
+        name: the name.
+        what: what it is to be the name of.
 
     Raises:
         InputError: with a valid name that is near.
     """
     if len(name) <= MAX_NAME and NAME_PATTERN.fullmatch(name):
         return
-    valid = re.sub(r"[^a-zA-Z0-9-]+", "-", name).strip("-")[:MAX_NAME].rstrip("-") or "my-job"
+    valid = re.sub(r"[^a-zA-Z0-9-]+", "-", name).strip("-")[:MAX_NAME].rstrip("-") or f"my-{what.split()[-1]}"
     raise InputError(
-        f"'{name}' cannot be the name of a job: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
+        f"'{name}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
         f"'{valid}' could.",
     )
+
+
+def refuse(what: str, faults: Iterable[str]) -> None:
+    """Report every fault of a request at once.
+
+    Args:
+        what: what was to be requested, as ``the job 'x'``.
+        faults: a sentence each; the same one may come twice.
+
+    Raises:
+        InputError: there are some.
+    """
+    lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
+    if lines:
+        raise InputError(f"{what} cannot be requested:\n{lines}")
 
 
 def checkpoint_path_fault(local_path: str) -> str | None:
@@ -167,9 +186,7 @@ def create_training_job(spec: JobSpec) -> dict[str, Any]:
     faults = [*_hyperparameter_faults(spec), *_rule_faults(spec)]
     request = _build(spec)
     faults += apimodel.problems("sagemaker", "CreateTrainingJob", request)
-    if faults:
-        lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
-        raise InputError(f"the job '{spec.job_name}' cannot be requested:\n{lines}")
+    refuse(f"the job '{spec.job_name}'", faults)
     return request
 
 
@@ -182,11 +199,11 @@ def _build(spec: JobSpec) -> dict[str, Any]:
     request: dict[str, Any] = {
         "TrainingJobName": spec.job_name,
         "HyperParameters": _hyperparameters(spec),
-        "AlgorithmSpecification": _given(algorithm),
+        "AlgorithmSpecification": given(algorithm),
         "RoleArn": spec.role_arn,
         "InputDataConfig": [_channel(channel) for channel in spec.channels] + [_code_channel(spec)],
-        "OutputDataConfig": _given({"S3OutputPath": str(spec.output_path), "KmsKeyId": spec.output_kms_key}),
-        "ResourceConfig": _given(
+        "OutputDataConfig": given({"S3OutputPath": str(spec.output_path), "KmsKeyId": spec.output_kms_key}),
+        "ResourceConfig": given(
             {
                 "InstanceType": spec.instance_type,
                 "InstanceCount": spec.instance_count,
@@ -195,10 +212,10 @@ def _build(spec: JobSpec) -> dict[str, Any]:
                 "KeepAlivePeriodInSeconds": spec.keep_alive_seconds,
             }
         ),
-        "StoppingCondition": _given(
+        "StoppingCondition": given(
             {"MaxRuntimeInSeconds": spec.max_run_seconds, "MaxWaitTimeInSeconds": spec.max_wait_seconds}
         ),
-        "CheckpointConfig": _given(
+        "CheckpointConfig": given(
             {"S3Uri": checkpoint_uri(spec), "LocalPath": spec.checkpoint_local_path or str(JobPaths().checkpoints)}
         ),
         "EnableNetworkIsolation": spec.network_isolation,
@@ -207,8 +224,8 @@ def _build(spec: JobSpec) -> dict[str, Any]:
     }
     if spec.environment:
         request["Environment"] = dict(spec.environment)
-    if spec.tags:
-        request["Tags"] = [{"Key": key, "Value": value} for key, value in spec.tags.items()]
+    if tags := wire_tags(spec.tags):
+        request["Tags"] = tags
     if spec.subnets or spec.security_group_ids:
         request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_group_ids)}
     if spec.max_retry_attempts is not None:
@@ -243,10 +260,10 @@ def _channel(channel: Channel) -> dict[str, Any]:
         "S3DataDistributionType": channel.distribution,
         "AttributeNames": list(channel.attribute_names) or None,
     }
-    return _given(
+    return given(
         {
             "ChannelName": channel.name,
-            "DataSource": {"S3DataSource": _given(source)},
+            "DataSource": {"S3DataSource": given(source)},
             "ContentType": channel.content_type,
             "CompressionType": channel.compression,
             "RecordWrapperType": channel.record_wrapping,
@@ -261,7 +278,8 @@ def _code_channel(spec: JobSpec) -> dict[str, Any]:
     return _channel(Channel(CODE_CHANNEL, str(spec.code_uri), input_mode="File"))
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not None: what a request leaves out has the API's own default."""
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -331,3 +349,8 @@ def _metric_faults(spec: JobSpec) -> list[str]:
             if groups < 1:
                 faults.append(f"metric '{name}': the regular expression has no group for the value.")
     return faults
+
+
+def wire_tags(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
+    """Tags as the API lists them; None where there are none."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()] or None

@@ -85,6 +85,11 @@ class Session(ABC):
     def logs(self) -> Client:
         return self._client("logs")
 
+    @property
+    def runtime(self) -> Client:
+        """What invokes endpoints."""
+        return self._client("sagemaker-runtime")
+
     def _client(self, service: str) -> Client:
         if service not in self._clients:
             self._clients[service] = self._make_client(service)
@@ -288,6 +293,17 @@ def session_of(url: S3Url) -> Session:
     return Session.local() if url.bucket == BUCKET else Session.aws()
 
 
+def session_from(given: object) -> Session:
+    """A session from what a user gave as one, where nothing else tells the cloud.
+
+    Args:
+        given: ours, a boto3 session, a session of SageMaker's SDK (both mean AWS), or None for the local cloud.
+    """
+    if given is None:
+        return Session.local()
+    return given if isinstance(given, Session) else Session.aws(_boto_session(given))
+
+
 def resolve_session(session: object, instance_type: str) -> Session:
     """The session that a user named, or the one that the instance type asks for.
 
@@ -302,12 +318,7 @@ def resolve_session(session: object, instance_type: str) -> Session:
     if session is None:
         return Session.for_instance_type(instance_type)
     if not isinstance(session, Session):
-        boto_session: Any = getattr(session, "boto_session", session)
-        if not hasattr(boto_session, "get_credentials"):
-            raise InputError(
-                f"session: a {type(session).__name__} is no session.",
-                "Give launcher.Session.local(), launcher.Session.aws(), or a boto3.Session.",
-            )
+        boto_session = _boto_session(session)
         session = Session.aws(boto_session) if is_aws_type else Session.local()
     if not session.is_local and not is_aws_type:
         raise InputError(
@@ -315,3 +326,18 @@ def resolve_session(session: object, instance_type: str) -> Session:
             "Leave the session out, or choose an ml.* type.",
         )
     return session
+
+
+def _boto_session(given: object) -> Any:
+    """The boto3 session that something is or holds.
+
+    Raises:
+        InputError: it is none.
+    """
+    boto_session: Any = getattr(given, "boto_session", given)
+    if not hasattr(boto_session, "get_credentials"):
+        raise InputError(
+            f"session: a {type(given).__name__} is no session.",
+            "Give launcher.Session.local(), launcher.Session.aws(), or a boto3.Session.",
+        )
+    return boto_session

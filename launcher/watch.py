@@ -1,4 +1,4 @@
-"""Waiting for a job: its log meanwhile, its end told apart."""
+"""Waiting for what runs: its log meanwhile, its end told apart."""
 
 from __future__ import annotations
 
@@ -17,45 +17,87 @@ from launcher.notices import say
 from launcher.session import LocalSession, Session
 
 if TYPE_CHECKING:
-    from launcher.job import Job, JobStatus
+    from launcher.handle import Handle, JobStatus
 
 TAIL_LINES = 20
 # Seconds between two looks at the state, first and longest, when no log is followed.
 LOCAL_PACE = (0.2, 2.0)
 AWS_PACE = (5.0, 30.0)
+# The same on this computer for what is short, with a log or without.
+SHORT_PACE = (0.1, 0.3)
+# Name of the platform's own stream of a transform job: which record failed, and why (contract 134, 172, 177).
+DATA_LOG = "data-log"
 
 
-def wait(job: Job, timeout: float | None, logs: bool | Callable[[str], object], check: bool, clock: Clock) -> JobStatus:
-    """See ``Job.wait``."""
+def wait(
+    handle: Handle, timeout: float | None, logs: bool | Callable[[str], object], check: bool, clock: Clock
+) -> JobStatus:
+    """See ``Handle.wait``."""
     write = logs if callable(logs) else _print
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
-    source = follow.CloudLogs(job.session, job.name) if logs else _NoLog(job.session)
-    end = _End(job, clock, timeout)
-    for line in _told(_follower(job, source, clock, end).lines()):
+    tail = _Tail()
+    end = _End(handle, clock, timeout)
+    source = _log_of(handle) if logs else _NoLog(handle.session)
+    for line in _told(handle, _follower(handle, source, clock, end).lines()):
         tail.append(line)
-        write(line)
+        write(line.text)
     state = end.state
     assert state is not None
     if check and state.status == "Failed":
-        raise _failure(job, state, list(tail) if logs else _last_lines(job, clock))
+        raise _failure(handle, state, tail.texts() if logs else _last_lines(handle, clock))
     if check and state.status == "Stopped":
-        raise JobStopped(f"the job '{job.name}' was stopped: {state.secondary}.", state.message)
+        more = "" if state.secondary == state.status else f": {state.secondary}"
+        raise JobStopped(f"the {handle.noun} '{handle.name}' was stopped{more}.", state.message)
     return state
 
 
-def log_lines(job: Job, following: bool, clock: Clock) -> Iterator[str]:
-    """See ``Job.logs``."""
-    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, _End(job, clock))
-    return _told(follower.lines() if following else follower.available())
+def log_lines(handle: Handle, following: bool, clock: Clock, ended: Callable[[], bool] | None = None) -> Iterator[str]:
+    """See ``Handle.logs``.
+
+    Args:
+        handle: whose log.
+        following: whether to go on.
+        clock: time.
+        ended: whether nothing more will come, where that is not when ``wait`` would return.
+    """
+    follower = _follower(handle, _log_of(handle), clock, ended or _End(handle, clock))
+    return (line.text for line in _told(handle, follower.lines() if following else follower.available()))
 
 
-def log_place(job: Job) -> str:
+def log_place(handle: Handle) -> str:
     """Where a user finds the log: a folder on this computer, or the names that CloudWatch knows it by."""
-    if isinstance(job.session, LocalSession):
+    if isinstance(handle.session, LocalSession):
         from launcher.local.home import HomePaths
+        from launcher.local.jobrecord import job_key
 
-        return str(HomePaths.of(job.session.home).job(job.name).logs)
-    return f"CloudWatch, group {follow.LOG_GROUP}, streams {job.name}/..."
+        return str(HomePaths.of(handle.session.home).job(job_key(handle.kind, handle.name)).logs)
+    return f"CloudWatch, group {handle.log_group}, streams {handle.stream_prefix}..."
+
+
+def _log_of(handle: Handle) -> follow.CloudLogs:
+    return follow.CloudLogs(handle.session, handle.log_group, handle.stream_prefix)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A line as users read it, and whether the platform's data log holds it."""
+
+    text: str
+    in_data_log: bool
+
+
+class _Tail:
+    """The end of a log, the data log first: what it says of a failed record is what a user needs."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bool, deque[str]] = {part: deque(maxlen=TAIL_LINES) for part in (True, False)}
+
+    def append(self, line: _Told) -> None:
+        self._parts[line.in_data_log].append(line.text)
+
+    def texts(self) -> list[str]:
+        data, container = list(self._parts[True]), list(self._parts[False])
+        room = TAIL_LINES - len(data)
+        return data + (container[-room:] if room else [])
 
 
 @dataclass
@@ -74,25 +116,25 @@ class _NoLog:
         self.session.revive()
 
 
-def _follower(job: Job, source: follow.LogSource, clock: Clock, end: _End) -> follow.Follower:
-    local, with_log = job.session.is_local, not isinstance(source, _NoLog)
+def _follower(handle: Handle, source: follow.LogSource, clock: Clock, ended: Callable[[], bool]) -> follow.Follower:
+    local, with_log = handle.session.is_local, not isinstance(source, _NoLog)
     slow, quick = (AWS_PACE, LOCAL_PACE) if not with_log else (follow.AWS_PACE, follow.LOCAL_PACE)
-    pace = quick if local else slow
+    pace = (SHORT_PACE if handle.is_short else quick) if local else slow
     drain = follow.AWS_DRAIN if with_log and not local else follow.LOCAL_DRAIN
-    return follow.Follower(source, end, pace, drain, clock=clock)
+    return follow.Follower(source, ended, pace, drain, clock=clock)
 
 
 class _End:
-    """A question whether a job has ended; it keeps the last answer.
+    """A question whether something has ended; it keeps the last answer.
 
     Args:
-        job: the job.
+        handle: what is asked about.
         clock: time.
-        timeout: seconds after which a job that has not ended is given up.
+        timeout: seconds after which one that has not ended is given up.
     """
 
-    def __init__(self, job: Job, clock: Clock, timeout: float | None = None) -> None:
-        self._job = job
+    def __init__(self, handle: Handle, clock: Clock, timeout: float | None = None) -> None:
+        self._handle = handle
         self._clock = clock
         self._timeout = timeout
         self._started = clock.now()
@@ -103,50 +145,58 @@ class _End:
 
         Raises:
             Broken: the connection broke.
-            InputError: there is no such job, or it may not be looked at.
+            InputError: there is no such thing, or it may not be looked at.
             TimeoutError: the time is over.
         """
         try:
-            self.state = self._job.status(raw_faults=True)
+            self.state = self._handle.status(raw_faults=True)
         except (botocore.exceptions.ClientError, *follow.LOST) as error:
             if reason := follow.connection_fault(error):
                 raise follow.Broken(reason) from error
-            self.state = self._job.status()  # says in our words what is wrong
+            self.state = self._handle.status()  # says in our words what is wrong
         if self.state.ended:
             return True
         if self._timeout is not None and self._clock.now() - self._started > self._timeout:
             raise TimeoutError(
-                f"the job '{self._job.name}' has not ended after {self._timeout:g} s ({self.state}); it goes on"
+                f"the {self._handle.noun} '{self._handle.name}' has not {self._handle.arrived} after "
+                f"{self._timeout:g} s ({self.state}); it goes on"
             )
         return False
 
 
-def _told(lines: Iterable[LogLine | Notice]) -> Iterator[str]:
-    """Log lines as text; with several streams each line names its own. Notices go to the user directly."""
+def _told(handle: Handle, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
+    """Log lines as text; each names its stream, but for the first container's. Notices go to the user."""
     first: str | None = None
     for line in lines:
         if isinstance(line, Notice):
             say(line.text)
             continue
-        first = first or line.stream
-        yield line.message if line.stream == first else f"[{line.stream.rpartition('/')[2]}] {line.message}"
+        name = line.stream.removeprefix(handle.stream_prefix)
+        instance = name.removesuffix(f"/{DATA_LOG}")
+        first = first or instance
+        parts = [] if instance == first else [instance]
+        label = "/".join(parts + [DATA_LOG] * (instance != name))
+        yield _Told(f"[{label}] {line.message}" if label else line.message, instance != name)
 
 
-def _last_lines(job: Job, clock: Clock) -> list[str]:
+def _last_lines(handle: Handle, clock: Clock) -> list[str]:
     """The end of the log; nothing where it cannot be read, as it is only an addition to what is told."""
-    follower = _follower(job, follow.CloudLogs(job.session, job.name), clock, _End(job, clock))
+    tail = _Tail()
+    follower = _follower(handle, _log_of(handle), clock, lambda: True)
     try:
-        return list(deque((line.message for line in follower.available() if isinstance(line, LogLine)), TAIL_LINES))
+        for line in _told(handle, (line for line in follower.available() if isinstance(line, LogLine))):
+            tail.append(line)
     except Unreachable:
         return []
+    return tail.texts()
 
 
-def _failure(job: Job, state: JobStatus, tail: list[str]) -> JobFailed:
-    """The error for a failed job: its reason, the end of its log, and where all of it is."""
-    message = f"the job '{job.name}' failed: {state.failure_reason or 'no reason was given'}"
+def _failure(handle: Handle, state: JobStatus, tail: list[str]) -> JobFailed:
+    """The error for a failure: its reason, the end of the log, and where all of it is."""
+    message = f"the {handle.noun} '{handle.name}' failed: {state.failure_reason or 'no reason was given'}"
     if tail:
         message += "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in tail)
-    return JobFailed(message, f"The whole log: {log_place(job)}")
+    return JobFailed(message, f"The whole log: {log_place(handle)}")
 
 
 def _print(line: str) -> None:

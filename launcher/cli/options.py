@@ -35,7 +35,8 @@ def complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     path = HomePaths.of().records
     if not path.exists():
         return []
-    return [record.name for record in Records(path).list() if record.name.startswith(incomplete)]
+    names = [record.name for record in Records(path).list() if record.name.startswith(incomplete)]
+    return list(dict.fromkeys(names))
 
 
 def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -53,7 +54,14 @@ def job_argument(required: bool = False) -> Callable[[Function], Function]:
     return click.argument("job", required=required, shell_complete=complete_jobs)
 
 
-aws_option = click.option("--aws", is_flag=True, help="The job is on Amazon SageMaker, not on this computer.")
+def kind_option(function: Function) -> Function:
+    """Add ``--kind``, for names that are of several kinds; the command receives it as ``kind``."""
+    from launcher.cli.handles import KINDS
+
+    return click.option("--kind", type=click.Choice(KINDS), help="What it is, where several bear the name.")(function)
+
+
+aws_option = click.option("--aws", is_flag=True, help="It is on Amazon SageMaker, not on this computer.")
 
 
 set_option = click.option(

@@ -9,6 +9,7 @@ from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
+    from launcher.handle import JobHandle
     from launcher.job import Job
 
 AFTER_START = ("logs -f", "wait", "stop")
@@ -24,7 +25,6 @@ def run_job(
     debug_port: int | None = None,
 ) -> Job:
     """Submit a job and, if wanted, follow it to its end; arguments and errors are those of ``RLEstimator.fit``."""
-    from launcher import interrupt
     from launcher.debug import INSTANCE_TYPE, check_debugger
     from launcher.request import check_job_name
 
@@ -38,10 +38,22 @@ def run_job(
     with out.byte_progress("upload", plan.size) as on_bytes:
         job = estimator.submit(plan, wait=False, on_bytes=on_bytes)
     if wait:
-        out.note(f"Job {job.name}")
-        with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
-            job.wait(logs=out.for_people)
+        follow_to_end(job, out)
     return job
+
+
+def follow_to_end(job: JobHandle, out: Output) -> None:
+    """Show a job's log until it ends; Ctrl-C asks whether to stop it.
+
+    Raises:
+        JobFailed, JobStopped: as ``JobHandle.wait``.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    from launcher import interrupt
+
+    out.note(f"{job.noun.capitalize()} {job.name}")
+    with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
+        job.wait(logs=out.for_people)
 
 
 def tell(job: Job, out: Output, next_commands: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.jobs import find_job
 from launcher.cli.scripts import run_script, script_path
 from launcher.policies import Fetched, fetch_policy, fetch_prefix
+
+if TYPE_CHECKING:
+    from launcher.job import Job
 
 SCRIPT = "ope.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")
@@ -110,8 +113,14 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
     return code
 
 
-def find_policy(text: str, folder: Path, aws: bool) -> Fetched:
+def find_policy(text: str, folder: Path, aws: bool, of_job: Callable[[Job, Path], Fetched] = fetch_policy) -> Fetched:
     """A trained policy by path, S3 URL or the name of its training job.
+
+    Args:
+        text: what the user gave.
+        folder: where to copy what lies elsewhere.
+        aws: whether jobs are on Amazon SageMaker.
+        of_job: copies what is wanted of a job.
 
     Raises:
         InputError: there is no such path, prefix or job.
@@ -120,7 +129,7 @@ def find_policy(text: str, folder: Path, aws: bool) -> Fetched:
         return fetch_prefix(text, folder)
     if "/" in text or text.endswith((".pt", ".gz")):
         raise InputError(f"there is no policy {text}.", "Give a path, an S3 URL or the name of a training job.")
-    return fetch_policy(find_job(text, aws), folder)
+    return of_job(find_job(text, aws), folder)
 
 
 def _names() -> list[str]:

@@ -14,24 +14,28 @@ if TYPE_CHECKING:
     from launcher.local.home import HomePaths
     from launcher.local.jobrecord import JobRecord
     from launcher.session import LocalSession
+    from launcher.transformjob import TransformJob
 
 
-def results_bytes(job: Job) -> int:
-    """Bytes below a job's own prefix, checkpoints included.
+def results_bytes(job: Job | TransformJob) -> int:
+    """Bytes that a job wrote: below a training job's own prefix, checkpoints included; of a transform's outputs.
 
     Raises:
         InputError: there is no such job, or its bucket may not be listed.
         Unreachable: the store does not answer.
     """
     from batchrl.contract.store import list_objects
+    from launcher.job import Job
 
+    if not isinstance(job, Job):
+        return sum(count for _, count in job.outputs())
     place = job.layout.job
     with job.session.reported(f"listing {place}", job.session.s3):
         return sum(count for _, count in list_objects(job.session.s3, S3Url(place.bucket, f"{place.key}/")))
 
 
-def local_bytes(session: LocalSession, names: Iterable[str]) -> dict[str, int]:
-    """Bytes that jobs of this computer wrote, by name, without a request to the store.
+def local_bytes(session: LocalSession, jobs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Bytes that jobs of this computer wrote, by kind and name, without a request to the store.
 
     The embedded store keeps objects as files, so that they are counted where they lie, of running jobs as well. For a
     store of the user's own it is what the records say: the bytes of the archives, once a job has ended.
@@ -43,20 +47,27 @@ def local_bytes(session: LocalSession, names: Iterable[str]) -> dict[str, int]:
     embedded = not paths.settings.exists()
     records = Records(paths.records)
     try:
-        found = [record for name in names if (record := records.find(name)) is not None]
+        found = [record for kind, name in jobs if (record := records.find(name, kind)) is not None]
     finally:
         records.close()
-    return {record.name: _stored_bytes(paths, record) if embedded else record.size_bytes for record in found}
+    return {
+        (record.kind, record.name): _stored_bytes(paths, record) if embedded else record.size_bytes for record in found
+    }
 
 
 def _stored_bytes(paths: HomePaths, record: JobRecord) -> int:
-    output = S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"])
-    place = JobLayout(output, record.name).job
+    from launcher.transformjob import OUTPUT_SUFFIX
+
+    if "TransformOutput" in record.request:
+        output, wanted = S3Url.parse(record.request["TransformOutput"]["S3OutputPath"]), OUTPUT_SUFFIX
+    else:
+        output = S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"])
+        output, wanted = JobLayout(output, record.name).job, ""
     total = 0
-    for folder, _, files in os.walk(paths.store / place.bucket / place.key):
+    for folder, _, files in os.walk(paths.store / output.bucket / output.key):
         for name in files:
             try:
-                total += (Path(folder) / name).stat().st_size
+                total += (Path(folder) / name).stat().st_size if name.endswith(wanted) else 0
             except OSError:  # replaced at this moment
                 continue
     return total

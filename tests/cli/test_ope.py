@@ -170,3 +170,25 @@ def test_training_jobs_are_told_apart_on_the_same_data(cloud: Session, run: Run,
     assert paired.code == 0, paired.err
     assert sorted(policy["source"] for policy in paired.json()["policies"]) == ["job-a", "job-b"]
     assert paired.json()["baseline"] == "job-a"
+
+
+def test_a_training_jobs_model_is_shown_and_exported(cloud: Session, run: Run, data: Path, tmp_path: Path) -> None:
+    shown = run("model", "show", "job-a", "--json")
+
+    assert shown.code == 0, shown.err
+    model = shown.json()
+    assert (model["job_name"], model["n_features"], model["source"]) == ("job-a", 4, "job-a")
+    assert "code/serve.py" in model["files"]
+    by_url = run("model", "show", Job.attach("job-a", cloud).model_uri, "--json")
+    assert by_url.json()["files"] == model["files"]
+
+    own, latest = tmp_path / "own.tar.gz", tmp_path / "latest"
+    assert run("model", "export", "job-a", str(own)).code == 0
+    exported = run("model", "export", "job-a", str(latest), "--which", "latest", "--json")
+    assert exported.code == 0, exported.err
+    assert exported.json()["epoch"] == 2
+    assert run("model", "show", str(own), "--json").json()["weights_sha256"] == model["weights_sha256"]
+    assert json.loads((latest / "model.json").read_text())["selection"] == "the last complete epoch"
+    nowhere = run("model", "show", "job-x")
+    assert nowhere.code == 2
+    assert "Did you mean 'job-" in nowhere.err

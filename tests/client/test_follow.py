@@ -218,13 +218,35 @@ class FakeSession:
 
 def test_A117_an_absent_log_group_is_no_fault() -> None:
     session: Any = FakeSession(client_error(400, "ResourceNotFoundException"))
-    assert CloudLogs(session, "job").streams() == []
+    assert CloudLogs(session, "/group", "job/").streams() == []
 
 
 def test_a_refusal_and_a_break_are_told_apart() -> None:
     denied: Any = FakeSession(client_error(400, "AccessDeniedException"))
     broken: Any = FakeSession(client_error(500, "InternalFailure"))
     with pytest.raises(Denied):
-        CloudLogs(denied, "job").streams()
+        CloudLogs(denied, "/group", "job/").streams()
     with pytest.raises(Broken):
-        CloudLogs(broken, "job").streams()
+        CloudLogs(broken, "/group", "job/").streams()
+
+
+class PagedLogs:
+    """Sixty streams, fifty a page."""
+
+    def __init__(self) -> None:
+        self.logs = self
+        self.asked: list[dict[str, Any]] = []
+
+    def describe_log_streams(self, **asked: Any) -> Any:
+        self.asked.append(asked)
+        start = int(asked.get("nextToken", 0))
+        page = [{"logStreamName": f"{number:03}"} for number in range(60)][start : start + 50]
+        return {"logStreams": page} | ({"nextToken": "50"} if start == 0 else {})
+
+
+def test_all_streams_of_many_instances_are_found() -> None:
+    session: Any = PagedLogs()
+    assert len(CloudLogs(session, "/group", "job/").streams()) == 60
+    assert all(asked["logStreamNamePrefix"] == "job/" for asked in session.asked)
+    CloudLogs(session, "/group", "").streams()
+    assert "logStreamNamePrefix" not in session.asked[-1]

@@ -13,7 +13,7 @@ import pytest
 
 from batchrl.contract.errors import InputError
 from launcher.package import LARGE_BYTES, Package, build
-from launcher.source import Source, list_source
+from launcher.source import Source, list_source, product_scripts
 
 HOSTILE = (
     "with space.py",
@@ -33,12 +33,7 @@ def members(package: Package) -> dict[str, bytes]:
 
 def users(package: Package) -> set[str]:
     """Names of the user's own files in an archive."""
-    return {name for name in members(package) if not name.startswith(("batchrl/", "presets/"))} - {
-        "train.py",
-        "evaluate.py",
-        "collect.py",
-        "ope.py",
-    }
+    return {name for name in members(package) if not name.startswith(("batchrl/", "presets/"))} - set(product_scripts())
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def test_the_local_session_sees_nothing_of_awss_environment(
         monkeypatch.setenv(name, value)
     assert keys_of(local.sagemaker) == ("LOCALCLOUDKEY00", None)
     assert keys_of(local.logs) == ("LOCALCLOUDKEY00", None)
+    assert keys_of(local.runtime) == ("LOCALCLOUDKEY00", None)
+    assert local.runtime.meta.endpoint_url == NOBODY
     assert keys_of(local.s3) == ("LOCALSTOREKEY00", None)
     assert local.sagemaker.meta.endpoint_url == NOBODY
     assert local.sagemaker.meta.region_name == "us-east-1"

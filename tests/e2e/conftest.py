@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 from jobs import run_command
 
+from launcher.estimator import RLEstimator
 from launcher.session import LocalSession, Session
 
 Command = Callable[..., CompletedProcess[str]]
@@ -42,6 +43,20 @@ def dataset(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--seed", "7", "--output", str(file)),
     )
     return file
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, session: LocalSession) -> RLEstimator:
+    """An estimator whose job has left a policy for CartPole."""
+    estimator = RLEstimator(
+        preset="cartpole-ddqn-bcq",
+        hyperparameters={"epochs": 1, "reward_model.epochs": 1, "ope.bootstrap_resamples": 20},
+        instance_type="local_process",
+        base_job_name="trained",
+        session=session,
+    )
+    estimator.fit({"training": str(dataset)}, logs=False)
+    return estimator
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Unpacking archives that came over a network: nothing is written outside of the folder.
+"""Packing folders, and unpacking archives that came over a network: nothing is written outside of the folder.
 
 Python's own extraction filters are younger than the Pythons of Debian 12 and of many images, so the rules stand here:
 plain files and folders below the folder; links that stay in it, made last, so that nothing is written through one.
@@ -6,16 +6,67 @@ plain files and folders below the folder; links that stay in it, made last, so t
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from batchrl.contract.errors import InputError
 
 EXECUTABLE_MODE = 0o755
 PLAIN_MODE = 0o644
+# Weights hardly shrink, and a job's end waits for this.
+COMPRESSION_LEVEL = 1
+# Members get one time, so that equal contents are equal archives; tar warns about times before 1980.
+MEMBER_TIME = 315_532_800
 ONLY_INSIDE = "Such an archive holds files below its own folder only."
+
+
+def pack(folder: Path, target: Path) -> bool:
+    """Pack the contents of a folder, paths relative to it; equal contents give equal bytes (contract 67, 68).
+
+    Links inside the folder are kept as links; sockets, pipes and devices are left out.
+
+    Returns:
+        Whether the folder held anything; if not, no archive is made (contract 71, 72).
+
+    Raises:
+        OSError: the disk is full, or a file cannot be read.
+    """
+    members = list(_members(folder))
+    if not members:
+        return False
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path, name in members:
+            info = tar.gettarinfo(str(path), name)
+            info.uid = info.gid = 0
+            info.uname = info.gname = "root"
+            info.mtime = MEMBER_TIME
+            if info.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(info, file)
+            else:
+                tar.addfile(info)
+    return True
+
+
+def _members(folder: Path) -> Iterator[tuple[Path, str]]:
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        here = Path(parent)
+        linked = [name for name in folders if (here / name).is_symlink()]
+        for name in sorted([*folders, *files]):
+            path = here / name
+            if path.is_symlink() or path.is_dir() or path.is_file():
+                yield path, path.relative_to(folder).as_posix()
+        folders[:] = [name for name in folders if name not in linked]
 
 
 def extract(archive: Path, folder: Path) -> None:

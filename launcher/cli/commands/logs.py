@@ -1,4 +1,4 @@
-"""``batchrl logs``: a job's log."""
+"""``batchrl logs``: the log of a job or an endpoint."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Iterable
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
-from launcher.cli.options import aws_option, job_argument
+from launcher.cli.handles import find_handle
+from launcher.cli.options import aws_option, job_argument, kind_option
 
 
 @make_command("logs", examples=("batchrl logs -f", "batchrl logs my-job --tail 20"))
 @job_argument()
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 @click.option("-t", "--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
+@kind_option
 @aws_option
-def command(job: str | None, follow: bool, tail: int | None, aws: bool) -> None:
-    """Print the log of a job, by default the newest one's.
+def command(job: str | None, follow: bool, tail: int | None, kind: str | None, aws: bool) -> None:
+    """Print the log of a job or an endpoint, by default the newest job's.
 
-    Following ends with the job, whatever its end; `batchrl wait` tells by its exit code how it ended.
+    Following ends with the job, whatever its end; `batchrl wait` tells by its exit code how it ended. Of a
+    transform job, lines of the platform's own log begin with [data-log]: which record failed, and why.
     """
     if follow and tail is not None:
         raise click.UsageError("--tail is for a log that is not followed.")
-    lines: Iterable[str] = find_job(job, aws).logs(follow)
+    lines: Iterable[str] = find_handle(job, aws, kind).logs(follow)
     for line in lines if tail is None else deque(lines, tail):
         click.echo(line)

@@ -1,4 +1,4 @@
-"""``batchrl ps``: the jobs of a cloud."""
+"""``batchrl ps``: the jobs and endpoints of a cloud."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.cli.groups import make_command
+from launcher.cli.handles import ENDPOINT, KINDS, TRAINING, TRANSFORM, list_kinds
 from launcher.cli.jobs import session_for
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output, duration, size
@@ -16,38 +17,60 @@ if TYPE_CHECKING:
     from launcher.job import JobSummary
     from launcher.session import Session
 
-STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
+JOB_STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
+ENDPOINT_STATUSES = ("Creating", "InService", "Updating", "Failed", "Deleting", "OutOfService")
+STATUSES = tuple(dict.fromkeys((*JOB_STATUSES, *ENDPOINT_STATUSES)))
 COLUMNS = (
     Column("name", "JOB"),
+    Column("kind", "KIND"),
     Column("status", "STATUS"),
     Column("age", "AGE", right=True),
     Column("took", "TOOK", right=True),
     Column("size", "SIZE", right=True),
 )
+FACTS = ("name", "kind", "status", "created_at", "ended_at", "size_bytes")
 
 
 @make_command("ps", examples=("batchrl ps", "batchrl ps --status Failed --json", "batchrl stop $(batchrl ps -q -n 1)"))
-@click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only jobs in this state.")
-@click.option("--name", help="Only jobs whose name holds this text.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only training jobs, transform jobs or endpoints.")
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES, case_sensitive=False),
+    metavar="STATE",
+    help="Only those in this state, as Failed or InService.",
+)
+@click.option("--name", help="Only those whose name holds this text.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @click.option("--sizes/--no-sizes", default=None, help="Sizes of results; on AWS they cost a listing a job.")
 @aws_option
 @output_options
-def command(status: str | None, name: str | None, limit: int, sizes: bool | None, aws: bool, out: Output) -> None:
-    """List jobs, the newest first: state, age, time taken, and the size of what they wrote."""
-    from launcher.job import list_jobs
-
+def command(
+    kind: str | None, status: str | None, name: str | None, limit: int, sizes: bool | None, aws: bool, out: Output
+) -> None:
+    """List jobs and endpoints, the newest first: kind, state, age, time taken, and the size of what they wrote."""
     session = session_for(aws)
-    summaries = list_jobs(session, status, name, limit)
+    kinds = (kind,) if kind else KINDS
+    asked = tuple(each for each in kinds if status in (None, *(_statuses(each))))
+    summaries = list_kinds(session, asked, status, name, limit)
     wanted = session.is_local if sizes is None else sizes
     known = _sizes(session, summaries) if wanted else {}
-    rows = [_row(summary, known.get(summary.name), datetime.now(UTC)) for summary in summaries]
-    out.rows(rows if out.for_people else [_facts(row) for row in rows], COLUMNS, "There are no jobs.")
+    now = datetime.now(UTC)
+    rows = [_row(summary, known.get((summary.kind, summary.name)), now) for summary in summaries]
+    out.rows(
+        rows if out.for_people else [{fact: row[fact] for fact in FACTS} for row in rows],
+        COLUMNS,
+        "There are no jobs." if kind is None else f"There are no {kind}{' jobs' if kind != ENDPOINT else 's'}.",
+    )
+
+
+def _statuses(kind: str) -> tuple[str, ...]:
+    return ENDPOINT_STATUSES if kind == ENDPOINT else JOB_STATUSES
 
 
 def _row(summary: JobSummary, bytes_: int | None, now: datetime) -> dict[str, Any]:
     return {
         "name": summary.name,
+        "kind": summary.kind,
         "status": summary.status,
         "created_at": summary.created_at,
         "ended_at": summary.ended_at,
@@ -58,16 +81,16 @@ def _row(summary: JobSummary, bytes_: int | None, now: datetime) -> dict[str, An
     }
 
 
-def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("name", "status", "created_at", "ended_at", "size_bytes")}
-
-
-def _sizes(session: Session, summaries: list[JobSummary]) -> dict[str, int]:
+def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str], int]:
     """Bytes of each job's results: by listing them on AWS, by looking at the disk here."""
     from launcher.cli.sizes import local_bytes, results_bytes
     from launcher.job import Job
     from launcher.session import LocalSession
+    from launcher.transformjob import TransformJob
 
+    jobs = [(summary.kind, summary.name) for summary in summaries if summary.kind in (TRAINING, TRANSFORM)]
     if isinstance(session, LocalSession):
-        return local_bytes(session, [summary.name for summary in summaries])
-    return {summary.name: results_bytes(Job(summary.name, session)) for summary in summaries}
+        return local_bytes(session, jobs)
+    return {
+        (kind, name): results_bytes((Job if kind == TRAINING else TransformJob)(name, session)) for kind, name in jobs
+    }

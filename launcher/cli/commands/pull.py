@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
 
 from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
-from launcher.cli.options import aws_option, job_argument, output_options
+from launcher.cli.handles import find_handle
+from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output, size
 from launcher.cli.sizes import results_bytes
 
@@ -26,19 +27,29 @@ KINDS = ("all", "model", "output", "intermediate", "checkpoints")
 @click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
 @click.option("--what", type=click.Choice(KINDS), default="all", show_default=True, help="Which results.")
 @click.option("--unpack", is_flag=True, help="Unpack the archives beside them.")
+@kind_option
 @aws_option
 @output_options
-def command(job: str, folder: Path | None, what: str, unpack: bool, aws: bool, out: Output) -> None:
+def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | None, aws: bool, out: Output) -> None:
     """Copy a job's results into a folder, by default one of the job's name; the job may still run.
 
-    Every file is verified. What is there and good is not fetched again.
+    Of a transform job these are the outputs below its output path. Every file is verified. What is there and good is
+    not fetched again.
     """
-    found = find_job(job, aws)
+    from launcher.job import Job
+    from launcher.transformjob import TransformJob
+
+    found = find_handle(job, aws, kind)
+    if not isinstance(found, Job | TransformJob):
+        raise InputError(f"'{job}' is an endpoint, which writes no results.", f"Ask it: batchrl invoke {job}")
+    if isinstance(found, TransformJob) and (what != "all" or unpack):
+        raise InputError(f"'{job}' is a transform job, whose outputs are pulled whole.", f"batchrl pull {job}")
     target = folder or Path(found.name)
     total = results_bytes(found)
     _check_room(target, total)
+    pull = partial(found.pull, what=what, unpack=unpack) if isinstance(found, Job) else found.pull
     with out.byte_progress(f"pull {found.name[:24]}", total) as on_bytes:
-        report = found.pull(target, what, unpack, on_bytes)
+        report = pull(target, on_bytes=on_bytes)
     if not out.for_people:
         out.record(asdict(report) | {"name": found.name}, "folder")
         return

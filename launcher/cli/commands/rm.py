@@ -1,40 +1,80 @@
-"""``batchrl rm``: forget jobs that have ended."""
+"""``batchrl rm``: forget jobs that have ended, and take endpoints down."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
-from launcher.cli.options import aws_option, complete_jobs, output_options
+from launcher.cli.handles import ENDPOINT, TRANSFORM, find_handle
+from launcher.cli.options import aws_option, complete_jobs, kind_option, output_options
 from launcher.cli.output import Column, Output
 
+if TYPE_CHECKING:
+    from launcher.handle import Handle
+
 KEPT = " Its results and checkpoints stay in {place}/; a job of the same name would go on from them."
+SHARED = " Other endpoints use {names}, which stays."
 
 
-@make_command("rm", examples=("batchrl rm my-job", "batchrl rm my-job --results"))
+@make_command("rm", examples=("batchrl rm my-job", "batchrl rm my-job --results", "batchrl rm my-endpoint"))
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
 @click.option("--results", is_flag=True, help="Delete what they wrote into the bucket, too.")
+@kind_option
 @aws_option
 @output_options
-def command(jobs: tuple[str, ...], results: bool, aws: bool, out: Output) -> None:
-    """Delete jobs that have ended; their names are free again.
+def command(jobs: tuple[str, ...], results: bool, kind: str | None, aws: bool, out: Output) -> None:
+    """Delete jobs that have ended, and endpoints; their names are free again.
 
-    Nothing is deleted when one of them still runs. Their results and checkpoints stay unless --results says otherwise;
-    a new job of the same name would go on from those checkpoints.
+    Nothing is deleted when one of the jobs still runs. Results and checkpoints stay unless --results says otherwise;
+    a new job of the same name would go on from those checkpoints. With a job go the models that were made of it for
+    transform jobs, with an endpoint its configuration and its model. SageMaker keeps transform jobs: they cannot be
+    deleted.
     """
-    found = [find_job(name, aws) for name in dict.fromkeys(jobs)]
-    running = [job.name for job in found if not job.status().ended]
+    found = [find_handle(name, aws, kind) for name in dict.fromkeys(jobs)]
+    if kept := [handle.name for handle in found if handle.kind == TRANSFORM]:
+        raise InputError(
+            f"a transform job cannot be deleted: {', '.join(kept)}. Nothing was deleted.",
+            f"SageMaker keeps its record. Its outputs are yours: batchrl show {kept[0]}",
+        )
+    running = [handle.name for handle in found if handle.kind != ENDPOINT and not handle.status().ended]
     if running:
         raise InputError(f"still running: {', '.join(running)}. Nothing was deleted.", f"batchrl stop {running[0]}")
-    rows = []
-    for job in found:
-        place = str(job.layout.job)
-        job.delete(results)
-        rows.append({"name": job.name, "results": None if results else place})
+    rows = [_delete(handle, results, out) for handle in found]
     if not out.for_people:
         out.rows(rows, (Column("name", "JOB"),), "")
         return
     for row in rows:
-        out.text(f"Deleted {row['name']}." + (KEPT.format(place=row["results"]) if row["results"] else ""))
+        out.text(_sentence(row))
+
+
+def _delete(handle: Handle, results: bool, out: Output) -> dict[str, Any]:
+    from launcher.endpoint import Endpoint
+    from launcher.job import Job
+    from launcher.modelplan import delete_models_of
+
+    facts: dict[str, Any] = {"name": handle.name, "kind": handle.kind, "results": None, "models": [], "kept": []}
+    if isinstance(handle, Endpoint):
+        removed = handle.delete()
+        return facts | {"models": list(removed.models), "kept": list(removed.kept)}
+    assert isinstance(handle, Job)
+    place = str(handle.layout.job)
+    try:
+        facts["models"] = delete_models_of(handle)
+    except InputError as error:  # who may delete jobs need not be allowed to look at models
+        out.note(f"Its models stay: {error.message}")
+    handle.delete(results)
+    return facts | {"results": None if results else place}
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    models = row["models"]
+    if row["kind"] == ENDPOINT:
+        own = f" and its model{'s' if len(models) > 1 else ''}" if models else ""
+        return f"Deleted the endpoint {row['name']}, its configuration{own}." + (
+            SHARED.format(names=", ".join(row["kept"])) if row["kept"] else ""
+        )
+    more = f" and {len(models)} model{'s' if len(models) > 1 else ''} of it" if models else ""
+    return f"Deleted {row['name']}{more}." + (KEPT.format(place=row["results"]) if row["results"] else "")

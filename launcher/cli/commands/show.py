@@ -1,4 +1,4 @@
-"""``batchrl show``: everything about one job."""
+"""``batchrl show``: everything about one job or endpoint."""
 
 from __future__ import annotations
 
@@ -7,30 +7,51 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.hyperparameters import user_values
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import TRAIN_SCRIPT, find_job, program_of
-from launcher.cli.options import aws_option, job_argument, output_options
+from launcher.cli.handles import find_handle
+from launcher.cli.jobs import TRAIN_SCRIPT, program_of
+from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output, duration
+from launcher.cli.serving import endpoint_lines, model_of, transform_lines, without_empty
 
 if TYPE_CHECKING:
     from launcher.job import Job
 
 
-@make_command("show", examples=("batchrl show", "batchrl show my-job --json"))
+@make_command("show", examples=("batchrl show", "batchrl show my-job --json", "batchrl show my-endpoint"))
 @job_argument()
+@kind_option
 @aws_option
 @output_options
-def command(job: str | None, aws: bool, out: Output) -> None:
-    """Show a job, by default the newest one: its state and history, what it was given, the epoch
-    that a training job chose and why, where its results lie.
+def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
+    """Show a job, by default the newest one, or an endpoint: its state and history, what it was given, the
+    epoch that a training job chose and why, where its results lie.
 
-    --json gives the whole answer of DescribeTrainingJob, the places of the results, and the choice.
+    --json gives the whole answer of the API's Describe operation, the places of results and log, and the choice.
     """
-    found = find_job(job, aws)
+    from launcher.endpoint import Endpoint
+    from launcher.job import Job
+    from launcher.transformjob import TransformJob
+    from launcher.watch import log_place
+
+    found = find_handle(job, aws, kind)
+    log = {"log": log_place(found)}
     answer = {key: value for key, value in found.describe().items() if key != "ResponseMetadata"}
-    places = _places(found)
-    chosen = _chosen(found)
-    shown = f"epoch {chosen['epoch']}: {chosen['reason']}" if chosen else None
-    out.record(answer | {"Places": places, "Chosen": chosen}, "TrainingJobName", _lines(answer, places, shown))
+    if isinstance(found, Job):
+        places = _places(found) | log
+        chosen = _chosen(found)
+        shown = f"epoch {chosen['epoch']}: {chosen['reason']}" if chosen else None
+        out.record(answer | {"Places": places, "Chosen": chosen}, "TrainingJobName", _lines(answer, places, shown))
+    elif isinstance(found, TransformJob):
+        places = {"output": found.output_uri, **log}
+        model = model_of(found.session, answer["ModelName"])
+        out.record(
+            answer | {"Model": model, "Places": places}, "TransformJobName", transform_lines(answer, places, model)
+        )
+    elif isinstance(found, Endpoint):
+        config = found.config()
+        models = [model_of(found.session, name) for name in found.model_names()]
+        facts = answer | {"Config": config, "Models": models, "Places": log}
+        out.record(facts, "EndpointName", endpoint_lines(answer, log, config, models))
 
 
 def _chosen(job: Job) -> dict[str, Any] | None:
@@ -58,14 +79,11 @@ def _chosen(job: Job) -> dict[str, Any] | None:
 
 
 def _places(job: Job) -> dict[str, str]:
-    from launcher.watch import log_place
-
     return {
         "model": job.model_uri,
         "output": job.output_uri,
         "checkpoints": job.checkpoint_uri,
         "intermediate": job.intermediate_uri,
-        "log": log_place(job),
     }
 
 
@@ -95,7 +113,7 @@ def _lines(answer: dict[str, Any], places: dict[str, str], chosen: str | None) -
         "history": [_step(step) for step in answer.get("SecondaryStatusTransitions", ())],
         **places,
     }
-    return {label: value for label, value in lines.items() if value not in (None, {}, [])}
+    return without_empty(lines)
 
 
 def _step(step: dict[str, Any]) -> str:

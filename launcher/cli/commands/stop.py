@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
-from launcher.cli.options import aws_option, complete_jobs, output_options
+from launcher.cli.handles import find_handle
+from launcher.cli.options import aws_option, complete_jobs, kind_option, output_options
 from launcher.cli.output import Column, Output
 
 COLUMNS = (Column("name", "JOB"), Column("status", "STATUS"))
@@ -15,14 +16,22 @@ COLUMNS = (Column("name", "JOB"), Column("status", "STATUS"))
 @make_command("stop", examples=("batchrl stop my-job", "batchrl stop my-job other-job --wait"))
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
 @click.option("--wait", is_flag=True, help="Come back when they have stopped.")
+@kind_option
 @aws_option
 @output_options
-def command(jobs: tuple[str, ...], wait: bool, aws: bool, out: Output) -> None:
+def command(jobs: tuple[str, ...], wait: bool, kind: str | None, aws: bool, out: Output) -> None:
     """Ask jobs to stop: their script gets SIGTERM and 120 seconds, their results are kept.
 
-    A job that has ended is left as it is.
+    A transform job keeps nothing: it stores outputs when it ends well. A job that has ended is left as it is.
     """
-    found = [find_job(name, aws) for name in dict.fromkeys(jobs)]
+    from launcher.handle import JobHandle
+
+    found = []
+    for name in dict.fromkeys(jobs):
+        handle = find_handle(name, aws, kind)
+        if not isinstance(handle, JobHandle):
+            raise InputError(f"'{name}' is an endpoint, which serves until it is deleted.", f"batchrl rm {name}")
+        found.append(handle)
     asked = [(job, job.stop()) for job in found]
     if wait:
         for job, _ in asked:

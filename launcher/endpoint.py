@@ -1,0 +1,173 @@
+"""An endpoint by its name: whether it is in service, its log, its end, on either cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+
+from launcher import follow, watch
+from launcher.handle import ENDPOINT, Handle, JobStatus, JobSummary, Listing, is_unknown
+from launcher.session import Session
+
+IN_SERVICE = "InService"
+# While it is in one of these, it is on its way to another state.
+UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+
+
+@dataclass(frozen=True)
+class EndpointStatus(JobStatus):
+    """The state of an endpoint at one moment."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether waiting for it is over: it is in service, or will not be."""
+        return self.status not in UNDER_WAY
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was deleted with an endpoint.
+
+    Args:
+        config: its configuration; None for one that another endpoint uses as well.
+        models: models that it alone used.
+        kept: models that other endpoints use as well.
+    """
+
+    config: str | None
+    models: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+class Endpoint(Handle):
+    """An endpoint by its name.
+
+    Args:
+        name: its name.
+        session: the cloud that it is on.
+        clock: time, for tests.
+    """
+
+    kind = ENDPOINT
+    noun = "endpoint"
+    arrived = "come into service"
+    is_short = True
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/sagemaker/Endpoints/{self.name}"
+
+    @property
+    def stream_prefix(self) -> str:
+        return ""
+
+    def logs(self, follow: bool = True) -> Iterator[str]:
+        """The lines of the log of its servers.
+
+        Args:
+            follow: whether to go on until it fails or is deleted; else what is there now.
+
+        Raises:
+            InputError: there is no such endpoint.
+            Unreachable: the cloud did not answer for a long time.
+        """
+        self.describe()
+        return watch.log_lines(self, follow, self._clock, self._is_over)
+
+    def config(self) -> dict[str, Any]:
+        """The answer of DescribeEndpointConfig for its configuration.
+
+        Raises:
+            InputError: there is no such endpoint, or its configuration was deleted.
+        """
+        name = self.describe()["EndpointConfigName"]
+        client = self.session.sagemaker
+        with self.session.reported(f"looking at the endpoint configuration {name}", client):
+            answer: dict[str, Any] = client.describe_endpoint_config(EndpointConfigName=name)
+            return answer
+
+    def model_names(self) -> list[str]:
+        """The models that it serves.
+
+        Raises:
+            InputError: as in ``config``.
+        """
+        return _models_of(self.config())
+
+    def delete(self) -> Removed:
+        """Delete the endpoint, its configuration and its models; what other endpoints use as well is kept.
+
+        Raises:
+            InputError: there is no such endpoint, or the cloud refuses.
+            Unreachable: the cloud does not answer.
+        """
+        config = str(self.describe()["EndpointConfigName"])
+        client = self.session.sagemaker
+        with self.session.reported(f"deleting the endpoint {self.name}", client):
+            models = _models_of(self._look("describe_endpoint_config", EndpointConfigName=config))
+            others = self._configs_of_others()
+            shared = {name for other in others for name in _models_of(other)}
+            client.delete_endpoint(EndpointName=self.name)
+            config_is_free = config not in {other["EndpointConfigName"] for other in others}
+            if config_is_free:
+                self._look("delete_endpoint_config", EndpointConfigName=config)
+            own = tuple(name for name in models if name not in shared)
+            for name in own:
+                self._look("delete_model", ModelName=name)
+        return Removed(config if config_is_free else None, own, tuple(name for name in models if name in shared))
+
+    def _configs_of_others(self) -> list[dict[str, Any]]:
+        """Configurations of the other endpoints of this cloud."""
+        pages = self.session.sagemaker.get_paginator("list_endpoints").paginate()
+        names = [entry["EndpointName"] for page in pages for entry in page["Endpoints"]]
+        others = [self._look("describe_endpoint", EndpointName=name) for name in names if name != self.name]
+        configs = {other["EndpointConfigName"] for other in others if "EndpointConfigName" in other}
+        found = [self._look("describe_endpoint_config", EndpointConfigName=config) for config in sorted(configs)]
+        return [config for config in found if config]
+
+    def _look(self, operation: str, **key: str) -> dict[str, Any]:
+        """The answer of an operation on one thing; empty where it is gone meanwhile."""
+        try:
+            answer: dict[str, Any] = getattr(self.session.sagemaker, operation)(**key)
+        except botocore.exceptions.ClientError as error:
+            if is_unknown(error):
+                return {}
+            raise
+        return answer or {}
+
+    def _is_over(self) -> bool:
+        """Whether no line will come any more."""
+        try:
+            return self.status(raw_faults=True).status == "Failed"
+        except botocore.exceptions.ClientError as error:
+            if is_unknown(error):
+                return True
+            if reason := follow.connection_fault(error):
+                raise follow.Broken(reason) from error
+            raise
+        except follow.LOST as error:
+            raise follow.Broken(str(error)) from error
+
+    def _ask(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.session.sagemaker.describe_endpoint(EndpointName=self.name)
+        return answer
+
+    def _state(self, answer: dict[str, Any]) -> EndpointStatus:
+        status = answer["EndpointStatus"]
+        return EndpointStatus(status, status, None, answer.get("FailureReason"))
+
+
+def list_endpoints(
+    session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
+) -> list[JobSummary]:
+    """The newest endpoints of a cloud, the newest first; as ``launcher.list_jobs``."""
+    listing = Listing("list_endpoints", "Endpoints", "Endpoint", None, ENDPOINT)
+    return listing.newest(session or Session.local(), status, name_contains, limit)
+
+
+def _models_of(config: Mapping[str, Any]) -> list[str]:
+    names = [variant.get("ModelName") for variant in config.get("ProductionVariants", ())]
+    return list(dict.fromkeys(name for name in names if name))

@@ -1,0 +1,113 @@
+"""A transform job that was submitted: its state, log and outputs, on either cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import S3Url
+from launcher.handle import TRANSFORM, JobHandle, JobStatus, JobSummary, Listing
+from launcher.session import Session
+
+if TYPE_CHECKING:
+    from launcher.pull import Item, PullReport
+
+OUTPUT_SUFFIX = ".out"
+
+
+class TransformJob(JobHandle):
+    """A transform job by its name.
+
+    Args:
+        name: its name.
+        session: the cloud that it is on.
+        clock: time, for tests.
+    """
+
+    kind = TRANSFORM
+    noun = "transform job"
+    is_short = True
+
+    @property
+    def log_group(self) -> str:
+        return "/aws/sagemaker/TransformJobs"
+
+    @property
+    def output_uri(self) -> str:
+        """Prefix of the outputs: ``<output path>/<input>.out`` each (contract 147, 148)."""
+        return str(self.output_path / "")
+
+    @property
+    def output_path(self) -> S3Url:
+        """The place that the request names for the outputs; other jobs may write there, too."""
+        return S3Url.parse(self.describe()["TransformOutput"]["S3OutputPath"])
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model."""
+        return str(self.describe()["ModelName"])
+
+    def outputs(self) -> list[tuple[str, int]]:
+        """Keys and sizes in bytes of the outputs that lie below the output path, by key.
+
+        Raises:
+            InputError: there is no such job, or the bucket may not be listed.
+            Unreachable: the store does not answer.
+        """
+        place = self.output_path
+        with self.session.reported(f"listing {self.output_uri}", self.session.s3):
+            return [(item.key, item.size) for item in self._items(place, Path())]
+
+    def pull(self, folder: str | Path, on_bytes: Callable[[int], None] = lambda count: None) -> PullReport:
+        """Copy the outputs into a folder, by their paths below the output path.
+
+        Args:
+            folder: made if need be.
+            on_bytes: told the bytes of every part that arrived.
+
+        Raises:
+            InputError: there are none.
+            DamagedContent: an object could not be read whole.
+            Unreachable: the store does not answer.
+        """
+        from launcher.pull import PullReport, fetch_all
+
+        folder, place = Path(folder), self.output_path
+        with self.session.reported(f"pulling outputs of {self.name}", self.session.s3):
+            items = list(self._items(place, folder))
+            if not items:
+                raise InputError(
+                    f"the transform job '{self.name}' has no outputs in {self.output_uri}",
+                    f"See what it says: batchrl logs {self.name}",
+                )
+            fetched = fetch_all(self.session.s3, items, on_bytes)
+        names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
+        return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
+
+    def _items(self, place: S3Url, folder: Path) -> Iterator[Item]:
+        from launcher.pull import listed
+
+        for item in listed(self.session.s3, place / "", folder):
+            if item.key.endswith(OUTPUT_SUFFIX):
+                yield item
+
+    def _ask(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.session.sagemaker.describe_transform_job(TransformJobName=self.name)
+        return answer
+
+    def _state(self, answer: dict[str, Any]) -> JobStatus:
+        status = answer["TransformJobStatus"]
+        return JobStatus(status, status, None, answer.get("FailureReason"))
+
+    def _ask_to_stop(self) -> None:
+        self.session.sagemaker.stop_transform_job(TransformJobName=self.name)
+
+
+def list_transform_jobs(
+    session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
+) -> list[JobSummary]:
+    """The newest transform jobs of a cloud, the newest first; as ``launcher.list_jobs``."""
+    listing = Listing("list_transform_jobs", "TransformJobSummaries", "TransformJob", "TransformEndTime", TRANSFORM)
+    return listing.newest(session or Session.local(), status, name_contains, limit)

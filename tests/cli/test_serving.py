@@ -1,0 +1,404 @@
+"""Commands about models: transform, deploy, invoke, and what ps, show, logs, wait, stop, pull and rm do with them.
+
+The cloud is one in memory; ``tests/e2e/test_transform.py`` runs the same commands on a real one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Run
+from serving_cloud import Cloud, FakeSession, answers, refused
+
+from batchrl.contract.hyperparameters import PROGRAM
+from launcher.session import Session
+
+STATES = "[0.1, 0.0, 0.0, 0.0]\n[-0.1, 0.0, 0.0, 0.0]\n"
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The cloud that all commands reach, with one trained job."""
+    cloud = Cloud()
+    cloud.add_job("my-job", HyperParameters={PROGRAM: "train.py"})
+    cloud.answer = answers
+    session = FakeSession(cloud)
+    monkeypatch.setattr(Session, "local", staticmethod(lambda home=None: session))
+    monkeypatch.setattr(Session, "for_instance_type", staticmethod(lambda kind: session))
+    return cloud
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> Path:
+    path = tmp_path / "states.jsonl"
+    path.write_text(STATES)
+    return path
+
+
+def request_of(cloud: Cloud) -> dict[str, Any]:
+    (request,) = (request for operation, request in cloud.sent if operation == "create_transform_job")
+    return request
+
+
+def test_json_lines_of_states_need_no_options(run: Run, cloud: Cloud, states: Path) -> None:
+    ended = run("transform", str(states), "--job-name", "mine")
+
+    assert ended.code == 0, ended.err
+    request = request_of(cloud)
+    assert request["TransformInput"].pop("DataSource")["S3DataSource"]["S3Uri"].endswith("/states.jsonl")
+    assert request["TransformInput"] == {"ContentType": "application/jsonlines", "SplitType": "Line"}
+    assert request["TransformOutput"] == {
+        "S3OutputPath": "s3://bucket/mine",
+        "Accept": "application/jsonlines",
+        "AssembleWith": "Line",
+    }
+    assert request["DataProcessing"] == {"JoinSource": "Input"}
+    assert request["TransformResources"] == {"InstanceType": "local_process", "InstanceCount": 1}
+    assert "Outputs: s3://bucket/mine/ (0 files, 0 B)" in ended.out
+    assert ended.out.endswith("Next:\n  batchrl pull mine\n  batchrl show mine\n")
+
+
+def test_every_option_reaches_the_request(run: Run, cloud: Cloud) -> None:
+    ended = run(
+        *("transform", "s3://bucket/rows/", "--model", "my-job", "--content-type", "text/csv", "--no-wait"),
+        *("--output-path", "s3://bucket/out", "--accept", "text/csv", "--split-type", "Line", "--join", "input"),
+        *("--input-filter", "$[1:]", "--output-filter", "$[-1:]", "--strategy", "SingleRecord"),
+        *("--max-payload", "5", "--max-concurrent", "2", "--timeout", "9", "--retries", "0"),
+        *("--instance-type", "local_process", "--instance-count", "3", "--env", "A=b", "--tag", "team=rl"),
+        *("--image", "other:2", "--role", "someone", "--isolated", "--job-name", "mine", "--quiet"),
+    )
+
+    assert (ended.code, ended.out) == (0, "mine\n"), ended.err
+    request = request_of(cloud)
+    assert request == {
+        "TransformJobName": "mine",
+        "ModelName": request["ModelName"],
+        "MaxConcurrentTransforms": 2,
+        "MaxPayloadInMB": 5,
+        "BatchStrategy": "SingleRecord",
+        "Environment": {"A": "b"},
+        "ModelClientConfig": {"InvocationsTimeoutInSeconds": 9, "InvocationsMaxRetries": 0},
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/rows/"}},
+            "ContentType": "text/csv",
+            "SplitType": "Line",
+        },
+        "TransformOutput": {"S3OutputPath": "s3://bucket/out", "Accept": "text/csv", "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": "local_process", "InstanceCount": 3},
+        "DataProcessing": {"InputFilter": "$[1:]", "OutputFilter": "$[-1:]", "JoinSource": "Input"},
+        "Tags": [{"Key": "team", "Value": "rl"}],
+    }
+    model = cloud.models[request["ModelName"]]
+    assert model["PrimaryContainer"]["Image"] == "other:2"
+    assert model["EnableNetworkIsolation"] is True
+    assert model["ExecutionRoleArn"].endswith(":role/someone")
+
+
+def test_outputs_are_downloaded_where_that_is_wanted(run: Run, cloud: Cloud, states: Path, tmp_path: Path) -> None:
+    cloud.objects["mine/states.jsonl.out"] = b"answers"
+    folder = tmp_path / "out"
+
+    ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder))
+
+    assert ended.code == 0, ended.err
+    assert (folder / "states.jsonl.out").read_bytes() == b"answers"
+    assert f"  {folder / 'states.jsonl.out'}" in ended.out
+    facts = run("transform", str(states), "--job-name", "mine2", "--json").json()
+    assert facts["output"] == "s3://bucket/mine2/"
+    assert facts["status"] == "Completed"
+
+
+def test_a_plan_is_the_exact_requests_and_sends_nothing(run: Run, home: Path, states: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(gzip.compress(b"tar"))
+
+    ended = run("transform", str(states), "--model", str(archive), "--plan", "--instance-type", "local_process")
+
+    assert ended.code == 0, ended.err
+    plan = ended.json()
+    assert plan["model"]["ModelName"] == plan["request"]["ModelName"]
+    assert {upload["path"] for upload in plan["uploads"]} == {str(states), str(archive)}
+    assert "Nothing was sent. 2 files" in ended.err
+    assert not home.exists()
+
+
+def test_a_job_that_fails_ends_with_exit_code_1_and_the_line(run: Run, cloud: Cloud, states: Path) -> None:
+    cloud.states["bad"] = lambda: ("Failed", "ClientError: see the data log")
+    cloud.lines["/aws/sagemaker/TransformJobs", "bad/i-1-1/data-log"] = ["bucket/x: line 3: no JSON"]
+
+    ended = run("transform", str(states), "--job-name", "bad")
+
+    assert ended.code == 1
+    assert "ClientError: see the data log" in ended.err
+    assert "line 3: no JSON" in ended.err
+    assert "went well" not in ended.err
+
+
+def test_152_what_went_well_in_a_job_that_failed_is_told(run: Run, cloud: Cloud, states: Path) -> None:
+    cloud.states["bad"] = lambda: ("Failed", "ClientError: 1 of 2 objects failed")
+    cloud.objects["bad/good.jsonl.out"] = b"answers"
+
+    ended = run("transform", str(states), "--job-name", "bad")
+
+    assert ended.code == 1
+    assert "Objects that went well: 1. Their outputs: batchrl pull bad" in ended.err
+
+
+MISTAKES = [
+    (("transform", "no-such-file.jsonl", "--model", "ARCHIVE"), "no-such-file.jsonl"),
+    (("transform", "STATES", "--model", "no-such-file.tar.gz"), "no-such-file.tar.gz"),
+    (("transform", "s3://b/in/", "--model", "ARCHIVE"), "--content-type application/jsonlines"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--accept", "text/csv"), "make them equal"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--split-type", "line"), "--split-type"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--max-payload", "101"), "above 100"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--input-filter", "$..a"), "$..a"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--instance-type", "locl"), "local_process"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--instance-type", "local_debug"), "local_process"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--job-name", "a_b"), "'a-b'"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--env", "X"), "--env"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--output-path", "/tmp/x"), "s3://"),
+    (("transform", "STATES", "--model", "STATES"), "no gzip archive"),
+    (("transform", "STATES", "--no-wait", "-o", "x"), "--output"),
+    (("transform", "STATES", "--retries", "4"), "--retries"),
+    (("transform",), "DATA"),
+    (("deploy", "ARCHIVE", "--endpoint-name", "a_b"), "'a-b'"),
+    (("deploy", "ARCHIVE", "--instance-type", "locl"), "local_process"),
+    (("deploy", "no-such-file.tar.gz"), "no-such-file.tar.gz"),
+    (("invoke",), "ENDPOINT"),
+    (("invoke", "mine", "left"), "'left' is no state"),
+    (("invoke", "mine", "3"), "'3' is no state"),
+    (("invoke", "mine", "--file", "no-such-file"), "no-such-file"),
+    (("invoke", "mine", "[1]", "--file", "x"), "not both"),
+    (("ps", "--kind", "jobs"), "--kind"),
+    (("ps", "--status", "Inservce"), "inservice"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_a_wrong_description_starts_and_writes_nothing(
+    arguments: tuple[str, ...], said: str, run: Run, states: Path, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(gzip.compress(b"tar"))
+    before = sorted(tmp_path.rglob("*"))
+    named = {"STATES": str(states), "ARCHIVE": str(tmp_path / "model.tar.gz")}
+
+    ended = run(*[named.get(argument, argument) for argument in arguments])
+
+    assert ended.code == 2, ended.err
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert not ended.out
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not home.exists()
+
+
+def test_154_outputs_among_the_inputs_are_refused(run: Run, cloud: Cloud) -> None:
+    ended = run("transform", "s3://bucket/in/", "--content-type", "text/csv", "--output-path", "s3://bucket/in/out")
+
+    assert ended.code == 2
+    assert "read as input" in ended.err
+    assert cloud.sent == []
+
+
+def test_the_model_of_a_job_that_has_none_is_refused(run: Run, cloud: Cloud, states: Path) -> None:
+    cloud.add_job("running", "InProgress", archive=False)
+    for arguments in (("transform", str(states), "--model", "running"), ("deploy", "running")):
+        ended = run(*arguments)
+        assert ended.code == 2
+        assert "has not ended" in ended.err
+    assert "Did you mean 'my-job'?" in run("deploy", "my-jbo").err
+    cloud.jobs.clear()
+    assert "name a model" in run("transform", str(states)).err
+    assert cloud.sent == []
+
+
+def test_an_endpoint_is_deployed_invoked_shown_and_deleted(run: Run, cloud: Cloud, states: Path) -> None:
+    cloud.lines["/aws/sagemaker/Endpoints/mine", "AllTraffic/i-1"] = ["GET /ping"]
+    deployed = run("deploy", "my-job", "--endpoint-name", "mine", "--env", "BATCHRL_EPSILON=0.1")
+    assert deployed.code == 0, deployed.err
+    assert "Endpoint mine is in service." in deployed.out
+    assert "batchrl invoke mine --file states.jsonl" in deployed.out
+    assert "batchrl rm mine" in deployed.out
+
+    asked = run("invoke", "mine", "[0.1, 0, 0, 0]", "[-0.1, 0, 0, 0]")
+    assert asked.code == 0, asked.err
+    assert [json.loads(line)["action"] for line in asked.out.splitlines()] == [1, 0]
+    assert run("invoke", "mine", "--file", str(states)).out == asked.out
+    assert run("invoke", "mine", "--file", str(states), "-q").out == "1\n0\n"
+    assert [answer["action"] for answer in run("invoke", "mine", "--file", str(states), "--json").json()] == [1, 0]
+
+    shown = run("show", "mine")
+    assert "endpoint  mine\n" in shown.out
+    assert "InService" in shown.out
+    assert "s3://bucket/my-job/output/model.tar.gz" in shown.out
+    facts = run("show", "mine", "--json").json()
+    assert facts["EndpointStatus"] == "InService"
+    assert facts["Models"][0]["settings"] == {"BATCHRL_EPSILON": "0.1"}
+    assert run("logs", "mine").out == "GET /ping\n"
+    assert run("wait", "mine").out == "mine: InService\n"
+    assert "batchrl rm mine" in run("stop", "mine").err
+    assert "batchrl invoke mine" in run("pull", "mine").err
+
+    gone = run("rm", "mine")
+    assert gone.out == "Deleted the endpoint mine, its configuration and its model.\n"
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
+    assert run("invoke", "mine", "[1]").code == 2
+
+
+def test_an_endpoint_that_fails_ends_with_exit_code_1(run: Run, cloud: Cloud) -> None:
+    cloud.states["mine"] = lambda: ("Failed", "the server did not start")
+    ended = run("deploy", "my-job", "--endpoint-name", "mine")
+    assert ended.code == 1
+    assert "the server did not start" in ended.err
+    assert run("rm", "mine").code == 0
+
+
+def test_a_state_that_is_not_taken_has_its_error_in_its_line(
+    run: Run, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_job("other")
+    run("deploy", "my-job", "--endpoint-name", "mine", "-q")
+    cloud.answer = lambda body: answers(body, lambda row: len(row) != 4)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("[1, 2, 3, 4]\n[1, 2]\n\n"))
+
+    ended = run("invoke", "mine")
+
+    assert ended.code == 2
+    first, second = map(json.loads, ended.out.splitlines())
+    assert first["action"] == 1
+    assert second == {"error": "line 2: expected 4 features, got 2", "line": 2}
+    assert ended.err == "Error: 1 of 2 states were not taken; line 2: expected 4 features, got 2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("gap.jsonl", "[1]\n\n[2]\n", "line 2 is empty"),
+        ("head.csv", "a,b\n1,2\n", "line 1: could not convert"),
+        ("empty.jsonl", "\n", "no states to ask about"),
+        ("bytes.jsonl", b"\xff\xfe", "is no text"),
+    ],
+)
+def test_a_file_that_holds_no_states_is_refused_with_its_line(
+    run: Run, cloud: Cloud, tmp_path: Path, name: str, content: str | bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    ended = run("invoke", "mine", "--file", str(tmp_path / name))
+    assert ended.code == 2
+    assert said in ended.err
+    assert cloud.invoked == []
+
+
+def test_rows_of_csv_are_states(run: Run, cloud: Cloud, tmp_path: Path) -> None:
+    run("deploy", "my-job", "--endpoint-name", "mine", "-q")
+    (tmp_path / "states.csv").write_text("0.1,-2e-3\n-0.1,0\n")
+    assert run("invoke", "mine", "-q", "--file", str(tmp_path / "states.csv")).out == "1\n0\n"
+    assert cloud.invoked[0]["Body"] == b"[0.1,-0.002]\n[-0.1,0.0]\n"
+
+
+def test_a_model_server_that_fails_ends_with_exit_code_1(run: Run, cloud: Cloud) -> None:
+    run("deploy", "my-job", "--endpoint-name", "mine", "-q")
+
+    def fail(body: bytes) -> bytes:
+        raise refused("ModelError", status=424, OriginalStatusCode=500, OriginalMessage="boo")
+
+    cloud.answer = fail
+    ended = run("invoke", "mine", "[1]")
+    assert ended.code == 1
+    assert "answered 500: boo" in ended.err
+
+
+def test_every_kind_is_listed_with_its_own(run: Run, cloud: Cloud, states: Path) -> None:
+    run("transform", str(states), "--job-name", "a-transform", "-q")
+    run("deploy", "my-job", "--endpoint-name", "an-endpoint", "-q")
+    cloud.objects["a-transform/states.jsonl.out"] = b"12345"
+
+    rows = {row["name"]: row for row in run("ps", "--json").json()}
+    assert {name: row["kind"] for name, row in rows.items()} == {
+        "my-job": "training",
+        "a-transform": "transform",
+        "an-endpoint": "endpoint",
+    }
+    assert rows["a-transform"]["size_bytes"] == 5
+    assert rows["an-endpoint"]["size_bytes"] is None
+    assert run("ps", "--kind", "endpoint", "-q").out == "an-endpoint\n"
+    assert run("ps", "--status", "inservice", "-q").out == "an-endpoint\n"
+    assert set(run("ps", "--status", "Completed", "-q").out.split()) == {"my-job", "a-transform"}
+    assert "KIND" in run("ps").out
+
+
+def test_a_transform_job_is_shown_pulled_and_kept(run: Run, cloud: Cloud, states: Path, tmp_path: Path) -> None:
+    run("transform", str(states), "--job-name", "mine", "--max-payload", "5", "-q")
+    cloud.objects["mine/states.jsonl.out"] = b"answers"
+
+    shown = run("show", "mine").out
+    for part in (
+        "transform job  mine",
+        "status         Completed",
+        "join: Input",
+        "payload, MB: 5",
+        "s3://bucket/mine/",
+        "s3://bucket/my-job/output/model.tar.gz",
+    ):
+        assert part in shown, part
+    assert run("show", "mine", "--json").json()["Places"]["output"] == "s3://bucket/mine/"
+
+    pulled = run("pull", "mine", str(tmp_path / "out"), "--json").json()
+    assert pulled["files"] == ["states.jsonl.out"]
+    assert run("pull", "mine", "--what", "model").code == 2
+    assert run("wait", "mine").out == "mine: Completed\n"
+    cloud.fail["stop_transform_job"] = refused("ValidationException", "it is Completed")
+    assert "had ended" in run("stop", "mine").out
+
+    refusal = run("rm", "mine")
+    assert refusal.code == 2
+    assert "cannot be deleted" in refusal.err
+
+
+def test_the_newest_job_of_either_kind_is_meant_where_none_is_named(run: Run, cloud: Cloud, states: Path) -> None:
+    run("deploy", "my-job", "--endpoint-name", "mine", "-q")
+    assert run("show", "-q").out == "my-job\n"
+    run("transform", str(states), "--job-name", "newest", "-q")
+    cloud.jobs["my-job"]["CreationTime"] -= datetime.timedelta(hours=1)
+    assert run("show", "-q").out == "newest\n"
+    assert run("show", "-q", "--kind", "endpoint").out == "mine\n"
+    assert "there are no endpoints yet" in (cloud.endpoints.clear() or run("show", "--kind", "endpoint").err)
+
+
+def test_a_name_of_several_kinds_has_to_be_told_apart(run: Run, cloud: Cloud) -> None:
+    run("deploy", "my-job", "--endpoint-name", "my-job", "-q")
+
+    for command in ("show", "logs", "wait", "stop", "pull", "rm"):
+        ended = run(command, "my-job")
+        assert ended.code == 2
+        assert "a job and an endpoint are named 'my-job'" in ended.err
+        assert "--kind endpoint" in ended.err
+    assert run("rm", "my-job", "--kind", "endpoint").code == 0
+    assert set(cloud.jobs) == {"my-job"}
+
+
+def test_with_a_job_go_the_models_that_were_made_of_it(run: Run, cloud: Cloud, states: Path) -> None:
+    run("transform", str(states), "-q")
+    run("deploy", "my-job", "--endpoint-name", "mine", "-q")
+
+    ended = run("rm", "my-job")
+
+    assert ended.out.startswith("Deleted my-job and 1 model of it. Its results and checkpoints stay")
+    assert set(cloud.models) == {"mine"}
+
+
+def test_the_nearest_name_of_any_kind_is_suggested(run: Run, cloud: Cloud) -> None:
+    run("deploy", "my-job", "--endpoint-name", "my-endpoint", "-q")
+    ended = run("show", "my-endpiont")
+    assert ended.code == 2
+    assert "there is no job or endpoint named 'my-endpiont'" in ended.err
+    assert "Did you mean 'my-endpoint'?" in ended.err
