@@ -27,6 +27,7 @@ PARTS = {
     "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
+    "serving": "the model server beside the forward pass alone, and 200 clients at once",
 }
 # Trainings by the dozen: only by name, or with --all.
 LONG = {

@@ -20,6 +20,8 @@ from batchrl.agents.registry import ALGORITHMS
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.export import export_model, import_model
 from batchrl.checkpoints.files import publish_state, read_state
+from batchrl.checkpoints.onnx_export import compare, states_for
+from batchrl.checkpoints.onnx_graph import PolicyGraph
 from batchrl.contract.errors import InputError
 
 Train = Callable[..., Path]
@@ -87,6 +89,9 @@ def test_checkpoints_and_exports_of_every_algorithm_give_the_same_policy(
         found = policy.describe()
         assert (found["algorithm"], found["ensemble"], found["epoch"]) == (algorithm, 2, 1)
         assert policy.q_values(STATES).any() == (algorithm != "bc")
+        graph = PolicyGraph(policy.model, policy.model.target)
+        outputs = zip(graph.output_names, graph(torch.from_numpy(states_for(policy.model))), strict=True)
+        assert compare(policy.model, {name: tensor.numpy() for name, tensor in outputs}).holds
     np.testing.assert_array_equal(*(policy.q_values(STATES) for policy in policies))
     np.testing.assert_array_equal(*(policy.action_probabilities(STATES) for policy in policies))
 

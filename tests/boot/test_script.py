@@ -235,7 +235,7 @@ def test_boot_imports_nothing_heavy_before_the_script():
     assert answer.stdout == "[]\n", answer.stderr
 
 
-@pytest.mark.parametrize("arguments", [["serve"], ["train", "more"]])
-def test_anything_but_train_is_refused(machine, arguments):
+@pytest.mark.parametrize("arguments", [["predict"], ["train", "more"], ["serve", "more"]])
+def test_anything_but_train_and_serve_is_refused(machine, arguments):
     code, output = machine.run(*arguments)
     assert code == 2 and "usage" in output

@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from jobs import wait_until
+from modelservers import exported, policy_model
 
 from batchrl.contract.errors import BatchRLError, InputError, Unreachable
 from launcher import image
@@ -96,6 +98,32 @@ def in_container(*command: str, options: tuple[str, ...] = ()) -> subprocess.Com
 
 
 @pytest.mark.engine
+def test_125_126_130_the_image_serves_a_model_for_any_uid(tmp_path: Path) -> None:
+    model = exported(tmp_path / "model", policy_model())
+    code = (
+        "import urllib.request as u\n"
+        "print(u.urlopen('http://127.0.0.1:8080/ping').read())\n"
+        "kind = {'Content-Type': 'text/csv'}\n"
+        "print(u.urlopen(u.Request('http://127.0.0.1:8080/invocations', b'1,2,3', kind)).read().count(b','))\n"
+    )
+    run = ["docker", "run", "--detach", "--network", "none", "--user", "4242:4242", "-v", f"{model}:/opt/ml/model:ro"]
+    container = subprocess.run([*run, image.default_image(), "serve"], capture_output=True, text=True, check=True)
+    name = container.stdout.strip()
+
+    def docker(*words: str) -> str:
+        done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    try:
+        wait_until("the server has started", lambda: "serving a-job" in docker("logs", name))
+        assert docker("exec", name, "python3", "-c", code).split() == ["b''", "3"], docker("logs", name)
+        docker("stop", "--time", "30", name)
+        assert docker("wait", name).strip() == "0", docker("logs", name)
+    finally:
+        docker("rm", "--force", name)
+
+
+@pytest.mark.engine
 def test_the_image_is_ours_by_its_label() -> None:
     facts = image.find_image(image.default_image())
     assert facts is not None
@@ -106,6 +134,7 @@ def test_the_image_is_ours_by_its_label() -> None:
 def test_the_image_has_what_a_job_imports_for_any_uid() -> None:
     code = (
         "import json, os, batchrl, presets, torch, gymnasium, pygame, pandas, pyarrow, PIL, safetensors, boto3, yaml;"
+        "import httptools, orjson, uvicorn, uvloop;"
         "print(json.dumps([os.getuid(), torch.__version__, batchrl.__file__, presets.names()]))"
     )
     done = in_container("-c", code, options=("--user", "4242:4242", "--entrypoint", "python3"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,10 @@ from torch import Tensor
 
 from batchrl.agents.neighbours import Neighbours, nearest_distances
 from batchrl.agents.networks import Network
-from presets.schema import BcqSettings
+
+if TYPE_CHECKING:
+    # Not for serving, whose start pydantic would lengthen.
+    from presets.schema import BcqSettings
 
 STATES_AT_ONCE = 65_536
 # A threshold is known well enough from the distances of so many states; of more, a uniform sample is taken.

@@ -13,7 +13,7 @@ from torch import Tensor
 from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask
 from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.target_policy import TargetPolicy
-from batchrl.data.dataset import Floats32, Floats64
+from batchrl.data.dataset import Flags, Floats32, Floats64
 
 Config = dict[str, Any]
 Tensors = dict[str, Tensor]
@@ -39,6 +39,21 @@ class Scorer:
         outputs = self.network.infer(torch.from_numpy(states))
         averaged: Floats32 = (outputs[0] if len(outputs) == 1 else outputs.mean(dim=0)).mul_(self.scale).numpy()
         return averaged
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a policy does in B states.
+
+    Args:
+        probabilities: ``[B, A]``, of the target policy.
+        values: ``[B, A]``; None for an algorithm without values.
+        allowed: ``[B, A]``, what the mask allows, before any fallback; None for a policy that acts without a mask.
+    """
+
+    probabilities: Floats64
+    values: Floats32 | None
+    allowed: Flags | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,19 @@ class PolicyModel:
             return [(target, target.probabilities(scores)) for target in targets]
         allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
         return [(target, target.probabilities(scores, allowed.numpy(), at_random.numpy())) for target in targets]
+
+    def decide(self, states: Floats32, target: TargetPolicy) -> Decision:
+        """Everything about some states ``[B, d]``, with one pass over each network."""
+        scores = self.preferences(states)
+        values: Floats32 | None = None
+        if self.values is not None:
+            values = scores if self.values is self.preferences else self.values(states)
+        if self.mask is None:
+            return Decision(target.probabilities(scores), values, None)
+        support = self.mask.support(torch.from_numpy(states))
+        allowed, at_random = support.with_fallback(self.fallback)
+        probabilities = target.probabilities(scores, allowed.numpy(), at_random.numpy())
+        return Decision(probabilities, values, support.allowed.numpy())
 
     def pack(self) -> tuple[Config, Tensors]:
         """The model as JSON and tensors, which share its memory."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from batchrl.agents.model import PolicyModel
-from batchrl.checkpoints.export import DESCRIPTION_NAME, import_model
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.export import import_model
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.folder import CheckpointFolder
 from batchrl.checkpoints.formats import CHECKPOINT_FORMAT, check_format
 from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.data.dataset import Floats32, Floats64
 
@@ -33,6 +36,10 @@ class LoadedPolicy:
     @property
     def model(self) -> PolicyModel:
         return self._model
+
+    def with_target(self, target: TargetPolicy) -> LoadedPolicy:
+        """The same model, acting as another target policy of its preferences, under the same mask."""
+        return LoadedPolicy(replace(self._model, target=target), self._facts)
 
     @property
     def n_actions(self) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from batchrl.data.dataset import Flags, Floats32, Floats64
-from presets.schema import OpeSettings
+
+if TYPE_CHECKING:
+    # Not for serving, whose start pydantic would lengthen.
+    from presets.schema import OpeSettings
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,15 @@ STOPS.install()
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from batchrl.boot.train import main  # noqa: E402
-
 if __name__ == "__main__":
-    code = main(sys.argv[1:], STOPS)
+    if sys.argv[1:] == ["serve"]:
+        from batchrl.boot.serve import main as serve
+
+        code = serve(STOPS)
+    else:
+        from batchrl.boot.train import main as train
+
+        code = train(sys.argv[1:], STOPS)
     sys.stdout.flush()
     sys.stderr.flush()
     # An orderly exit would wait for uploads that hang; all that had to be waited for was.

@@ -17,7 +17,7 @@ from batchrl.contract import hyperparameters as names
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.contract.paths import JOB_NAME_VARIABLE, JobPaths
 
-USAGE = "usage: python3 -m batchrl.boot train"
+USAGE = "usage: python3 -m batchrl.boot train|serve"
 
 
 def main(arguments: Sequence[str], stops: StopSignals) -> int:

@@ -1,0 +1,189 @@
+"""What a request to ``/invocations`` gets: functions of its body, whatever brought it (contract 135, 167, 172, 175).
+
+A request that is repeated gets the same answer: nothing is remembered between requests. The numbers of a product of
+matrices may differ in their last bits with the rows that share it, so an answer may as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from batchrl.serving import answers
+from batchrl.serving.media import Media, UnknownMedia, of_answer, of_body
+from batchrl.serving.predictor import Predictions, Predictor
+from batchrl.serving.records import Records, Unreadable, read_document, read_lines, trimmed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer.
+
+    Args:
+        status: of HTTP.
+        content_type: of the body.
+        body: all of it.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @classmethod
+    def error(cls, status: int, message: str, line: int | None = None) -> Answer:
+        """An answer that says what was wrong."""
+        return cls(status, Media.JSON.value, answers.fault_body(message, line))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A body, what it is, and what its answer is to be."""
+
+    body: bytes
+    media: Media
+    answer: Media
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str, accept: str) -> Request:
+        """A request with its headers, which are empty where there are none.
+
+        Raises:
+            UnknownMedia: they name nothing that this server reads or writes.
+        """
+        media = of_body(content_type)
+        return cls(body, media, of_answer(accept, media))
+
+    @property
+    def records_at_most(self) -> int:
+        """How many records the body holds, or fewer."""
+        return self.body.count(b"[" if self.media is Media.JSON else b"\n") + 1
+
+
+class Rejected(Exception):
+    """A record whose fault fails the whole request.
+
+    Args:
+        message: with the record's number.
+        line: that number, counted from 1.
+    """
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Service:
+    """Answers requests with a policy.
+
+    Args:
+        predictor: the policy.
+        reject: whether a faulty record fails its request; where the answer is a document it always does.
+    """
+
+    predictor: Predictor
+    reject: bool = False
+
+    def answer(self, content_type: str, accept: str, body: bytes) -> Answer:
+        """The answer to one request."""
+        try:
+            return self.respond(Request.of(body, content_type, accept))
+        except UnknownMedia as error:
+            return Answer.error(error.status, error.message)
+
+    def respond(self, request: Request) -> Answer:
+        """The answer to one request of any size, block by block."""
+        try:
+            return self.written(self.predicted(request.body, request.media), request.media, request.answer)
+        except Unreadable as error:
+            return Answer.error(400, str(error))
+        except Rejected as error:
+            return Answer.error(400, error.message, error.line)
+
+    def respond_together(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers to small requests, whose lines are read, decided on and written as those of one body."""
+        results: dict[int, Answer] = {}
+        groups: dict[tuple[Media, Media], list[int]] = {}
+        for position, request in enumerate(requests):
+            if len(requests) == 1 or Media.JSON in (request.media, request.answer):
+                results[position] = self.respond(request)
+            else:
+                groups.setdefault((request.media, request.answer), []).append(position)
+        for (media, answer), positions in groups.items():
+            bodies = [trimmed(requests[position].body) for position in positions]
+            results |= zip(positions, self._dealt_out(bodies, media, answer), strict=True)
+        return [results[position] for position in range(len(requests))]
+
+    def _dealt_out(self, bodies: Sequence[bytes | None], media: Media, answer: Media) -> Iterator[Answer]:
+        """The answers to bodies of lines, trimmed; None is a body without any."""
+        lines: list[bytes] = []
+        faults: dict[int, str] = {}
+        together = b"".join(b"%b\n" % body for body in bodies if body is not None)
+        for part in self.predicted(together, media):
+            faults |= {len(lines) + position: fault for position, fault in part.faults.items()}
+            lines += answers.separate_lines(part, answer)
+        stop = 0
+        for body in bodies:
+            start, stop = stop, stop + (0 if body is None else body.count(b"\n") + 1)
+            own = {position - start: fault for position, fault in faults.items() if start <= position < stop}
+            try:
+                yield Answer(200, answer.value, self._with_faults(lines[start:stop], own, answer, 1, answers.LINE))
+            except Rejected as error:
+                yield Answer.error(400, error.message, error.line)
+
+    def predicted(self, body: bytes, media: Media) -> Iterator[Predictions]:
+        """The predictions for a body's records, block by block.
+
+        Raises:
+            Unreadable: the body is no list of records.
+        """
+        for records in self._records(body, media):
+            yield self.predictor.predict(records)
+
+    def written(self, parts: Iterable[Predictions], media: Media, answer: Media) -> Answer:
+        """The answer with some predictions.
+
+        Args:
+            parts: the predictions, block by block.
+            media: what the request's body was.
+            answer: what the answer is to be.
+
+        Raises:
+            Rejected: a record is faulty where none may be.
+        """
+        unit = answers.ROW if media is Media.JSON else answers.LINE
+        written, kept, first = [], [], 1
+        for part in parts:
+            if answer is Media.JSON:
+                self._check(part.faults, first, unit)
+                kept.append(part)
+            else:
+                lines = answers.separate_lines(part, answer)
+                written.append(self._with_faults(lines, part.faults, answer, first, unit))
+            first += len(part)
+        if answer is Media.JSON:
+            return Answer(200, answer.value, answers.document(kept, self.predictor.n_actions))
+        return Answer(200, answer.value, b"".join(written))
+
+    def _with_faults(
+        self, lines: list[bytes], faults: Mapping[int, str], answer: Media, first: int, unit: str
+    ) -> bytes:
+        """Lines, with faults in the places of those that have one, each with a newline at its end."""
+        if self.reject:
+            self._check(faults, first, unit)
+        for position, fault in faults.items():
+            number = first + position
+            lines[position] = answers.fault_line(f"{unit} {number}: {fault}", number, answer, self.predictor.n_actions)
+        return b"\n".join([*lines, b""])
+
+    def _check(self, faults: Mapping[int, str], first: int, unit: str) -> None:
+        if faults:
+            position = min(faults)
+            raise Rejected(f"{unit} {first + position}: {faults[position]}", first + position)
+
+    def _records(self, body: bytes, media: Media) -> Iterator[Records]:
+        if media is Media.JSON:
+            yield read_document(body, self.predictor.n_features)
+        else:
+            yield from read_lines(body, media, self.predictor.n_features)

@@ -1,0 +1,256 @@
+"""Bodies of requests as states, and what is wrong with the records that are none (contract 139, 146, 167).
+
+Every line of a body gives one state or one fault, so that an answer has a line for each. A body of plain lists of
+numbers is parsed in one piece, where it is certain that each line is one list; any other body line by line.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from batchrl.serving.media import Media
+
+if TYPE_CHECKING:
+    from batchrl.data.dataset import Floats32, Floats64
+
+# Text that is parsed at once: its lists of numbers stay in a core's cache, and others have their turn.
+BLOCK_BYTES = 1024 * 1024
+LARGEST = float(np.finfo(np.float32).max)
+FEATURES, INSTANCES = "features", "instances"
+# A decimal number as csv files have it; Python's own float() takes "nan", "1_000" and other scripts' digits as well.
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
+BOM = b"\xef\xbb\xbf"
+SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class Records:
+    """Some records of a body, in order.
+
+    Args:
+        states: ``[n, d]``; rows of faulty records are 0.
+        faults: what is wrong with a record, by its position.
+    """
+
+    states: Floats32
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+class Unreadable(Exception):
+    """A body that is no list of records at all."""
+
+
+def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[Records]:
+    """The records of a body of lines, in blocks that bound the memory.
+
+    Args:
+        body: JSON Lines or CSV; a newline at its end ends the last line and begins no other.
+        media: which of the two.
+        n_features: d.
+    """
+    read = _json_block if media is Media.JSON_LINES else _csv_block
+    lines = trimmed(body)
+    start = 0
+    while lines is not None and start <= len(lines):
+        cut = lines.find(b"\n", start + BLOCK_BYTES)
+        stop = len(lines) if cut < 0 else cut
+        yield read(lines[start:stop].replace(b"\r\n", b"\n"), n_features)
+        start = stop + 1
+
+
+def trimmed(body: bytes) -> bytes | None:
+    """A body of lines without a mark of its byte order and the last newline; None for a body without any line."""
+    body = body.removeprefix(BOM)
+    return body.removesuffix(b"\n") if body else None
+
+
+def read_document(body: bytes, n_features: int) -> Records:
+    """The records of a JSON document: ``{"instances": [[...], ...]}``, a list of rows, or one row.
+
+    Raises:
+        Unreadable: it is none of these.
+    """
+    wanted = f'expected {{"{INSTANCES}": [[...], ...]}}, a list of lists of {n_features} numbers, or one such list'
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"the body is not JSON: {error}") from error
+    rows = document
+    if isinstance(document, dict):
+        if INSTANCES not in document:
+            raise Unreadable(f"{wanted}, got {_object(document)}")
+        rows = document[INSTANCES]
+    if not isinstance(rows, list):
+        raise Unreadable(f"{wanted}, got {_kind(rows)}")
+    if rows is document and rows and not isinstance(rows[0], list):
+        rows = [rows]
+    if _is_numeric(body, texts=int(rows is not document)):
+        try:
+            return _in_range(np.array(rows, dtype=np.float64), n_features)
+        except (ValueError, TypeError, OverflowError):
+            pass
+    return _records(rows, n_features)
+
+
+def _json_block(block: bytes, n_features: int) -> Records:
+    """Records of lines of JSON; all at once where every line is certain to be one list of numbers."""
+    joined = block.replace(b"]\n[", b"],[")
+    # Where no newline is left, each line but the first begins with "[" and each but the last ends with "]". With as
+    # many "[" as lines, in valid JSON, a line is one list, and holds none.
+    if b"\n" not in joined and joined.count(b"[") == block.count(b"\n") + 1 and _is_numeric(joined):
+        try:
+            return _in_range(np.array(orjson.loads(b"[%b]" % joined), dtype=np.float64), n_features)
+        except (ValueError, TypeError, OverflowError):
+            pass
+    return _records(map(_json_line, block.split(b"\n")), n_features)
+
+
+def _json_line(line: bytes) -> Any:
+    """The features that a line gives, or its fault."""
+    if not line.strip():
+        return _Fault("the line is blank")
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if NO_NUMBER.search(line):
+            return _Fault("not JSON: there are no NaN and Infinity in it")
+        return _Fault(f"not JSON: {error.msg} (character {error.pos + 1})")
+    if not isinstance(value, dict):
+        return value
+    if (FEATURES in value) == (INSTANCES in value):
+        return _Fault(f'expected a list, or an object with "{FEATURES}" or "{INSTANCES}", got {_object(value)}')
+    if FEATURES in value:
+        return value[FEATURES]
+    rows = value[INSTANCES]
+    if not isinstance(rows, list) or len(rows) != 1:
+        found = f"{len(rows)} rows" if isinstance(rows, list) else _kind(rows)
+        return _Fault(f'expected one row in "{INSTANCES}", got {found}; a line is one record')
+    return rows[0]
+
+
+def _csv_block(block: bytes, n_features: int) -> Records:
+    """Records of lines of CSV; as JSON where they look the same in both."""
+    if b"[" not in block and _is_numeric(block):
+        try:
+            rows = orjson.loads(b"[[%b]]" % block.replace(b"\n", b"],["))
+            return _in_range(np.array(rows, dtype=np.float64), n_features)
+        except (ValueError, TypeError, OverflowError):
+            pass
+    return _records(map(_csv_line, block.split(b"\n")), n_features)
+
+
+def _is_numeric(text: bytes, texts: int = 0) -> bool:
+    """Whether a text that is JSON holds no true, false or null, and no strings but so many.
+
+    numpy would take these for numbers.
+    """
+    return not (b"u" in text or b"l" in text) and text.count(b'"') == 2 * texts
+
+
+def _csv_line(line: bytes) -> Any:
+    if not line.strip():
+        return _Fault("the line is blank")
+    try:
+        cells = next(csv.reader([line.decode().rstrip("\r")], strict=True))
+    except UnicodeDecodeError as error:
+        return _Fault(f"not UTF-8: byte {error.start + 1}")
+    except csv.Error as error:
+        return _Fault(f"not CSV: {error}")
+    return [float(cell) if DECIMAL.fullmatch(cell) else cell for cell in map(str.strip, cells)]
+
+
+@dataclass(frozen=True)
+class _Fault:
+    message: str
+
+
+def _records(values: Iterable[Any], n_features: int) -> Records:
+    """Records of features, or faults, one after the other."""
+    rows: list[Sequence[float]] = []
+    faults: dict[int, str] = {}
+    blank = [0.0] * n_features
+    for position, value in enumerate(values):
+        fault = value.message if isinstance(value, _Fault) else _fault_of(value, n_features)
+        if fault is not None:
+            faults[position] = fault
+        rows.append(blank if fault is not None else value)
+    states = np.array(rows, dtype=np.float64).reshape(len(rows), n_features)
+    found = _in_range(states, n_features)
+    return Records(found.states, {**faults, **found.faults})
+
+
+def _fault_of(value: Any, n_features: int) -> str | None:
+    """What is wrong with the features of a record."""
+    if not isinstance(value, list):
+        return f"expected {_list_of(n_features)}, got {_kind(value)}"
+    if len(value) != n_features:
+        return f"expected {n_features} feature{'s' * (n_features != 1)}, got {len(value)}"
+    for position, feature in enumerate(value):
+        if type(feature) not in (float, int):
+            return f"feature {position + 1} is {_kind(feature)}, not a number"
+    return None
+
+
+def _in_range(states: Floats64, n_features: int) -> Records:
+    """Records of numbers.
+
+    Raises:
+        ValueError: they are not ``[n, d]``.
+    """
+    if states.ndim != 2 or states.shape[1] != n_features:
+        raise ValueError(f"expected rows of {n_features}")
+    # Rounded to float32, they must be finite: only what is larger than all of it by half a step is not.
+    with np.errstate(over="ignore"):
+        rounded: Floats32 = states.astype(np.float32)
+    faults: dict[int, str] = {}
+    finite = np.isfinite(rounded)
+    if not finite.all():
+        for row in np.flatnonzero(~finite.all(axis=1)).tolist():
+            column = int(np.flatnonzero(~finite[row])[0])
+            faults[row] = f"feature {column + 1} is {states[row, column]:g}, beyond float32 (at most {LARGEST:.3g})"
+        rounded[list(faults)] = 0
+    return Records(rounded, faults)
+
+
+def _list_of(n_features: int) -> str:
+    return f"a list of {n_features} number{'s' * (n_features != 1)}"
+
+
+def _object(value: Mapping[str, Any]) -> str:
+    if not value:
+        return "an empty object"
+    names = ", ".join(itertools.islice(value, 5)) + (", ..." if len(value) > 5 else "")
+    return f"an object with {_short(names, 2 * SHOWN_CHARACTERS)}"
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words, and what it is if it is short."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return "a number"
+        case str():
+            return f"the text {_short(value, SHOWN_CHARACTERS)!r}"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,0 +1,170 @@
+"""The gate: what promotes, by the definition of its bounds, and how often it errs over whole loops."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batchrl.data.dataset import Dataset, Floats64
+from batchrl.ope.bootstrap import Estimate, resampled
+from batchrl.ope.gate import Level, judge_by_canary, judge_by_log
+from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.paired import paired_difference
+from batchrl.ope.student import student_interval, student_quantile
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+import gate_errors
+
+DISCOUNT = gate_errors.DISCOUNT
+IN_PLACE = np.array([[0.7, 0.3], [0.4, 0.6]])
+LEVEL = Level(0.02, seed=3)
+
+
+def log_of(n: int = 200, seed: int = 0, process: gate_errors.Process = "equal") -> Dataset:
+    return gate_errors.play(IN_PLACE, n, process, np.random.default_rng(seed))
+
+
+def candidate_on(data: Dataset, policy: Floats64, values: Floats64 | None = gate_errors.GUESS) -> ScoredPolicy:
+    where = data.states.argmax(axis=1)
+    return ScoredPolicy("candidate", policy[where], None if values is None else Values(values[where]))
+
+
+def test_a_candidate_that_acts_as_the_policy_in_place_is_undecided_in_those_words() -> None:
+    data = log_of()
+    decision = judge_by_log(EpisodeLog(data, DISCOUNT), candidate_on(data, IN_PLACE, None), LEVEL)
+    assert decision.outcome == "undecided"
+    assert decision.difference.value == pytest.approx(0, abs=1e-12)
+    assert "acts as the policy in place does" in decision.reason
+
+
+def test_the_difference_is_that_of_the_definition() -> None:
+    """``V(s_0)`` plus weighted residuals, summed by hand, minus the mean logged return."""
+    data = log_of(40)
+    policy = np.array([[0.5, 0.5], [0.3, 0.7]])
+    log = EpisodeLog(data, DISCOUNT)
+    scored = candidate_on(data, policy)
+    found = paired_difference(log, scored, log.log_ratios(scored.probabilities)).value
+
+    episodes = [range(a, b) for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]
+    where = data.states.argmax(axis=1)
+    values = (policy * gate_errors.GUESS).sum(axis=1)[where]
+    total = np.mean([values[episode[0]] for episode in episodes])
+    ratios = policy[where, data.actions] / data.behavior_policy[np.arange(len(where)), data.actions]
+    weights = np.ones((len(episodes), gate_errors.STEPS))
+    residuals = np.zeros_like(weights)
+    for row, episode in enumerate(episodes):
+        so_far = 1.0
+        for step in range(gate_errors.STEPS):
+            if step < len(episode):
+                at = episode[step]
+                so_far *= ratios[at]
+                following = values[at + 1] if step + 1 < len(episode) else 0.0
+                taken = gate_errors.GUESS[where[at], data.actions[at]]
+                residuals[row, step] = data.rewards[at] - taken + DISCOUNT * following
+            weights[row, step] = so_far
+    corrections = (weights * residuals).sum(axis=0) / weights.sum(axis=0)
+    total += corrections @ DISCOUNT ** np.arange(gate_errors.STEPS)
+    returns = [sum(DISCOUNT**k * data.rewards[at] for k, at in enumerate(episode)) for episode in episodes]
+    assert found == pytest.approx(total - np.mean(returns))
+
+
+def test_the_bounds_are_one_sided_at_the_level_and_the_wider_of_two() -> None:
+    data = log_of()
+    log = EpisodeLog(data, DISCOUNT)
+    scored = candidate_on(data, np.array([[0.6, 0.4], [0.3, 0.7]]))
+    decision = judge_by_log(log, scored, LEVEL)
+
+    quotients = paired_difference(log, scored, log.log_ratios(scored.probabilities))
+    drawn = resampled([quotients], LEVEL.resamples, LEVEL.seed)[:, 0]
+    student = student_interval(quotients, 1 - 2 * LEVEL.alpha)
+    assert decision.difference.lower == min(np.quantile(drawn, 0.02), student.lower)
+    assert decision.difference.upper == max(np.quantile(drawn, 0.98), student.upper)
+    assert decision.to_json()["confidence"] == 0.98
+    assert decision.to_json()["episodes"] == 200
+
+
+def test_a_better_candidate_is_promoted_and_a_worse_one_kept_out() -> None:
+    data = log_of(600, process="better")
+    log = EpisodeLog(data, DISCOUNT)
+    better, worse = (np.array([[p, 1 - p], [p - 0.3, 1.3 - p]]) for p in (0.85, 0.5))
+    promoted = judge_by_log(log, candidate_on(data, better), LEVEL)
+    kept_out = judge_by_log(log, candidate_on(data, worse), LEVEL)
+    assert promoted.outcome == "promoted" and promoted.difference.lower > 0
+    assert promoted.reason.startswith("Promoted: by the 600 unseen episodes") and "98 % confidence" in promoted.reason
+    assert kept_out.outcome == "kept out" and kept_out.difference.upper < 0
+
+
+def test_what_the_reliability_rules_doubt_is_undecided_in_their_words() -> None:
+    data = log_of(150, process="better")
+    decision = judge_by_log(EpisodeLog(data, DISCOUNT), candidate_on(data, np.array([[1, 0], [1.0, 0]])), LEVEL)
+    assert decision.difference.lower > 0  # the figure alone would promote
+    assert decision.outcome == "undecided"
+    assert "cannot tell: the effective sample size is" in decision.reason
+    assert decision.to_json()["doubt"] in decision.reason
+
+
+@pytest.mark.parametrize(("alpha", "resamples"), [(0.2, 2000), (0.05 / 8, 16_000), (1e-9, 100_000)])
+def test_the_tail_of_a_level_has_enough_resamples(alpha: float, resamples: int) -> None:
+    assert Level(alpha).resamples == resamples
+
+
+def test_a_canary_is_judged_by_the_wider_of_welchs_t_and_the_studentised_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    canary, in_place = 200 - rng.exponential(20, 80), 150 + rng.exponential(10, 120)
+    decision = judge_by_canary(canary, in_place, LEVEL, DISCOUNT)
+
+    parts = canary.var(ddof=1) / 80, in_place.var(ddof=1) / 120
+    error = math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 79 + parts[1] ** 2 / 119)
+    value = canary.mean() - in_place.mean()
+    welch = value - student_quantile(0.98, freedom) * error
+    assert decision.outcome == "promoted"
+    assert decision.difference.value == pytest.approx(value)
+    assert decision.difference.standard_error == pytest.approx(error)
+    # The candidate's returns pile up below a cap: the bootstrap is more careful than Welch there.
+    assert decision.difference.lower < welch - 0.05 * error
+    assert decision.difference.upper >= value + student_quantile(0.98, freedom) * error - 1e-12
+    assert decision.to_json()["canary_return"]["value"] == pytest.approx(canary.mean())
+    assert (decision.to_json()["episodes"], decision.to_json()["episodes_in_place"]) == (80, 120)
+
+
+def test_canaries_that_lose_or_cannot_be_told_apart() -> None:
+    rng = np.random.default_rng(1)
+    low, high = rng.normal(0, 1, 100), rng.normal(3, 1, 100)
+    assert judge_by_canary(low, high, LEVEL, DISCOUNT).outcome == "kept out"
+    assert judge_by_canary(low, rng.normal(0, 1, 100), LEVEL, DISCOUNT).outcome == "undecided"
+
+
+@pytest.mark.parametrize("pair", [([200.0] * 50, [200.0] * 50), ([200.0] * 50, [150.0] * 50), ([1.0], [2.0, 3.0])])
+def test_returns_that_do_not_vary_decide_nothing(pair: tuple[list[float], list[float]]) -> None:
+    decision = judge_by_canary(*(np.array(sample) for sample in pair), LEVEL, DISCOUNT)
+    assert decision.outcome == "undecided"
+    assert "do not vary" in decision.reason
+    assert json.loads(json.dumps(decision.to_json(), allow_nan=False))["difference"]["lower"] is None
+
+
+def test_no_interval_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchrl.ope.gate.student_interval", lambda quotients, confidence: Estimate(quotients.value))
+    data = log_of(600, process="better")
+    better = np.array([[0.85, 0.15], [0.55, 0.45]])
+    decision = judge_by_log(EpisodeLog(data, DISCOUNT), candidate_on(data, better), LEVEL)
+    assert decision.outcome == "undecided" and "no interval" in decision.reason
+
+
+def test_equal_policies_are_promoted_in_no_more_loops_than_alpha() -> None:
+    """20 % of loops may err. Eight looks that were not corrected for would err in two loops of three."""
+    loops, alpha = 60, 0.2
+    errors = gate_errors.measure("equal", loops, rounds=4, alpha=alpha, seed=5)
+    assert errors.promoted <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / loops)
+    assert errors.undecided > 0.8
+
+
+def test_better_policies_are_promoted() -> None:
+    errors = gate_errors.measure("better", 10, rounds=2, tilt=0.1, seed=5)
+    assert errors.promoted == 1.0
+    assert errors.by_log > 0.5
