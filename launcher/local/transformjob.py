@@ -169,6 +169,7 @@ class TransformJob:
         if self._progress.stop_requested():
             self._forget_results([url for outcome in outcomes for url in outcome.written])
             raise Stopped
+        self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:
             count = sum(outcome.converted for outcome in outcomes)

@@ -50,6 +50,16 @@ def test_several_instances_serve_side_by_side(serving, executor):
     gone(endpoint)
 
 
+def test_C188_two_endpoints_serve_at_the_same_time(serving, executor):
+    first, second = (serving.endpoint(executor).start() for _ in range(2))
+    for endpoint in (first, second):
+        endpoint.wait_for("InService")
+    assert [invoke(endpoint) for endpoint in (first, second)] == [{"echo": "hello"}] * 2
+    for endpoint in (first, second):
+        endpoint.stop()
+        gone(endpoint)
+
+
 def test_C181_a_server_that_never_gets_well_fails_the_endpoint(serving, executor):
     endpoint = serving.endpoint(executor, environment={"MODE": "dies"}).start()
     endpoint.wait_for("Failed")

@@ -83,18 +83,20 @@ def test_B131_B132_B133_the_servers_own_parameters_hold_where_the_request_says_n
     assert sum(line.count("asked for") for line in job.logs[container]) == 4
 
 
-def test_B147_B148_B150_B157_B160_the_seeds_call(serving, executor):
+def test_B147_B148_B150_B157_B160_B170_the_seeds_call(serving, executor):
     """One output an object, nested keys kept, the list beside its prediction."""
     objects = {"states.jsonl": states(b"a", 3), "deep/er/more.jsonl": states(b"b", 2)}
     job = serving.transform(objects, executor, BatchStrategy="SingleRecord", DataProcessing={"JoinSource": "Input"})
-    assert job.run().failure_reason is None
+    record = job.run()
+    assert record.failure_reason is None
     assert job.output_keys == [f"out/{job.name}/deep/er/more.jsonl.out", f"out/{job.name}/states.jsonl.out"]
+    assert record.size_bytes == sum(len(job.cloud.store.get(key)) for key in job.output_keys)
     assert job.output("states.jsonl") == [
         {"SageMakerInput": ["a", number], "SageMakerOutput": {"echo": ["a", number]}} for number in range(3)
     ]
 
 
-def test_B145_instances_share_the_objects_and_never_split_one(serving, executor):
+def test_B145_B179_instances_share_the_objects_and_never_split_one(serving, executor):
     objects = {f"{letter}.jsonl": states(letter.encode(), 5) for letter in "abcde"}
     job = serving.transform(objects, executor, TransformResources={"InstanceCount": 2})
     assert job.run().failure_reason is None

@@ -36,7 +36,7 @@ def test_131_132_execution_parameters(server: ModelServer) -> None:
     reply = server.ask("/execution-parameters")
     assert reply.status == 200
     assert reply.headers["content-type"] == JSON
-    assert reply.json() == {"MaxConcurrentTransforms": 8, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+    assert reply.json() == {"MaxConcurrentTransforms": 16, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
 
 
 @pytest.mark.parametrize("content_type", [JSON_LINES, JSON, CSV])

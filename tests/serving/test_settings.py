@@ -39,7 +39,7 @@ def test_the_environment_is_read() -> None:
 
 def test_132_133_what_the_job_asks_for_is_echoed_in_the_documented_spelling() -> None:
     assert settings().execution_parameters() == {
-        "MaxConcurrentTransforms": 8,
+        "MaxConcurrentTransforms": 16,
         "BatchStrategy": "MULTI_RECORD",
         "MaxPayloadInMB": 6,
     }

@@ -23,8 +23,8 @@ DEFAULT_PAYLOAD_MB = 6
 # What MaxConcurrentTransforms may be, and its product with MaxPayloadInMB (contract 132, 142).
 MOST_CONCURRENT = 100
 MOST_CONCURRENT_MB = 100
-# Requests that a worker may have at once: one that is computed, others that arrive and leave meanwhile.
-REQUESTS_PER_WORKER = 4
+# Requests that a worker may have at once: those that are computed together, others that arrive and leave meanwhile.
+REQUESTS_PER_WORKER = 8
 DEFAULT_TIMEOUT_SECONDS = 60.0
 STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD")
 KINDS = ("greedy", "epsilon_greedy", "softmax")

@@ -46,6 +46,7 @@ class Outcome:
     Args:
         converted: number of objects.
         records: records in them that were sent.
+        size_bytes: bytes of their results.
         written: what was published, in the order of the input; also what was being published when the job was stopped.
         faults: objects that failed (152).
         stopped: whether it was stopped before its end (153).
@@ -53,6 +54,7 @@ class Outcome:
 
     converted: int
     records: int
+    size_bytes: int
     written: tuple[S3Url, ...]
     faults: tuple[ObjectFault, ...]
     stopped: bool

@@ -88,6 +88,7 @@ class _Instance:
         self._output = output
         self._stopped = stopped
         self._records = 0
+        self._bytes = 0
         self._converted = 0
         self._written: dict[int, S3Url] = {}
         self._faults: dict[int, ObjectFault] = {}
@@ -110,6 +111,7 @@ class _Instance:
         return Outcome(
             self._converted,
             self._records,
+            self._bytes,
             tuple(url for _, url in sorted(self._written.items())),
             tuple(fault for _, fault in sorted(self._faults.items())),
             self._job.stop.is_set(),
@@ -154,6 +156,7 @@ class _Instance:
             self._written[index] = target
             self._converted += 1
             self._records += conversion.records
+            self._bytes += conversion.sink.size
         except Stopped:
             pass
         except RecordFault as fault:
