@@ -9,14 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batchrl.arguments import ended
 from batchrl.contract.errors import InputError
 from batchrl.parser import Parser
-
-if TYPE_CHECKING:
-    from batchrl.policies import Policy
 
 EXAMPLES = """examples:
   collect --env CartPole-v0 --num-envs 100 --episodes 5 --output cartpole.csv
@@ -53,10 +49,18 @@ def make_parser() -> Parser:
         "checkpoints, one .pt file, an exported model; or module:name of one in Python, such as "
         "batchrl.problems.logging:CartPoleController (default: uniform)",
     )
-    add("--epsilon", type=float, metavar="E", help="take the policy's best action, but a random one with probability E")
+    add(
+        "--epsilon",
+        type=float,
+        metavar="E",
+        help="take the policy's best action, but a random one with probability E: of those that it may take, where it "
+        "is a trained policy that acts under a mask",
+    )
+    add("--temperature", type=float, metavar="T", help="act by the softmax of a trained policy's values")
     add("--output", required=True, type=Path, metavar="FILE", help="the data set: .csv, .csv.gz or .parquet")
     add("--format", choices=("csv", "csv.gz", "parquet"), help="format of the file (default: what its name says)")
     add("--with-ends", action="store_true", help="add columns terminal, truncated, next_state_feature_*")
+    add("--check", action="store_true", help="print as JSON what would be played, and play nothing")
     add("--json", action="store_true", help="print the summary as JSON")
     return parser
 
@@ -64,11 +68,11 @@ def make_parser() -> Parser:
 def collect_to_file(arguments: argparse.Namespace) -> None:
     """The script's story: everything is checked before the first episode is played."""
     # Heavy imports come after the command line was read, so that --help is quick.
+    from batchrl.collect.acting import Softening, make_policy
     from batchrl.collect.environments import EnvId, make_simulator
     from batchrl.collect.rollouts import collect
     from batchrl.collect.summary import ReturnSummary
     from batchrl.collect.table import ensure_writable, format_of, to_frame, write_table
-    from batchrl.policies import EpsilonGreedyPolicy
 
     # Modules of --env and --policy may lie where the command is run.
     if str(Path.cwd()) not in sys.path:
@@ -79,9 +83,14 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     if arguments.max_episode_steps is not None and arguments.max_episode_steps < 1:
         raise InputError(f"--max-episode-steps got {arguments.max_episode_steps}.", "Give at least 1.")
     simulator = make_simulator(EnvId(arguments.env, arguments.max_episode_steps), arguments.num_envs)
-    policy = make_policy(arguments.policy, simulator.n_actions)
-    if arguments.epsilon is not None:
-        policy = EpsilonGreedyPolicy(policy, arguments.epsilon)
+    softening = Softening(arguments.epsilon, arguments.temperature)
+    policy = make_policy(arguments.policy, simulator.n_actions, softening)
+    if arguments.check:
+        # A single step tells whether the policy is for this environment.
+        collect(simulator, policy, steps=1, seed=arguments.seed)
+        facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
+        print(json.dumps(facts))
+        return
     ensure_writable(arguments.output)
     episodes = 5 if arguments.episodes is None and arguments.steps is None else arguments.episodes
 
@@ -99,36 +108,6 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         print(json.dumps({**facts, **summary.to_dict(), "seconds": round(time.monotonic() - begun, 3)}))
     else:
         print(f"{summary} -> {arguments.output}")
-
-
-def make_policy(text: str, n_actions: int) -> Policy:
-    """The policy that ``--policy`` names.
-
-    Raises:
-        InputError: it is neither a name, nor probabilities of all actions, nor the path of a policy, nor module:name.
-    """
-    from batchrl.policies import FixedPolicy, UniformPolicy
-
-    if text == "uniform":
-        return UniformPolicy(n_actions)
-    if text.lstrip().startswith("["):
-        try:
-            probabilities = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"--policy {text}: no JSON list: {error}.", "Write --policy '[0.3, 0.7]'.") from error
-        policy = FixedPolicy(probabilities)
-        if policy.rows.shape != (1, n_actions):
-            raise InputError(f"--policy {text}: the environment has {n_actions} actions; give one number for each.")
-        return policy
-    if not Path(text).exists():
-        from batchrl.collect.naming import is_named, named_policy
-
-        if is_named(text):
-            return named_policy(text)
-        raise InputError(f"--policy {text}: there is no such path.", "Or write uniform, '[0.3, 0.7]' or module:name.")
-    from batchrl.agents.policy import load_policy
-
-    return load_policy(Path(text))
 
 
 @contextmanager

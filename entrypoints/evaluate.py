@@ -48,8 +48,9 @@ def main(arguments: ScriptArguments) -> None:
 
     from batchrl.agents.policy import load_policy
     from batchrl.checkpoints.files import publish, publish_json
+    from batchrl.checkpoints.finding import find_policy
     from batchrl.collect.environments import EnvId, make_simulator
-    from batchrl.evaluation import check_fit, evaluate, find_policy, record_gif
+    from batchrl.evaluation import check_fit, evaluate, record_gif
 
     # 2. The policy, and the environments that it has to fit.
     env = EnvId(preset.env.id, preset.env.max_episode_steps)

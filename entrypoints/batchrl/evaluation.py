@@ -23,11 +23,7 @@ from batchrl.collect.environments import (
 )
 from batchrl.collect.rollouts import collect
 from batchrl.contract.errors import InputError
-from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.policies import Floats64, GreedyPolicy, Policy
-
-POLICY_MARKS = ("model.json", BEST_NAME, LATEST_NAME, "epoch_*.pt")
-ARCHIVES = "*.tar.gz"
 
 GIF_WIDTH = 300
 GIF_COLOURS = 32
@@ -93,34 +89,6 @@ class Evaluation:
             f"evaluation episodes={self.episodes} steps={self.steps} mean_return={self.mean_return:.2f} "
             f"standard_error={error} min_return={self.min_return:g} max_return={self.max_return:g}{discounted}"
         )
-
-
-def find_policy(channel: Path, scratch: Path) -> Path:
-    """The folder or file of a channel that ``load_policy`` can read.
-
-    Args:
-        channel: a file, or a folder that holds checkpoints or an exported model, itself or in one folder below it, or a
-            ``model.tar.gz``.
-        scratch: folder that an archive is unpacked into.
-
-    Raises:
-        InputError: there is no policy, or more than one.
-    """
-    hint = "Give the checkpoints of a training job (its checkpoint_uri), or its model.tar.gz, as channel 'checkpoint'."
-    if channel.is_file():
-        return _unpacked([channel], scratch) if channel.name.endswith(".tar.gz") else channel
-    if not channel.is_dir():
-        raise InputError(f"there is no policy to evaluate: {channel} does not exist.", hint)
-    folders = _policy_folders(channel)
-    if not folders and (archives := sorted(channel.rglob(ARCHIVES))):
-        return _unpacked(archives, scratch)
-    if not folders:
-        found = ", ".join(sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
-        raise InputError(f"there is no policy to evaluate in {channel}; it holds {found}.", hint)
-    if len(folders) > 1:
-        names = ", ".join(str(folder.relative_to(channel)) for folder in folders[:5])
-        raise InputError(f"{channel} holds several policies: {names}.", "Give one of them.")
-    return folders[0]
 
 
 def check_fit(policy: TrainedPolicy, simulator: Simulator, env: EnvId, source: Path) -> None:
@@ -263,21 +231,3 @@ def _rendered(env: AnyEnv) -> Any:
 def _seed_of_round(seed: int, number: int) -> int:
     """The seed itself for the first round, so that a first round is repeated by ``collect`` with that seed."""
     return seed if number == 0 else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
-def _policy_folders(root: Path) -> list[Path]:
-    folders = {match.parent for mark in POLICY_MARKS for match in root.rglob(mark)}
-    return sorted(folders)
-
-
-def _unpacked(archives: list[Path], scratch: Path) -> Path:
-    from batchrl.boot.unpack import unpack
-
-    if len(archives) > 1:
-        names = ", ".join(archive.name for archive in archives[:5])
-        raise InputError(f"{archives[0].parent} holds several archives: {names}.", "Give one of them.")
-    unpack(archives[0], scratch)
-    folders = _policy_folders(scratch)
-    if len(folders) != 1:
-        raise InputError(f"{archives[0]} holds {len(folders)} policies, expected one.", "Give a job's model.tar.gz.")
-    return folders[0]

@@ -148,6 +148,24 @@ def test_returns_that_do_not_vary_decide_nothing(pair: tuple[list[float], list[f
     assert json.loads(json.dumps(decision.to_json(), allow_nan=False))["difference"]["lower"] is None
 
 
+def test_returns_that_nearly_all_lie_at_a_cap_have_no_bound_beyond_it() -> None:
+    """Two of 60 episodes missed the cap: a resample without them says nothing of how often they do."""
+    cap = (1 - 0.99**200) / (1 - 0.99)
+    canary, in_place = np.full(200, cap), np.full(60, cap)
+    in_place[:2] -= 20.0
+    decision = judge_by_canary(canary, in_place, LEVEL, DISCOUNT)
+    assert decision.outcome == "undecided"
+    assert decision.difference.upper == math.inf and -1 < decision.difference.lower < 0
+    assert "above -0." in decision.reason and "below" not in decision.reason
+    assert json.loads(json.dumps(decision.to_json(), allow_nan=False))["difference"]["upper"] is None
+
+
+def test_a_candidate_at_the_cap_is_promoted_over_one_far_below_it() -> None:
+    in_place = np.random.default_rng(2).exponential(20, 60)
+    decision = judge_by_canary(np.full(200, 86.6), in_place, LEVEL, DISCOUNT)
+    assert decision.outcome == "promoted" and decision.difference.lower > 50
+
+
 def test_no_interval_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchrl.ope.gate.student_interval", lambda quotients, confidence: Estimate(quotients.value))
     data = log_of(600, process="better")

@@ -73,6 +73,16 @@ def test_the_mail_campaign_is_there_by_its_id(script: ModuleType, tmp_path: Path
     assert {"state_feature_8", "reward"} <= set(frame) and frame["episode_id"].nunique() == 4
 
 
+def test_a_check_says_what_would_be_played_and_plays_nothing(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(script, tmp_path / "none", "--check") == 0
+    assert json.loads(capsys.readouterr().out) == {"env": "CartPole-v0", "actions": 2, "features": 4}
+    assert run(script, tmp_path / "none", "--check", "--policy", "batchrl.problems.logging:MailRules") == 2
+    assert "written for another environment" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -87,6 +97,8 @@ def test_the_mail_campaign_is_there_by_its_id(script: ModuleType, tmp_path: Path
         (["--policy", "batchrl.problems.logging:MailRules"], "written for another environment"),
         (["--num-envs", "0"], "Give at least 1"),
         (["--epsilon", "2"], "from 0 to 1"),
+        (["--temperature", "1"], "has no values to soften"),
+        (["--temperature", "1", "--epsilon", "0.1"], "Keep one of them"),
         (["--seed", "-1"], "Give 0 or more"),
         (["--max-episode-steps", "0"], "Give at least 1"),
         (["--env", "Nope-v3"], "there is no environment 'Nope-v3'"),

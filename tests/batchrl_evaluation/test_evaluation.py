@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batchrl.checkpoints.finding import find_policy
 from batchrl.collect import EnvId, collect, make_simulator, to_frame, write_table
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import JobPaths
-from batchrl.evaluation import Evaluation, check_fit, evaluate, find_policy, record_gif
+from batchrl.evaluation import Evaluation, check_fit, evaluate, record_gif
 from batchrl.policies import Floats32, Floats64, GreedyPolicy, UniformPolicy
 
 ROOT = Path(__file__).resolve().parents[2]

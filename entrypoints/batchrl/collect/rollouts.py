@@ -2,7 +2,8 @@
 
 Every environment contributes the same number of episodes, or of steps. Taking the first N episodes to finish would
 favour short ones; an environment that has played its share idles instead, and what it does then is dropped.
-Gymnasium's next-step autoreset spends one step on each reset: those rows are dropped as well.
+Gymnasium's next-step autoreset spends one step on each reset: those rows are dropped as well. The policy is asked for
+the rows that count and for no others: where it is an endpoint or a job, every row has its price.
 """
 
 from __future__ import annotations
@@ -123,19 +124,19 @@ class _Actor:
 
     def __init__(self, policy: Policy, simulator: Simulator, random: np.random.Generator) -> None:
         self._policy = policy
-        self._shape = (simulator.n_envs, simulator.n_actions)
+        self._n_actions = simulator.n_actions
         self._random = random
         self.fixed: Floats64 | None = None
         if isinstance(policy, FixedPolicy):
-            self.fixed = self._asked(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
+            self.fixed = self._answer(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
         self._block: Integers = np.zeros((0, simulator.n_envs), dtype=np.int64)
         self._next = 0
         self.asked: list[Floats64] = []
 
-    def act(self, states: Floats32) -> Integers:
-        """Actions ``[n_envs]`` in states ``[n_envs, d]``, from 0."""
+    def act(self, states: Floats32, live: Flags) -> Integers:
+        """Actions ``[n_envs]`` in states ``[n_envs, d]``, from 0; where not ``live`` ``[n_envs]``, any action does."""
         if self.fixed is None:
-            probabilities = self._asked(states)
+            probabilities = self._asked(states, live)
             self.asked.append(probabilities)
             return _drawn(probabilities, self._random.random((1, len(states)))).reshape(-1)
         if self._next == len(self._block):
@@ -145,12 +146,22 @@ class _Actor:
         self._next += 1
         return chosen
 
-    def _asked(self, states: Floats32) -> Floats64:
+    def _asked(self, states: Floats32, live: Flags) -> Floats64:
+        """``[n_envs, A]``, 0 where nobody acts."""
+        if live.all():
+            return self._answer(states)
+        probabilities = np.zeros((len(states), self._n_actions))
+        if live.any():
+            probabilities[live] = self._answer(states[live])
+        return probabilities
+
+    def _answer(self, states: Floats32) -> Floats64:
         probabilities = np.asarray(self._policy.action_probabilities(states), dtype=np.float64)
-        if probabilities.shape != self._shape:
+        shape = (len(states), self._n_actions)
+        if probabilities.shape != shape:
             raise InputError(
                 f"the policy answered with probabilities of shape {probabilities.shape}; "
-                f"{self._shape[0]} environments with {self._shape[1]} actions need {self._shape}."
+                f"{shape[0]} environments with {shape[1]} actions need {shape}."
             )
         sums = probabilities.sum(axis=1)
         if not (np.abs(sums - 1) < SUM_TOLERANCE).all() or probabilities.min() < 0:
@@ -242,7 +253,7 @@ def _play(
     played = np.zeros(simulator.n_envs, dtype=np.int64)
     done: Flags = np.zeros(simulator.n_envs, dtype=np.bool_)
     while played.min() < share.size:
-        actions = actor.act(states)
+        actions = actor.act(states, (played < share.size) & ~done)
         observed, reward, terminal, truncated, _ = vector.step(actions + first_action if first_action else actions)
         states = simulator.flat(observed)
         recording.add(actions, states, reward, terminal, truncated)

@@ -3,6 +3,8 @@
     check PATH                              would a training job accept it?
     describe PATH [--discount G]            its figures
     convert SOURCE TARGET [--to-schema A|B] [--force]
+    divide SOURCE KEPT [--held-out FILE --share S] --seed N --prefix TEXT [--logged-by P [--epsilon E]]
+                                            episodes to learn from and episodes to judge by
 
 Stdin, for check and describe: a JSON object with the preset's section ``data`` and its ``seed``.
 Stdout: a JSON object with the result and exit code 0; or with ``message`` and ``hint`` and exit code 2.
@@ -19,6 +21,7 @@ from typing import Any
 from batchrl.contract.errors import EXIT_DONE, InputError
 from batchrl.data.convert import convert
 from batchrl.data.describe import describe
+from batchrl.data.divide import Probabilities, divide
 from batchrl.data.loader import load_dataset
 from batchrl.data.reframe import reframe
 from batchrl.data.split import split_for_run
@@ -54,6 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("--to-schema", choices=["A", "B"])
     converted.add_argument("--force", action="store_true")
     converted.set_defaults(run=_convert)
+    divided = parts.add_parser("divide")
+    divided.add_argument("source", type=Path)
+    divided.add_argument("kept", type=Path)
+    divided.add_argument("--held-out", type=Path)
+    divided.add_argument("--share", type=float, default=0.0)
+    divided.add_argument("--seed", type=int, required=True)
+    divided.add_argument("--prefix", required=True)
+    divided.add_argument("--logged-by")
+    divided.add_argument("--epsilon", type=float)
+    divided.add_argument("--temperature", type=float)
+    divided.set_defaults(run=_divide)
     return parser
 
 
@@ -97,6 +111,25 @@ def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         rows = reframe(source, target, schema, arguments.force)
     return {"path": str(target), "rows": rows, "bytes": target.stat().st_size}
+
+
+def _divide(arguments: argparse.Namespace) -> dict[str, Any]:
+    def logged_by(n_actions: int) -> Probabilities:
+        from batchrl.collect.acting import Softening, make_policy
+
+        softening = Softening(arguments.epsilon, arguments.temperature)
+        return make_policy(arguments.logged_by, n_actions, softening).action_probabilities
+
+    found = divide(
+        arguments.source,
+        arguments.kept,
+        arguments.held_out,
+        share=arguments.share,
+        seed=arguments.seed,
+        prefix=arguments.prefix,
+        logged_by=None if arguments.logged_by is None else logged_by,
+    )
+    return found.to_json()
 
 
 if __name__ == "__main__":

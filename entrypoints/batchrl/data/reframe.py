@@ -39,17 +39,18 @@ def reframe(source: Path, target: Path, schema: Schema, overwrite: bool = False)
     if checked.schema == schema:
         return convert(source, target, overwrite)
     _require_next_states(checked, schema)
+    return write_batches((batch for _, batch in batches_of(checked, schema)), target, overwrite)
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        first_episode = 0
-        for chunk in checked.layout.chunks():
-            n_ends = int(chunk.is_end.sum())
-            terminal = np.zeros(len(chunk.is_end), np.bool_)
-            terminal[chunk.is_end] = checked.end_is_terminal[first_episode : first_episode + n_ends]
-            first_episode += n_ends
-            yield _batch(checked, chunk, terminal, schema)
 
-    return write_batches(batches(), target, overwrite)
+def batches_of(checked: CheckedRows, schema: Schema) -> Iterator[tuple[Chunk, pa.RecordBatch]]:
+    """All steps in a schema, in pieces; in schema B each row is a step of its chunk."""
+    first_episode = 0
+    for chunk in checked.layout.chunks():
+        n_ends = int(chunk.is_end.sum())
+        terminal = np.zeros(len(chunk.is_end), np.bool_)
+        terminal[chunk.is_end] = checked.end_is_terminal[first_episode : first_episode + n_ends]
+        first_episode += n_ends
+        yield chunk, _batch(checked, chunk, terminal, schema)
 
 
 def _require_next_states(checked: CheckedRows, schema: Schema) -> None:

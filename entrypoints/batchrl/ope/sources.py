@@ -118,7 +118,7 @@ def read_policy(name: str, path: Path) -> TrainedPolicy:
 @contextmanager
 def _located(path: Path) -> Iterator[Path]:
     """The folder or file that holds the policy; an archive is unpacked meanwhile."""
-    from batchrl.evaluation import find_policy
+    from batchrl.checkpoints.finding import find_policy
 
     with TemporaryDirectory(prefix="batchrl-") as scratch:
         try:

@@ -7,21 +7,21 @@ the estimate and in every resample, and count rewards up to the end of the log, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset
 from batchrl.ope.bootstrap import Estimate, intervals
-from batchrl.ope.doubly_robust import weighted_doubly_robust
 from batchrl.ope.estimand import horizon
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.paired import paired_difference
 from batchrl.ope.quotients import Quotients
 from batchrl.ope.student import student_interval, student_quantile
-from batchrl.ope.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
 from batchrl.ope.window import window_scores
 from presets.schema import TrainPreset
 
@@ -130,7 +130,7 @@ class SelectionScorer:
         log, discount = self._log, self._log.discount
         log_ratios = log.log_ratios(policy.probabilities)
         windows = window_scores(log.grid, log_ratios, log.rewards, discount, self._preset.selection.max_window)
-        differences = [self._paired(policy, log_ratios), *(window.difference for window in windows)]
+        differences = [paired_difference(log, policy, log_ratios), *(window.difference for window in windows)]
         returns, paired, *followed = self._intervals([self._logged_return, *differences])
         start_value, logging_value = self._start_values(policy)
         possible = None
@@ -172,15 +172,6 @@ class SelectionScorer:
     def _learns_logging_values(self) -> bool:
         return self._preset.agent.algorithm == "one-step"
 
-    def _paired(self, policy: ScoredPolicy, log_ratios: Floats64) -> Quotients:
-        log = self._log
-        # Without values of the ends: the logging policy's return has none either.
-        known = replace(policy.own_values, end_values=None) if policy.own_values else _none_known(policy)
-        values = log.action_values(policy.probabilities, known)
-        residuals = values.residuals(log.grid, log.rewards, log.discount)
-        weights = CumulativeWeights.of(log_ratios)
-        return weighted_doubly_robust(weights, residuals, values.values, log.discount) - self._logged_return
-
     def _intervals(self, estimators: list[Quotients]) -> list[Estimate]:
         """Bootstrap intervals, or Student's where the preset wants no resamples: the choice needs standard errors."""
         ope = self._preset.ope
@@ -219,7 +210,3 @@ class SelectionScorer:
             return True
         width = student_quantile((1 + self._preset.ope.confidence) / 2, data.n_episodes - 1) * error
         return abs(logging_value - returns.value - beyond) <= max(width, LOGGED_TOLERANCE * abs(returns.value + beyond))
-
-
-def _none_known(policy: ScoredPolicy) -> Values:
-    return Values(np.zeros(policy.probabilities.shape))
