@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 from presets.errors import PresetError, UnknownKeyError
 
 if TYPE_CHECKING:
+    from presets.loop import IteratePreset
     from presets.resolving import Setting
     from presets.schema import EvaluatePreset, Preset, TrainPreset
 
 __all__ = [
     "ALIASES",
     "EvaluatePreset",
+    "IteratePreset",
     "Preset",
     "PresetError",
     "Setting",
@@ -38,6 +40,7 @@ __all__ = [
     "names",
     "resolve",
     "resolve_evaluate",
+    "resolve_iterate",
     "resolve_train",
 ]
 
@@ -107,6 +110,14 @@ def resolve_evaluate(name_or_path: str | Path, overrides: Mapping[str, object]) 
     return resolving.resolve_kind(name_or_path, overrides, EvaluatePreset)
 
 
+def resolve_iterate(name_or_path: str | Path, overrides: Mapping[str, object]) -> IteratePreset:
+    """``resolve`` for a loop of rounds; a preset of another kind is refused."""
+    from presets import resolving
+    from presets.loop import IteratePreset
+
+    return resolving.resolve_kind(name_or_path, overrides, IteratePreset)
+
+
 def describe(preset: Preset) -> list[Setting]:
     """Every setting of a preset, in the order of the schema: dotted key, value, type with bounds, description."""
     from presets import resolving
@@ -119,6 +130,10 @@ def __getattr__(name: str) -> Any:
         from presets import schema
 
         return getattr(schema, name)
+    if name == "IteratePreset":
+        from presets.loop import IteratePreset
+
+        return IteratePreset
     if name == "Setting":
         from presets.resolving import Setting
 

@@ -12,6 +12,8 @@ import yaml
 from presets.errors import PresetError
 
 MAX_BYTES = 1024 * 1024
+# Levels of keys: a section of a loop may hold a section of the preset that it names.
+DEEPEST = 3
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,7 @@ def read(path: Path, source: str) -> Document:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            raise PresetError(
-                f"{source}: the file is empty.", "A preset begins with 'kind: train' or 'kind: evaluate'."
-            )
+            raise PresetError(f"{source}: the file is empty.", "A preset begins with its kind, as 'kind: train'.")
         if not isinstance(root, yaml.MappingNode):
             raise PresetError(
                 f"{source}, line {root.start_mark.line + 1}: a preset is a mapping of settings ('epochs: 50'), "
@@ -93,12 +93,12 @@ def _text(path: Path, source: str) -> str:
 
 
 def _keys(node: yaml.MappingNode, source: str, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Dotted keys with their lines; two levels, as deep as presets go."""
+    """Dotted keys with their lines, as deep as presets go."""
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise PresetError(f"{source}, line {line}: a key is a word, not a list or mapping.")
         key = prefix + str(key_node.value)
         yield key, line
-        if isinstance(value_node, yaml.MappingNode) and not prefix:
+        if isinstance(value_node, yaml.MappingNode) and prefix.count(".") < DEEPEST - 1:
             yield from _keys(value_node, source, f"{key}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,10 +22,11 @@ import presets
 from presets.coach import COACH_KEYS, translate
 from presets.errors import PresetError, UnknownKeyError
 from presets.kinds import FLAGS
+from presets.loop import IteratePreset, OpenSection
 from presets.reading import Document, read
 from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
 
-KINDS: dict[str, type[Preset]] = {"train": TrainPreset, "evaluate": EvaluatePreset}
+KINDS: dict[str, type[Preset]] = {"train": TrainPreset, "evaluate": EvaluatePreset, "iterate": IteratePreset}
 Kind = TypeVar("Kind", bound=Preset)
 OVERRIDE = "override"
 
@@ -53,21 +54,24 @@ def resolve(name_or_path: str | Path, overrides: Mapping[str, object], wanted: t
     kind = document.values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         got = "is missing" if "kind" not in document.values else f"is '{kind}'"
-        raise PresetError(f"{document.where('kind')}: 'kind' {got}; a preset is of kind train or evaluate.", key="kind")
+        right = "a preset is of kind train, evaluate or iterate."
+        raise PresetError(f"{document.where('kind')}: 'kind' {got}; {right}", key="kind")
     model = KINDS[kind]
     if not issubclass(model, wanted):
         raise _wrong_kind(name_or_path, wanted)
-    fields = dict(leaves(model))
-    own = _flatten(document.values, fields, document)
-    given = _overrides(overrides, fields)
+    fields, opened = dict(leaves(model)), tuple(open_sections(model))
+    own = _flatten(document.values, fields, opened, document)
+    given = _overrides(overrides, fields, opened)
     values = {"name": document.source if not is_own(document) else Path(document.source).stem, **own}
     if kind == "train":
         values = _with_legacy(values, given)
     values |= given
     try:
-        return model.model_validate(_nest(values))
+        preset = model.model_validate(_nest(values, opened))
     except ValidationError as error:
         raise _explained(error, fields, given, document) from error
+    _check_named_presets(preset, given, document)
+    return preset
 
 
 def resolve_kind(name_or_path: str | Path, overrides: Mapping[str, object], model: type[Kind]) -> Kind:
@@ -80,10 +84,15 @@ def resolve_kind(name_or_path: str | Path, overrides: Mapping[str, object], mode
 def describe(preset: Preset) -> list[Setting]:
     """See ``presets.describe``."""
     values = preset.model_dump(mode="json")
-    return [
+    settings = [
         Setting(key, _lookup(values, key), expected(field), field.description or "")
         for key, field in leaves(type(preset))
     ]
+    for section in open_sections(type(preset)):
+        choice: OpenSection = getattr(preset, section)
+        said = f"A setting of the preset that {section}.preset names"
+        settings += [Setting(f"{section}.{key}", value, "see there", said) for key, value in choice.overrides.items()]
+    return settings
 
 
 def is_own(document: Document) -> bool:
@@ -98,6 +107,11 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
             yield from leaves(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
+
+
+def open_sections(model: type[BaseModel]) -> Mapping[str, type[Preset]]:
+    """Sections that name another preset, with its kind; their further keys are settings of that one."""
+    return model.OPEN if issubclass(model, IteratePreset) else {}
 
 
 def expected(field: FieldInfo) -> str:
@@ -163,21 +177,51 @@ def _document(name_or_path: str | Path) -> Document:
     return read(presets.FOLDER / f"{name}{presets.SUFFIX}", name)
 
 
-def _flatten(values: Mapping[Any, Any], fields: Mapping[str, FieldInfo], document: Document) -> dict[str, object]:
+def _check_named_presets(preset: Preset, given: Mapping[str, object], document: Document) -> None:
+    """Refuse a loop whose other presets, with their settings, would be refused."""
+    for section, model in open_sections(type(preset)).items():
+        choice: OpenSection = getattr(preset, section)
+        name, first = getattr(choice, "preset", None), next(iter(choice.overrides), None)
+        if name is None and first is not None:
+            raise PresetError(
+                f"{_where(f'{section}.{first}', given, document)}: '{section}.{first}' is a setting of no preset.",
+                f"Name one: {section}.preset",
+                f"{section}.{first}",
+            )
+        if name is None:
+            continue
+        try:
+            resolve(name, choice.overrides, model)
+        except PresetError as error:
+            key = f"{section}.{error.key if error.key in choice.overrides else 'preset'}"
+            fault = error.message.removeprefix(f"{OVERRIDE}: ")
+            raise PresetError(f"{_where(key, given, document)}: '{key}': {fault}", error.hint, key) from error
+
+
+def _where(key: str, given: Mapping[str, object], document: Document) -> str:
+    """Where a key was given: as an override, or its place in the file."""
+    return OVERRIDE if key in given or any(name.startswith(f"{key}.") for name in given) else document.where(key)
+
+
+def _flatten(
+    values: Mapping[Any, Any], fields: Mapping[str, FieldInfo], opened: Collection[str], document: Document
+) -> dict[str, object]:
     """Dotted keys of a file's mapping; every key is one of the schema's."""
     flat: dict[str, object] = {}
-    for key, value in _pairs(values, fields):
-        if key not in fields:
+    for key, value in _pairs(values, fields, opened):
+        if key not in fields and not _is_open(key, opened):
             raise _unknown(key, fields, document.where(key))
         flat[key] = value
     return flat
 
 
-def _overrides(overrides: Mapping[str, object], fields: Mapping[str, FieldInfo]) -> dict[str, object]:
+def _overrides(
+    overrides: Mapping[str, object], fields: Mapping[str, FieldInfo], opened: Collection[str]
+) -> dict[str, object]:
     flat: dict[str, object] = {}
-    for key, value in _pairs(overrides, fields):
+    for key, value in _pairs(overrides, fields, opened):
         own_key, own_value = translate(key, value)
-        if own_key not in fields:
+        if own_key not in fields and not _is_open(own_key, opened):
             raise _unknown(key, fields, OVERRIDE)
         if own_key == "kind":
             raise PresetError("'kind' cannot be overridden; choose another preset.", key="kind")
@@ -189,10 +233,20 @@ def _overrides(overrides: Mapping[str, object], fields: Mapping[str, FieldInfo])
     return flat
 
 
-def _pairs(values: Mapping[Any, Any], fields: Mapping[str, FieldInfo]) -> Iterator[tuple[str, object]]:
+def _is_open(key: str, opened: Collection[str]) -> bool:
+    """Whether a key is a setting of the preset that its section names."""
+    section, _, leaf = key.partition(".")
+    return bool(leaf) and section in opened
+
+
+def _pairs(
+    values: Mapping[Any, Any], fields: Mapping[str, FieldInfo], opened: Collection[str]
+) -> Iterator[tuple[str, object]]:
     """Dotted keys and values, with sections opened; a section that is no mapping stays as one pair."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and any(name.startswith(f"{key}.") for name in fields):
+        if isinstance(value, Mapping) and (key in opened or _is_open(str(key), opened)):
+            yield from _pairs({f"{key}.{leaf}": item for leaf, item in value.items()}, fields, opened)
+        elif isinstance(value, Mapping) and any(name.startswith(f"{key}.") for name in fields):
             yield from ((f"{key}.{leaf}", item) for leaf, item in value.items())
         elif value is None and str(key) not in fields and any(name.startswith(f"{key}.") for name in fields):
             continue  # a section that was left empty
@@ -210,10 +264,11 @@ def _is_true(value: object) -> bool:
     return FLAGS.get(str(value).strip().lower(), False)
 
 
-def _nest(values: Mapping[str, object]) -> dict[str, Any]:
+def _nest(values: Mapping[str, object], opened: Collection[str]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in values.items():
-        section, separator, leaf = key.rpartition(".")
+        # In an open section the keys are those of another preset, dots and all.
+        section, separator, leaf = key.partition(".") if _is_open(key, opened) else key.rpartition(".")
         (nested.setdefault(section, {}) if separator else nested)[leaf] = value
     return nested
 
@@ -250,7 +305,7 @@ def _explained(
     key = next(
         (".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in fields), ".".join(parts)
     )
-    where = OVERRIDE if key in given or any(name.startswith(f"{key}.") for name in given) else document.where(key)
+    where = _where(key, given, document)
     if key not in fields:
         return PresetError(f"{where}: {key}: {fault['msg'].removeprefix('Value error, ')}.", key=key)
     got = fault["input"]

@@ -6,7 +6,7 @@ import pytest
 
 import presets
 from batchrl.collect import EnvId, make_simulator
-from presets.schema import TrainPreset
+from presets.schema import EvaluatePreset
 
 PROBLEMS = ("cartpole", "acrobot", "mail")
 AGENTS = {
@@ -53,7 +53,7 @@ def test_every_preset_says_in_its_first_line_what_it_is_for(name: str) -> None:
     assert first.startswith("# ") and len(first.split()) >= 6
 
 
-@pytest.mark.parametrize("name", [name for name in presets.names() if not isinstance(presets.load(name), TrainPreset)])
+@pytest.mark.parametrize("name", [name for name in presets.names() if isinstance(presets.load(name), EvaluatePreset)])
 def test_evaluation_presets_name_an_environment_that_can_be_made(name: str) -> None:
     env = presets.resolve_evaluate(name, {}).env
     assert make_simulator(EnvId(env.id, env.max_episode_steps), 1).n_actions == ACTIONS[name.partition("-")[0]]

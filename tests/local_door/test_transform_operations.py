@@ -108,7 +108,10 @@ def test_jobs_are_listed_the_newest_first_filtered_and_in_pages(door: RunningDoo
     [
         ({"TransformJobName": "under_score"}, "transformJobName"),
         ({"TransformResources": {"InstanceType": "local_debug", "InstanceCount": 1}}, "instanceType"),
-        ({"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 101}}, "InstanceCount 101 is above 100"),
+        (
+            {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 101}},
+            "InstanceCount 101 is above 100",
+        ),
         ({"MaxConcurrentTransforms": 50, "MaxPayloadInMB": 6}, "100"),
         ({"ModelClientConfig": {"InvocationsMaxRetries": 31}}, "invocationsMaxRetries"),
         ({"ModelClientConfig": {"InvocationsTimeoutInSeconds": 3601}}, "invocationsTimeoutInSeconds"),

@@ -1,0 +1,72 @@
+"""How sure a look has to be, and what several looks come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.iterate.records import UNDECIDED, Collected, Decision, Round
+
+LOOKS_WITH_CANARY = 2
+
+
+@dataclass(frozen=True)
+class Level:
+    """The share of the loop's alpha that a look has (Bonferroni): rounds, times two where a canary may follow.
+
+    Whatever the looks depend on, the probability that any of them promotes a policy that is no better is then at most
+    alpha, over all rounds together.
+
+    Args:
+        alpha: of the whole loop.
+        rounds: that are asked for.
+        with_canary: whether a round may take a second look.
+    """
+
+    alpha: float
+    rounds: int
+    with_canary: bool
+
+    @property
+    def looks(self) -> int:
+        """How many there may be."""
+        return self.rounds * (LOOKS_WITH_CANARY if self.with_canary else 1)
+
+    @property
+    def alpha_of_a_look(self) -> float:
+        return self.alpha / self.looks
+
+
+def concluded(
+    looks: Sequence[Mapping[str, Any]], level: Level, policy_in_place: str, candidate: str, canary: Collected | None
+) -> Decision:
+    """The last look decides; undecided, the policy in place stays."""
+    last = looks[-1]
+    reason = str(last["reason"])
+    if last["outcome"] == UNDECIDED:
+        reason += f" The policy in place stays: {policy_in_place}."
+    return Decision(
+        outcome=str(last["outcome"]),
+        reason=reason,
+        policy_in_place=policy_in_place,
+        candidate=candidate,
+        alpha=level.alpha,
+        alpha_of_a_look=level.alpha_of_a_look,
+        looks_planned=level.looks,
+        looks=tuple(looks),
+        canary=canary,
+    )
+
+
+def alpha_spent(rounds: Sequence[Round], with_canary: bool) -> float:
+    """Probability, at most, that any of these rounds promoted a policy that is no better.
+
+    It is more than the loop's alpha where rounds were added to those that earlier ones were corrected for.
+
+    Args:
+        rounds: that are done.
+        with_canary: whether each of them might take a second look.
+    """
+    looks = LOOKS_WITH_CANARY if with_canary else 1
+    return sum(looks * record.decision.alpha_of_a_look for record in rounds)

@@ -1,0 +1,102 @@
+"""A loop begun, or gone on with: what it is, is settled and checked before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from batchrl.contract.errors import BatchRLError, InputError
+from launcher import notices
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate import picture
+from launcher.iterate.records import Round
+from launcher.iterate.rounds import Loop, tell
+from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
+from launcher.iterate.state import LOOP, LoopFolder, publish_json, publish_text
+from launcher.iterate.work import Work, behavior_of
+
+
+def go_on(
+    folder: LoopFolder,
+    jobs: JobOptions,
+    data: str | None,
+    name: str | None,
+    rounds: int | None,
+    default_rounds: int,
+    described: bool,
+    say: Callable[[str], None],
+) -> list[Round]:
+    """Run a loop until its rounds are done.
+
+    Args:
+        folder: of the loop; a new one begins where there is none.
+        jobs: the loop as the command line describes it.
+        data: episodes of the first round; None plays them.
+        name: of a new loop; None for one that is made.
+        rounds: how many in all; None for as many as were asked for before.
+        default_rounds: of a new loop.
+        described: whether the command line says what the loop is; a loop that is there is then compared with it.
+        say: takes a line about what happens.
+
+    Raises:
+        InputError: something is wrong, or another run is going on; nothing was started.
+        PresetError: a preset or a setting is wrong.
+        JobFailed, JobStopped, Unreachable: a step could not be done.
+    """
+    known = LoopSettings.from_json(folder.read_loop()) if folder.exists else None
+    if known is None:
+        settings = LoopSettings.of(name or _made_name(jobs), jobs, data)
+        check_name(settings.name)
+    else:
+        settings = known
+        if described:
+            _check_same(folder, known, LoopSettings.of(name or known.name, jobs, data))
+    wanted = rounds or folder.planned_rounds() or default_rounds
+    done = len(folder.records())
+    if wanted < done:
+        raise InputError(f"{done} rounds are done already, and --rounds says {wanted}.", f"Give {done} or more.")
+    work, behavior = Work(settings, folder.root, lambda text: tell(text, say)), behavior_of(settings)
+    if known is None:
+        work.check(behavior)
+    folder.check_free()
+    with folder.locked():
+        if known is None:
+            _begin(folder, settings)
+
+        def draw(records: Sequence[Round]) -> None:
+            if records:
+                picture.draw(settings.name, records, folder.picture)
+
+        try:
+            return Loop(folder, settings, work, behavior, say, draw).run(wanted)
+        except (BatchRLError, KeyboardInterrupt):
+            notices.say(f"The loop is kept. Go on with: batchrl iterate --output {folder.root}")
+            raise
+
+
+def _begin(folder: LoopFolder, settings: LoopSettings) -> None:
+    """Write down what the loop is; the folder is locked."""
+    if folder.exists:
+        raise InputError(f"another run began a loop in {folder.root} meanwhile.", "Give another folder: --output")
+    for file, content in settings.preset_files().items():
+        publish_text(folder.root / file, content)
+    publish_json(folder.root / LOOP, settings.to_json())
+
+
+def _made_name(jobs: JobOptions) -> str:
+    from launcher.request import job_name_from
+
+    base = Path(jobs.preset or DEFAULT_PRESET).stem
+    return job_name_from(base[: LONGEST_NAME - len(job_name_from("-")) + len("job")])
+
+
+def _check_same(folder: LoopFolder, known: LoopSettings, asked: LoopSettings) -> None:
+    """Refuse to go on with a loop that is another one."""
+    differing = asked.differences(known)
+    if asked.name != known.name:
+        differing.append(f"name is {asked.name!r}, there {known.name!r}")
+    if differing:
+        raise InputError(
+            f"the loop in {folder.root} was made with other settings: {'; '.join(differing)}.",
+            f"Go on with it as it is: batchrl iterate --output {folder.root}; or give another folder: --output",
+        )

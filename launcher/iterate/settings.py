@@ -1,0 +1,211 @@
+"""What a loop is: its presets, resolved, where its jobs run, and the data that it begins with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import presets
+from batchrl.contract.errors import InputError
+from batchrl.contract.files import file_sha256
+from batchrl.contract.layout import S3_SCHEME
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate.state import FORMAT
+from presets.loop import IteratePreset, OpenSection
+
+if TYPE_CHECKING:
+    from presets.schema import EvaluatePreset, TrainPreset
+
+DEFAULT_PRESET = "cartpole-iterate"
+TRAIN_FILE, EVALUATE_FILE = "train.yaml", "evaluate.yaml"
+# Of a job's name: the longest that a loop adds to its own, with attempts.
+LONGEST_SUFFIX = len("-r000-canary-00000-00")
+LONGEST_NAME = 63 - LONGEST_SUFFIX
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """One loop.
+
+    Args:
+        name: what the names of its jobs begin with.
+        preset: the loop's own settings.
+        train: the resolved preset of the training.
+        evaluate: that of the evaluation; None where nothing is evaluated.
+        jobs: where and how its jobs run.
+        data: the file or folder of the first round; None where it is played.
+        data_sha256: of its content.
+    """
+
+    name: str
+    preset: IteratePreset
+    train: TrainPreset
+    evaluate: EvaluatePreset | None
+    jobs: JobOptions
+    data: str | None = None
+    data_sha256: str | None = None
+
+    @classmethod
+    def of(cls, name: str, jobs: JobOptions, data: str | None) -> LoopSettings:
+        """The loop that a command line describes.
+
+        Raises:
+            PresetError: a preset or a setting is wrong.
+            InputError: an option is wrong, or the settings cannot be those of a loop.
+        """
+        from launcher.cli.options import parse_settings
+
+        preset = presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, parse_settings(jobs.settings))
+        train = presets.resolve_train(preset.train.preset, preset.train.overrides)
+        evaluate = None
+        if preset.evaluate.preset is not None:
+            evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
+        _check_training(train)
+        path = None if data is None else _data_path(data)
+        digest = None if path is None else _digest(path)
+        jobs = replace(jobs, entry_point="", preset=None, settings=())
+        return cls(name, preset, train, evaluate, jobs, None if path is None else str(path), digest)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``loop.json``."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "preset": self.preset.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json"),
+            "evaluate": None if self.evaluate is None else self.evaluate.model_dump(mode="json"),
+            "jobs": json.loads(json.dumps(asdict(self.jobs), default=str)),
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LoopSettings:
+        """What ``to_json`` gave."""
+        from presets.schema import EvaluatePreset, TrainPreset
+
+        jobs: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values["jobs"].items()
+        }
+        if jobs["source_dir"] is not None:
+            jobs["source_dir"] = Path(jobs["source_dir"])
+        jobs["dependencies"] = tuple(Path(path) for path in jobs["dependencies"])
+        evaluate = values["evaluate"]
+        return cls(
+            name=values["name"],
+            preset=IteratePreset.model_validate(values["preset"]),
+            train=TrainPreset.model_validate(values["train"]),
+            evaluate=None if evaluate is None else EvaluatePreset.model_validate(evaluate),
+            jobs=JobOptions(**jobs),
+            data=values["data"],
+            data_sha256=values["data_sha256"],
+        )
+
+    def differences(self, other: LoopSettings) -> list[str]:
+        """What of these settings is otherwise in another loop, in words; names of presets do not count."""
+        ours, theirs = _flat(self._compared()), _flat(other._compared())
+        return [
+            f"{key} is {ours.get(key)!r}, there {theirs.get(key)!r}"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+
+    def _compared(self) -> dict[str, Any]:
+        values = self.to_json()
+        del values["format"], values["name"], values["data"], values["preset"]["name"], values["train"]["name"]
+        if values["evaluate"] is not None:
+            del values["evaluate"]["name"]
+        # The presets that they name are compared themselves.
+        values["loop"] = {key: item for key, item in values.pop("preset").items() if key not in ("train", "evaluate")}
+        values["loop"]["evaluate.candidates"] = self.preset.evaluate.candidates
+        return values
+
+    def training_job(self, folder: Path) -> JobOptions:
+        """Options of a round's training job.
+
+        Args:
+            folder: of the loop, which keeps the presets that were a user's own files.
+        """
+        return self._job(self.preset.train, self.preset.train.preset, folder / TRAIN_FILE)
+
+    def evaluation_job(self, folder: Path) -> JobOptions | None:
+        """Options of a round's evaluation job; None where nothing is evaluated."""
+        name = self.preset.evaluate.preset
+        return None if name is None else self._job(self.preset.evaluate, name, folder / EVALUATE_FILE)
+
+    def _job(self, choice: OpenSection, name: str, kept: Path) -> JobOptions:
+        if presets.is_path(name):
+            # Resolved when the loop began: the user may change the file meanwhile.
+            return replace(self.jobs, preset=str(kept), settings=())
+        settings = tuple(f"{key}={_text(value)}" for key, value in choice.overrides.items())
+        return replace(self.jobs, preset=name, settings=settings)
+
+    def preset_files(self) -> dict[str, str]:
+        """Presets that were files of the user's own, resolved, by the names that the loop's folder keeps them under."""
+        found = {}
+        if presets.is_path(self.preset.train.preset):
+            found[TRAIN_FILE] = self.train.to_json()
+        if self.evaluate is not None and presets.is_path(self.preset.evaluate.preset or ""):
+            found[EVALUATE_FILE] = self.evaluate.to_json()
+        return found
+
+
+def check_name(name: str) -> None:
+    """Refuse a loop's name that leaves its jobs no room for theirs."""
+    from launcher.request import check_job_name
+
+    check_job_name(name)
+    if len(name) > LONGEST_NAME:
+        raise InputError(
+            f"the name '{name}' has {len(name)} characters.", f"Give at most {LONGEST_NAME}: its jobs add to it."
+        )
+
+
+def _check_training(train: TrainPreset) -> None:
+    """Refuse settings of the training that cannot be those of a loop."""
+    if train.data.csv_schema == "A":
+        raise InputError(
+            "train.data.csv_schema is A: a loop writes the episodes of every round in schema B.",
+            "Set it to auto; data in schema A is read as it is.",
+        )
+    if train.data.state_columns is not None:
+        raise InputError(
+            "train.data.state_columns: a loop names the columns of the states that it collects state_feature_*.",
+            "Leave it out.",
+        )
+
+
+def _data_path(data: str) -> Path:
+    if data.startswith(S3_SCHEME):
+        raise InputError(f"--data {data}: the first round's episodes are divided on this computer.", "Copy them here.")
+    path = Path(data).expanduser().absolute()
+    if not path.exists():
+        raise InputError(f"--data {data}: there is no such file or folder.")
+    return path
+
+
+def _digest(path: Path) -> str:
+    """Of a file, or of the names and contents of a folder's files."""
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listed = [(file.relative_to(path).as_posix(), file_sha256(file)) for file in files]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return result

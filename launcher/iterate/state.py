@@ -1,0 +1,265 @@
+"""The folder of a loop: every file of it by name, written whole or not at all.
+
+::
+
+    loop.json            what the loop is; it never changes
+    plan.json            how many rounds were asked for last
+    train.yaml evaluate.yaml   the presets that a user's own files held when the loop began
+    rounds.png           the picture
+    lock                 held by whoever runs the loop
+    round_01/episodes.parquet held_out.parquet canary.parquet     every episode of the round
+             model/ training/                                     the candidate, and what its job wrote
+             collected.json trained.json gate_log.json gate_canary.json canary.json decision.json evaluated.json
+             round.json                                           the round is done
+
+A step writes its results into a folder of its own, moves them to their names, and last writes its file of JSON: killed
+anywhere, it is done again from its beginning, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.files import TEMPORARY_SUFFIX
+from launcher.iterate.records import Record, Round
+
+Kind = TypeVar("Kind", bound=Record)
+
+LOOP, PLAN, LOCK, PICTURE = "loop.json", "plan.json", "lock", "rounds.png"
+COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
+GATE_LOG, GATE_CANARY, CANARY = "gate_log.json", "gate_canary.json", "canary.json"
+EVALUATED, ROUND = "evaluated.json", "round.json"
+SCRATCH_PREFIX = ".work-"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """The files of one round.
+
+    Args:
+        root: the folder; made when something is written.
+        number: of the round.
+    """
+
+    root: Path
+    number: int
+
+    @property
+    def raw(self) -> Path:
+        """Episodes as they were played; removed once they are divided."""
+        return self.root / "raw.parquet"
+
+    @property
+    def raw_canary(self) -> Path:
+        return self.root / "raw_canary.parquet"
+
+    @property
+    def episodes(self) -> Path:
+        """Episodes that this round's candidate learns from."""
+        return self.root / "episodes.parquet"
+
+    @property
+    def held_out(self) -> Path:
+        """Episodes that judge it."""
+        return self.root / "held_out.parquet"
+
+    @property
+    def canary(self) -> Path:
+        """Episodes that it played itself."""
+        return self.root / "canary.parquet"
+
+    @property
+    def model(self) -> Path:
+        """The candidate, exported."""
+        return self.root / "model"
+
+    @property
+    def training(self) -> Path:
+        """What its job wrote beside the model: the summary and the estimates of every epoch."""
+        return self.root / "training"
+
+    def read(self, name: str, kind: type[Kind]) -> Kind | None:
+        """A step's record; None where the step is not done.
+
+        Raises:
+            DamagedContent: the file is none of ours.
+        """
+        values = self.read_json(name)
+        try:
+            return None if values is None else kind.from_json(values)
+        except (KeyError, TypeError) as error:
+            raise DamagedContent(f"{self.root / name} is no file of this version of a loop: {error!r}.") from error
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """What a file holds; None where there is none."""
+        return read_json(self.root / name)
+
+    def publish(self, name: str, record: Record | Mapping[str, Any]) -> None:
+        """Write a step's file: the step is done."""
+        publish_json(self.root / name, record.to_json() if isinstance(record, Record) else record)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for a step's unfinished results, of this process alone; removed afterwards."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self.root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what runs that were killed left unfinished."""
+        for left in self.root.glob(f"{SCRATCH_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class LoopFolder:
+    """The folder of one loop.
+
+    Args:
+        root: the folder; it need not exist.
+    """
+
+    root: Path
+
+    @property
+    def picture(self) -> Path:
+        return self.root / PICTURE
+
+    @property
+    def exists(self) -> bool:
+        """Whether a loop lies here."""
+        return (self.root / LOOP).is_file()
+
+    def round(self, number: int) -> RoundFolder:
+        """The files of a round, from 1."""
+        return RoundFolder(self.root / f"round_{number:02d}", number)
+
+    def records(self) -> list[Round]:
+        """The rounds that are done, in order."""
+        found: list[Round] = []
+        while (record := self.round(len(found) + 1).read(ROUND, Round)) is not None:
+            found.append(record)
+        return found
+
+    def read_loop(self) -> dict[str, Any]:
+        """What the loop is.
+
+        Raises:
+            InputError: there is no loop here, or one of another version.
+        """
+        values = read_json(self.root / LOOP)
+        if values is None:
+            raise InputError(f"there is no loop in {self.root}.", "Begin one: batchrl iterate --output FOLDER")
+        if values.get("format") != FORMAT:
+            raise InputError(f"the loop in {self.root} was made by another version of batchrl.", "Begin a new one.")
+        return values
+
+    def planned_rounds(self) -> int | None:
+        """How many rounds were asked for last; None before the first time."""
+        plan = read_json(self.root / PLAN)
+        return None if plan is None else int(plan["rounds"])
+
+    def plan(self, rounds: int) -> None:
+        """Remember how many rounds are asked for."""
+        publish_json(self.root / PLAN, {"rounds": rounds})
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds something else.
+
+        Raises:
+            InputError: it does, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            others = [path.name for path in self.root.iterdir() if path.name != LOCK]
+        except OSError as error:
+            raise InputError(f"{self.root} cannot be used: {error.strerror}.", "Give another one: --output") from error
+        if others and not self.exists:
+            raise InputError(
+                f"{self.root} is not empty and holds no loop: {', '.join(sorted(others)[:3])}.",
+                "Give another folder: --output",
+            )
+        if not os.access(self.root, os.W_OK):
+            raise InputError(f"{self.root} cannot be written.", "Give another one: --output")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else runs the loop meanwhile; the lock ends with the process, however that ends.
+
+        Raises:
+            InputError: somebody does.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / LOCK).open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                owner = file.read().strip()
+                raise InputError(
+                    f"the loop in {self.root} is running{f' (process {owner})' if owner else ''}.",
+                    f"Look at it with: batchrl iterate --show {self.root}",
+                ) from error
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a finished file or folder its name; an older one of that name is replaced."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    source.replace(target)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a file; None where there is none.
+
+    Raises:
+        DamagedContent: it cannot be read.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedContent(f"{path} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise DamagedContent(f"{path} cannot be read: it holds no mapping.")
+    return values
+
+
+def publish_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file of JSON, whole or not at all; it is on disk when this returns."""
+    publish_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; it is on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

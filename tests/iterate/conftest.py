@@ -1,0 +1,19 @@
+"""Loops whose work is done by a stand-in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# tests/ is no package (importlib mode), so that the helper beside this file is found by its folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_loops import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A folder for loops."""
+    return Bench(tmp_path)

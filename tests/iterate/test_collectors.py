@@ -1,0 +1,266 @@
+"""Scripts that are run, and who answers for the policy that plays in them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from batchrl.contract import columns
+from batchrl.contract.errors import BatchRLError, DamagedContent, InputError, JobFailed
+from launcher.cli.scripts import script_path
+from launcher.handle import JobStatus
+from launcher.iterate import collectors, processes
+from presets.loop import CollectSettings
+
+Rows = Sequence[Sequence[float]]
+PLAY = ["--env", "CartPole-v0", "--num-envs", "6", "--episodes", "2", "--seed", "5", "--with-ends"]
+
+
+class Leaning:
+    """Pushes to the side that the pole leans to, mostly."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def action_probabilities(self, states: Rows) -> Rows:
+        self.asked.append(len(states))
+        return [[0.125, 0.875] if row[2] > 0 else [0.875, 0.125] for row in states]
+
+
+def test_the_launcher_answers_for_the_policy_of_the_script(tmp_path: Path) -> None:
+    answers = Leaning()
+    printed = processes.run(script_path("collect.py"), [*PLAY, "--json", "--output", str(tmp_path / "a.csv")], answers)
+    frame = pd.read_csv(tmp_path / "a.csv")
+    assert json.loads(printed)["episodes"] == 12
+    # Every row was asked for, and no other.
+    assert sum(answers.asked) == len(frame)
+    leans = frame[f"{columns.STATE_FEATURE_PREFIX}2"] > 0
+    logged = frame[columns.ALL_ACTION_PROBABILITIES]
+    assert set(logged[leans]) == {"[0.125, 0.875]"} and set(logged[~leans]) == {"[0.875, 0.125]"}
+
+
+def test_who_cannot_answer_ends_the_script_with_the_reason(tmp_path: Path) -> None:
+    class Fails:
+        def action_probabilities(self, states: Rows) -> Rows:
+            raise JobFailed("the endpoint has gone", "Start another one.")
+
+    with pytest.raises(JobFailed, match="the endpoint has gone"):
+        processes.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Fails())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_answering_ends_the_script(tmp_path: Path) -> None:
+    class Interrupted:
+        def action_probabilities(self, states: Rows) -> Rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        processes.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Interrupted())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "code", "says"),
+    [
+        ("import sys; print('error: no\\nDo that.', file=sys.stderr); sys.exit(2)", InputError, 2, "no\nDo that."),
+        ("import sys; print('error: bad', file=sys.stderr); sys.exit(3)", BatchRLError, 3, "bad"),
+        ("raise RuntimeError('broken')", BatchRLError, 1, "ended with exit code 1: .*broken"),
+        ("import sys; sys.exit(5)", BatchRLError, 5, "it said nothing"),
+        ("import os; os.kill(os.getpid(), 9)", BatchRLError, 70, "exit code -9"),
+    ],
+)
+def test_a_script_that_fails_says_why(
+    tmp_path: Path, program: str, error: type[BatchRLError], code: int, says: str
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    with pytest.raises(error, match=f"(?s){says}") as caught:
+        processes.run(script, [])
+    assert caught.value.exit_code == code
+
+
+def test_a_script_that_prints_more_than_a_pipe_holds_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys; sys.stdout.write('x' * 10**6); sys.stderr.write('y' * 10**6)")
+    assert len(processes.run(script, [])) == 10**6
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, {"BATCHRL_TARGET_POLICY": "epsilon_greedy", "BATCHRL_EPSILON": "0.1"}),
+        (
+            {"target_policy": "softmax", "temperature": 0.25},
+            {"BATCHRL_TARGET_POLICY": "softmax", "BATCHRL_TEMPERATURE": "0.25"},
+        ),
+    ],
+)
+def test_a_model_server_is_told_how_to_soften(settings: dict[str, Any], told: dict[str, str]) -> None:
+    assert collectors.environment(CollectSettings(**settings)) == told
+
+
+def line(state: object, probabilities: object = (0.25, 0.75), **more: object) -> str:
+    answer = {"predictions": [probabilities], "action": 1, "value": 1.5, "mask": None, **more}
+    return json.dumps({"SageMakerInput": state, "SageMakerOutput": answer})
+
+
+STATES = [[0.1, 2.0], [3.0, -4.0]]
+
+
+def test_a_transform_jobs_answers_are_read_in_the_order_of_the_states() -> None:
+    text = f"{line(STATES[0], [0.1, 0.9])}\n{line([3, -4], [0.6, 0.4])}\n"
+    assert collectors.read_answers(text, STATES, "job") == [[0.1, 0.9], [0.6, 0.4]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([line(STATES[0])], "2 states with 1 lines"),
+        ([line(STATES[1]), line(STATES[0])], r"line 1: it answers \[3.0, -4.0\]"),
+        ([line(STATES[0]), '{"predictions": [[0.5, 0.5]]}'], "line 2: no joined record"),
+        ([line(STATES[0]), "not json"], "line 2: no joined record"),
+        ([line(STATES[0], [0.5, 0.6]), line(STATES[1])], "do not sum to 1"),
+        ([line(STATES[0]), json.dumps({"SageMakerInput": STATES[1], "SageMakerOutput": {"error": "NaN"}})], "NaN"),
+    ],
+)
+def test_answers_that_are_none_are_refused(lines: list[str], says: str) -> None:
+    with pytest.raises(DamagedContent, match=says):
+        collectors.read_answers("\n".join(lines), STATES, "job")
+
+
+class FakeTransformJob:
+    """Answers every state of its input file."""
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        self.name, self.lines = name, lines
+
+    def status(self) -> JobStatus:
+        return JobStatus("Completed", "Completed")
+
+    def wait(self, timeout: float | None = None, logs: object = False, check: bool = True) -> JobStatus:
+        return self.status()
+
+    def stop(self) -> bool:
+        return False
+
+    def pull(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "states.jsonl.out").write_text("\n".join(line(json.loads(text)) for text in self.lines))
+
+
+def test_a_time_step_is_one_transform_job_and_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: dict[str, FakeTransformJob] = {}
+    started: list[str] = []
+
+    def find(self: Any, name: str) -> Any:
+        return jobs.get(name)
+
+    def start(self: Any, name: str, lines: Path) -> Any:
+        started.append(name)
+        jobs[name] = FakeTransformJob(name, lines.read_text().splitlines())
+        return jobs[name]
+
+    monkeypatch.setattr(collectors.ByTransform, "_find", find)
+    monkeypatch.setattr(collectors.ByTransform, "_start", start)
+    said: list[str] = []
+    first = collectors.ByTransform("loop-r02-collect", None, said.append)  # type: ignore[arg-type]
+    assert first.action_probabilities(STATES) == [[0.25, 0.75]] * 2
+    assert first.action_probabilities(STATES[:1]) == [[0.25, 0.75]]
+    assert started == ["loop-r02-collect-00000", "loop-r02-collect-00001"]
+    assert said == ["transform job loop-r02-collect-00000: 2 live environments"]
+
+    again = collectors.ByTransform("loop-r02-collect", None, said.append)  # type: ignore[arg-type]
+    again.action_probabilities(STATES)
+    again.action_probabilities(STATES[:1])
+    again.action_probabilities(STATES)
+    assert started[2:] == ["loop-r02-collect-00002"]
+
+
+def test_the_transform_jobs_that_are_there_must_have_answered_these_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = FakeTransformJob("x", [json.dumps(STATES[1])])
+    monkeypatch.setattr(collectors.ByTransform, "_find", lambda self, name: other)
+    with pytest.raises(DamagedContent, match="was asked about"):
+        collectors.ByTransform("x", None, print).action_probabilities(STATES[:1])  # type: ignore[arg-type]
+
+
+class FakeCloud:
+    """Endpoints by name, each with its state; what was asked of them in order."""
+
+    is_local = True
+    sagemaker = None
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: str = "InService") -> None:
+        self.endpoints: dict[str, str] = {}
+        self.calls: list[str] = []
+        cloud = self
+
+        class FakeEndpoint:
+            def __init__(self, name: str, session: object) -> None:
+                self.name = name
+
+            def wait(self) -> None:
+                if cloud.endpoints[self.name] == "Failed":
+                    raise JobFailed(f"the endpoint '{self.name}' failed")
+
+            def delete(self) -> None:
+                cloud.calls.append(f"delete {self.name}")
+                del cloud.endpoints[self.name]
+
+        class FakePredictor:
+            def __init__(self, name: str, session: object) -> None: ...
+
+            def predict(self, states: Rows) -> Any:
+                return type("Prediction", (), {"probabilities": [[0.25, 0.75]] * len(states)})
+
+        self.state = state
+        monkeypatch.setattr("launcher.endpoint.Endpoint", FakeEndpoint)
+        monkeypatch.setattr("launcher.predictor.Predictor", FakePredictor)
+        monkeypatch.setattr(
+            "launcher.deployment.ENDPOINT",
+            type("Creation", (), {"find": lambda session, name: self.endpoints.get(name)}),
+        )
+
+    @property
+    def session(self) -> FakeCloud:
+        return self
+
+    def reported(self, what: str, client: object = None) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    def deploy(self, endpoint_name: str, wait: bool) -> None:
+        self.calls.append(f"deploy {endpoint_name}")
+        self.endpoints[endpoint_name] = self.state
+
+
+def test_an_endpoint_is_made_once_and_removed_when_the_episodes_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud(monkeypatch)
+    for _ in range(2):
+        with collectors.endpoint("e", cloud, print) as answers:  # type: ignore[arg-type]
+            assert answers.action_probabilities(STATES) == [[0.25, 0.75]] * 2
+    assert cloud.calls == ["deploy e"]
+    for _ in range(2):
+        collectors.remove_endpoint("e", cloud)  # type: ignore[arg-type]
+    assert cloud.calls == ["deploy e", "delete e"]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, InputError("no"), RuntimeError])
+def test_an_endpoint_is_removed_where_collecting_does_not_end_well(
+    monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    cloud = FakeCloud(monkeypatch)
+    with pytest.raises(BaseException), collectors.endpoint("e", cloud, print):  # type: ignore[arg-type] # noqa: B017
+        raise fault
+    assert cloud.endpoints == {}
+
+
+def test_an_endpoint_that_fails_does_not_block_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud(monkeypatch, state="Failed")
+    with pytest.raises(JobFailed), collectors.endpoint("e", cloud, print):  # type: ignore[arg-type]
+        pass
+    assert cloud.calls == ["deploy e", "delete e"]

@@ -1,0 +1,112 @@
+"""What a loop is, written down, read back and compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_loops import JOBS, settings_of
+
+import presets
+from batchrl.contract.errors import InputError
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
+
+
+def jobs(*settings: str, preset: str | None = None, **changes: object) -> JobOptions:
+    return replace(JOBS, preset=preset, settings=settings, **changes)  # type: ignore[arg-type]
+
+
+def test_a_loop_is_read_back_as_it_was_written() -> None:
+    settings = LoopSettings.of("loop", jobs("train.epochs=3", dependencies=(Path("a.py"),), tags=("a=b",)), None)
+    again = LoopSettings.from_json(json.loads(json.dumps(settings.to_json())))
+    assert again == settings
+    assert settings.differences(again) == []
+    assert (settings.train.epochs, settings.jobs.preset, settings.jobs.settings) == (3, None, ())
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "says"),
+    [
+        (("gate.alpha=0.1",), {}, "loop.gate.alpha is 0.1, there 0.05"),
+        (("train.epochs=3",), {}, "train.epochs is 3, there 12"),
+        (("evaluate.seed=9",), {}, "evaluate.seed is 9, there 0"),
+        (("evaluate.candidates=promoted",), {}, "loop.evaluate.candidates is 'promoted', there 'all'"),
+        ((), {"instance_type": "local"}, "jobs.instance_type is 'local', there 'local_process'"),
+        ((), {"tags": ("a=b",)}, "jobs.tags is ['a=b'], there []"),
+    ],
+)
+def test_what_differs_is_named(settings: tuple[str, ...], changes: dict[str, object], says: str) -> None:
+    asked = LoopSettings.of("loop", jobs(*settings, **changes), None)
+    assert asked.differences(settings_of()) == [says]
+
+
+def test_the_same_settings_in_other_words_are_the_same_loop(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(presets.resolve_iterate("cartpole-iterate", {}).to_json())
+    for asked in (jobs("train.epochs=12"), jobs("train.agent.discount=0.99"), jobs(preset=str(file))):
+        assert LoopSettings.of("loop", asked, None).differences(settings_of()) == []
+
+
+def test_data_counts_by_its_content(tmp_path: Path) -> None:
+    first, second, folder = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "folder"
+    first.write_text("x")
+    second.write_text("x")
+    folder.mkdir()
+    (folder / "part.csv").write_text("x")
+    of_file = LoopSettings.of("loop", jobs(), str(first))
+    assert of_file.data == str(first)
+    assert LoopSettings.of("loop", jobs(), str(second)).differences(of_file) == []
+    of_folder = LoopSettings.of("loop", jobs(), str(folder))
+    (folder / "part.csv").write_text("y")
+    assert LoopSettings.of("loop", jobs(), str(folder)).data_sha256 != of_folder.data_sha256
+    second.write_text("y")
+    assert "data_sha256" in LoopSettings.of("loop", jobs(), str(second)).differences(of_file)[0]
+
+
+def test_presets_of_the_users_own_are_kept_as_they_were(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("kind: train\nepochs: 2\n")
+    settings = LoopSettings.of("loop", jobs(f"train.preset={own}", "train.seed=4"), None)
+    files = settings.preset_files()
+    assert list(files) == ["train.yaml"]
+    own.unlink()
+    kept = tmp_path / "train.yaml"
+    kept.write_text(files["train.yaml"])
+    job = settings.training_job(tmp_path)
+    assert (job.preset, job.settings) == (str(kept), ())
+    assert presets.resolve_train(kept, {}) == settings.train
+    assert (settings.train.epochs, settings.train.seed) == (2, 4)
+
+
+def test_presets_of_the_product_go_by_their_names(tmp_path: Path) -> None:
+    settings = LoopSettings.of("loop", jobs("train.agent.embedder=[8, 8]", "evaluate.seed=3"), None)
+    assert settings.preset_files() == {}
+    job, evaluation = settings.training_job(tmp_path), settings.evaluation_job(tmp_path)
+    assert (job.preset, job.settings) == ("cartpole-best", ("train.agent.embedder=[8, 8]".removeprefix("train."),))
+    assert evaluation is not None and evaluation.settings == ("seed=3",)
+    assert LoopSettings.of("loop", jobs("evaluate.preset=null"), None).evaluation_job(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "says"),
+    [
+        (("train.data.csv_schema=A",), None, "train.data.csv_schema is A"),
+        (("train.data.state_columns=[a, b]",), None, "train.data.state_columns"),
+        ((), "nowhere.csv", "there is no such file"),
+        ((), "s3://bucket/data.csv", "divided on this computer"),
+    ],
+)
+def test_what_cannot_be_a_loop_is_refused(settings: tuple[str, ...], data: str | None, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        LoopSettings.of("loop", jobs(*settings), data)
+
+
+def test_names_leave_the_jobs_room() -> None:
+    check_name("a" * LONGEST_NAME)
+    with pytest.raises(InputError, match=f"at most {LONGEST_NAME}"):
+        check_name("a" * (LONGEST_NAME + 1))
+    with pytest.raises(InputError, match="cannot be the name"):
+        check_name("a_b")

@@ -1,0 +1,109 @@
+"""The folder of a loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_loops import BEHAVIOR, Bench, FakeSteps, returns
+
+from batchrl.contract.errors import DamagedContent, InputError
+from launcher.iterate import state
+from launcher.iterate.records import Collected
+from launcher.iterate.state import LOCK, LOOP, LoopFolder, RoundFolder, move, publish_json
+
+COLLECTED = Collected(BEHAVIOR.label, 3, None, returns("a"), returns("b"), 4, 2)
+
+
+def test_a_record_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RoundFolder(tmp_path / "round_01", 1)
+    assert folder.read(state.COLLECTED, Collected) is None
+    folder.publish(state.COLLECTED, COLLECTED)
+    assert folder.read(state.COLLECTED, Collected) == COLLECTED
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        folder.publish(state.COLLECTED, {"something": "else"})
+    assert folder.read(state.COLLECTED, Collected) == COLLECTED
+    assert [path.name for path in folder.root.iterdir()] == [state.COLLECTED]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"policy": 1}', "\xff"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    folder = RoundFolder(tmp_path, 1)
+    (tmp_path / state.COLLECTED).write_bytes(content.encode("latin-1"))
+    with pytest.raises(DamagedContent, match=state.COLLECTED):
+        folder.read(state.COLLECTED, Collected)
+
+
+def test_a_moved_folder_replaces_an_older_one(tmp_path: Path) -> None:
+    for name, text in (("old", "1"), ("new", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / text).write_text(text)
+    move(tmp_path / "new", tmp_path / "old")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["2"]
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match=r"holds no loop: thesis\.tex"):
+        LoopFolder(tmp_path).check_free()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be used"):
+        LoopFolder(tmp_path / "file").check_free()
+
+
+def test_a_new_folder_and_a_loops_folder_are_free(tmp_path: Path) -> None:
+    folder = LoopFolder(tmp_path / "a" / "b")
+    folder.check_free()
+    (folder.root / LOCK).touch()
+    folder.check_free()
+    publish_json(folder.root / LOOP, {})
+    (folder.root / "notes.txt").touch()
+    folder.check_free()
+
+
+def test_a_loop_of_another_version_is_refused(tmp_path: Path) -> None:
+    folder = LoopFolder(tmp_path)
+    with pytest.raises(InputError, match="there is no loop"):
+        folder.read_loop()
+    publish_json(tmp_path / LOOP, {"format": 99})
+    with pytest.raises(InputError, match="another version"):
+        folder.read_loop()
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
+    folder, other = LoopFolder(tmp_path), LoopFolder(tmp_path)
+    refused = pytest.raises(InputError, match=rf"is running \(process {os.getpid()}\)")
+    with folder.locked(), refused, other.locked():
+        pass
+    with other.locked():
+        pass
+
+
+def test_the_lock_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from launcher.iterate.state import LoopFolder\n"
+        "with LoopFolder(Path(sys.argv[1])).locked():\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)])
+    assert ended.returncode == -9
+    with LoopFolder(tmp_path).locked():
+        assert (tmp_path / LOCK).read_text().strip() == str(os.getpid())
+
+
+def test_rounds_that_are_done_end_where_one_is_missing(bench: Bench) -> None:
+    bench.run(FakeSteps(dict.fromkeys(range(1, 4), ("kept out",))), 3)
+    bench.folder.round(2).root.joinpath(state.ROUND).unlink()
+    assert [record.number for record in bench.folder.records()] == [1]
+
+
+def test_every_file_of_a_round_is_json_with_every_number(bench: Bench) -> None:
+    bench.run(FakeSteps({1: ["undecided", "promoted"]}), 1)
+    decision = json.loads((bench.folder.round(1).root / state.DECISION).read_text())
+    assert {"outcome", "reason", "alpha", "alpha_of_a_look", "looks_planned", "looks", "canary"} <= set(decision)
+    for look in decision["looks"]:
+        assert {"difference", "alpha", "confidence", "doubt", "outcome", "reason"} <= set(look)
