@@ -27,11 +27,13 @@ PARTS = {
     "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
+    "transform": "batch transform: a small job, a million lines, one record a request",
     "serving": "the model server beside the forward pass alone, and 200 clients at once",
 }
 # Trainings by the dozen: only by name, or with --all.
 LONG = {
     "problems": "returns by agent on narrow logs, Acrobot and the mail campaign (half an hour)",
+    "gate_errors": "how often a loop's gate promotes a policy that is no better (a quarter of an hour)",
     "logs": "returns on 20 logs, beside d3rlpy's (an hour at first; what was measured is kept in .bench)",
 }
 EVERY = PARTS | LONG
