@@ -160,7 +160,11 @@ class TransformJob:
 
         note(settings.described())
         try:
-            return transform(self._client, objects, self._output, server, settings, note, lambda: self._stop.requested)
+            outcome = transform(
+                self._client, objects, self._output, server, settings, note, lambda: self._stop.requested
+            )
+            note(outcome.described())
+            return outcome
         finally:
             writer.close()
 

@@ -179,6 +179,8 @@ def test_a_training_jobs_model_is_shown_and_exported(cloud: Session, run: Run, d
     model = shown.json()
     assert (model["job_name"], model["n_features"], model["source"]) == ("job-a", 4, "job-a")
     assert "code/serve.py" in model["files"]
+    newest = run("model", "show", "-q")
+    assert (newest.code, newest.out.startswith("job-")) == (0, True)
     by_url = run("model", "show", Job.attach("job-a", cloud).model_uri, "--json")
     assert by_url.json()["files"] == model["files"]
 

@@ -115,6 +115,41 @@ def test_outputs_are_downloaded_where_that_is_wanted(run: Run, cloud: Cloud, sta
     assert facts["status"] == "Completed"
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        b'{"action":1}\n{"SageMakerInput":[1],"SageMakerOutput":{"error":"line 1: expected 4 features","line":1}}\n',
+        b'{"action":1}\n{"error": "line 7: expected 4 features", "line": 7}\n',
+        b'0.5,0.5,1,2.5,\n"error: line 9: expected 4 features, got 3",,,\n',
+    ],
+)
+def test_error_records_that_are_downloaded_are_told(
+    run: Run, cloud: Cloud, states: Path, tmp_path: Path, answers: bytes
+) -> None:
+    cloud.objects["mine/bad.jsonl.out"] = answers
+    cloud.objects["mine/empty.jsonl.out"] = b""
+    cloud.objects["mine/good.jsonl.out"] = b'{"action":1}\n'
+    folder = tmp_path / "out"
+
+    ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder))
+
+    assert ended.code == 0, ended.err
+    assert f"Warning: 1 record holds an error in place of a prediction: {folder / 'bad.jsonl.out'} line 2." in ended.err
+    pulled = run("pull", "mine", str(folder))
+    assert f"{folder / 'bad.jsonl.out'} line 2." in pulled.err
+
+
+def test_downloaded_predictions_without_errors_warn_of_nothing(
+    run: Run, cloud: Cloud, states: Path, tmp_path: Path
+) -> None:
+    cloud.objects["mine/good.jsonl.out"] = b'{"action":1}\n'
+
+    ended = run("transform", str(states), "--job-name", "mine", "-o", str(tmp_path / "out"), "--json")
+
+    assert "Warning" not in ended.err
+    assert ended.json()["error_records"] == 0
+
+
 def test_a_plan_is_the_exact_requests_and_sends_nothing(run: Run, home: Path, states: Path, tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     archive.write_bytes(gzip.compress(b"tar"))

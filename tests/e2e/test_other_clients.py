@@ -111,3 +111,77 @@ def test_the_aws_command_line(address, command):
     names = [summary["TrainingJobName"] for summary in listed["TrainingJobSummaries"]]
     assert "by-aws-cli" in names
     assert "batchrl-local" in aws("s3", "ls")
+
+
+@pytest.fixture(scope="module")
+def archive(trained):
+    """The model of a training job."""
+    return trained.model_data
+
+
+def model_of(name, archive):
+    return {
+        "ModelName": name,
+        "PrimaryContainer": {"Image": "unused:latest", "ModelDataUrl": archive},
+        "ExecutionRoleArn": ROLE,
+    }
+
+
+def transform_of(name, model, source):
+    return {
+        "TransformJobName": name,
+        "ModelName": model,
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": source}},
+            "ContentType": "application/jsonlines",
+            "SplitType": "Line",
+        },
+        "TransformOutput": {
+            "S3OutputPath": f"s3://batchrl-local/{name}",
+            "Accept": "application/jsonlines",
+            "AssembleWith": "Line",
+        },
+        "TransformResources": {"InstanceType": "local_process", "InstanceCount": 1},
+    }
+
+
+def test_plain_boto3_transforms_and_invokes(client, address, archive, session):
+    session.s3.put_object(Bucket="batchrl-local", Key="plain-in/a.jsonl", Body=b"[0.1,0,0,0]\n[0,0,0,0.1]\n")
+    client.create_model(**model_of("plain-model", archive))
+    client.create_transform_job(**transform_of("plain-transform", "plain-model", "s3://batchrl-local/plain-in/"))
+    client.get_waiter("transform_job_completed_or_stopped").wait(
+        TransformJobName="plain-transform", WaiterConfig={"Delay": 1}
+    )
+    answers = session.s3.get_object(Bucket="batchrl-local", Key="plain-transform/a.jsonl.out")["Body"].read()
+    assert [json.loads(line)["action"] in (0, 1) for line in answers.splitlines()] == [True, True]
+    listed = client.list_transform_jobs(NameContains="plain-transform")["TransformJobSummaries"]
+    assert [summary["TransformJobStatus"] for summary in listed] == ["Completed"]
+
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "plain-model",
+        "InitialInstanceCount": 1,
+        "InstanceType": "local_process",
+    }
+    client.create_endpoint_config(EndpointConfigName="plain", ProductionVariants=[variant])
+    client.create_endpoint(EndpointName="plain", EndpointConfigName="plain")
+    client.get_waiter("endpoint_in_service").wait(EndpointName="plain", WaiterConfig={"Delay": 1})
+    runtime = boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=address.door_url,
+        region_name=address.region,
+        aws_access_key_id=address.access_key,
+        aws_secret_access_key=address.secret_key,
+    )
+    answer = runtime.invoke_endpoint(
+        EndpointName="plain", Body=b"[0.1,0,0,0]\n[0,0,0,0.1]\n", ContentType="application/jsonlines"
+    )
+    assert answer["ContentType"] == "application/jsonlines"
+    # One forward pass over the same two states: the very bytes of the batch transform.
+    assert answer["Body"].read() == answers
+    client.delete_endpoint(EndpointName="plain")
+    client.get_waiter("endpoint_deleted").wait(EndpointName="plain", WaiterConfig={"Delay": 1})
+    client.delete_endpoint_config(EndpointConfigName="plain")
+    client.delete_model(ModelName="plain-model")
+    with pytest.raises(botocore.exceptions.ClientError, match="Could not find model"):
+        client.describe_model(ModelName="plain-model")

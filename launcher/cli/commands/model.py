@@ -13,7 +13,7 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from launcher.cli.groups import make_group
-from launcher.cli.options import aws_option, output_options
+from launcher.cli.options import aws_option, complete_jobs, output_options
 from launcher.cli.output import Output, size
 
 if TYPE_CHECKING:
@@ -42,24 +42,27 @@ def command() -> None:
 @command.command(
     "show",
     examples=(
-        "batchrl model show my-job",
+        "batchrl model show",
         "batchrl model show results/model --json",
         "batchrl model show s3://bucket/j/output/model.tar.gz",
     ),
 )
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="[MODEL]", required=False, shell_complete=complete_jobs)
 @aws_option
 @output_options
-def show(model: str, aws: bool, out: Output) -> None:
+def show(model: str | None, aws: bool, out: Output) -> None:
     """Show what a model is, and where it comes from.
 
-    Networks, inputs, mask, target policy, training job and data. MODEL is a training job's name, a
-    model.tar.gz, a folder with model.json, or an S3 URL.
+    Networks, inputs, mask, target policy, training job and data. MODEL is a training job's name, by
+    default the newest one's, a model.tar.gz, a folder with model.json, or an S3 URL.
     """
+    from launcher.cli.evaluations import newest_training
+    from launcher.cli.jobs import session_for
     from launcher.cli.scoring import find_policy
     from launcher.exported import read_exported
     from launcher.policies import fetch_model
 
+    model = model or newest_training(session_for(aws)).name
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
         found = find_policy(model, Path(scratch), aws, fetch_model)
         # An archive below an S3 prefix is what the prefix stands for.
@@ -92,8 +95,8 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
     name, checkpoints, a .pt file, an exported model, a model.tar.gz, or an S3 URL of these. Of a
     job that has ended, its own model is taken unless --which is given.
 
-    An ONNX file is kept only if onnxruntime computes what torch computes; it needs the packages of
-    the extra: pip install 'batchrl[onnx]'.
+    An ONNX file is kept only if onnxruntime computes what torch computes; it needs the packages onnx,
+    onnxscript and onnxruntime, which come with `make`.
     """
     from launcher.cli.scoring import find_policy
     from launcher.cli.scripts import run_script, script_path

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.cli.errorrecords import tell_error_records
 from launcher.cli.groups import make_command
 from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
@@ -50,8 +51,11 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
     pull = partial(found.pull, what=what, unpack=unpack) if isinstance(found, Job) else found.pull
     with out.byte_progress(f"pull {found.name[:24]}", total) as on_bytes:
         report = pull(target, on_bytes=on_bytes)
+    facts = asdict(report) | {"name": found.name}
+    if isinstance(found, TransformJob):
+        facts["error_records"] = tell_error_records(report, out)
     if not out.for_people:
-        out.record(asdict(report) | {"name": found.name}, "folder")
+        out.record(facts, "folder")
         return
     for name in report.files:
         out.text(str(target / name))

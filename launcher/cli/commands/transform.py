@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchrl.contract.errors import InputError, JobFailed
+from launcher.cli.errorrecords import tell_error_records
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
@@ -16,6 +16,7 @@ from launcher.cli.output import Output, size
 from launcher.cli.running import AFTER_START, follow_to_end
 
 if TYPE_CHECKING:
+    from launcher.pull import PullReport
     from launcher.transformer import Transformer
     from launcher.transformjob import TransformJob
     from launcher.transformplan import TransformPlan
@@ -163,20 +164,29 @@ def _run(transformer: Transformer, plan: TransformPlan, wait: bool, out: Output)
 def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> None:
     """Say which job it was, where its outputs are, and what may come next; download them if that is wanted."""
     outputs = job.outputs() if waited else []
-    files: dict[str, Any] = {}
+    pulled: PullReport | None = None
+    bad = 0
     if folder is not None:
         with out.byte_progress(f"pull {job.name[:24]}", sum(count for _, count in outputs)) as on_bytes:
-            files = asdict(job.pull(folder, on_bytes))
-    facts = {"name": job.name, "status": job.status().status, "output": job.output_uri, "model": job.model_name}
+            pulled = job.pull(folder, on_bytes)
+        bad = tell_error_records(pulled, out)
+    facts: dict[str, object] = {
+        "name": job.name,
+        "status": job.status().status,
+        "output": job.output_uri,
+        "model": job.model_name,
+    }
     if not out.for_people:
-        out.record(facts | ({"files": files["files"], "folder": files["folder"]} if files else {}), "name")
+        if pulled is not None:
+            facts |= {"files": pulled.files, "folder": pulled.folder, "error_records": bad}
+        out.record(facts, "name")
         return
     out.text(f"\nTransform job {job.name} {'has ended well.' if waited else 'was started.'}")
     many = "" if len(outputs) == 1 else "s"
     held = f" ({len(outputs)} file{many}, {size(sum(count for _, count in outputs))})" if waited else ""
     out.text(f"Outputs: {job.output_uri}{held}")
-    for name in files.get("files", ()):
-        out.text(f"  {files['folder'] / name}")
+    for file in [pulled.folder / name for name in pulled.files] if pulled is not None else []:
+        out.text(f"  {file}")
     out.text("Next:")
     aws = "" if job.session.is_local else " --aws"
     for follow_up in ("show",) if folder else ("pull", "show") if waited else (*AFTER_START, "pull"):

@@ -94,6 +94,7 @@ class Conversion:
 
     def __init__(self, job: Job, source: SourceObject, target: S3Url) -> None:
         self.records = 0
+        self.error_records = 0
         self.sink = Sink(job.client, target, job.pause)
         self._job = job
         self._source = source
@@ -104,7 +105,6 @@ class Conversion:
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._storing: asyncio.Future[None] | None = None
-        self._error_records = 0
 
     async def run(self) -> None:
         """Convert and store the object.
@@ -122,7 +122,7 @@ class Conversion:
             self._store(self._publish)
             await self._stored()
         finally:
-            if (more := self._error_records - ERROR_RECORDS_LOGGED) > 0:
+            if (more := self.error_records - ERROR_RECORDS_LOGGED) > 0:
                 self._job.log(f"{self.name}: {more:,} more error records")
             feeding.cancel()
             for _, call in self._sent:
@@ -207,8 +207,8 @@ class Conversion:
         payload.close()
 
     def _report(self, where: str, text: str) -> None:
-        self._error_records += 1
-        if self._error_records <= ERROR_RECORDS_LOGGED:
+        self.error_records += 1
+        if self.error_records <= ERROR_RECORDS_LOGGED:
             self._job.log(f"{self.name}: {where}: {text}")
 
     def _publish(self) -> None:

@@ -46,6 +46,7 @@ class Outcome:
     Args:
         converted: number of objects.
         records: records in them that were sent.
+        error_records: those of them that our server answered with an error record.
         size_bytes: bytes of their results.
         written: what was published, in the order of the input; also what was being published when the job was stopped.
         faults: objects that failed (152).
@@ -54,7 +55,13 @@ class Outcome:
 
     converted: int
     records: int
+    error_records: int
     size_bytes: int
     written: tuple[S3Url, ...]
     faults: tuple[ObjectFault, ...]
     stopped: bool
+
+    def described(self) -> str:
+        """As the last line of the data log."""
+        bad = f", {self.error_records:,} of them answered by an error record" if self.error_records else ""
+        return f"Objects: {self.converted:,}, with {self.records:,} records{bad}; failed: {len(self.faults):,}"

@@ -88,6 +88,7 @@ class _Instance:
         self._output = output
         self._stopped = stopped
         self._records = 0
+        self._error_records = 0
         self._bytes = 0
         self._converted = 0
         self._written: dict[int, S3Url] = {}
@@ -111,6 +112,7 @@ class _Instance:
         return Outcome(
             self._converted,
             self._records,
+            self._error_records,
             self._bytes,
             tuple(url for _, url in sorted(self._written.items())),
             tuple(fault for _, fault in sorted(self._faults.items())),
@@ -156,6 +158,7 @@ class _Instance:
             self._written[index] = target
             self._converted += 1
             self._records += conversion.records
+            self._error_records += conversion.error_records
             self._bytes += conversion.sink.size
         except Stopped:
             pass

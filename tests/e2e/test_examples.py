@@ -1,0 +1,63 @@
+"""The folder ``examples``: what its texts tell users to type runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from batchrl.problems.mail_model import ACTIONS, WEEKS
+from launcher import RLEstimator
+from presets import resolve_iterate
+
+MAIL = Path(__file__).resolve().parents[2] / "examples" / "mail-campaign"
+USERS = 60
+
+
+@pytest.fixture(scope="module")
+def mail_job(command, session, tmp_path_factory):
+    """A training job on random mails."""
+    file = tmp_path_factory.mktemp("mail") / "random.parquet"
+    command(
+        *("collect", "--env", "batchrl/MailCampaign-v0", "--num-envs", "200", "--episodes", "1"),
+        *("--output", str(file)),
+    )
+    estimator = RLEstimator(
+        preset="mail-ddqn",
+        hyperparameters={"epochs": 1, "agent.updates_per_epoch": 50, "ope.bootstrap_resamples": 20},
+        instance_type="local_process",
+        base_job_name="mail",
+        session=session,
+    )
+    return estimator.fit({"training": str(file)}, logs=False)
+
+
+def test_one_campaign_writes_a_log_that_trains_the_next_policy(mail_job, home, tmp_path, command):
+    log = tmp_path / "campaign.parquet"
+    words = [mail_job.name, "--users", str(USERS), "--instance-type", "local_process", "--output", str(log)]
+    ended = subprocess.run(
+        [sys.executable, str(MAIL / "one_campaign.py"), *words],
+        env=os.environ | {"BATCHRL_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    frame = pd.read_parquet(log)
+    weeks = frame.groupby("episode_id").size()
+    assert len(weeks) == USERS
+    assert weeks.max() == WEEKS
+    assert set(frame.action) <= set(range(len(ACTIONS)))
+    said = command("data", "describe", str(log), "--json").stdout
+    assert f'"episodes": {USERS}' in said
+    command("data", "check", str(log))
+
+
+def test_the_campaign_in_rounds_is_a_preset_of_batch_transforms():
+    preset = resolve_iterate(MAIL / "campaign.yaml", {})
+    assert preset.collect.collector == "transform"
+    assert preset.gate.undecided == "canary"
