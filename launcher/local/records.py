@@ -217,11 +217,14 @@ class Records:
             _forget(connection, record)
             return record
 
-    def forget_endpoint(self, name: str) -> None:
-        """Forget an endpoint that was asked to go, and its tags; one that is gone already is no error."""
+    def forget_endpoint(self, endpoint: JobRecord) -> None:
+        """Forget an endpoint that was asked to go, and its tags; one that is gone already is no error, and one that
+        was made since by that name is left alone."""
+        same = f"{_NAMED} AND created_at = ?"
+        values = (ENDPOINT, endpoint.name, endpoint.created_at)
         with self._database.writing() as connection:
-            for row in connection.execute(f"SELECT * FROM jobs WHERE {_NAMED}", (ENDPOINT, name)).fetchall():
-                _forget(connection, from_row(row))
+            if connection.execute(f"SELECT 1 FROM jobs WHERE {same}", values).fetchone():
+                _forget(connection, endpoint)
 
     def by_arn(self, arn: str) -> JobRecord | None:
         """The record of the job with an ARN, or None."""

@@ -137,20 +137,21 @@ class ShimPool:
                 self._records.transition(record.name, states.FAILED, reason, failure_reason=reason)
 
     def _bury(self, record: JobRecord) -> None:
-        shim_log = self._paths.job(record.key).shim_log
-        reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"
-        try:
-            self._records.transition(
-                record.name, states.FAILED, reason, kind=record.kind, failure_reason=reason, servers=()
-            )
-        except (states.IllegalTransition, UnknownJob):
+        """End a job whose shim is gone. What it has goes before its name may be taken by another."""
+        current = self._records.find(record.name, record.kind)
+        if current is None or current.ended or current.shim_pid != record.shim_pid:
             return  # it ended the job in its last moment
         log.warning("%s: its shim %s is gone", record.key, record.shim_pid)
         from launcher.local.executors.reap import reap
 
         reap(self._paths, record)
-        if record.kind == ENDPOINT and record.stop_requested_at is not None:
-            self._records.forget_endpoint(record.name)
+        shim_log = self._paths.job(record.key).shim_log
+        reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"
+        ended = self._records.transition(
+            record.name, states.FAILED, reason, kind=record.kind, failure_reason=reason, servers=()
+        )
+        if ended.kind == ENDPOINT and ended.stop_requested_at is not None:
+            self._records.forget_endpoint(ended)
 
 
 def _is_foreground(record: JobRecord) -> bool:

@@ -132,7 +132,7 @@ def test_a_deleted_endpoint_is_deleting_until_its_shim_forgets_it(door: RunningD
     _in_service(door, client)
     client.delete_endpoint(EndpointName="e")
     assert client.describe_endpoint(EndpointName="e")["EndpointStatus"] == "Deleting"
-    door.records.forget_endpoint("e")
+    door.records.forget_endpoint(door.records.get("e", ENDPOINT))
     for operation in (client.describe_endpoint, client.delete_endpoint):
         assert _error(operation, EndpointName="e")["Error"]["Code"] == "ValidationException"
 

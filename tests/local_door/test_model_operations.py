@@ -56,6 +56,18 @@ def test_models_are_listed_the_newest_first_in_pages(door: RunningDoor) -> None:
     assert [model["ModelName"] for model in client.list_models(NameContains="a-")["Models"]] == ["a-1"]
 
 
+@pytest.mark.parametrize("sort_by", ["Name", "CreationTime"])
+def test_a_list_goes_on_where_it_was_though_its_last_entry_was_deleted(door: RunningDoor, sort_by: str) -> None:
+    client = door.client("sagemaker")
+    for name in ("a", "b", "c", "d"):
+        client.create_model(**model_request(name))
+    asked = {"SortBy": sort_by, "SortOrder": "Ascending", "MaxResults": 2}
+    first = client.list_models(**asked)
+    client.delete_model(ModelName="b")
+    second = client.list_models(**asked, NextToken=first["NextToken"])
+    assert [model["ModelName"] for page in (first, second) for model in page["Models"]] == ["a", "b", "c", "d"]
+
+
 def test_a_deleted_model_is_gone_with_its_tags(door: RunningDoor) -> None:
     client = door.client("sagemaker")
     arn = client.create_model(**model_request(), Tags=[{"Key": "a", "Value": "b"}])["ModelArn"]

@@ -11,6 +11,7 @@ import pytest
 from batchrl.contract.errors import InputError
 from launcher.local import states
 from launcher.local.records import (
+    ENDPOINT,
     SCHEMA_VERSION,
     TRAINING,
     TRANSFORM,
@@ -222,6 +223,19 @@ def test_records_of_the_first_schema_are_taken_over(tmp_path: Path) -> None:
     assert (old.request, old.shim_pid, old.size_bytes, old.servers) == ({"a": 1}, 7, 12, ())
     assert records.tags(_arn("old")) == {"team": "blue"}
     assert records.transition("old", states.UPLOADING).status == states.IN_PROGRESS
+
+
+def test_an_endpoint_that_was_made_anew_by_the_same_name_is_not_forgotten(records: Records) -> None:
+    def endpoint(at: float) -> JobRecord:
+        return JobRecord.new("e", ENDPOINT, "arn:e", {}, at, "Creating")
+
+    records.create(endpoint(1.0))
+    records.forget_endpoint(endpoint(1.0))
+    records.forget_endpoint(endpoint(1.0))
+    assert records.find("e", ENDPOINT) is None
+    records.create(endpoint(2.0))
+    records.forget_endpoint(endpoint(1.0))
+    assert records.find("e", ENDPOINT) is not None
 
 
 def test_a_name_is_unique_within_its_kind(records: Records) -> None:

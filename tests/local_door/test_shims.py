@@ -150,6 +150,19 @@ def test_a_pid_that_was_used_again_is_no_shim(rig: Rig) -> None:
     assert rig.status("a") == "Failed"
 
 
+def test_what_a_new_job_of_the_same_name_runs_is_left_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door looked at a record whose shim was gone; before it acted, the job had ended."""
+    reaped: list[str] = []
+    monkeypatch.setattr("launcher.local.executors.reap.reap", lambda paths, record: reaped.append(record.name))
+    rig.add("a", "hang")
+    rig.records.claim("a", 2**22 + 1, 1)
+    seen = rig.records.running()
+    rig.records.transition("a", "Failed", failure_reason="its own")
+    monkeypatch.setattr(rig.records, "running", lambda: seen)
+    rig.pool().reconcile()
+    assert (reaped, rig.records.get("a").failure_reason) == ([], "its own")
+
+
 def test_a_nursery_ends_with_its_door_and_its_shims_do_not(rig: Rig) -> None:
     pool = rig.pool()
     rig.add("a", "hang")

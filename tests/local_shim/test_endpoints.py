@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,7 @@ def gone(endpoint):
 def test_C180_C185_an_endpoint_serves_until_it_is_deleted(serving, executor):
     endpoint = serving.endpoint(executor, environment={"OF": "the model"}).start()
     endpoint.wait_for("InService")
+    address = ServerAddress.from_json(endpoint.record.servers[0].address)
     report = invoke(endpoint, b'"report"\n')
     assert report["parent"][-1] == "serve"
     assert report["environment"]["OF"] == "the model"
@@ -39,6 +41,8 @@ def test_C180_C185_an_endpoint_serves_until_it_is_deleted(serving, executor):
     if executor == "local":
         assert endpoint.containers == []
         assert report["uid"] == os.getuid()
+        # Its address may be another container's now, and is known not to be its own any more.
+        assert address.holder is not None and not address.is_held
 
 
 def test_several_instances_serve_side_by_side(serving, executor):
@@ -63,6 +67,10 @@ def test_C188_two_endpoints_serve_at_the_same_time(serving, executor):
 def test_C181_a_server_that_never_gets_well_fails_the_endpoint(serving, executor):
     endpoint = serving.endpoint(executor, environment={"MODE": "dies"}).start()
     endpoint.wait_for("Failed")
+    # From now on its name may be taken: nothing of it is left.
+    assert not list(endpoint.cloud.home.job(endpoint.key).folder.glob("ml*"))
+    if executor == "local":
+        assert endpoint.containers == []
     assert "ended with exit code 3 before it answered /ping" in endpoint.record.failure_reason
     assert "no such weights" in endpoint.record.failure_reason
 
@@ -98,6 +106,8 @@ def test_the_servers_of_a_killed_shim_are_found(serving, executor):
     endpoint.wait_for("InService")
     endpoint.shim.kill()
     roots = endpoint.cloud.home.job(endpoint.key).roots(2)
-    assert all(job_processes(root) for root in roots)
+    sockets = [Path(server.address["path"]) for server in endpoint.record.servers]
+    assert all(job_processes(root) for root in roots) and all(socket.exists() for socket in sockets)
     reap(endpoint.cloud.home, endpoint.record)
     assert not any(job_processes(root) for root in roots)
+    assert not any(path.exists() for path in (*roots, *sockets))

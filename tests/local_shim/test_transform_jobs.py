@@ -121,7 +121,7 @@ def test_B151_B152_one_bad_object_fails_the_job_and_the_others_are_there(serving
 
 def test_B153_a_stopped_job_stores_no_output(serving, executor):
     objects = {"a.jsonl": states(b"a", 2), "b.jsonl": b'"wait"\n'}
-    job = serving.transform(objects, executor).start()
+    job = serving.transform(objects, executor, MaxConcurrentTransforms=2).start()
     job.cloud.wait_until(lambda: len(job.output_keys) == 1, "the first object is there")
     job.stop()
     job.cloud.wait_until(lambda: job.record.ended, "it stops")

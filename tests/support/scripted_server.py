@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +41,7 @@ class Reply:
         raw: send this in place of an answer.
         close: close the connection after it.
         until_close: without Content-Length; the connection's end is the answer's.
+        reset: end the connection as a process does that dies with unread input: by a reset.
     """
 
     body: bytes = b""
@@ -49,6 +52,7 @@ class Reply:
     raw: bytes | None = None
     close: bool = False
     until_close: bool = False
+    reset: bool = False
 
 
 DROP = Reply(cut=0)
@@ -112,7 +116,11 @@ class _Handler(socketserver.StreamRequestHandler):
             self.wfile.write(whole if reply.cut is None else whole[: reply.cut])
         except OSError:
             return False
-        return reply.cut is None and not reply.close and not reply.until_close
+        if reply.reset:
+            time.sleep(0.05)  # what was sent arrives before
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        return reply.cut is None and not (reply.close or reply.until_close or reply.reset)
 
 
 class _Listener:
@@ -148,6 +156,7 @@ class ModelServer:
         self.connections = 0
         self.most_at_once = 0
         self.recoveries = 0
+        self.useful: list[bool] = []
         self.on_recover: Callable[[], bool] = lambda: self.alive
         self.alive = False
         self.ended = threading.Event()
@@ -196,8 +205,9 @@ class ModelServer:
             return ServerAddress.unix(str(self._path))
         return ServerAddress.tcp("127.0.0.1", self._port)
 
-    def recover(self) -> bool:
+    def recover(self, useful: bool) -> bool:
         self.recoveries += 1
+        self.useful.append(useful)
         return self.on_recover()
 
     @property

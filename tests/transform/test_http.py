@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
+import os
 import socket
 import threading
 import time
@@ -15,6 +17,7 @@ import pytest
 import uvloop
 from scripted_server import DROP, Reply
 
+from launcher.local.processes import ProcessId
 from launcher.local.serving.address import ServerAddress
 from launcher.local.transform.connection import SMALL, Call
 from launcher.local.transform.http import ModelClient
@@ -57,7 +60,7 @@ def invoke(server, bodies, *, pieces=1, ticks=True, **settings):
 def keeper_of(listener):
     """Who keeps a server that is only a socket."""
     address = ServerAddress.tcp("127.0.0.1", listener.getsockname()[1])
-    return types.SimpleNamespace(address=address, recover=lambda: True)
+    return types.SimpleNamespace(address=address, recover=lambda useful: True)
 
 
 def answers(calls):
@@ -166,6 +169,7 @@ def test_B173_a_dropped_connection_is_tried_again_after_the_server_was_seen_to(s
         Reply(raw=b"this is no HTTP\r\n\r\n"),
         Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", close=True),
         Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", close=True),
+        Reply(raw=b"HTTP/1.1 200 OK\r\n\r\nshort", reset=True),
     ],
 )
 def test_B173_what_is_no_whole_answer_is_none(serve, reply):
@@ -257,6 +261,54 @@ def test_B173_also_connections_that_are_well_wait_for_the_servers_keeper(serve):
     assert sent == [2]
 
 
+def poisoned(serve, poison, slow=0.0):
+    """A server that ends when it is asked for one of some bodies, and is started again."""
+
+    def script(request):
+        if request.body in poison:
+            server.die()
+            return DROP
+        if slow:
+            server.ended.wait(slow)
+        return Reply(request.body)
+
+    def recover():
+        if not server.alive:
+            server.start()
+        return True
+
+    server = serve(script)
+    server.on_recover = recover
+    return server
+
+
+def test_B173_who_ends_a_server_again_and_again_costs_its_neighbours_no_try(serve):
+    """Its neighbours take so long that each of its ends breaks all of them off."""
+    server = poisoned(serve, {b"3"}, slow=0.1)
+    bodies = [b"%d" % number for number in range(12)]
+    calls = invoke(server, bodies, max_concurrent=4, retries=2)
+    assert [call.status for call in calls] == [0 if body == b"3" else 200 for body in bodies]
+    assert calls[3].fault.endswith("tried 3 times")
+    assert {call.tries for call in calls if call.status} == {0}
+    # Once among others, when nobody could tell who it was; then as often as it may be tried, alone.
+    assert server.bodies.count(b"3") == 4
+
+
+def test_B173_several_that_end_the_server_are_told_apart_from_those_that_do_not(serve):
+    bodies = [b"%d" % number for number in range(20)]
+    poison = set(bodies[2:12:3])
+    for concurrent in (1, 6):
+        server = poisoned(serve, poison)
+        calls = invoke(server, bodies, max_concurrent=concurrent, retries=1)
+        assert [call.status for call in calls] == [0 if body in poison else 200 for body in bodies]
+
+
+def test_B173_the_keeper_is_told_whether_the_server_was_of_use_since(serve):
+    server = poisoned(serve, {b"1"})
+    invoke(server, [b"0", b"1"], retries=2)
+    assert server.useful[:2] == [True, False]
+
+
 def test_B172_what_is_tried_again_comes_before_what_waits(serve):
     def script(request):
         return Reply(b"", 500) if request.number == 1 else Reply(request.body, delay=0.01)
@@ -293,6 +345,14 @@ def test_B173_nobody_listens(serve):
     server.on_recover = lambda: True  # so it says
     (call,) = invoke(server, [b"x"], retries=1)
     assert "no connection to the server: " in call.fault and call.fault.endswith("tried 2 times")
+
+
+def test_B173_who_listens_where_a_server_was_that_has_ended_is_not_asked(serve):
+    server = serve()
+    address = dataclasses.replace(server.address, holder=ProcessId(os.getpid(), 1))
+    (call,) = invoke(types.SimpleNamespace(address=address, recover=lambda useful: True), [b"x"], retries=1)
+    assert call.fault.endswith("no connection to the server: the server has ended, tried 2 times")
+    assert server.requests == []
 
 
 def test_B173_a_server_that_ends_while_it_is_connected_to(serve):

@@ -72,6 +72,11 @@ def instance_name(key: str, instance: int) -> str:
     return key if instance == 1 else f"{key}.{instance}"
 
 
+def server_socket_name(name: str) -> str:
+    """The name of a model server's socket, by the program's."""
+    return f"serve-{name}"
+
+
 def direct_loopback(environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to an environment with proxies, so that door and store are reached without them."""
     if not any(name.lower() in PROXY_VARIABLES for name in environ):
@@ -88,7 +93,7 @@ class Execution(Protocol):
 
     @property
     def address(self) -> ServerAddress | None:
-        """Where a model server listens; None for a program that is none."""
+        """Where a model server listens; None for a program that is none, or that ended at once."""
 
     def output(self) -> Iterator[bytes]:
         """Raw stdout and stderr, merged, until both are closed; to be read by one thread."""

@@ -52,7 +52,7 @@ class DockerExecution:
         output: its attached output, from the first byte.
         bridge: its way to door and store.
         network: the way to it.
-        address: where it listens, if it is a model server.
+        address: where it listens, if it is a model server and has not ended at once.
         adopt: makes the files that it wrote the caller's; None where they are already.
     """
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker.errors
@@ -22,6 +23,7 @@ import docker.errors
 from launcher.local.executors.base import Program
 from launcher.local.executors.engine import Client, Engine
 from launcher.local.faults import client_fault
+from launcher.local.processes import ProcessId
 from launcher.local.serving.address import ServerAddress
 
 SERVER_PORT = 8080
@@ -66,20 +68,35 @@ class Network:
         """What the host configuration says of ports: the engine chooses a free one of loopback."""
         return {SERVER_PORT: (LOOPBACK, None)} if self.published else None
 
-    def address(self, client: Client, container: str) -> ServerAddress:
-        """Where a started container's server listens."""
-        settings = client.inspect_container(container)["NetworkSettings"]
+    def address(self, client: Client, container: str) -> ServerAddress | None:
+        """Where a started container's server listens; None if it has ended already, and with it its address."""
+        seen = client.inspect_container(container)
+        holder = _first_process(seen)
+        if holder is None and not client.inspect_container(container)["State"]["Running"]:
+            return None
+        settings = seen["NetworkSettings"]
         if self.published:
-            return ServerAddress.tcp(LOOPBACK, int(settings["Ports"][f"{SERVER_PORT}/tcp"][0]["HostPort"]))
+            bindings = settings["Ports"].get(f"{SERVER_PORT}/tcp")
+            return ServerAddress.tcp(LOOPBACK, int(bindings[0]["HostPort"]), holder) if bindings else None
         networks = settings["Networks"].values()
-        address = next((network["IPAddress"] for network in networks if network["IPAddress"]), "")
-        return ServerAddress.tcp(address, SERVER_PORT)
+        address = next((network["IPAddress"] for network in networks if network["IPAddress"]), None)
+        return ServerAddress.tcp(address, SERVER_PORT, holder) if address else None
 
     def remove(self, client: Client) -> None:
         """Remove the network that was made for the container; its container is gone."""
         if self.own is not None:
             with contextlib.suppress(docker.errors.NotFound):
                 client.remove_network(self.own)
+
+
+def _first_process(seen: dict[str, Any]) -> ProcessId | None:
+    """PID 1 of a container; None if it has ended, or if the engine's processes are none of this machine's."""
+    pid = int(seen["State"]["Pid"])
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return None
+    return ProcessId.of(pid) if seen["Id"] in groups else None
 
 
 def remove_networks(client: Client, labels: list[str]) -> None:

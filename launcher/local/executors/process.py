@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE, SERVE_SOCKET_VARIABLE
-from launcher.local.executors.base import PROCESS, Program, direct_loopback
+from launcher.local.executors.base import PROCESS, Program, direct_loopback, server_socket_name
 from launcher.local.faults import JobFault, client_fault
 from launcher.local.serving.address import ServerAddress
 
@@ -82,7 +82,7 @@ class ProcessExecutor:
         """
         argv, environ, address = command(program), environment(program), None
         if program.serves:
-            socket = program.home.socket(f"serve-{program.name}")
+            socket = program.home.socket(server_socket_name(program.name))
             socket.unlink(missing_ok=True)
             socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             address = ServerAddress.unix(str(socket))

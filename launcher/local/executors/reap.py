@@ -1,13 +1,15 @@
-"""What a dead shim left behind: its container or its processes, and its sockets."""
+"""What a dead shim left behind: its containers or its processes, their sockets, and the trees of model servers."""
 
 from __future__ import annotations
 
+import shutil
+
 from batchrl.contract.errors import InputError
 from launcher.local.address import Identity
-from launcher.local.executors.base import DOCKER, PROCESS, instance_name
+from launcher.local.executors.base import DOCKER, PROCESS, instance_name, server_socket_name
 from launcher.local.executors.process import kill_processes
 from launcher.local.home import HomePaths
-from launcher.local.records import JobRecord
+from launcher.local.records import ENDPOINT, TRAINING, JobRecord
 from launcher.local.sockets import socket_path
 
 
@@ -18,14 +20,21 @@ def reap(home: HomePaths, record: JobRecord) -> None:
         home: the data folder.
         record: the job.
     """
-    if record.executor == PROCESS:
-        for root in home.job(record.key).roots(record.instances):
+    roots = home.job(record.key).roots(record.instances)
+    # The variants of an endpoint may have executors of both kinds, and its record names one.
+    if record.executor == PROCESS or record.kind == ENDPOINT:
+        for root in roots:
             kill_processes(root)
-    elif record.executor == DOCKER:
+        for instance in range(1, record.instances + 1):
+            home.socket(server_socket_name(instance_name(record.key, instance))).unlink(missing_ok=True)
+    if record.executor == DOCKER or record.kind == ENDPOINT:
         from launcher.local.executors.docker import remove_containers
 
         remove_containers(home, record.key)
         _remove_sockets(home, record)
+    if record.kind != TRAINING:
+        for root in roots:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def _remove_sockets(home: HomePaths, record: JobRecord) -> None:

@@ -97,8 +97,8 @@ def delete(context: Context, request: Wire) -> Wire:
         context.records.request_stop(name, context.clock(), ENDPOINT)
     except UnknownJob:
         raise _unknown(context, name) from None
-    except JobEnded:  # it has failed, and nobody serves it any more
-        context.records.forget_endpoint(name)
+    except JobEnded as error:  # it has failed, and nobody serves it any more
+        context.records.forget_endpoint(error.args[0])
     return {}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from launcher.local.processes import ProcessId
+
 
 @dataclass(frozen=True)
 class ServerAddress:
@@ -14,26 +16,41 @@ class ServerAddress:
     Args:
         path: of the unix socket; None for TCP.
         host, port: of TCP; None for a unix socket.
+        holder: the process whose end gives the address away: an engine hands the address of a container that has ended
+            to the next one, which may be a model server, too. None where it is nobody else's.
     """
 
     path: str | None = None
     host: str | None = None
     port: int | None = None
+    holder: ProcessId | None = None
 
     @classmethod
     def unix(cls, path: str) -> ServerAddress:
         return cls(path=path)
 
     @classmethod
-    def tcp(cls, host: str, port: int) -> ServerAddress:
-        return cls(host=host, port=port)
+    def tcp(cls, host: str, port: int, holder: ProcessId | None = None) -> ServerAddress:
+        return cls(host=host, port=port, holder=holder)
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Of TCP; a host that is not given would be this machine's loopback, and somebody else's server."""
+        assert self.host and self.port
+        return self.host, self.port
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is still the server's. Asked after a connection was made, it says whose connection that is."""
+        return self.holder is None or self.holder.alive
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ServerAddress:
-        return cls(values.get("path"), values.get("host"), values.get("port"))
+        holder = values.get("holder")
+        return cls(values.get("path"), values.get("host"), values.get("port"), ProcessId(**holder) if holder else None)
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.path is not None else f"{self.host}:{self.port}"

@@ -29,8 +29,6 @@ from launcher.local.serving.server import ModelServer
 GRACE_SECONDS = 30.0  # contract 185
 START_SECONDS = 240.0  # contract 181
 WATCH_SECONDS = 0.5
-# Every so many looks at the record one at the servers.
-LOOKS_A_PING = 10
 
 Variant = Mapping[str, Any]
 
@@ -66,46 +64,58 @@ class Endpoint:
         self._executor = executor
         self._progress = Progress(records, record)
         self._servers: list[tuple[Variant, ModelServer]] = []
+        self._noted: tuple[ServerRecord, ...] = ()
         self._pause = threading.Event()
 
     def run(self) -> None:
-        """Serve until the endpoint is deleted; an endpoint that cannot serve is Failed until then."""
+        """Serve until the endpoint is deleted; an endpoint that cannot serve is Failed until then.
+
+        Once it is Failed or forgotten, its name may be taken by a new one: all that it has is removed before.
+        """
+        reason = self._serve_to_the_end()
+        self._progress.note(servers=())
+        stop_all([server for _, server in self._servers])
+        for root in self._home.job(self._record.key).roots(self._record.instances):
+            shutil.rmtree(root, ignore_errors=True)
+        if reason is not None and not self._progress.stop_requested():
+            log.error("%s: %s", self._record.key, reason)
+            self._progress.move(states.FAILED, "The endpoint failed", failure_reason=reason)
+        current = self._records.find(self._record.name, self._record.kind)
+        if current is not None and current.stop_requested_at is not None:
+            self._records.forget_endpoint(self._record)
+        log.info("%s ended", self._record.key)
+
+    def _serve_to_the_end(self) -> str | None:
+        """Serve; why it cannot be done any more, or None when the endpoint is to go."""
         try:
             self._serve()
         except JobFault as fault:
-            self._fail(fault.reason)
+            return fault.reason
         except Exception as error:
             log.exception("the endpoint %s cannot go on", self._record.name)
-            self._fail(internal_fault(f"{type(error).__name__}: {error}").reason)
-        finally:
-            stop_all([server for _, server in self._servers])
-            for root in self._home.job(self._record.key).roots(self._record.instances):
-                shutil.rmtree(root, ignore_errors=True)
-        if self._progress.stop_requested():
-            self._records.forget_endpoint(self._record.name)
-        log.info("%s ended", self._record.key)
+            return internal_fault(f"{type(error).__name__}: {error}").reason
+        return None
 
     def _serve(self) -> None:
         self._servers = [
             (variant, self._server(variant, number)) for number, variant in enumerate(self._instances(), start=1)
         ]
         start_all([server for _, server in self._servers])
-        self._progress.move(states.IN_SERVICE, "The endpoint is in service", servers=self._addresses())
-        looks = 0
+        self._noted = self._addresses()
+        self._progress.move(states.IN_SERVICE, "The endpoint is in service", servers=self._noted)
         while not self._progress.stop_requested():
             self._pause.wait(WATCH_SECONDS)
-            looks += 1
-            if looks % LOOKS_A_PING == 0:
-                self._look_after()
+            self._look_after()
 
     def _look_after(self) -> None:
         """Replace servers that died; one that cannot be replaced is the endpoint's failure."""
         for variant, server in self._servers:
-            if not server.is_well() and not server.recover() and not self._progress.stop_requested():
+            if not server.tend() and not self._progress.stop_requested():
                 raise JobFault(
                     f"{ALGORITHM}: the server of variant '{variant['VariantName']}' ended and cannot be started again."
                 )
-        if (servers := self._addresses()) != self._records.get(self._record.name, self._record.kind).servers:
+        if not self._progress.stop_requested() and (servers := self._addresses()) != self._noted:
+            self._noted = servers
             self._progress.note(servers=servers)
 
     def _instances(self) -> list[Variant]:
@@ -140,7 +150,3 @@ class Endpoint:
             ServerRecord(variant["VariantName"], variant.get("InitialVariantWeight", 1.0), server.address.to_json())
             for variant, server in self._servers
         )
-
-    def _fail(self, reason: str) -> None:
-        log.error("%s: %s", self._record.key, reason)
-        self._progress.move(states.FAILED, "The endpoint failed", failure_reason=reason, servers=())

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from launcher.local.serving.address import ServerAddress
+
+ENDED = "the server has ended"
+PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,19 @@ def ask(
     Args:
         address: of the server.
         method, path, body, headers: of the request.
-        timeout: seconds, for connecting and for every part of the answer.
+        timeout: seconds, for connecting, and then for the whole answer.
 
     Raises:
         Unanswered: there is no whole answer.
     """
     connection = _Connection(address, timeout)
     try:
+        connection.connect()
+        if not address.is_held:
+            raise Unanswered(ENDED)
         connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
-        content = answer.read()
+        content = connection.content(answer)
     except TimeoutError:
         raise Unanswered(f"it did not answer within {timeout:g} s") from None
     except (OSError, http.client.HTTPException) as error:
@@ -60,13 +67,29 @@ class _Connection(http.client.HTTPConnection):
     """A connection that knows unix sockets, too."""
 
     def __init__(self, address: ServerAddress, timeout: float) -> None:
-        super().__init__(address.host or "localhost", address.port, timeout=timeout)
+        host, port = ("localhost", None) if address.path is not None else address.host_and_port
+        super().__init__(host, port, timeout=timeout)
         self._path = address.path
+        self._seconds = timeout
 
     def connect(self) -> None:
         if self._path is None:
             super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self._seconds)
+            self.sock.connect(self._path)
+        self._connected: socket.socket = self.sock  # an answer without a length takes it away
+        self._deadline = time.monotonic() + self._seconds
+
+    def content(self, answer: http.client.HTTPResponse) -> bytes:
+        """The rest of an answer, which may come in drops, in the time that is left."""
+        parts = []
+        while part := answer.read1(PIECE_BYTES):
+            parts.append(part)
+            if (left := self._deadline - time.monotonic()) <= 0:
+                raise TimeoutError
+            self._connected.settimeout(left)
+        if answer.length:
+            raise http.client.IncompleteRead(b"".join(parts), answer.length)
+        return b"".join(parts)

@@ -1,4 +1,14 @@
-"""One model server: started, pinged until it is well, started again when it dies, ended (contract 130, 181, 185)."""
+"""One model server: started, pinged until it is well, started again when it dies, ended (contract 130, 181, 185).
+
+=======================================  ===========================================================================
+the server                               what becomes of it
+=======================================  ===========================================================================
+has ended                                started again, unless it did nothing useful since the last ``MOST_FRUITLESS``
+                                         starts: then it is given up
+runs, and answers /ping                  left alone
+runs, and does not answer /ping          waited for: it may be busy; started again after ``UNWELL_SECONDS``
+=======================================  ===========================================================================
+"""
 
 from __future__ import annotations
 
@@ -24,8 +34,14 @@ from launcher.local.serving.http import Unanswered, ask
 PING_SECONDS = 2.0  # contract 130
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.02, 0.25
 DEFAULT_START_SECONDS = 600.0
-# After this many starts a server that dies again and again is given up.
-MOST_STARTS = 10
+# So many starts in a row, none of which led to an answer, and a server is given up. Each record that ends a server
+# costs as many as it is tried, so that several such records may follow one another.
+MOST_FRUITLESS = 40
+# A server that runs may be busy for so long that it does not answer /ping (seconds).
+UNWELL_SECONDS = 120.0
+RECOVER_POLL_SECONDS = 0.2
+# How often a server is pinged that is looked at all the time (seconds).
+TEND_PING_SECONDS = 5.0
 OUTPUT_DRAIN_SECONDS = 10.0
 SHOWN_LINES = 5
 
@@ -70,7 +86,9 @@ class ModelServer:
         self._proceed = proceed
         self._lock = threading.Lock()
         self._run: _Run | None = None
-        self._starts = 0
+        self._fruitless = 0  # starts since it was last of use
+        self._pinged = 0.0
+        self._well = 0.0  # when it was so last
 
     @property
     def address(self) -> ServerAddress:
@@ -92,30 +110,47 @@ class ModelServer:
         with self._lock:
             self._start()
 
-    def is_well(self) -> bool:
-        """Whether it answers /ping."""
-        if self._run is None or self._run.waiter.ended_within(0):
-            return False
-        try:
-            return ask(self.address, "GET", "/ping", timeout=PING_SECONDS).status == HTTPStatus.OK
-        except Unanswered:
-            return False
+    def tend(self) -> bool:
+        """Look after it, which takes a moment as long as it is well; to be called several times a second.
 
-    def recover(self) -> bool:
-        """After a broken connection: whether it answers, started again if it had ended; False when it is given up."""
+        Returns:
+            False when it is given up.
+        """
         with self._lock:
-            if self.is_well():
+            if self._has_ended():
+                return self._start_again("has ended")
+            now = time.monotonic()
+            if now - self._pinged < TEND_PING_SECONDS:
                 return True
-            if not self._proceed() or self._starts >= MOST_STARTS:
-                return False
-            log.warning("the model server %s does not answer any more; starting it again", self._program.name)
-            try:
-                self._end()
-                self._start()
-            except JobFault as fault:
-                log.error("%s", fault.reason)
-                return False
+            self._pinged = now
+            if self._is_well():
+                self._fruitless = 0
+            elif now - self._well > UNWELL_SECONDS:
+                return self._start_again("does not answer any more")
             return True
+
+    def recover(self, useful: bool) -> bool:
+        """After a broken connection: wait until it answers /ping, started again where that is needed.
+
+        Args:
+            useful: whether it has answered an invocation since the last call.
+
+        Returns:
+            False when it is given up.
+        """
+        with self._lock:
+            if useful:
+                self._fruitless = 0
+            deadline = time.monotonic() + UNWELL_SECONDS
+            while not self._has_ended():
+                if self._is_well():
+                    return True
+                if not self._proceed():
+                    return False
+                if time.monotonic() > deadline:
+                    return self._start_again("does not answer any more")
+                time.sleep(RECOVER_POLL_SECONDS)
+            return self._start_again("has ended")
 
     def execution_parameters(self) -> Mapping[str, Any] | None:
         """What /execution-parameters says; None where that is not implemented (contract 131)."""
@@ -131,8 +166,38 @@ class ModelServer:
         with self._lock:
             self._end()
 
+    def _has_ended(self) -> bool:
+        return self._run is None or self._run.waiter.ended_within(0)
+
+    def _is_well(self) -> bool:
+        """Whether it runs and answers /ping."""
+        if self._has_ended() or self._run is None or (address := self._run.execution.address) is None:
+            return False
+        try:
+            well = ask(address, "GET", "/ping", timeout=PING_SECONDS).status == HTTPStatus.OK
+        except Unanswered:
+            return False
+        if well:
+            self._well = time.monotonic()
+        return well
+
+    def _start_again(self, why: str) -> bool:
+        if not self._proceed():
+            return False
+        if self._fruitless >= MOST_FRUITLESS:
+            log.error("the model server %s is given up after %d starts in a row", self._program.name, MOST_FRUITLESS)
+            return False
+        log.warning("the model server %s %s; starting it again", self._program.name, why)
+        try:
+            self._end()
+            self._start()
+        except JobFault as fault:
+            log.error("%s", fault.reason)
+            return False
+        return True
+
     def _start(self) -> None:
-        self._starts += 1
+        self._fruitless += 1
         execution = self._executor.start(self._program)
         pump = OutputPump(execution.output(), self._log_file, MetricScanner(()), lambda: None, lambda scanned: None)
         pump.start()
@@ -145,7 +210,7 @@ class ModelServer:
 
     def _await_ping(self, run: _Run) -> None:
         deadline, pause = time.monotonic() + self._start_seconds, FIRST_POLL_SECONDS
-        while not self.is_well():
+        while not self._is_well():
             if run.waiter.ended_within(pause):
                 run.pump.finish(OUTPUT_DRAIN_SECONDS)
                 raise JobFault(

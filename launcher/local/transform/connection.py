@@ -28,7 +28,7 @@ class Call:
         told: called in the loop, once, when it is ``done``, with ``status`` and ``answer`` or with ``fault`` set.
     """
 
-    __slots__ = ("answer", "body", "done", "dropped", "fault", "size", "status", "told", "tries")
+    __slots__ = ("answer", "body", "done", "dropped", "fault", "size", "status", "suspect", "told", "tries")
 
     def __init__(self, body: Body, size: int, told: Callable[[Call], None]) -> None:
         self.body = body
@@ -40,6 +40,7 @@ class Call:
         self.fault = ""
         self.done = False
         self.dropped = False  # nobody waits for it any more
+        self.suspect = False  # it was under way when the server broke, and has had no answer since
 
     def finish(self) -> None:
         """Say that there will be no other answer."""
@@ -170,8 +171,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
-        if self.call is not None and self._begun and not self._measured:
-            self._finish(False)  # an answer without a length ends with its connection
+        if self.call is not None and self._begun and not self._measured and error is None:
+            # An answer without a length ends with its connection. HTTP knows no difference between that and a server
+            # that dies in the middle of one, unless the connection is reset.
+            self._finish(False)
         self._end(f"the connection was closed before an answer was complete{f' ({error})' if error else ''}")
 
     def _finish(self, reusable: bool) -> None:

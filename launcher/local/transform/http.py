@@ -2,8 +2,12 @@
 
 What is tried again (172 leaves it open, so it is pinned here): a connection that could not be made or broke, an answer
 that did not come in time, and the statuses 429 and 5xx, after a short pause that doubles. Every other status is the
-server's last word. After a broken connection nothing is sent until the server's keeper has said that it lives. A
-connection that was idle for a second is not used again: servers close such, and what is sent at that moment is lost.
+server's last word. A connection that was idle for a second is not used again: servers close such, and what is sent at
+that moment is lost.
+
+After a broken connection nothing is sent until the server's keeper has said that it lives. Which of the invocations
+under way broke it cannot be told, so that all of them are suspects: each is sent again alone, nothing beside it, until
+it has an answer. Only one that breaks the server alone has used up a try; its neighbours have lost nothing but time.
 
 It lives in one event loop and is made of callbacks: with a request a record there is no time for a task each.
 """
@@ -16,6 +20,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from launcher.local.serving.address import ServerAddress
+from launcher.local.serving.http import ENDED
 from launcher.local.transform.connection import Call, Connection, head_of
 from launcher.local.transform.settings import Settings
 
@@ -33,8 +38,12 @@ class Server(Protocol):
     def address(self) -> ServerAddress:
         """Where it listens."""
 
-    def recover(self) -> bool:
-        """Called from a thread after a broken connection: True when it answers (again), False when it is gone."""
+    def recover(self, useful: bool) -> bool:
+        """Called from a thread after a broken connection: True when it answers (again), False when it is gone.
+
+        Args:
+            useful: whether it has answered an invocation since the last call.
+        """
 
 
 class ModelClient:
@@ -52,6 +61,9 @@ class ModelClient:
         self._threads = threads
         self._settings = settings
         self._waiting: deque[Call] = deque()
+        self._suspects: deque[Call] = deque()
+        self._alone: Call | None = None  # the suspect under way
+        self._useful = False
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -77,12 +89,14 @@ class ModelClient:
         for connection in [one for one in self._open if one.call is not None and now - one.started > limit]:
             call = connection.take_call()
             connection.abort()
+            self._over(call)
             self._again(call, f"no answer within {limit:g} s")
 
     def close(self) -> None:
         """Drop all connections; what was under way gets no answer."""
         self._lost = self._lost or "it is not needed any more"
         self._waiting.clear()
+        self._suspects.clear()
         for task in (*self._opening, *filter(None, [self._mending])):
             task.cancel()
         for connection in tuple(self._open):
@@ -93,6 +107,9 @@ class ModelClient:
 
     def answered(self, connection: Connection, call: Call) -> None:
         """An answer is complete; the connection takes the next call, or is closed."""
+        self._useful = True
+        self._over(call)
+        call.suspect = False
         if connection.reusable:
             self._use(connection)
         else:
@@ -109,27 +126,46 @@ class ModelClient:
         if connection in self._idle:
             self._idle.remove(connection)
         if call is not None:
+            self._over(call)
             self._broken(call, why)
         self._dispatch()
 
     def _use(self, connection: Connection) -> None:
         """Give a free connection the next call, or keep it for one."""
-        if self._next_is_due():
-            connection.send(self._waiting.popleft())
-        else:
+        if (due := self._due()) is None:
             connection.started = self._loop.time()
             self._idle.append(connection)
+            return
+        call = due.popleft()
+        if call.suspect:
+            self._alone = call
+        connection.send(call)
 
-    def _next_is_due(self) -> bool:
-        while self._waiting and self._waiting[0].dropped:
-            self._waiting.popleft()
-        return bool(self._waiting) and self._mending is None
+    def _due(self) -> deque[Call] | None:
+        """The queue whose first call may be sent now; None if none may."""
+        for queue in (self._suspects, self._waiting):
+            while queue and queue[0].dropped:
+                queue.popleft()
+        if self._mending is not None or self._alone is not None:
+            return None
+        if self._suspects:
+            return None if self._under_way() else self._suspects
+        return self._waiting or None
+
+    def _under_way(self) -> bool:
+        return any(connection.call is not None for connection in self._open)
+
+    def _over(self, call: Call) -> None:
+        """A call is not under way any more."""
+        if call is self._alone:
+            self._alone = None
 
     def _dispatch(self) -> None:
-        while self._next_is_due() and (connection := self._idle_connection()) is not None:
-            connection.send(self._waiting.popleft())
-        if self._next_is_due():
-            wanted = min(len(self._waiting), self._settings.max_concurrent - len(self._open))
+        while self._due() is not None and (connection := self._idle_connection()) is not None:
+            self._use(connection)
+        if (due := self._due()) is not None:
+            calls = 1 if due is self._suspects else len(due)
+            wanted = min(calls, self._settings.max_concurrent - len(self._open))
             while len(self._opening) < wanted:
                 task = self._loop.create_task(self._connect())
                 self._opening.add(task)
@@ -160,8 +196,11 @@ class ModelClient:
                 if address.path is not None:
                     await self._loop.create_unix_connection(lambda: connection, address.path)
                 else:
-                    await self._loop.create_connection(lambda: connection, address.host or "", address.port or 0)
-            if connection.reusable:
+                    await self._loop.create_connection(lambda: connection, *address.host_and_port)
+            if not address.is_held:
+                connection.abort()
+                why = ENDED
+            elif connection.reusable:
                 # It is used before anything else can happen to it: whatever does is then told of a call.
                 self._open.add(connection)
                 self._use(connection)
@@ -171,27 +210,34 @@ class ModelClient:
         except Exception as error:
             why = str(error) or type(error).__name__
         # While the server is being looked after, a connection that fails says nothing about a call.
-        if self._next_is_due():
-            self._broken(self._waiting.popleft(), f"no connection to the server: {why}")
+        if (due := self._due()) is not None:
+            self._broken(due.popleft(), f"no connection to the server: {why}")
 
     # What is tried again.
 
     def _broken(self, call: Call, why: str) -> None:
+        alone = self._mending is None and not self._under_way()
         if self._mending is None and not self._lost:
             self._mending = self._loop.create_task(self._mend())
-        self._again(call, why)
+        call.suspect = True
+        if alone or self._lost:
+            self._again(call, why)
+        elif not call.dropped:
+            self._suspects.append(call)
 
     async def _mend(self) -> None:
         why = "the server is gone"
+        useful, self._useful = self._useful, False
         try:
-            alive = await self._loop.run_in_executor(self._threads, self._server.recover)
+            alive = await self._loop.run_in_executor(self._threads, self._server.recover, useful)
         except Exception as error:
             alive, why = False, f"the server is gone ({error})"
         self._mending = None
         if not alive:
             self._lost = why
-            while self._waiting:
-                self._give_up(self._waiting.popleft(), why)
+            for queue in (self._suspects, self._waiting):
+                while queue:
+                    self._give_up(queue.popleft(), why)
         self._dispatch()
 
     def _again(self, call: Call, why: str) -> None:
@@ -210,7 +256,7 @@ class ModelClient:
         if self._lost:
             self._give_up(call, self._lost)
         else:
-            self._waiting.appendleft(call)
+            (self._suspects if call.suspect else self._waiting).appendleft(call)
             self._dispatch()
 
     def _give_up(self, call: Call, why: str) -> None:
