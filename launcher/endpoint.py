@@ -32,9 +32,9 @@ class Removed:
     """What was deleted with an endpoint.
 
     Args:
-        config: its configuration; None for one that another endpoint uses as well.
-        models: models that it alone used.
-        kept: models that other endpoints use as well.
+        config: its configuration; None for one that was not made for it.
+        models: models that were made for it.
+        kept: the others that it served.
     """
 
     config: str | None
@@ -98,7 +98,9 @@ class Endpoint(Handle):
         return _models_of(self.config())
 
     def delete(self) -> Removed:
-        """Delete the endpoint, its configuration and its models; what other endpoints use as well is kept.
+        """Delete the endpoint, and its configuration and its model where they bear its name, as ``deploy`` makes them.
+
+        What has a name of its own was made for more than this endpoint, and stays.
 
         Raises:
             InputError: there is no such endpoint, or the cloud refuses.
@@ -108,25 +110,13 @@ class Endpoint(Handle):
         client = self.session.sagemaker
         with self.session.reported(f"deleting the endpoint {self.name}", client):
             models = _models_of(self._look("describe_endpoint_config", EndpointConfigName=config))
-            others = self._configs_of_others()
-            shared = {name for other in others for name in _models_of(other)}
             client.delete_endpoint(EndpointName=self.name)
-            config_is_free = config not in {other["EndpointConfigName"] for other in others}
-            if config_is_free:
+            if config == self.name:
                 self._look("delete_endpoint_config", EndpointConfigName=config)
-            own = tuple(name for name in models if name not in shared)
-            for name in own:
-                self._look("delete_model", ModelName=name)
-        return Removed(config if config_is_free else None, own, tuple(name for name in models if name in shared))
-
-    def _configs_of_others(self) -> list[dict[str, Any]]:
-        """Configurations of the other endpoints of this cloud."""
-        pages = self.session.sagemaker.get_paginator("list_endpoints").paginate()
-        names = [entry["EndpointName"] for page in pages for entry in page["Endpoints"]]
-        others = [self._look("describe_endpoint", EndpointName=name) for name in names if name != self.name]
-        configs = {other["EndpointConfigName"] for other in others if "EndpointConfigName" in other}
-        found = [self._look("describe_endpoint_config", EndpointConfigName=config) for config in sorted(configs)]
-        return [config for config in found if config]
+            if self.name in models:
+                self._look("delete_model", ModelName=self.name)
+        own = tuple(name for name in models if name == self.name)
+        return Removed(config if config == self.name else None, own, tuple(name for name in models if name not in own))
 
     def _look(self, operation: str, **key: str) -> dict[str, Any]:
         """The answer of an operation on one thing; empty where it is gone meanwhile."""

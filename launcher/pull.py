@@ -24,6 +24,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,7 @@ class Item:
         file: where it goes.
         prefix: the folder whose manifest or pointers may list it; None where there is none.
         name: its path below ``prefix``.
+        modified: when it was stored, by the store's clock; None where that was not asked for.
     """
 
     bucket: str
@@ -92,6 +94,7 @@ class Item:
     file: Path
     prefix: S3Url | None = None
     name: str = ""
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,8 @@ def listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None = None)
             if name is None or name == MANIFEST_NAME:
                 continue
             etag = entry.get("ETag", "")
-            yield Item(source.bucket, entry["Key"], entry["Size"], etag, folder / name, prefix, name)
+            modified = entry.get("LastModified")
+            yield Item(source.bucket, entry["Key"], entry["Size"], etag, folder / name, prefix, name, modified)
 
 
 def fetch_all(s3: Client, items: list[Item], on_bytes: Callable[[int], None] = lambda count: None) -> list[Item]:

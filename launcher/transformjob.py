@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from launcher.pull import Item, PullReport
 
 OUTPUT_SUFFIX = ".out"
+# Stores tell times in whole seconds.
+SECOND = timedelta(seconds=1)
+FAR = timedelta(days=1)
 
 
 class TransformJob(JobHandle):
@@ -50,7 +55,7 @@ class TransformJob(JobHandle):
         return str(self.describe()["ModelName"])
 
     def outputs(self) -> list[tuple[str, int]]:
-        """Keys and sizes in bytes of the outputs that lie below the output path, by key.
+        """Keys and sizes in bytes of the job's outputs, by key.
 
         Raises:
             InputError: there is no such job, or the bucket may not be listed.
@@ -61,7 +66,7 @@ class TransformJob(JobHandle):
             return [(item.key, item.size) for item in self._items(place, Path())]
 
     def pull(self, folder: str | Path, on_bytes: Callable[[int], None] = lambda count: None) -> PullReport:
-        """Copy the outputs into a folder, by their paths below the output path.
+        """Copy the job's outputs into a folder, by their paths below the output path.
 
         Args:
             folder: made if need be.
@@ -87,11 +92,30 @@ class TransformJob(JobHandle):
         return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
     def _items(self, place: S3Url, folder: Path) -> Iterator[Item]:
+        """What the job stored; other jobs may write to the same place, and may have done so before."""
         from launcher.pull import listed
 
+        if (span := self._span(place)) is None:
+            return
+        first, last = span
         for item in listed(self.session.s3, place / "", folder):
-            if item.key.endswith(OUTPUT_SUFFIX):
+            if item.key.endswith(OUTPUT_SUFFIX) and item.modified is not None and first <= item.modified <= last:
                 yield item
+
+    def _span(self, place: S3Url) -> tuple[datetime, datetime] | None:
+        """When the job stored its outputs, by the store's clock; None if it never came so far."""
+        answer = self.describe()
+        if (begun := answer.get("TransformStartTime")) is None:
+            return None
+        ended = answer.get("TransformEndTime") or datetime.now(UTC) + FAR
+        skew = self._skew(place) if self.session.is_local else timedelta()
+        return begun + skew - SECOND, ended + skew + SECOND
+
+    def _skew(self, place: S3Url) -> timedelta:
+        """By how much the clock of a store of the user's own is ahead of this computer's."""
+        answer = self.session.s3.head_bucket(Bucket=place.bucket)
+        told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return parsedate_to_datetime(told) - datetime.now(UTC) if told else timedelta()
 
     def _ask(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.session.sagemaker.describe_transform_job(TransformJobName=self.name)

@@ -104,9 +104,9 @@ def _payload_faults(request: Wire) -> Iterator[str]:
     payload, concurrent = _number(request, "MaxPayloadInMB"), _number(request, "MaxConcurrentTransforms")
     if payload is not None and payload > MAX_PAYLOAD_MB:
         yield f"MaxPayloadInMB {payload} is above {MAX_PAYLOAD_MB}; set it to 0 for payloads of any size."
-    elif payload is None and concurrent and concurrent > MAX_CONCURRENT:
+    if concurrent and concurrent > MAX_CONCURRENT:
         yield f"MaxConcurrentTransforms {concurrent} is above {MAX_CONCURRENT}."
-    elif payload and concurrent and payload * concurrent > MAX_PAYLOAD_MB:
+    elif payload and concurrent and payload <= MAX_PAYLOAD_MB < payload * concurrent:
         yield (
             f"MaxConcurrentTransforms {concurrent} times MaxPayloadInMB {payload} is above {MAX_PAYLOAD_MB}: "
             f"set MaxConcurrentTransforms to {MAX_PAYLOAD_MB // payload} or less."

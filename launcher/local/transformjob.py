@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
 from launcher.local import states
 from launcher.local.address import CloudAddress
 from launcher.local.executors.base import Executor
 from launcher.local.executors.selection import executor_for
-from launcher.local.faults import JobFault, client_fault, internal_fault, storage_fault
+from launcher.local.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
 from launcher.local.home import HomePaths
 from launcher.local.joblogs import StreamWriter
 from launcher.local.jobrecord import MODEL_MEMBER
@@ -138,7 +139,10 @@ class TransformJob:
             raise
         self._progress.note(container=servers[0].handle, log_stream=f"{self._record.name}/{self._stream(1)}")
         self._progress.move(states.TRANSFORMING, "Transforming")
-        settings = Settings.of(self._request, servers[0].execution_parameters())
+        try:
+            settings = Settings.of(self._request, servers[0].execution_parameters())
+        except InputError as error:
+            raise JobFault(f"{ALGORITHM}: {error.message}") from error
         calls = [
             partial(self._instance, instance, server, objects, settings)
             for instance, (server, objects) in enumerate(zip(servers, parts, strict=True), start=1)
@@ -170,14 +174,17 @@ class TransformJob:
 
     def _end(self, outcomes: Sequence[Outcome]) -> None:
         """Take the terminal status: one bad object makes the job Failed, the others' results stay (contract 152)."""
+        written = [url for outcome in outcomes for url in outcome.written]
         if self._progress.stop_requested():
-            self._forget_results([url for outcome in outcomes for url in outcome.written])
+            self._forget_results(written)
             raise Stopped
         self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:
             count = sum(outcome.converted for outcome in outcomes)
-            self._progress.move(states.COMPLETED, f"The transform job completed: {count} objects")
+            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {count} objects")
+            if ended.status == states.STOPPED:  # it was asked for in this moment
+                self._forget_results(written)
             return
         total = len(faults) + sum(outcome.converted for outcome in outcomes)
         listed = "; ".join(f"{fault.url}: {fault.message}" for fault in faults)
@@ -234,6 +241,9 @@ class _StopWatch:
 
     def _run(self) -> None:
         while not self._ended.wait(STOP_POLL_SECONDS):
-            if self._stop_requested():
-                self._found.set()
-                return
+            try:
+                if self._stop_requested():
+                    self._found.set()
+                    return
+            except Exception:
+                log.exception("the records cannot be read; they are asked again")

@@ -158,18 +158,16 @@ def test_deleting_takes_configuration_and_model(model: Model, session: FakeSessi
     assert (set(cloud.models), cloud.configs, cloud.endpoints) == ({model.name}, {}, {})
 
 
-def test_deleting_keeps_what_another_endpoint_uses(session: FakeSession, cloud: Cloud) -> None:
-    model = Model("s3://bucket/my-job/output/model.tar.gz", "mine:1", name="shared", session=session)
-    for name in ("one", "two"):
-        model.deploy(instance_type="local_process", endpoint_name=name)
+def test_deleting_keeps_what_was_not_made_for_it(session: FakeSession, cloud: Cloud) -> None:
+    model = Model("s3://bucket/my-job/output/model.tar.gz", "mine:1", name="own", session=session)
+    model.deploy(instance_type="local_process", endpoint_name="one")
+    cloud.endpoints["two"] = {"EndpointName": "two", "EndpointConfigName": "one"}
+    cloud.states["two"] = lambda: ("InService", None)
+    removed = Endpoint("two", session).delete()
+    assert (removed.config, removed.models, removed.kept) == (None, (), ("own",))
     removed = Endpoint("one", session).delete()
-    assert (removed.models, removed.kept) == ((), ("shared",))
-    assert (set(cloud.models), set(cloud.configs)) == ({"shared"}, {"two"})
-    cloud.endpoints["three"] = {"EndpointName": "three", "EndpointConfigName": "two"}
-    cloud.states["three"] = lambda: ("InService", None)
-    assert Endpoint("two", session).delete().config is None
-    assert Endpoint("three", session).delete().models == ("shared",)
-    assert (cloud.models, cloud.configs) == ({}, {})
+    assert (removed.config, removed.models, removed.kept) == ("one", (), ("own",))
+    assert (set(cloud.models), cloud.configs, cloud.endpoints) == ({"own"}, {}, {})
 
 
 def test_deleting_one_whose_configuration_is_gone_is_no_fault(model: Model, session: FakeSession, cloud: Cloud) -> None:

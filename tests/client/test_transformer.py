@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import inspect
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_cloud import Cloud, FakeSession, refused
+from serving_cloud import MINUTE, NOW, Cloud, FakeSession, refused
 
 from batchrl.contract.errors import InputError, JobFailed, JobStopped
 from batchrl.contract.manifest import sha256_of
@@ -323,6 +325,24 @@ def test_outputs_are_pulled_by_their_paths_and_verified(transformer: Transformer
     assert (tmp_path / "out/sub/b.csv.out").read_bytes() == b"three"
     assert sum(received) == report.bytes == 8
     assert job.pull(tmp_path / "out").downloaded == 0
+
+
+def test_outputs_are_those_of_this_job_alone(transformer: Transformer, cloud: Cloud, tmp_path: Path) -> None:
+    job = transformer.transform("s3://bucket/in/", content_type="text/csv", job_name="shared")
+    cloud.objects |= {"shared/old.csv.out": b"old", "shared/new.csv.out": b"new", "shared/later.csv.out": b"later"}
+    cloud.modified |= {"shared/old.csv.out": NOW - 2 * MINUTE, "shared/later.csv.out": NOW + 2 * MINUTE}
+    assert [key for key, _ in job.outputs()] == ["shared/new.csv.out"]
+    assert job.pull(tmp_path).files == ("new.csv.out",)
+    ahead = format_datetime(datetime.now(UTC) + 2 * MINUTE)
+    cloud.head_bucket = lambda Bucket: {"ResponseMetadata": {"HTTPHeaders": {"date": ahead}}}  # type: ignore[method-assign]  # noqa: N803
+    assert [key for key, _ in job.outputs()] == ["shared/later.csv.out"]
+
+
+def test_a_job_that_never_ran_has_no_outputs(transformer: Transformer, cloud: Cloud) -> None:
+    job = transformer.transform("s3://bucket/in/", content_type="text/csv", job_name="early")
+    cloud.objects["early/a.csv.out"] = b"of a job before it"
+    cloud.transforms["early"]["TransformStartTime"] = None
+    assert job.outputs() == []
 
 
 def test_152_a_job_without_outputs_says_where_to_look(transformer: Transformer, tmp_path: Path) -> None:

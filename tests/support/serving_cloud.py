@@ -14,6 +14,7 @@ import botocore.exceptions
 from launcher.session import Session
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
 ROLE = "arn:aws:iam::000000000000:role/batchrl-local"
 
 
@@ -37,10 +38,12 @@ class Bucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.modified: dict[str, datetime.datetime] = {}  # NOW, by default
         self.calls: list[str] = []
 
-    def head_bucket(self, Bucket: str) -> None:  # noqa: N803
+    def head_bucket(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
         self.calls.append("head_bucket")
+        return {"ResponseMetadata": {"HTTPHeaders": {}}}
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         self.calls.append("head_object")
@@ -60,10 +63,13 @@ class Bucket:
 
     def list(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:  # noqa: N803
         return [
-            {"Contents": [{"Key": key, "Size": len(content), "ETag": _etag(content)}]}
+            {"Contents": [{"Key": key, "Size": len(content), "ETag": _etag(content), "LastModified": self.when(key)}]}
             for key, content in sorted(self.objects.items())
             if key.startswith(Prefix)
         ]
+
+    def when(self, key: str) -> datetime.datetime:
+        return self.modified.get(key, NOW)
 
 
 Body_ = Body
@@ -168,7 +174,8 @@ class Cloud(Bucket):
         if TransformJobName not in self.transforms:
             raise refused("ResourceNotFound", "Could not find requested job.")
         status, reason = self.states[TransformJobName]()
-        answer = self.transforms[TransformJobName] | {"TransformJobStatus": status, "CreationTime": NOW}
+        ran = {"TransformStartTime": NOW - MINUTE, "TransformEndTime": NOW + MINUTE}
+        answer = {**ran, **self.transforms[TransformJobName], "TransformJobStatus": status, "CreationTime": NOW}
         return answer | ({"FailureReason": reason} if reason else {})
 
     def stop_transform_job(self, TransformJobName: str) -> None:  # noqa: N803

@@ -302,6 +302,33 @@ def test_B151_a_completion_whose_answer_is_lost_counts(s3):
     assert s3.objects["out/x.out"] == b"x" * PART_BYTES + b"y"
 
 
+@pytest.mark.parametrize("lay", [None, b"x" * PART_BYTES + b"y", b"old"])
+def test_B151_an_upload_that_is_gone_with_nothing_stored_is_a_fault(s3, lay):
+    """As a rule of the bucket may abort it; what lies there from before is no result of ours."""
+    if lay is not None:
+        s3.objects["out/x.out"] = lay
+
+    def before(operation, arguments):
+        if operation == "complete_multipart_upload":
+            s3.uploads.clear()
+
+    s3.before = before
+    with pytest.raises(InputError, match="NoSuchUpload"):
+        written(s3, [b"x" * PART_BYTES, b"y"])
+    assert s3.objects == ({} if lay is None else {"out/x.out": lay})
+
+
+def test_B151_another_refusal_of_the_completion_is_one(s3):
+    def before(operation, arguments):
+        if operation == "complete_multipart_upload":
+            s3.objects[arguments["Key"]] = b"x" * PART_BYTES + b"z"  # somebody else's, of the same size
+            raise refusal("AccessDenied", 403, operation)
+
+    s3.before = before
+    with pytest.raises(InputError, match="AccessDenied"):
+        written(s3, [b"x" * PART_BYTES, b"y"])
+
+
 def test_B151_what_was_stored_otherwise_than_sent_is_removed(s3):
     def before(operation, arguments):
         if operation == "head_object":

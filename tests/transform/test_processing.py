@@ -78,6 +78,33 @@ def test_B160_what_is_no_object_becomes_one(single_record):
     assert stored.count(b"\n") == 5 and b"\r" not in stored
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, 10**40, -(10**30)])
+def test_B157_B159_whole_numbers_keep_all_their_digits(number):
+    def told(body):
+        return b'{"p":%d}\n' % number * body.count(b"\n")
+
+    data = b'{"id":%d,"x":[%d]}\n{"id":%d,"SageMakerOutput":1}\n' % (number, number, number)
+    stored, sent = convert(data, told, join=True, input_filter="$.id", output_filter="$['id','SageMakerOutput']")
+    assert parsed(b"".join(sent)) == [number] * 2
+    assert parsed(stored) == [{"id": number, "SageMakerOutput": {"p": number}}] * 2
+    stored, _ = convert(data, told, join=True)
+    assert parsed(stored)[1] == {"id": number, "SageMakerOutput": {"p": number}}
+
+
+@pytest.mark.parametrize("text", [b"1" * 5000, b"[" * 1020 + b"1" * 30 + b"]" * 1020])
+def test_B163_a_number_that_cannot_be_read_is_told_with_its_line(text):
+    (block,) = line_blocks(iter([b"[1]\n[" + text + b"]\n"]), None)
+    with pytest.raises(RecordFault, match="line 2: it is no valid JSON"):
+        Processing(settings_of(LINES, input_filter="$[0]")).block(block)
+
+
+def test_B161_a_column_may_be_of_any_length():
+    long = b'"' + b"x" * 200_000 + b'",1'
+    settings = settings_of(CSV, input_filter="$[0]")
+    (block,) = line_blocks(iter([long + b"\n"]), None)
+    assert Processing(settings).block(block).data == b"x" * 200_000 + b"\n"
+
+
 def test_B169_what_is_joined_keeps_its_bytes():
     stored, _ = convert(b"[1.0, 1E2, 12345678901234567890123]\n", lambda body: b'{"p": 0.10}\n', join=True)
     assert stored == b'{"SageMakerInput":[1.0, 1E2, 12345678901234567890123],"SageMakerOutput":{"p": 0.10}}\n'

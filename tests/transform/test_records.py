@@ -12,7 +12,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from launcher.local.transform.framing import MAGIC, crc32c, frame_blocks, recordio, tfrecord
 from launcher.local.transform.outcome import RecordFault
-from launcher.local.transform.payloads import packed, single, whole
+from launcher.local.transform.payloads import SINGLES, packed, single, whole
 from launcher.local.transform.records import Numbers, line_blocks
 
 MIB = 1024 * 1024
@@ -169,6 +169,14 @@ def test_B141_RecordIO_keeps_its_frames_in_a_batch_and_loses_them_one_by_one(rec
     assert bodies(single(frame_blocks(chunked(data, size), recordio, limit), limit)) == [
         MAGIC.join(parts) for parts in records
     ]
+
+
+def test_single_records_are_made_some_at_a_time():
+    batches = list(single(line_blocks(iter([b"1\n" * 10_000]), None), None))
+    assert sum(map(len, batches)) == 10_000
+    assert max(map(len, batches)) <= SINGLES
+    numbers = [payload.where() for batch in batches for payload in batch]
+    assert (numbers[0], numbers[SINGLES], numbers[-1]) == ("line 1", f"line {SINGLES + 1}", "line 10000")
 
 
 def test_crc32c_is_castagnolis():

@@ -79,6 +79,14 @@ def test_B132_an_offer_that_is_none_is_told(offered, what):
         Settings.of(transform_request(), offered)
 
 
+def test_B132_a_whole_number_may_be_spelled_with_a_fraction():
+    settings = Settings.of(transform_request(), {"MaxConcurrentTransforms": 2.0, "MaxPayloadInMB": 3.0})
+    assert (settings.max_concurrent, settings.max_payload_mb) == (2, 3)
+    assert settings.described().startswith("MaxConcurrentTransforms=2, MaxPayloadInMB=3")
+    with pytest.raises(InputError, match=r"MaxPayloadInMB 2\.5"):
+        Settings.of(transform_request(), {"MaxPayloadInMB": 2.5})
+
+
 def test_B134_the_effective_values_as_the_data_log_has_them():
     request = transform_request(MaxConcurrentTransforms=4, BatchStrategy="SingleRecord")
     assert Settings.of(request, None).described() == (

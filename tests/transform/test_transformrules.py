@@ -51,6 +51,8 @@ def test_B142_B156_B162_B166_requests_that_can_be_done(request_):
         (transform_request(MaxPayloadInMB=101), "MaxPayloadInMB 101 is above 100"),
         (transform_request(MaxPayloadInMB=30, MaxConcurrentTransforms=4), "set MaxConcurrentTransforms to 3 or less"),
         (transform_request(MaxConcurrentTransforms=101), "MaxConcurrentTransforms 101 is above 100"),
+        (transform_request(MaxConcurrentTransforms=101, MaxPayloadInMB=0), "MaxConcurrentTransforms 101 is above 100"),
+        (transform_request(MaxConcurrentTransforms=101, MaxPayloadInMB=1), "MaxConcurrentTransforms 101 is above 100"),
         (transform_request(BatchStrategy="MultiRecord"), "set SplitType to Line, RecordIO or TFRecord"),
         (source("s3://b/in", "s3://b/out", "AugmentedManifestFile"), "use S3Prefix or ManifestFile"),
         (source("s3://b/in", "s3://b/out", "Converse"), "use S3Prefix or ManifestFile"),

@@ -21,6 +21,7 @@ from batchrl.contract.layout import S3Url
 
 Client = Any
 MAX_CONNECTIONS = 32
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -96,7 +97,7 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
 
 def is_missing(error: botocore.exceptions.ClientError) -> bool:
     """Whether an answer says that the key or bucket does not exist."""
-    return error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+    return error.response.get("Error", {}).get("Code") in MISSING
 
 
 def is_refusal(error: BaseException) -> bool:

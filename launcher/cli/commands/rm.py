@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from launcher.handle import Handle
 
 KEPT = " Its results and checkpoints stay in {place}/; a job of the same name would go on from them."
-SHARED = " Other endpoints use {names}, which stays."
+SHARED = " What has a name of its own stays: {names}."
 
 
 @make_command("rm", examples=("batchrl rm my-job", "batchrl rm my-job --results", "batchrl rm my-endpoint"))
@@ -30,8 +30,8 @@ def command(jobs: tuple[str, ...], results: bool, kind: str | None, aws: bool, o
 
     Nothing is deleted when one of the jobs still runs. Results and checkpoints stay unless --results says otherwise;
     a new job of the same name would go on from those checkpoints. With a job go the models that were made of it for
-    transform jobs, with an endpoint its configuration and its model. SageMaker keeps transform jobs: they cannot be
-    deleted.
+    transform jobs, with an endpoint the configuration and the model that bear its name. SageMaker keeps transform
+    jobs: they cannot be deleted.
     """
     found = [find_handle(name, aws, kind) for name in dict.fromkeys(jobs)]
     if kept := [handle.name for handle in found if handle.kind == TRANSFORM]:

@@ -59,19 +59,19 @@ def page_of_resources(
 ) -> Wire:
     """One page of models or endpoint configurations; arguments as for jobs."""
     by_name = request.get("SortBy", "CreationTime") == "Name"
-    chosen = [one for one in resources if _selected(one, request)]
-    chosen.sort(key=lambda one: (one.name if by_name else one.created_at, one.name))
-    # Without an order, the newest come first, as AWS lists them.
-    if request.get("SortOrder", DESCENDING) == DESCENDING:
-        chosen.reverse()
+    descending = request.get("SortOrder", DESCENDING) == DESCENDING  # the newest first, as AWS lists them
     count = request.get("MaxResults", DEFAULT_PAGE)
-    if token := request.get("NextToken"):
-        last = str(read_page_token(token, 1)[0])
-        names = [one.name for one in chosen]
-        chosen = chosen[names.index(last) + 1 :] if last in names else []
+
+    def place(one: Resource) -> tuple[Any, str]:
+        return (one.name if by_name else one.created_at, one.name)
+
+    chosen = sorted((one for one in resources if _selected(one, request)), key=place, reverse=descending)
+    if (last := _position(request.get("NextToken"))) is not None:
+        # Whatever was deleted since the last page was made: what comes after its place comes now.
+        chosen = [one for one in chosen if (place(one) < last if descending else place(one) > last)]
     answer: Wire = {member: [summary(one) for one in chosen[:count]]}
     if len(chosen) > count:
-        answer["NextToken"] = page_token(chosen[count - 1].name)
+        answer["NextToken"] = page_token(*place(chosen[count - 1]))
     return answer
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Sequence
 
 from launcher.jsonpath import JsonPath, PathNotFound
@@ -15,6 +16,9 @@ from launcher.local.faults import ALGORITHM, CLIENT
 from launcher.local.transform.jsonrecords import Locate, shown
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.settings import Settings
+
+# A column may be as long as its record; what that may be is told by the limit of requests.
+csv.field_size_limit(sys.maxsize)
 
 _ERROR = re.compile(r"error: line \d+: ")
 

@@ -22,7 +22,7 @@ _TABLE: list[int] = []
 
 # A record found at a place: where it ends, and the ranges of its data. None when more bytes are needed.
 Found = tuple[int, tuple[tuple[int, int], ...]] | None
-Finder = Callable[[bytes, int], Found]
+Finder = Callable[[bytes | bytearray, int], Found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def frame_blocks(chunks: Iterator[bytes], find: Finder, limit: int | None) -> It
     Raises:
         RecordFault: the stream is not framed so, ends within a record, or a record is too large.
     """
-    number, data = 1, b""
+    number, data = 1, bytearray()
     for chunk in chunks:
         data += chunk
         spans, at = [], 0
@@ -95,16 +95,16 @@ def frame_blocks(chunks: Iterator[bytes], find: Finder, limit: int | None) -> It
         except ValueError as error:
             raise RecordFault(f"record {number + len(spans)}: {error}") from error
         if spans:
-            yield Frames(data[:at], tuple(spans), number)
+            yield Frames(bytes(data[:at]), tuple(spans), number)
             number += len(spans)
-            data = data[at:]
+            del data[:at]
         if limit is not None and len(data) > limit + TF_HEAD + TF_TAIL:
             raise too_large(Frames.noun, number, limit)
     if data:
         raise RecordFault(f"record {number}: the object ends in the middle of it")
 
 
-def recordio(data: bytes, start: int) -> Found:
+def recordio(data: bytes | bytearray, start: int) -> Found:
     """The RecordIO record that starts at a place.
 
     Raises:
@@ -129,7 +129,7 @@ def recordio(data: bytes, start: int) -> Found:
             return at, tuple(ranges)
 
 
-def tfrecord(data: bytes, start: int) -> Found:
+def tfrecord(data: bytes | bytearray, start: int) -> Found:
     """The TFRecord that starts at a place; the CRC of its data is the reader's to check.
 
     Raises:
@@ -144,12 +144,12 @@ def tfrecord(data: bytes, start: int) -> Found:
     return (end + TF_TAIL, ((start + TF_HEAD, end),)) if end + TF_TAIL <= len(data) else None
 
 
-def _masked_crc(data: bytes) -> int:
+def _masked_crc(data: bytes | bytearray) -> int:
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def crc32c(data: bytes) -> int:
+def crc32c(data: bytes | bytearray) -> int:
     """CRC-32C (Castagnoli) of a few bytes."""
     if not _TABLE:
         for byte in range(256):

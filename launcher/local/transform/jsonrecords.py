@@ -1,11 +1,13 @@
 """DataProcessing of JSON and JSON Lines: filters and joins of records (contract 157 to 165, 169).
 
 What is joined is checked to be JSON and then put together as it stands, byte for byte; only what a filter selects, and
-an object that has a ``SageMakerOutput`` already, is written anew.
+an object that has a ``SageMakerOutput`` already, is written anew. Whole numbers keep all their digits.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +21,8 @@ from launcher.local.transform.settings import Settings
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
 SHOWN = 80
+# Whole numbers of more than 64 bits would become fractions.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _BEFORE, _BETWEEN, _AFTER = b'{"SageMakerInput":', b',"SageMakerOutput":', b"}\n"
 
 Locate = Callable[[int], str]
@@ -49,7 +53,7 @@ class JsonRecords:
             RecordFault: one is no JSON, or has not what the filter names.
         """
         return [
-            orjson.dumps(_taken(self._input, "InputFilter", _parsed(record, index, locate), index, locate))
+            _written(_taken(self._input, "InputFilter", _parsed(record, index, locate), index, locate))
             for index, record in enumerate(records)
         ]
 
@@ -71,7 +75,7 @@ class JsonRecords:
             value = _parsed_answer(answer, index, locate)
             if self._join:
                 value = joined(_parsed(records[index], index, locate), value)
-            lines.append(orjson.dumps(_taken(self._output, "OutputFilter", value, index, locate)) + b"\n")
+            lines.append(_written(_taken(self._output, "OutputFilter", value, index, locate)) + b"\n")
         return b"".join(lines)
 
     def error(self, answer: bytes) -> str | None:
@@ -115,7 +119,10 @@ def _spliced(records: Sequence[bytes], answers: Sequence[bytes], locate: Locate)
             _parsed_answer(answer, index, locate)
         raise
     if dict in kinds:
-        return b"".join(map(_spliced_one, records, answers))
+        return b"".join(
+            _spliced_one(_parsed(record, index, locate), record, answer)
+            for index, (record, answer) in enumerate(zip(records, answers, strict=True))
+        )
     parts = [_AFTER + _BEFORE, b"", _BETWEEN, b""] * len(records)
     parts[0] = _BEFORE
     parts[1::4] = records
@@ -124,31 +131,51 @@ def _spliced(records: Sequence[bytes], answers: Sequence[bytes], locate: Locate)
     return b"".join(parts)
 
 
-def _spliced_one(record: bytes, answer: bytes) -> bytes:
-    value = orjson.loads(record)
+def _spliced_one(value: Any, record: bytes, answer: bytes) -> bytes:
     if not isinstance(value, dict):
         return b"".join((_BEFORE, record, _BETWEEN, answer, _AFTER))
-    if OUTPUT in value or not value:
-        return orjson.dumps({**value, OUTPUT: orjson.Fragment(answer)}) + b"\n"
+    if OUTPUT in value:
+        del value[OUTPUT]
+        record = _written(value)
+    if not value:
+        return b"".join((b"{", _BETWEEN[1:], answer, _AFTER))
     return b"".join((record.rstrip()[:-1], _BETWEEN, answer, _AFTER))
 
 
 def _parsed(record: bytes, index: int, locate: Locate) -> Any:
     try:
-        return orjson.loads(record)
-    except orjson.JSONDecodeError as error:
+        return _loaded(record)
+    except (ValueError, RecursionError) as error:
         raise RecordFault(f"{locate(index)}: it is no valid JSON ({error}): {shown(record)}") from error
 
 
 def _parsed_answer(answer: bytes, index: int, locate: Locate) -> Any:
     try:
-        return orjson.loads(answer)
-    except orjson.JSONDecodeError as error:
+        return _loaded(answer)
+    except (ValueError, RecursionError) as error:
         raise RecordFault(
             f"{locate(index)}: the answer is no valid JSON ({error}), as a join or an OutputFilter needs it: "
             f"{shown(answer)}",
             ALGORITHM,
         ) from error
+
+
+def _loaded(text: bytes) -> Any:
+    """A JSON text.
+
+    Raises:
+        ValueError: it is none, or has a number of more digits than Python reads.
+        RecursionError: it has long numbers, and is nested too deeply.
+    """
+    value = orjson.loads(text)  # which refuses more than the standard library: NaN, Infinity
+    return json.loads(text) if _LONG_NUMBER.search(text) else value
+
+
+def _written(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a long whole number
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _taken(path: JsonPath, name: str, value: Any, index: int, locate: Locate) -> Any:

@@ -17,6 +17,9 @@ from launcher.local.transform.records import Block, Numbers, line_blocks, too_la
 from launcher.local.transform.settings import Settings
 from launcher.local.transform.spool import Spool
 
+# Payloads of one record that are made at a time: records may be of a byte, and a payload weighs some hundred.
+SINGLES = 2048
+
 
 @dataclass(slots=True)
 class Payload:
@@ -88,7 +91,7 @@ def whole(chunks: Iterator[bytes], limit: int | None) -> Iterator[list[Payload]]
 
 
 def single(given: Iterator[Block], limit: int | None) -> Iterator[list[Payload]]:
-    """A payload for each record, as many at a time as come from the stream at once.
+    """A payload for each record, ``SINGLES`` of them at a time.
 
     Raises:
         RecordFault: a record is larger than ``limit`` bytes; the payloads before it come first.
@@ -97,20 +100,17 @@ def single(given: Iterator[Block], limit: int | None) -> Iterator[list[Payload]]
         records = block.records()
         same = block.data is block.originals
         originals = records if same else block.original_records()
-        if limit is not None and len(block.data) > limit:
-            for index, record in enumerate(records):
-                if len(record) > limit:
-                    yield _singles(block, records[:index], originals)
-                    raise too_large(block.noun, block.numbers[index], limit)
-        yield _singles(block, records, originals)
-
-
-def _singles(block: Block, records: list[bytes], originals: list[bytes]) -> list[Payload]:
-    make = partial(Payload, count=1, numbers=block.numbers, noun=block.noun)
-    return [
-        make((record,), len(record), (original,), offset=index)
-        for index, (record, original) in enumerate(zip(records, originals, strict=False))
-    ]
+        make = partial(Payload, count=1, numbers=block.numbers, noun=block.noun)
+        batch: list[Payload] = []
+        for index, (record, original) in enumerate(zip(records, originals, strict=True)):
+            if limit is not None and len(record) > limit:
+                yield batch
+                raise too_large(block.noun, block.numbers[index], limit)
+            batch.append(make((record,), len(record), (original,), offset=index))
+            if len(batch) == SINGLES:
+                yield batch
+                batch = []
+        yield batch
 
 
 def packed(given: Iterator[Block], limit: int | None) -> Iterator[list[Payload]]:

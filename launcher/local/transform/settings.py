@@ -151,7 +151,7 @@ def _checked(offered: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InputError: a value is none that the contract knows (132).
     """
-    values = {name: value for name, value in offered.items() if value is not None}
+    values = {name: _whole(value) for name, value in offered.items() if value is not None}
     for name, most in (("MaxConcurrentTransforms", MAX_CONCURRENT), ("MaxPayloadInMB", MAX_PAYLOAD_MB)):
         value = values.get(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
@@ -165,3 +165,8 @@ def _checked(offered: Mapping[str, Any]) -> Mapping[str, Any]:
             f"it is {' or '.join(sorted(SPELLINGS.values()))}."
         )
     return values
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that JSON spells with a fraction, as some languages write all numbers; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

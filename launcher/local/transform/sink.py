@@ -14,12 +14,13 @@ import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import Client
+from batchrl.contract.store import MISSING, Client
 from launcher.local.patience import UPLOAD_SECONDS, persist
 
 PART_BYTES = 8 * 1024 * 1024
 # So many have that size (some stores want it of all), then it doubles every thousand: 10,000 parts hold 4 TB.
 PARTS_OF_ONE_SIZE = 2000
+NO_SUCH_UPLOAD = "NoSuchUpload"
 
 
 class Sink:
@@ -40,6 +41,7 @@ class Sink:
         self._sleep = sleep
         self._buffer = bytearray()
         self._upload: str | None = None
+        self._before: tuple[Any, ...] | None = None  # what lay there when the upload was begun
         self._parts: list[dict[str, Any]] = []
 
     def write(self, data: bytes) -> None:
@@ -66,6 +68,7 @@ class Sink:
             Unreachable: it was away for ten minutes.
         """
         if self._upload is None:
+            self._before = self._identity()
             self._upload = self._persist(self._client.create_multipart_upload)["UploadId"]
         number = len(self._parts) + 1
         answer = self._persist(self._client.upload_part, UploadId=self._upload, PartNumber=number, Body=part)
@@ -98,11 +101,22 @@ class Sink:
             self._persist(
                 self._client.complete_multipart_upload, UploadId=upload, MultipartUpload={"Parts": self._parts}
             )
-        except InputError:
-            # An answer that was lost is asked for again, of an upload that is no more.
-            if self._persist(self._client.head_object)["ContentLength"] != self.size:
+        except InputError as error:
+            # An answer that was lost is asked for again, of an upload that is no more: then the object is another.
+            there = self._identity() if _code(error) == NO_SUCH_UPLOAD else None
+            if there is None or there == self._before or there[0] != self.size:
                 raise
         self._upload = None
+
+    def _identity(self) -> tuple[Any, ...] | None:
+        """What tells the object that lies there from any other; None where there is none."""
+        try:
+            found = self._persist(self._client.head_object)
+        except InputError as error:
+            if _code(error) in MISSING:
+                return None
+            raise
+        return found["ContentLength"], found.get("ETag"), found.get("LastModified")
 
     def abort(self) -> None:
         """Leave nothing behind; does nothing to an object that is stored. Faults of the store are passed over."""
@@ -124,6 +138,12 @@ class Sink:
             sleep=self._sleep,
         )
         return answers[-1]
+
+
+def _code(error: InputError) -> str:
+    """What the store calls its refusal."""
+    cause = error.__cause__
+    return cause.response.get("Error", {}).get("Code", "") if isinstance(cause, botocore.exceptions.ClientError) else ""
 
 
 def part_size(sent: int) -> int:
