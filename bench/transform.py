@@ -22,9 +22,10 @@ import urllib3
 from figures import Figure, cannot, show, warm_cloud
 
 from launcher import Model, RLEstimator, Transformer
+from launcher.facts import ENDPOINT, TRANSFORM
 from launcher.image import default_image, engine_status, present
 from launcher.local.home import HomePaths
-from launcher.local.records import ENDPOINT, TRANSFORM, Records
+from launcher.local.records import Records
 from launcher.local.serving.address import ServerAddress
 from launcher.session import LocalSession
 

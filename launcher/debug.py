@@ -71,9 +71,9 @@ def run_in_foreground(job: Job, debug_port: int | None = None) -> None:
     """
     import boto3
 
+    from launcher.facts import TRAINING
     from launcher.local import shim
     from launcher.local.executors.foreground import ForegroundExecutor
-    from launcher.local.records import TRAINING
 
     assert isinstance(job.session, LocalSession)
     home = HomePaths.of(job.session.home)

@@ -9,7 +9,8 @@ from typing import Any
 import botocore.exceptions
 
 from launcher import follow, watch
-from launcher.handle import ENDPOINT, Handle, JobStatus, JobSummary, Listing, is_unknown
+from launcher.facts import ENDPOINT, ENDPOINT_GROUPS
+from launcher.handle import Handle, JobStatus, JobSummary, Listing, is_unknown
 from launcher.session import Session
 
 IN_SERVICE = "InService"
@@ -58,7 +59,7 @@ class Endpoint(Handle):
 
     @property
     def log_group(self) -> str:
-        return f"/aws/sagemaker/Endpoints/{self.name}"
+        return f"{ENDPOINT_GROUPS}{self.name}"
 
     @property
     def stream_prefix(self) -> str:

@@ -13,12 +13,9 @@ import botocore.exceptions
 from batchrl.contract.errors import InputError
 from launcher import watch
 from launcher.clock import Clock, SystemClock
+from launcher.facts import TRAINING
 from launcher.request import NAME_PATTERN
 from launcher.session import Session
-
-TRAINING = "training"
-TRANSFORM = "transform"
-ENDPOINT = "endpoint"
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 GONE = frozenset({"ResourceNotFound", "ResourceNotFoundException"})

@@ -10,7 +10,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.store import list_objects
 from launcher.clock import Clock
-from launcher.handle import TRAINING, JobHandle, JobStatus, JobSummary, Listing
+from launcher.facts import TRAINING, TRAINING_GROUP
+from launcher.handle import JobHandle, JobStatus, JobSummary, Listing
 from launcher.session import Session
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Job(JobHandle):
 
     @property
     def log_group(self) -> str:
-        return "/aws/sagemaker/TrainingJobs"
+        return TRAINING_GROUP
 
     def delete(self, results: bool = False) -> None:
         """Forget a job that has ended; its name is free again (contract 206).

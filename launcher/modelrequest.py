@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from launcher import apimodel
+from launcher.facts import MAX_MODEL_ENVIRONMENT_BYTES
 from launcher.request import MAX_NAME, given, refuse, wire_tags
 
-MAX_ENVIRONMENT_BYTES = 32 * 1024  # contract 194
-MAX_IMAGE = 255  # contract 195
 DIGEST_CHARACTERS = 10
 # What ``job_name_from`` puts behind a base.
 _TIME = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{6}$")
@@ -126,8 +125,10 @@ def _build(spec: ModelSpec) -> dict[str, Any]:
 def _rule_faults(spec: ModelSpec) -> list[str]:
     faults = []
     size = sum(len(str(key).encode()) + len(str(value).encode()) for key, value in spec.environment.items())
-    if size > MAX_ENVIRONMENT_BYTES:
-        faults.append(f"PrimaryContainer.Environment has {size} bytes, at most {MAX_ENVIRONMENT_BYTES} are allowed.")
+    if size > MAX_MODEL_ENVIRONMENT_BYTES:
+        faults.append(
+            f"PrimaryContainer.Environment has {size} bytes, at most {MAX_MODEL_ENVIRONMENT_BYTES} are allowed."
+        )
     if bool(spec.subnets) != bool(spec.security_group_ids):
         faults.append("subnets and security_group_ids are given together or not at all.")
     if spec.model_data is not None and not re.fullmatch(r"s3://[^/]+/.+\.tar\.gz", spec.model_data):

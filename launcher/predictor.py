@@ -13,12 +13,12 @@ from batchrl.contract.errors import BatchRLError, InputError, JobFailed, Unreach
 from launcher import arguments
 from launcher.arguments import Vocabulary
 from launcher.endpoint import Endpoint, Removed
+from launcher.facts import JSON_LINES
 from launcher.handle import is_unknown, where
 from launcher.notices import say
 from launcher.prediction import Answer, Prediction, check, read_lines
 from launcher.session import session_from
 from launcher.states import as_rows, bodies, encode
-from launcher.transformrequest import JSON_LINES
 
 MODEL_ERROR = "ModelError"
 NOT_READY = "ModelNotReadyException"

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrl.contract.errors import InputError
+from launcher.facts import MAX_INVOCATION_BYTES
 
-# Bytes of one request to an endpoint (contract 182).
-MAX_BODY = 6_291_456
 _NUMBERS = {int, float}
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -68,7 +67,7 @@ def encode(rows: Sequence[Sequence[float]]) -> list[bytes]:
     return [_encode(row).encode() for row in rows]
 
 
-def bodies(lines: Sequence[bytes], limit: int = MAX_BODY) -> Iterator[Body]:
+def bodies(lines: Sequence[bytes], limit: int = MAX_INVOCATION_BYTES) -> Iterator[Body]:
     """As few requests as the limit allows, in the order of the lines.
 
     Args:

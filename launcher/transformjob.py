@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher.handle import TRANSFORM, JobHandle, JobStatus, JobSummary, Listing
+from launcher.facts import OUTPUT_SUFFIX, TRANSFORM, TRANSFORM_GROUP
+from launcher.handle import JobHandle, JobStatus, JobSummary, Listing
 from launcher.session import Session
 
 if TYPE_CHECKING:
     from launcher.pull import Item, PullReport
 
-OUTPUT_SUFFIX = ".out"
 # Stores tell times in whole seconds.
 SECOND = timedelta(seconds=1)
 FAR = timedelta(days=1)
@@ -37,7 +37,7 @@ class TransformJob(JobHandle):
 
     @property
     def log_group(self) -> str:
-        return "/aws/sagemaker/TransformJobs"
+        return TRANSFORM_GROUP
 
     @property
     def output_uri(self) -> str:

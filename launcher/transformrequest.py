@@ -12,19 +12,17 @@ from typing import Any
 
 from batchrl.contract.layout import S3Url
 from launcher import apimodel, transformrules
+from launcher.facts import CSV, JSON, JSON_LINES
 from launcher.request import given, refuse, wire_tags
 
-JSON_LINES = "application/jsonlines"
 # Content types by the end of a name, as the server of our models takes them.
 CONTENT_TYPES = {
     ".jsonl": JSON_LINES,
     ".jsonlines": JSON_LINES,
     ".ndjson": JSON_LINES,
-    ".json": "application/json",
-    ".csv": "text/csv",
+    ".json": JSON,
+    ".csv": CSV,
 }
-# Those whose records are lines.
-LINE_TYPES = frozenset({JSON_LINES, "text/csv"})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
+from launcher.facts import CSV, JSON, JSON_LINES
 from launcher.jsonpath import MAX_LENGTH, ROOT, JsonPath
 
 MAX_PAYLOAD_MB = 100  # of one request, and of all that are under way at once
@@ -18,10 +19,11 @@ DEFAULT_PAYLOAD_MB = 6
 MAX_CONCURRENT = 100
 MAX_INSTANCES = 100
 
-CSV = "text/csv"
-JSON_LINES = frozenset({"application/jsonlines", "application/x-jsonlines"})
-JSON = frozenset({"application/json"}) | JSON_LINES
-PROCESSED = "application/json, application/jsonlines or text/csv"
+JSON_LINES_TYPES = frozenset({JSON_LINES, "application/x-jsonlines"})
+JSON_TYPES = frozenset({JSON}) | JSON_LINES_TYPES
+# Those whose records are lines.
+LINE_TYPES = JSON_LINES_TYPES | {CSV}
+PROCESSED = f"{JSON}, {JSON_LINES} or {CSV}"
 FRAMED = ("RecordIO", "TFRecord")
 DATA_TYPES = ("S3Prefix", "ManifestFile")
 
@@ -146,7 +148,7 @@ def _processing_faults(request: Wire) -> Iterator[str]:
         return
     if split_type(request) in FRAMED:
         yield f"Filters and joins are not for SplitType {split_type(request)}: use {PROCESSED}, with SplitType Line."
-    elif content not in JSON | {CSV}:
+    elif content not in JSON_TYPES | {CSV}:
         said = f"ContentType '{content}'" if content else "a request without ContentType"
         yield f"Filters and joins are not for {said}: use {PROCESSED}."
     if joins(request):
@@ -165,7 +167,7 @@ def _filter_faults(request: Wire, content: str, answer: str) -> Iterator[str]:
         else:
             if kind == CSV and not path.picks_columns:
                 yield f"{name} '{text}': a row of CSV has columns only, so it takes indices and slices, as in $[0,2:]."
-            elif name == "OutputFilter" and not path.is_root and kind not in JSON | {CSV}:
+            elif name == "OutputFilter" and not path.is_root and kind not in JSON_TYPES | {CSV}:
                 yield f"OutputFilter '{text}' cannot be applied to Accept '{kind}': use {PROCESSED}."
 
 

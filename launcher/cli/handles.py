@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
 from launcher.cli.jobs import session_for
+from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 
 if TYPE_CHECKING:
     from launcher.handle import Handle, JobSummary
     from launcher.session import Session
 
-TRAINING, TRANSFORM, ENDPOINT = KINDS = ("training", "transform", "endpoint")
+KINDS = (TRAINING, TRANSFORM, ENDPOINT)
 # Kinds that end by themselves; the newest of these is meant where none is named.
 JOBS = (TRAINING, TRANSFORM)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.layout import JobLayout, S3Url
+from launcher.facts import OUTPUT_SUFFIX
 
 if TYPE_CHECKING:
     from launcher.job import Job
@@ -56,8 +57,6 @@ def local_bytes(session: LocalSession, jobs: Iterable[tuple[str, str]]) -> dict[
 
 
 def _stored_bytes(paths: HomePaths, record: JobRecord) -> int:
-    from launcher.transformjob import OUTPUT_SUFFIX
-
     if "TransformOutput" in record.request:
         output, wanted = S3Url.parse(record.request["TransformOutput"]["S3OutputPath"]), OUTPUT_SUFFIX
     else:

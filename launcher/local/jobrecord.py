@@ -8,12 +8,9 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 from launcher.local import states
 
-# Kinds of jobs; a name is unique within its kind.
-TRAINING = "training"
-TRANSFORM = "transform"
-ENDPOINT = "endpoint"
 MACHINES = {TRAINING: states.TRAINING_JOB, TRANSFORM: states.TRANSFORM_JOB, ENDPOINT: states.ENDPOINT}
 # What the door keeps in a record's request beside the caller's members: the model of a transform job, variants and
 # models of an endpoint, as they were when it was created. They may be deleted while it waits or runs.

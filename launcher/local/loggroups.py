@@ -18,13 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.facts import ENDPOINT, ENDPOINT_GROUPS, TRAINING_GROUP, TRANSFORM, TRANSFORM_GROUP
 from launcher.local.home import HomePaths, JobHome
 from launcher.local.joblogs import LogReader
-from launcher.local.jobrecord import ENDPOINT, TRANSFORM, job_key
-
-TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
-TRANSFORM_GROUP = "/aws/sagemaker/TransformJobs"
-ENDPOINT_GROUPS = "/aws/sagemaker/Endpoints/"
+from launcher.local.jobrecord import job_key
 
 
 @dataclass(frozen=True)

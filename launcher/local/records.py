@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from launcher.facts import ENDPOINT, TRAINING
 from launcher.local import states
 from launcher.local.database import SCHEMA_VERSION, Database
 from launcher.local.jobrecord import (
     COLUMNS,
-    ENDPOINT,
     MACHINES,
-    TRAINING,
-    TRANSFORM,
     JobRecord,
     Metric,
     Query,
@@ -33,10 +31,7 @@ from launcher.local.jobrecord import (
 from launcher.local.resources import Resources, put_tags
 
 __all__ = [
-    "ENDPOINT",
     "SCHEMA_VERSION",
-    "TRAINING",
-    "TRANSFORM",
     "DuplicateJob",
     "JobEnded",
     "JobRecord",

@@ -11,10 +11,9 @@ from typing import Any
 
 from launcher import transformrules
 from launcher.apimodel import LOCAL_SERVING_TYPES
+from launcher.facts import MAX_MODEL_ENVIRONMENT_BYTES
 from launcher.local.apierrors import validation
 from launcher.local.rules import check_s3_url, check_tags, check_unique, not_here
-
-MAX_ENVIRONMENT_BYTES = 32 * 1024  # contract 194
 
 Wire = Mapping[str, Any]
 
@@ -47,8 +46,8 @@ def check_model(request: Wire) -> None:
         check_s3_url("ModelDataSource.S3DataSource.S3Uri", source["S3DataSource"]["S3Uri"])
     environment = container.get("Environment") or {}
     size = sum(len(key.encode()) + len(value.encode()) for key, value in environment.items())
-    if size > MAX_ENVIRONMENT_BYTES:
-        raise validation(f"Environment holds {size} bytes; at most {MAX_ENVIRONMENT_BYTES} are allowed.")
+    if size > MAX_MODEL_ENVIRONMENT_BYTES:
+        raise validation(f"Environment holds {size} bytes; at most {MAX_MODEL_ENVIRONMENT_BYTES} are allowed.")
     check_tags(request.get("Tags") or ())
 
 

@@ -8,12 +8,13 @@ import os
 
 import boto3
 
+from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 from launcher.local.address import Identity
 from launcher.local.executors.base import Executor
 from launcher.local.home import HomePaths
 from launcher.local.lifecycle import TrainingJob
 from launcher.local.processes import ProcessId
-from launcher.local.records import ENDPOINT, TRAINING, TRANSFORM, Records
+from launcher.local.records import Records
 from launcher.local.serving.endpoint import Endpoint
 from launcher.local.transformjob import TransformJob
 

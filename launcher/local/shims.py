@@ -24,11 +24,12 @@ import threading
 import time
 from collections.abc import Sequence
 
+from launcher.facts import ENDPOINT, TRAINING
 from launcher.local import states
 from launcher.local.home import HomePaths
 from launcher.local.jobrecord import JobRecord
 from launcher.local.processes import ProcessId, spawn_detached
-from launcher.local.records import ENDPOINT, TRAINING, Records, UnknownJob
+from launcher.local.records import Records, UnknownJob
 
 FOREGROUND_TYPE = "local_debug"
 # The client of a foreground job comes at once; one that was killed in between never does.

@@ -18,7 +18,7 @@ from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract.errors import DamagedContent, InputError, JobFailed, Unreachable
 from launcher import ModelFailed, Predictor
-from launcher.states import MAX_BODY, as_rows, bodies, encode
+from launcher.states import MAX_INVOCATION_BYTES, as_rows, bodies, encode
 
 STATES = [[0.1, 0.0, 0.0, 0.0], [-0.1, 0.0, 0.0, 0.0]]
 
@@ -118,7 +118,7 @@ def test_182_many_states_go_in_several_requests(predictor: Predictor, cloud: Clo
     states = np.random.default_rng(0).normal(size=(150_000, 4))
     found = predictor.predict(states)
     assert len(cloud.invoked) == 2
-    assert all(len(request["Body"]) <= MAX_BODY for request in cloud.invoked)
+    assert all(len(request["Body"]) <= MAX_INVOCATION_BYTES for request in cloud.invoked)
     assert b"".join(request["Body"] for request in cloud.invoked).count(b"\n") == len(states)
     assert found.values == tuple(float(value) for value in states[:, 0])
 

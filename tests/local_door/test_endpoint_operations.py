@@ -11,8 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 from door_support import RunningDoor, config_request, model_request
 
+from launcher.facts import ENDPOINT
 from launcher.local import states
-from launcher.local.records import ENDPOINT, ServerRecord
+from launcher.local.records import ServerRecord
 from launcher.local.serving.address import ServerAddress
 
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
+from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 from launcher.local import states
 from launcher.local.records import (
-    ENDPOINT,
     SCHEMA_VERSION,
-    TRAINING,
-    TRANSFORM,
     DuplicateJob,
     JobEnded,
     JobRecord,

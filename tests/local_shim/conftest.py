@@ -21,11 +21,12 @@ import pytest
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
+from launcher.facts import TRAINING
 from launcher.local.address import Identity
 from launcher.local.home import HomePaths
 from launcher.local.joblogs import LogReader
 from launcher.local.processes import ProcessId
-from launcher.local.records import TRAINING, JobRecord, Records
+from launcher.local.records import JobRecord, Records
 
 # The folder is no package (importlib mode), so that what its tests share is found by its place.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.facts import ENDPOINT
 from launcher.local.executors.process import job_processes
 from launcher.local.executors.reap import reap
-from launcher.local.records import ENDPOINT
 from launcher.local.serving.address import ServerAddress
 from launcher.local.serving.http import Unanswered, ask
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.handles import ENDPOINT, KINDS, TRAINING, TRANSFORM, list_kinds
+from launcher.cli.handles import KINDS, list_kinds
 from launcher.cli.jobs import session_for
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output, duration, size
+from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 
 if TYPE_CHECKING:
     from launcher.job import JobSummary

@@ -8,9 +8,10 @@ import click
 
 from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.handles import ENDPOINT, TRANSFORM, find_handle
+from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, complete_jobs, kind_option, output_options
 from launcher.cli.output import Column, Output
+from launcher.facts import ENDPOINT, TRANSFORM
 
 if TYPE_CHECKING:
     from launcher.handle import Handle

@@ -124,7 +124,8 @@ def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, 
     Raises:
         InputError: nothing tells what the data holds.
     """
-    from launcher.transformrequest import LINE_TYPES, content_type_of
+    from launcher.transformrequest import content_type_of
+    from launcher.transformrules import LINE_TYPES
 
     place = Path(data).expanduser()
     names = [path.name for path in place.rglob("*") if path.is_file()] if place.is_dir() else [data]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from launcher.facts import ENDPOINT
 from launcher.local import servingrules, states
 from launcher.local.apierrors import ApiError, validation
 from launcher.local.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
 from launcher.local.operations import models
 from launcher.local.operations.context import Context, Operation, Wire
 from launcher.local.operations.paging import page_of_jobs, page_of_resources, without_none
-from launcher.local.records import ENDPOINT, DuplicateJob, JobEnded, JobRecord, UnknownJob
+from launcher.local.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
 from launcher.local.resources import ENDPOINT_CONFIG, DuplicateResource, Resource
 from launcher.local.rules import check_tags
 

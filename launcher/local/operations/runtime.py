@@ -8,9 +8,9 @@ import re
 import urllib.parse
 from http import HTTPStatus
 
+from launcher.facts import ENDPOINT_GROUPS, MAX_INVOCATION_BYTES
 from launcher.local import states
 from launcher.local.apierrors import ApiError
-from launcher.local.loggroups import ENDPOINT_GROUPS
 from launcher.local.operations.context import Context
 from launcher.local.operations.endpoints import found
 from launcher.local.records import JobRecord, ServerRecord
@@ -19,7 +19,6 @@ from launcher.local.serving.http import Unanswered, ask
 from launcher.local.wire import Request, Response
 
 ANSWER_SECONDS = 60.0
-MAX_BODY_BYTES = 6_291_456
 # Headers of the request that reach the server, and those of the answer that reach the caller.
 PASSED_IN = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-inference-id")
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -49,8 +48,10 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
         ApiError: the endpoint does not exist or is not in service, the request breaks a limit, or the server answers
             with an error (ModelError).
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise ApiError("ValidationError", f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are allowed.", 413)
+    if len(body) > MAX_INVOCATION_BYTES:
+        raise ApiError(
+            "ValidationError", f"The body has {len(body)} bytes; at most {MAX_INVOCATION_BYTES} are allowed.", 413
+        )
     if len(request.headers.get(CUSTOM_ATTRIBUTES, "")) > MAX_CUSTOM_ATTRIBUTES:
         raise ApiError("ValidationError", f"CustomAttributes may have {MAX_CUSTOM_ATTRIBUTES} characters.")
     record = found(context, name)

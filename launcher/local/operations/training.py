@@ -9,11 +9,12 @@ from typing import Any
 
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.apimodel import service_model
+from launcher.facts import TRAINING
 from launcher.local import rules
 from launcher.local.apierrors import ApiError, not_found, validation
 from launcher.local.operations.context import Context, Operation, Wire
 from launcher.local.operations.paging import ASCENDING, page_of_jobs, without_none
-from launcher.local.records import TRAINING, DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
+from launcher.local.records import DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints/"
 

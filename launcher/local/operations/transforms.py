@@ -6,13 +6,14 @@ import functools
 from typing import Any
 
 from launcher.apimodel import service_model
+from launcher.facts import TRANSFORM
 from launcher.local import servingrules
 from launcher.local.apierrors import ApiError, not_found, validation
 from launcher.local.jobrecord import MODEL_MEMBER
 from launcher.local.operations import models
 from launcher.local.operations.context import Context, Operation, Wire
 from launcher.local.operations.paging import page_of_jobs, without_none
-from launcher.local.records import TRANSFORM, DuplicateJob, JobEnded, JobRecord, UnknownJob
+from launcher.local.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
 
 
 def create(context: Context, request: Wire) -> Wire:

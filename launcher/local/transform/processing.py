@@ -12,6 +12,7 @@ from typing import Protocol
 
 import orjson
 
+from launcher.facts import CSV
 from launcher.local.faults import ALGORITHM
 from launcher.local.transform.csvrows import CsvRows
 from launcher.local.transform.jsonrecords import JsonRecords, Locate
@@ -19,7 +20,7 @@ from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import Payload
 from launcher.local.transform.records import Block, Lines
 from launcher.local.transform.settings import Settings
-from launcher.transformrules import CSV, JSON, JSON_LINES
+from launcher.transformrules import JSON_TYPES, LINE_TYPES
 
 # Told of each error record that our own server gave: where, and its text.
 Report = Callable[[str, str], None]
@@ -50,11 +51,11 @@ class Processing:
         self._looks_into_answers = settings.join or not settings.output_filter.is_root
         self._records: Records = CsvRows(settings) if settings.content_kind == CSV else JsonRecords(settings)
         self._answers: Records = CsvRows(settings) if settings.answer_kind == CSV else JsonRecords(settings)
-        self._error_mark = self._answers.error_mark if settings.answer_kind in JSON | {CSV} else None
+        self._error_mark = self._answers.error_mark if settings.answer_kind in JSON_TYPES | {CSV} else None
         split = settings.split != "None"
         one = settings.single_record or not split
-        self._document_in = one and settings.content_kind not in JSON_LINES | {CSV}
-        self._document_out = one and settings.answer_kind not in JSON_LINES | {CSV}
+        self._document_in = one and settings.content_kind not in LINE_TYPES
+        self._document_out = one and settings.answer_kind not in LINE_TYPES
         self._on_one_line = split
 
     def block(self, block: Block) -> Block:

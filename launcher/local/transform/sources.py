@@ -25,10 +25,10 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, is_missing, list_objects, reported
+from launcher.facts import OUTPUT_SUFFIX
 from launcher.local.patience import DOWNLOAD_SECONDS, persist
 from launcher.transformrules import overlap
 
-SUFFIX = ".out"
 MANIFEST_FORM = '[{"prefix": "s3://bucket/prefix/"}, "a.jsonl", "folder/b.jsonl"]'
 # More than any manifest of names needs (bytes).
 MANIFEST_BYTES = 64 * 1024 * 1024
@@ -51,7 +51,7 @@ class SourceObject:
 
     def target(self, output: S3Url) -> S3Url:
         """Where its result is stored, below S3OutputPath (147, 148)."""
-        return output / (self.relative + SUFFIX)
+        return output / (self.relative + OUTPUT_SUFFIX)
 
 
 def source_objects(client: Client, request: Mapping[str, Any]) -> tuple[SourceObject, ...]:
