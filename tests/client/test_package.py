@@ -185,7 +185,7 @@ def test_ignore_files_hold_nested_and_from_the_repository_down(tmp_path: Path) -
         (source / name).write_text(name)
     package = build(Source("my.py", source))
     assert users(package) == {"my.py", "sub/.gitignore", "sub/kept.csv", "sub/other.txt"}
-    rules = {left.name: left.rule for left in package.listing.excluded}
+    rules = {left.name: left.rule for left in package.listing.excluded if "__pycache__" not in left.name}
     assert rules == {
         "data.csv": ".gitignore:1 *.csv",
         "top.txt": ".gitignore:4 /code/top.txt",
