@@ -70,13 +70,12 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.collect.acting import Softening, make_policy
     from batchrl.collect.environments import EnvId, make_simulator
+    from batchrl.collect.naming import import_from_here
     from batchrl.collect.rollouts import collect
     from batchrl.collect.summary import ReturnSummary
     from batchrl.collect.table import ensure_writable, format_of, to_frame, write_table
 
-    # Modules of --env and --policy may lie where the command is run.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    import_from_here()
     file_format = format_of(arguments.output, arguments.format)
     if arguments.seed < 0:
         raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
@@ -87,8 +86,10 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     policy = make_policy(arguments.policy, simulator.n_actions, softening)
     if arguments.check:
         # A single step tells whether the policy is for this environment.
-        collect(simulator, policy, steps=1, seed=arguments.seed)
+        first = collect(simulator, policy, steps=1, seed=arguments.seed)
+        by_chance = bool((first.probabilities.max(axis=1) < 1).any())
         facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
+        facts["by_chance"] = by_chance
         print(json.dumps(facts))
         return
     ensure_writable(arguments.output)

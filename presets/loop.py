@@ -16,7 +16,10 @@ from presets.schema import EnvSettings, EvaluatePreset, Preset, Section, TrainPr
 
 
 class CollectSettings(Section):
-    """How the policy in place acts and is logged; it always acts by chance, so that every action has a propensity."""
+    """How the policy in place acts and is logged: always by chance, so that what it did can be weighed.
+
+    An action that it never takes (a fixed policy's 0, what a trained policy's mask forbids in a state) stays unknown.
+    """
 
     collector: Literal["policy", "endpoint", "transform"] = Field(
         default="policy",

@@ -59,7 +59,9 @@ class LoopSettings:
         """
         from launcher.cli.options import parse_settings
 
-        preset = presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, parse_settings(jobs.settings))
+        preset = _in_one_environment(
+            presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, parse_settings(jobs.settings))
+        )
         train = presets.resolve_train(preset.train.preset, preset.train.overrides)
         evaluate = None
         if preset.evaluate.preset is not None:
@@ -163,6 +165,31 @@ def check_name(name: str) -> None:
         raise InputError(
             f"the name '{name}' has {len(name)} characters.", f"Give at most {LONGEST_NAME}: its jobs add to it."
         )
+
+
+def _in_one_environment(preset: IteratePreset) -> IteratePreset:
+    """The loop, whose evaluations are played where it acts, whatever environment the evaluation's preset names.
+
+    Raises:
+        InputError: the loop asks for another one.
+    """
+    if preset.evaluate.preset is None:
+        return preset
+    env, named = preset.env, presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides).env
+    changed = {}
+    if env.id != named.id:
+        changed = {"env.id": env.id, "env.max_episode_steps": env.max_episode_steps}
+    elif env.max_episode_steps not in (None, named.max_episode_steps):
+        changed = {"env.max_episode_steps": env.max_episode_steps}
+    if asked := sorted(changed.keys() & preset.evaluate.overrides.keys()):
+        key = asked[0]
+        raise InputError(
+            f"evaluate.{key} is {preset.evaluate.overrides[key]}, but the loop acts where {key} is {changed[key]}: "
+            "returns of two environments cannot stand side by side.",
+            f"Leave it out: the evaluation has the loop's environment, set by {key}.",
+        )
+    evaluate = preset.evaluate.model_copy(update={**preset.evaluate.overrides, **changed})
+    return preset.model_copy(update={"evaluate": evaluate})
 
 
 def _check_training(train: TrainPreset) -> None:

@@ -66,15 +66,22 @@ class Work:
             behavior: the policy of the first round.
 
         Raises:
-            InputError: there is no such environment, the policy does not fit it or did not log the data, the job
-                options are wrong, or no container could start.
+            InputError: there is no such environment, the policy does not fit it, does not act by chance or did not log
+                the data, the job options are wrong, or no container could start.
         """
         self._check_jobs()
         play = Play("check", behavior, episodes=1, seed=0)
         options = [*self._playing(play), "--policy", behavior.policy, *self._softening(behavior), "--check"]
         with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
             place = Path(scratch)
-            said = json.loads(processes.run(script_path(COLLECT), [*options, "--output", str(place / "none.parquet")]))
+            told = processes.run(script_path(COLLECT), [*options, "--output", str(place / "none.parquet")])
+            said = json.loads(told.splitlines()[-1])  # environments of users' own may print as well
+            if not behavior.softened and not said["by_chance"]:
+                raise InputError(
+                    f"collect.behavior={behavior.policy}: it takes one action for certain, and where nothing is left "
+                    "to chance, no other policy can be estimated.",
+                    "Name one that gives several actions a probability, such as uniform.",
+                )
             if self._settings.data is None:
                 return
             cut = Cut(self._settings.preset.gate.holdout, seed=0, prefix="", logged_by=behavior)

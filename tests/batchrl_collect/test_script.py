@@ -77,7 +77,14 @@ def test_a_check_says_what_would_be_played_and_plays_nothing(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(script, tmp_path / "none", "--check") == 0
-    assert json.loads(capsys.readouterr().out) == {"env": "CartPole-v0", "actions": 2, "features": 4}
+    assert json.loads(capsys.readouterr().out) == {
+        "env": "CartPole-v0",
+        "actions": 2,
+        "features": 4,
+        "by_chance": True,
+    }
+    assert run(script, tmp_path / "none", "--check", "--policy", "[1, 0]") == 0
+    assert json.loads(capsys.readouterr().out)["by_chance"] is False
     assert run(script, tmp_path / "none", "--check", "--policy", "batchrl.problems.logging:MailRules") == 2
     assert "written for another environment" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

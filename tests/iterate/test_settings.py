@@ -110,3 +110,16 @@ def test_names_leave_the_jobs_room() -> None:
         check_name("a" * (LONGEST_NAME + 1))
     with pytest.raises(InputError, match="cannot be the name"):
         check_name("a_b")
+
+
+def test_a_loop_is_evaluated_where_it_acts() -> None:
+    asked = jobs("env.id=Acrobot-v1", "env.max_episode_steps=50", "train.epochs=2")
+    settings = LoopSettings.of("loop", asked, None)
+    assert settings.evaluate is not None
+    assert settings.evaluate.env == settings.preset.env
+    evaluation = settings.evaluation_job(Path("folder"))
+    assert evaluation is not None
+    assert {"env.id=Acrobot-v1", "env.max_episode_steps=50"} <= set(evaluation.settings)
+    assert LoopSettings.from_json(settings.to_json()).evaluation_job(Path("folder")) == evaluation
+    with pytest.raises(InputError, match=r"evaluate\.env\.id is CartPole-v1, but the loop acts where .* CartPole-v0"):
+        LoopSettings.of("loop", jobs("evaluate.env.id=CartPole-v1"), None)

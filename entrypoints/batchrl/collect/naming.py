@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import sys
+from pathlib import Path
 
 from batchrl.contract.errors import InputError
 from batchrl.policies import Floats32, Floats64, Policy
@@ -38,6 +41,12 @@ class NamedPolicy:
             ) from error
 
 
+def import_from_here() -> None:
+    """Have modules that lie where the command is run be found: those of environments and policies may."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
 def is_named(text: str) -> bool:
     """Whether a text has the form ``module:name``."""
     return NAMED.fullmatch(text) is not None
@@ -55,7 +64,8 @@ def named_policy(text: str) -> Policy:
     module_name, _, name = text.partition(":")
     hint = "Write module:name, with the name of a policy, or of a class or function that makes one without arguments."
     try:
-        found = getattr(importlib.import_module(module_name), name)
+        with contextlib.redirect_stdout(sys.stderr):  # what is told on stdout is ours
+            found = getattr(importlib.import_module(module_name), name)
     except ModuleNotFoundError as error:
         raise InputError(
             f"policy {text}: {error}.", "Run from the module's folder, or add it to PYTHONPATH."
