@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from batchrl.collect import EnvId, make_simulator
+from batchrl.contract.errors import BatchRLError
 from batchrl.problems.mail_model import ACTIONS
 from launcher import Job, Model, Transformer
 
@@ -41,9 +43,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--epsilon", type=float, default=0.1, help="share of mails that are drawn at random")
     parser.add_argument("--instance-type", default="local", help="local, local_process or ml.*")
-    parser.add_argument("--seed", type=int, default=0)
+    # Not the default of `batchrl collect`: a policy must not be judged by the very users that it learnt from.
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("campaign.parquet"))
     given = parser.parse_args()
+    if not given.output.absolute().parent.is_dir():
+        parser.error(f"--output {given.output}: there is no folder {given.output.absolute().parent}")
 
     # What acts always acts by chance: a mail that is never sent can never be judged.
     acting = {"BATCHRL_TARGET_POLICY": "epsilon_greedy", "BATCHRL_EPSILON": str(given.epsilon)}
@@ -66,7 +71,7 @@ def main() -> None:
             week = {
                 "action": mails[who],
                 "all_action_probabilities": [json.dumps(row) for row in probabilities.tolist()],
-                "episode_id": who,
+                "episode_id": [f"campaign-{given.seed}-{user}" for user in who],
                 "reward": orders[who],
                 **{f"state_feature_{number}": states[who, number] for number in range(users.n_features)},
             }
@@ -80,4 +85,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BatchRLError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: nothing was written")

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import EVALUATION_NAME
 from launcher.cli.jobs import LOOKED_AT, TRAIN_SCRIPT, program_of
+from launcher.notices import say
 
 if TYPE_CHECKING:
     from launcher.job import Job
     from launcher.session import Session
+
+# A job that is stopped leaves what it had learnt.
+WITH_MODEL = frozenset({"Completed", "Stopped"})
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def read_evaluation(job: Job) -> Evaluation:
 
 
 def newest_training(session: Session) -> Job:
-    """The newest job that ran the product's ``train.py``.
+    """The newest job that ran the product's ``train.py`` and has ended well; a notice says which it is.
 
     Raises:
         InputError: there is none among the newest jobs.
@@ -106,6 +110,9 @@ def newest_training(session: Session) -> Job:
 
     for summary in list_jobs(session, limit=LOOKED_AT):
         job = Job(summary.name, session)
-        if program_of(job) == TRAIN_SCRIPT:
+        if summary.status in WITH_MODEL and program_of(job) == TRAIN_SCRIPT:
+            say(f"No model was named: that of the newest training job, {job.name}")
             return job
-    raise InputError("there is no training job to evaluate.", "Name one: --job NAME, or --checkpoint URI")
+    raise InputError(
+        "there is no training job that has ended with a model.", "Name one: --job NAME, or --checkpoint URI"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,15 @@ class ServingOptions:
             return Model.of_job(_newest(aws), **options)
         if given.startswith(S3_SCHEME) or given.endswith(ARCHIVE_SUFFIX) or Path(given).is_file():
             return Model(given, **options)
-        return Model.of_job(find_job(given, aws), **options)
+        try:
+            return Model.of_job(find_job(given, aws), **options)
+        except InputError as error:
+            if not Path(given).expanduser().is_dir():
+                raise
+            raise InputError(
+                f"{given} is a folder, and what is served is the archive of a model.",
+                f"Pack it: batchrl model export {shlex.quote(given)} model.tar.gz",
+            ) from error
 
 
 def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,5 +105,5 @@ def _newest(aws: bool) -> Any:
         return newest_training(session_for(aws))
     except InputError as error:
         raise InputError(
-            "there is no training job whose model could be served.", "Train one first, or name a model: JOB, URL, FILE"
+            "there is no training job that has ended with a model.", "Train one first, or name a model: JOB, URL, FILE"
         ) from error

@@ -23,7 +23,9 @@ from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.loader import load_dataset
+from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.sources import read_policy
+from batchrl.ope.text import signed
 from presets.schema import DataSettings
 
 SCRIPT = Path(__file__).parents[2] / "entrypoints" / "ope.py"
@@ -396,3 +398,10 @@ def test_a_reader_that_goes_away_is_no_error(golden: Path) -> None:
     command = f"{words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_difference_that_is_but_rounding_is_none() -> None:
+    assert signed(Estimate(2e-13, 4e-14, 6e-13), 4.2) == "0"
+    assert signed(Estimate(0.0, -3e-14, 2e-14), 4.2) == "0"
+    assert signed(Estimate(2e-13, 1e-13, 3e-13), 1e-12) == "+2e-13 [1e-13, 3e-13]"
+    assert signed(Estimate(0.25, -0.1, 0.6), 4.2) == "+0.25 [-0.1, 0.6]"

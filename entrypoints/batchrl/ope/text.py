@@ -31,6 +31,8 @@ SHORT_NAMES = {
 }
 FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
 BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
+# A difference of less than this share of its value is none.
+ROUNDING = 1e-9
 INTERVAL_WIDTH = 19  # of a column of 20, so that a space follows
 DIFFERENCE_WIDTH = 25
 
@@ -77,7 +79,7 @@ def brief_report(report: OpeReport) -> Iterator[str]:
             name=DASH if name is None else SHORT_NAMES[name],
             value=DASH if figure is None else number(figure.value),
             interval=DASH if figure is None else interval(figure.bootstrap),
-            difference=DASH if figure is None else signed(figure.difference),
+            difference=DASH if figure is None else signed(figure.difference, figure.value),
         ).rstrip()
         yield from _wrapped(_weights(policy), "    ")
         yield from _words(policy, "    ")
@@ -98,10 +100,12 @@ def interval(estimate: Estimate) -> str:
     )
 
 
-def signed(difference: Estimate | None) -> str:
-    """``+18.3 [8.4, 26.6]``, or a dash."""
+def signed(difference: Estimate | None, beside: float = 0.0) -> str:
+    """``+18.3 [8.4, 26.6]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
     if difference is None or not math.isfinite(difference.value):
         return DASH
+    if max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside):
+        return "0"
     if interval(difference) == DASH:
         return f"{difference.value:+.3g}"
     ends = (difference.lower, difference.upper)
@@ -138,7 +142,7 @@ def _figure(name: str, figure: Figure) -> str:
         value=number(figure.value),
         interval=interval(figure.bootstrap),
         bound=number(figure.lower_bound) if math.isfinite(figure.lower_bound) else "",
-        difference=signed(figure.difference) if figure.difference is not None else "",
+        difference=signed(figure.difference, figure.value) if figure.difference is not None else "",
         rely="yes" if figure.doubt is None and math.isfinite(figure.value) else "no",
     ).rstrip()
 

@@ -52,7 +52,8 @@ def command(
     session = session_for(aws)
     kinds = (kind,) if kind else KINDS
     asked = tuple(each for each in kinds if status in (None, *(_statuses(each))))
-    summaries = list_kinds(session, asked, status, name, limit)
+    found = list_kinds(session, asked, status, name, limit + 1)
+    summaries = found[:limit]
     wanted = session.is_local if sizes is None else sizes
     known = _sizes(session, summaries) if wanted else {}
     now = datetime.now(UTC)
@@ -62,6 +63,9 @@ def command(
         COLUMNS,
         "There are no jobs." if kind is None else f"There are no {kind}{' jobs' if kind != ENDPOINT else 's'}.",
     )
+    if len(found) > limit:
+        others = "" if kind else "; those of one kind: --kind training"
+        out.note(f"These are the newest {limit}. More of them: -n {4 * limit}{others}")
 
 
 def _statuses(kind: str) -> tuple[str, ...]:
