@@ -47,6 +47,27 @@ def request_of(cloud: Cloud) -> dict[str, Any]:
     return request
 
 
+def test_where_no_model_is_named_it_is_told_which_one_is_meant(run: Run, cloud: Cloud, states: Path) -> None:
+    cloud.add_job("newer", status="InProgress", HyperParameters={PROGRAM: "train.py"})
+    cloud.add_job("broken", status="Failed", HyperParameters={PROGRAM: "train.py"})
+    ended = run("transform", str(states), "--job-name", "mine")
+    assert ended.code == 0, ended.err
+    assert "No model was named: that of the newest training job, my-job" in ended.err
+
+
+def test_a_folder_is_no_archive_and_the_way_to_one_is_told(run: Run, cloud: Cloud, tmp_path: Path) -> None:
+    ended = run("deploy", str(tmp_path))
+    assert ended.code == 2
+    assert f"Pack it: batchrl model export {tmp_path} model.tar.gz" in ended.err
+    assert cloud.sent == []
+
+
+def test_a_list_that_was_cut_says_so(run: Run, cloud: Cloud) -> None:
+    cloud.add_job("newer")
+    assert "These are the newest 1" in run("ps", "-n", "1", "--no-sizes").err
+    assert "These are the newest" not in run("ps", "-n", "2", "--no-sizes").err
+
+
 def test_json_lines_of_states_need_no_options(run: Run, cloud: Cloud, states: Path) -> None:
     ended = run("transform", str(states), "--job-name", "mine")
 
