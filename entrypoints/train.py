@@ -140,7 +140,7 @@ def train(arguments: ScriptArguments) -> None:
                 publish_epoch(paths, folder, run, report.row())
                 if events is not None:
                     events.append(run.rows[-1])
-                say(report.line(preset.epochs, preset.ope.ess_floor))
+                say(report.line(preset.epochs))
         except Stopped:
             say(f"stopped on request after epoch {run.epoch} of {preset.epochs}")
             exit_code = EXIT_TERMINATED

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
+from batchrl.contract.estimators import effective_floor
 from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
@@ -106,15 +107,15 @@ class EpochReport:
         cells[columns.CHECKPOINT] = self.checkpoint
         return cells
 
-    def line(self, epochs: int, ess_floor: float) -> str:
+    def line(self, epochs: int) -> str:
         """One line for people and for metric patterns such as ``wis=([0-9.]+)``.
 
         Args:
             epochs: of the whole run.
-            ess_floor: effective episodes below which the estimates are flagged.
         """
         ess = self.estimates.weights.effective_episodes
-        few = f" (fewer than {ess_floor:g}: do not rely on it)" if ess < ess_floor else ""
+        floor = effective_floor(self.estimates.n_episodes)
+        few = f" (fewer than {floor:g}: do not rely on it)" if ess < floor else ""
         rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
         wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
         return (
