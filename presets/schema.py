@@ -194,7 +194,9 @@ class OpeSettings(Section):
         default=1000, ge=0, le=1_000_000, description="Resamples of episodes; 0: no interval"
     )
     confidence: Number = Field(default=0.95, gt=0, lt=1, description="Probability that an interval aims to cover")
-    ess_floor: Number = Field(default=10.0, ge=0, description="Effective episodes below which the rule lower_bound chooses no epoch")
+    ess_floor: Number = Field(
+        default=10.0, ge=0, description="Effective episodes below which the rule lower_bound chooses no epoch"
+    )
     wis_discount: Literal["agent", "legacy099"] = Field(
         default="agent", description="Discount of weighted importance sampling: the agent's, or Coach's fixed 0.99"
     )
