@@ -2,7 +2,8 @@
 
 Above: the mean return of the policy in place, as it acted, with its 95 % interval, and the candidate's in the
 simulator, greedy, hollow where it was not promoted. Below: the difference between candidate and policy in place with
-the bounds that decided, in the colour of the decision; a look that could tell nothing is grey.
+the bounds that decided, in the colour of the decision; a look that could tell nothing is grey. Circles are looks at the
+log, diamonds at a canary; a triangle at the edge says that a bound lies beyond it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher.iterate.records import KEPT_OUT, PROMOTED, UNDECIDED, Round
+from launcher.iterate.report import CANNOT_TELL
 from launcher.plot import DPI, FONT_POINTS, INCHES, save
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def _draw_gate(axes: Axes, rounds: Sequence[Round]) -> None:
     axes.axhline(0.0, color="#333333", linewidth=1)
     labels: dict[str, Any] = {}
     shown: list[float] = [0.0]
+    drawn: list[tuple[float, list[float | None], str]] = []
     for record in rounds:
         looks = record.decision.looks
         for position, look in enumerate(looks):
@@ -96,7 +99,8 @@ def _draw_gate(axes: Axes, rounds: Sequence[Round]) -> None:
             bounds = [found[end] for end in ("lower", "upper") if found[end] is not None]
             told = look["doubt"] is None and bool(bounds)
             colour = COLOURS[look["outcome"]] if told else GREY
-            label = f"{look['outcome']} {LOOKS[look['look']]}" if told else "cannot tell"
+            label = f"{look['outcome'] if told else CANNOT_TELL} {LOOKS[look['look']]}"
+            drawn.append((record.number + shift, [found["value"], found["lower"], found["upper"]], colour))
             labels[label] = _draw_look(axes, record.number + shift, found, colour, MARKERS[look["look"]])
             if told:
                 shown += [found["value"], *bounds]
@@ -104,6 +108,8 @@ def _draw_gate(axes: Axes, rounds: Sequence[Round]) -> None:
     low, high = min(shown), max(shown)
     room = 0.15 * ((high - low) or 1.0)
     axes.set_ylim(low - room, high + room)
+    for at, values, colour in drawn:
+        _mark_cuts(axes, at, values, colour)
     confidences = [look["confidence"] for record in rounds for look in record.decision.looks]
     least, most = (f"{100 * end:.4g}" for end in (min(confidences), max(confidences)))
     sure = f"{least} %" if least == most else f"{least} to {most} %"
@@ -120,6 +126,19 @@ def _draw_look(axes: Axes, at: float, found: Mapping[str, float | None], colour:
     below, above = (UNBOUNDED if end is None else abs(end - value) for end in (lower, upper))
     spread = None if lower is None and upper is None else [[below], [above]]
     return axes.errorbar([at], [value], yerr=spread, color=colour, marker=marker, linewidth=2, capsize=4)
+
+
+def _mark_cuts(axes: Axes, at: float, values: Sequence[float | None], colour: str) -> None:
+    """Triangles at the edges that a value lies beyond, or that there is no bound towards."""
+    low, high = axes.get_ylim()
+    _, lower, upper = values
+    known = [value for value in values if value is not None]
+    for edge, marker, beyond in (
+        (low, "v", lower is None or min(known) < low),
+        (high, "^", upper is None or max(known) > high),
+    ):
+        if beyond:
+            axes.plot([at], [edge], marker=marker, color=colour, markersize=9, clip_on=False, zorder=5)
 
 
 def _finish(axes: Axes) -> None:

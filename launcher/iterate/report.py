@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.cli.output import Column
-from launcher.iterate import state
+from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
 from launcher.iterate.records import Round
 from launcher.iterate.settings import LoopSettings
@@ -115,8 +115,15 @@ class LoopReport:
         if self.in_place:
             yield f"job      {self.rounds[self.in_place - 1].trained.job}"
             yield f"model    {self.folder.round(self.in_place).model}"
+            yield f"serve    {self._deployment()}"
         if self.rounds:
             yield f"picture  {self.folder.picture}"
+
+    def _deployment(self) -> str:
+        """The command that serves the policy in place, as it acts in the loop."""
+        acting = collectors.environment(self.settings.preset.collect)
+        options = "".join(f" --env {name}={value}" for name, value in acting.items())
+        return f"batchrl deploy {self.rounds[self.in_place - 1].trained.job}{options}"
 
     def _confidence(self) -> Iterator[str]:
         if not self.rounds:
