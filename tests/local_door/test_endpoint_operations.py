@@ -221,6 +221,19 @@ def test_variants_share_requests_by_weight_unless_one_is_named(door: RunningDoor
     assert "no variant 'third'" in error["Message"]
 
 
+def test_where_no_variant_has_a_weight_any_may_answer(door: RunningDoor, client: Any, server: Server) -> None:
+    _in_service(door, client, ServerRecord("AllTraffic", 0.0, server.address))
+    answer = door.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"1")
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+
+
+def test_an_endpoint_whose_servers_are_ended_answers_no_more(door: RunningDoor, client: Any) -> None:
+    _in_service(door, client)
+    error = _error(door.client("sagemaker-runtime").invoke_endpoint, EndpointName="e", Body=b"1")
+    assert error["Error"]["Code"] == "ServiceUnavailable"
+    assert "are being ended" in error["Error"]["Message"]
+
+
 def test_an_invocation_without_a_signature_is_refused(door: RunningDoor, client: Any, server: Server) -> None:
     _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
     stranger = door.client("sagemaker-runtime", aws_secret_access_key="wrong")

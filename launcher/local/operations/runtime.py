@@ -57,6 +57,8 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
     record = found(context, name)
     if record.status != states.IN_SERVICE:
         raise ApiError("ValidationError", f"Endpoint {name} is {record.status}, not InService.")
+    if not record.servers:
+        raise ApiError("ServiceUnavailable", f"The servers of endpoint {name} are being ended.", 503)
     server = _choose(record, request.headers.get(TARGET_VARIANT))
     headers = {header: request.headers[header] for header in PASSED_IN if header in request.headers}
     address = ServerAddress.from_json(server.address)
@@ -78,7 +80,8 @@ def _choose(record: JobRecord, variant: str | None) -> ServerRecord:
     named = {server.variant: server.weight for server in record.servers}
     if variant is not None and variant not in named:
         raise ApiError("ValidationError", f"Endpoint {record.name} has no variant '{variant}': {', '.join(named)}.")
-    chosen = variant or random.choices(list(named), list(named.values()))[0]
+    weights = list(named.values()) if any(named.values()) else None
+    chosen = variant or random.choices(list(named), weights)[0]
     servers = [server for server in record.servers if server.variant == chosen]
     return servers[next(_turns) % len(servers)]
 
