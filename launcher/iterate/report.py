@@ -87,6 +87,7 @@ class LoopReport:
         with_canary = self.settings.preset.gate.undecided == "canary"
         return {
             "name": self.settings.name,
+            "jobs_name": self.settings.jobs_name,
             "folder": str(self.folder.root),
             "rounds_planned": self.planned,
             "rounds": [record.to_json() for record in self.rounds],

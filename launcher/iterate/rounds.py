@@ -214,7 +214,7 @@ class Loop:
         tell(text, self._say)
 
     def _name(self, folder: RoundFolder, what: str) -> str:
-        return f"{self._settings.name}-r{folder.number:02d}-{what}"
+        return f"{self._settings.jobs_name}-r{folder.number:02d}-{what}"
 
     def _seed(self, number: int, purpose: str) -> int:
         """Seeds of different rounds and purposes have nothing to do with each other."""

@@ -14,6 +14,7 @@ from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.work import Work, behavior_of
+from launcher.request import valid_name
 
 
 def go_on(
@@ -62,6 +63,7 @@ def go_on(
     with folder.locked():
         if known is None:
             _begin(folder, settings)
+        folder.settle(settings.identity)
 
         def draw(records: Sequence[Round]) -> None:
             if records:
@@ -84,10 +86,7 @@ def _begin(folder: LoopFolder, settings: LoopSettings) -> None:
 
 
 def _made_name(jobs: JobOptions) -> str:
-    from launcher.request import job_name_from
-
-    base = Path(jobs.preset or DEFAULT_PRESET).stem
-    return job_name_from(base[: LONGEST_NAME - len(job_name_from("-")) + len("job")])
+    return valid_name(Path(jobs.preset or DEFAULT_PRESET).stem, LONGEST_NAME) or "loop"
 
 
 def _check_same(folder: LoopFolder, known: LoopSettings, asked: LoopSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.state import FORMAT
+from launcher.request import MAX_NAME, check_job_name
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "cartpole-iterate"
 TRAIN_FILE, EVALUATE_FILE = "train.yaml", "evaluate.yaml"
+IDENTITY_BYTES = 4
 # Of a job's name: the longest that a loop adds to its own, with attempts.
-LONGEST_SUFFIX = len("-r000-canary-00000-00")
-LONGEST_NAME = 63 - LONGEST_SUFFIX
+LONGEST_SUFFIX = len("-01234567-r000-canary-00000-00")
+LONGEST_NAME = MAX_NAME - LONGEST_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class LoopSettings:
     """One loop.
 
     Args:
-        name: what the names of its jobs begin with.
+        name: what people call it.
+        identity: random digits that no other loop has; they are part of the names of its jobs, so that a job of this
+            loop is told from one of another loop of the same name.
         preset: the loop's own settings.
         train: the resolved preset of the training.
         evaluate: that of the evaluation; None where nothing is evaluated.
@@ -42,6 +47,7 @@ class LoopSettings:
     """
 
     name: str
+    identity: str
     preset: IteratePreset
     train: TrainPreset
     evaluate: EvaluatePreset | None
@@ -51,7 +57,7 @@ class LoopSettings:
 
     @classmethod
     def of(cls, name: str, jobs: JobOptions, data: str | None) -> LoopSettings:
-        """The loop that a command line describes.
+        """The loop that a command line describes, as a new one.
 
         Raises:
             PresetError: a preset or a setting is wrong.
@@ -68,13 +74,20 @@ class LoopSettings:
         path = None if data is None else _data_path(data)
         digest = None if path is None else _digest(path)
         jobs = replace(jobs, entry_point="", preset=None, settings=())
-        return cls(name, preset, train, evaluate, jobs, None if path is None else str(path), digest)
+        identity = secrets.token_hex(IDENTITY_BYTES)
+        return cls(name, identity, preset, train, evaluate, jobs, None if path is None else str(path), digest)
+
+    @property
+    def jobs_name(self) -> str:
+        """What the names of its jobs and endpoints begin with."""
+        return f"{self.name}-{self.identity}"
 
     def to_json(self) -> dict[str, Any]:
         """For ``loop.json``."""
         return {
             "format": FORMAT,
             "name": self.name,
+            "identity": self.identity,
             "preset": self.preset.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
             "evaluate": None if self.evaluate is None else self.evaluate.model_dump(mode="json"),
@@ -97,6 +110,7 @@ class LoopSettings:
         evaluate = values["evaluate"]
         return cls(
             name=values["name"],
+            identity=values["identity"],
             preset=IteratePreset.model_validate(values["preset"]),
             train=TrainPreset.model_validate(values["train"]),
             evaluate=None if evaluate is None else EvaluatePreset.model_validate(evaluate),
@@ -116,7 +130,9 @@ class LoopSettings:
 
     def _compared(self) -> dict[str, Any]:
         values = self.to_json()
-        del values["format"], values["name"], values["data"], values["preset"]["name"], values["train"]["name"]
+        for key in ("format", "name", "identity", "data"):
+            del values[key]
+        del values["preset"]["name"], values["train"]["name"]
         if values["evaluate"] is not None:
             del values["evaluate"]["name"]
         # The presets that they name are compared themselves.
@@ -156,8 +172,6 @@ class LoopSettings:
 
 def check_name(name: str) -> None:
     """Refuse a loop's name that leaves its jobs no room for theirs."""
-    from launcher.request import check_job_name
-
     check_job_name(name)
     if len(name) > LONGEST_NAME:
         raise InputError(

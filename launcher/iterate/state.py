@@ -4,6 +4,7 @@
 
     loop.json            what the loop is; it never changes
     plan.json            how many rounds were asked for last
+    place.json           where the folder itself lay when the loop ran last
     train.yaml evaluate.yaml   the presets that a user's own files held when the loop began
     rounds.png           the picture
     lock                 held by whoever runs the loop
@@ -36,12 +37,12 @@ from launcher.iterate.records import Record, Round
 
 Kind = TypeVar("Kind", bound=Record)
 
-LOOP, PLAN, LOCK, PICTURE = "loop.json", "plan.json", "lock", "rounds.png"
+LOOP, PLAN, PLACE, LOCK, PICTURE = "loop.json", "plan.json", "place.json", "lock", "rounds.png"
 COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
 GATE_LOG, GATE_CANARY, CANARY = "gate_log.json", "gate_canary.json", "canary.json"
 EVALUATED, ROUND = "evaluated.json", "round.json"
 SCRATCH_PREFIX = ".work-"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,35 @@ class LoopFolder:
     def plan(self, rounds: int) -> None:
         """Remember how many rounds are asked for."""
         publish_json(self.root / PLAN, {"rounds": rounds})
+
+    def settle(self, identity: str) -> None:
+        """Remember where the loop lies; the folder is locked.
+
+        Args:
+            identity: of the loop.
+
+        Raises:
+            InputError: this is the copy of a loop that is still where it was: they would take each other's jobs.
+        """
+        here = self.root.resolve()
+        known = (read_json(self.root / PLACE) or {}).get("folder")
+        if known == str(here):
+            return
+        if isinstance(known, str) and LoopFolder(Path(known)).holds(identity) and not here.samefile(known):
+            raise InputError(
+                f"the loop in {self.root} is a copy of the one in {known}: both would take the same jobs.",
+                f"Go on there: batchrl iterate --output {known}; or begin a new loop in another folder. A loop that "
+                "was moved, so that nothing is left there, goes on.",
+            )
+        publish_json(self.root / PLACE, {"folder": str(here)})
+
+    def holds(self, identity: str) -> bool:
+        """Whether the loop of this identity lies here."""
+        try:
+            values = read_json(self.root / LOOP)
+        except DamagedContent:
+            return False
+        return values is not None and values.get("identity") == identity
 
     def check_free(self) -> None:
         """Refuse a folder that holds something else.

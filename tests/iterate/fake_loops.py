@@ -116,13 +116,13 @@ class FakeSteps:
 
 
 def settings_of(overrides: Mapping[str, object] | None = None, data: str | None = None) -> LoopSettings:
-    """A loop named ``loop``."""
+    """A loop named ``loop``, whose jobs' names begin with ``loop-01234567``."""
     preset = presets.resolve_iterate("cartpole-iterate", overrides or {})
     train = presets.resolve_train(preset.train.preset, preset.train.overrides)
     evaluate = None
     if preset.evaluate.preset is not None:
         evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
-    return LoopSettings("loop", preset, train, evaluate, JOBS, data, "digest" if data else None)
+    return LoopSettings("loop", "01234567", preset, train, evaluate, JOBS, data, "digest" if data else None)
 
 
 @functools.cache

@@ -156,7 +156,7 @@ def test_a_loop_that_is_killed_and_interrupted_ends_as_one_that_was_not(
     running.until("job cartpole-iterate")
     running.process.send_signal(signal.SIGTERM)
     assert running.ended()[0] == 130
-    name = LoopFolder(folder).read_loop()["name"]
+    name = LoopSettings.from_json(LoopFolder(folder).read_loop()).jobs_name
     states = {job["name"]: job["status"] for job in json.loads(run_command(home, "ps", "--json").stdout)}
     assert states[f"{name}-r01-train"] == "Completed" and f"{name}-r01-train-2" not in states
     assert states[f"{name}-r02-train"] in ("Stopped", "Completed")

@@ -181,4 +181,4 @@ def test_what_was_deployed_to_collect_is_removed_by_the_next_run(bench: Bench) -
         bench.run(Dies(OUTCOMES), 1)
     steps = FakeSteps(OUTCOMES)
     bench.run(steps, 1)
-    assert steps.calls[:2] == ["tidy loop-r01-collect", "divide raw.parquet"]
+    assert steps.calls[:2] == ["tidy loop-01234567-r01-collect", "divide raw.parquet"]

@@ -13,6 +13,7 @@ import presets
 from batchrl.contract.errors import InputError
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
+from launcher.request import check_job_name
 
 
 def jobs(*settings: str, preset: str | None = None, **changes: object) -> JobOptions:
@@ -104,8 +105,17 @@ def test_what_cannot_be_a_loop_is_refused(settings: tuple[str, ...], data: str |
         LoopSettings.of("loop", jobs(*settings), data)
 
 
+def test_no_two_loops_take_the_same_jobs_whatever_they_are_called() -> None:
+    first, second = (LoopSettings.of("loop", jobs(), None) for _ in range(2))
+    assert first.differences(second) == [] and first.name == second.name
+    assert first.jobs_name != second.jobs_name and first.jobs_name.startswith("loop-")
+    assert LoopSettings.from_json(first.to_json()).jobs_name == first.jobs_name
+
+
 def test_names_leave_the_jobs_room() -> None:
     check_name("a" * LONGEST_NAME)
+    longest = LoopSettings.of("a" * LONGEST_NAME, jobs(), None).jobs_name + "-r999-canary-99999-99"
+    check_job_name(longest)
     with pytest.raises(InputError, match=f"at most {LONGEST_NAME}"):
         check_name("a" * (LONGEST_NAME + 1))
     with pytest.raises(InputError, match="cannot be the name"):

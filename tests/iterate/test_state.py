@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from fake_loops import BEHAVIOR, Bench, FakeSteps, returns
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
 from launcher.iterate.records import Collected
-from launcher.iterate.state import LOCK, LOOP, LoopFolder, RoundFolder, move, publish_json
+from launcher.iterate.state import LOCK, LOOP, PLACE, LoopFolder, RoundFolder, move, publish_json
 
 COLLECTED = Collected(BEHAVIOR.label, 3, None, returns("a"), returns("b"), 4, 2)
 
@@ -70,9 +71,41 @@ def test_a_loop_of_another_version_is_refused(tmp_path: Path) -> None:
     folder = LoopFolder(tmp_path)
     with pytest.raises(InputError, match="there is no loop"):
         folder.read_loop()
-    publish_json(tmp_path / LOOP, {"format": 99})
-    with pytest.raises(InputError, match="another version"):
-        folder.read_loop()
+    for version in (1, 99):
+        publish_json(tmp_path / LOOP, {"format": version})
+        with pytest.raises(InputError, match="another version"):
+            folder.read_loop()
+
+
+def laid(root: Path, identity: str = "0a") -> LoopFolder:
+    """A loop that has run there."""
+    publish_json(root / LOOP, {"identity": identity})
+    folder = LoopFolder(root)
+    folder.settle(identity)
+    return folder
+
+
+def test_a_copy_of_a_loop_is_refused_while_the_loop_is_where_it_was(tmp_path: Path) -> None:
+    folder = laid(tmp_path / "a")
+    folder.settle("0a")
+    shutil.copytree(folder.root, tmp_path / "b")
+    copy = LoopFolder(tmp_path / "b")
+    with pytest.raises(InputError, match=f"is a copy of the one in {folder.root}"):
+        copy.settle("0a")
+    folder.settle("0a")
+    # Another loop in its old place does not count, nor one whose file cannot be read.
+    (folder.root / LOOP).write_text("{")
+    LoopFolder(Path(shutil.copytree(copy.root, tmp_path / "c"))).settle("0a")
+    publish_json(folder.root / LOOP, {"identity": "0b"})
+    copy.settle("0a")
+
+
+def test_a_loop_that_was_moved_goes_on_by_any_path_to_it(tmp_path: Path) -> None:
+    laid(tmp_path / "a").root.rename(tmp_path / "b")
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    for path in ("b", "link"):
+        LoopFolder(tmp_path / path).settle("0a")
+    assert json.loads((tmp_path / "b" / PLACE).read_text()) == {"folder": str((tmp_path / "b").resolve())}
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
