@@ -61,9 +61,11 @@ def go_on(
         work.check(behavior)
     folder.check_free()
     with folder.locked():
+        folder.sweep()
         if known is None:
             _begin(folder, settings)
         folder.settle(settings.identity)
+        _lay_out(folder, settings)
 
         def draw(records: Sequence[Round]) -> None:
             if records:
@@ -77,12 +79,20 @@ def go_on(
 
 
 def _begin(folder: LoopFolder, settings: LoopSettings) -> None:
-    """Write down what the loop is; the folder is locked."""
+    """Write down what the loop is, in one file, so that a run that is killed here has begun it or has not.
+
+    The folder is locked.
+    """
     if folder.exists:
         raise InputError(f"another run began a loop in {folder.root} meanwhile.", "Give another folder: --output")
-    for file, content in settings.preset_files().items():
-        publish_text(folder.root / file, content)
     publish_json(folder.root / LOOP, settings.to_json())
+
+
+def _lay_out(folder: LoopFolder, settings: LoopSettings) -> None:
+    """Presets that were a user's own files, as files that jobs are described with."""
+    for file, content in settings.preset_files().items():
+        if not (folder.root / file).exists():
+            publish_text(folder.root / file, content)
 
 
 def _made_name(jobs: JobOptions) -> str:

@@ -42,6 +42,8 @@ COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
 GATE_LOG, GATE_CANARY, CANARY = "gate_log.json", "gate_canary.json", "canary.json"
 EVALUATED, ROUND = "evaluated.json", "round.json"
 SCRATCH_PREFIX = ".work-"
+# Names that ``publish_text`` gives to what it has not written to its end.
+UNFINISHED = (f"*.json.*{TEMPORARY_SUFFIX}", f"*.yaml.*{TEMPORARY_SUFFIX}")
 FORMAT = 2
 
 
@@ -125,6 +127,7 @@ class RoundFolder:
         """Remove what runs that were killed left unfinished."""
         for left in self.root.glob(f"{SCRATCH_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
+        _sweep_files(self.root)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,10 @@ class LoopFolder:
         """Remember how many rounds are asked for."""
         publish_json(self.root / PLAN, {"rounds": rounds})
 
+    def sweep(self) -> None:
+        """Remove what runs that were killed left unfinished; the folder is locked."""
+        _sweep_files(self.root)
+
     def settle(self, identity: str) -> None:
         """Remember where the loop lies; the folder is locked.
 
@@ -216,7 +223,7 @@ class LoopFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            others = [path.name for path in self.root.iterdir() if path.name != LOCK]
+            others = [path.name for path in self.root.iterdir() if path.name != LOCK and not _is_unfinished(path)]
         except OSError as error:
             raise InputError(f"{self.root} cannot be used: {error.strerror}.", "Give another one: --output") from error
         if others and not self.exists:
@@ -249,6 +256,16 @@ class LoopFolder:
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield
+
+
+def _is_unfinished(path: Path) -> bool:
+    return any(path.match(pattern) for pattern in UNFINISHED)
+
+
+def _sweep_files(folder: Path) -> None:
+    for pattern in UNFINISHED:
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def move(source: Path, target: Path) -> None:

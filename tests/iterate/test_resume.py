@@ -3,74 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_loops import Bench, FakeSteps
+from killing import Killed, Killer
 
 from launcher.iterate.state import SCRATCH_PREFIX
 
 # A canary that promotes, a round that the log decides, and one that stays undecided.
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"], 3: ["undecided", "undecided"]}
 ROUNDS = 3
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine does not lose its power here: nothing has to reach the disk, a thousand times."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-class Killed(BaseException):
-    """What kill -9 is to the process: nothing of ours runs after it."""
-
-
-class Killer:
-    """Ends everything at the n-th chance.
-
-    Args:
-        at: which one; 0 never.
-    """
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.count = 0
-
-    def chance(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            raise Killed
-
-    def arm(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Before and after each change of the folder, and in the middle of each step."""
-        replace, unlink = Path.replace, Path.unlink
-
-        def replaced(path: Path, target: Any) -> Path:
-            self.chance()
-            result = replace(path, target)
-            self.chance()
-            return result
-
-        def unlinked(path: Path, missing_ok: bool = False) -> None:
-            # Not the cleaning up of a temporary file: nothing cleans up after a kill.
-            if path.suffix == ".parquet":
-                self.chance()
-            unlink(path, missing_ok=missing_ok)
-
-        monkeypatch.setattr(Path, "replace", replaced)
-        monkeypatch.setattr(Path, "unlink", unlinked)
-        # What is unfinished stays where it is: a killed process removes nothing.
-        rmtree = shutil.rmtree
-
-        def removed(path: Path, ignore_errors: bool = False) -> None:
-            if not path.name.startswith(SCRATCH_PREFIX):
-                rmtree(path, ignore_errors=ignore_errors)
-
-        monkeypatch.setattr("launcher.iterate.state.shutil.rmtree", removed)
 
 
 class DyingSteps(FakeSteps):
@@ -163,7 +108,7 @@ def test_killed_at_every_turn_a_loop_still_comes_to_its_end(tmp_path: Path) -> N
 
 
 def test_a_round_begins_with_what_killed_runs_left_removed(bench: Bench) -> None:
-    attempt(bench, at=3)
+    attempt(bench, at=5)
     folder = bench.folder.round(1).root
     assert list(folder.glob(f"{SCRATCH_PREFIX}*"))
     bench.run(FakeSteps(OUTCOMES), ROUNDS)

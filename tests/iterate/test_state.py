@@ -61,7 +61,10 @@ def test_a_new_folder_and_a_loops_folder_are_free(tmp_path: Path) -> None:
     folder = LoopFolder(tmp_path / "a" / "b")
     folder.check_free()
     (folder.root / LOCK).touch()
+    (folder.root / "loop.json.123.tmp").touch()
     folder.check_free()
+    folder.sweep()
+    assert [path.name for path in folder.root.iterdir()] == [LOCK]
     publish_json(folder.root / LOOP, {})
     (folder.root / "notes.txt").touch()
     folder.check_free()

@@ -1,0 +1,76 @@
+"""A loop begun and gone on with, by whoever does its work."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_loops import JOBS, FakeSteps
+from killing import Killed, Killer
+
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate import running
+from launcher.iterate.records import Round
+from launcher.iterate.state import LOCK, LoopFolder
+
+OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}
+
+
+class FakeWork(FakeSteps):
+    """Does the work of a loop that ``go_on`` runs."""
+
+    def __init__(self, settings: object, folder: Path, say: object) -> None:
+        super().__init__(OUTCOMES)
+
+    def check(self, behavior: object) -> None:
+        """Everything is right."""
+
+
+@pytest.fixture(autouse=True)
+def by_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "Work", FakeWork)
+    monkeypatch.setattr("launcher.iterate.picture.draw", lambda name, rounds, path: None)
+
+
+def go_on(folder: Path, *settings: str, rounds: int = 1, **more: Any) -> list[Round]:
+    """Begin a loop in a folder, or go on with the one that is there."""
+    jobs: JobOptions = replace(JOBS, settings=settings)
+    given: dict[str, Any] = {"data": None, "name": None, "described": bool(settings), **more}
+    return running.go_on(
+        LoopFolder(folder), given.pop("jobs", jobs), rounds=rounds, default_rounds=1, say=lambda text: None, **given
+    )
+
+
+def own_presets(folder: Path) -> tuple[str, ...]:
+    """Settings of a loop whose presets are files of the user's own."""
+    train, evaluate = folder / "t.yaml", folder / "e.yaml"
+    train.write_text("kind: train\nepochs: 2\n")
+    evaluate.write_text("kind: evaluate\n")
+    return f"train.preset={train}", f"evaluate.preset={evaluate}"
+
+
+def begin_killed(folder: Path, at: int, settings: tuple[str, ...]) -> int:
+    """Begin a loop and be killed at the n-th change of its folder; returns how many chances there were."""
+    killer = Killer(at)
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.suppress(Killed):
+        killer.arm(monkeypatch)
+        monkeypatch.setattr("launcher.iterate.running.Loop.run", lambda self, rounds: [])
+        go_on(folder, *settings)
+    return killer.count
+
+
+def test_killed_anywhere_while_it_begins_a_loop_begins_with_the_same_command(tmp_path: Path) -> None:
+    settings = own_presets(tmp_path)
+    points = begin_killed(tmp_path / "count", 0, settings)
+    for at in range(1, points + 1):
+        folder = tmp_path / str(at)
+        assert begin_killed(folder, at, settings) == at
+        assert len(go_on(folder, *settings)) == 1, f"killed at chance {at}"
+        assert {path.name for path in folder.iterdir()} == {
+            *(LOCK, "loop.json", "place.json", "plan.json", "train.yaml", "evaluate.yaml", "round_01")
+        }
+    # Before and after the name is given, and half way through the file: loop.json, place.json and two presets.
+    assert points == 4 * 3
