@@ -102,7 +102,11 @@ class Loop:
         play = self._play(folder, "collect", in_place, self._settings.preset.collect.episodes)
         from_file = number == 1 and self._settings.data is not None
         source = Path(str(self._settings.data)) if from_file else folder.raw
-        if not from_file:
+        if in_place == self._behavior:
+            self._settings.check_behavior()
+        if from_file:
+            self._settings.check_data()
+        else:
             self._play_into(folder, play, folder.raw)
         share = self._settings.preset.gate.holdout
         cut = Cut(share, self._seed(number, "hold out"), f"r{number:02d}-", in_place if from_file else None)

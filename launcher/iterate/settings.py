@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_PRESET = "cartpole-iterate"
 TRAIN_FILE, EVALUATE_FILE = "train.yaml", "evaluate.yaml"
 IDENTITY_BYTES = 4
+UNIFORM = "uniform"
 # Of a job's name: the longest that a loop adds to its own, with attempts.
 LONGEST_SUFFIX = len("-01234567-r000-canary-00000-00")
 LONGEST_NAME = MAX_NAME - LONGEST_SUFFIX
@@ -44,6 +45,7 @@ class LoopSettings:
         jobs: where and how its jobs run.
         data: the file or folder of the first round; None where it is played.
         data_sha256: of its content.
+        behavior_sha256: of the trained policy that ``collect.behavior`` is the path of; None for one without a path.
     """
 
     name: str
@@ -54,6 +56,7 @@ class LoopSettings:
     jobs: JobOptions
     data: str | None = None
     data_sha256: str | None = None
+    behavior_sha256: str | None = None
 
     @classmethod
     def of(cls, name: str, jobs: JobOptions, data: str | None) -> LoopSettings:
@@ -72,10 +75,21 @@ class LoopSettings:
             evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
         _check_training(train)
         path = None if data is None else _data_path(data)
-        digest = None if path is None else _digest(path)
-        jobs = replace(jobs, entry_point="", preset=None, settings=())
-        identity = secrets.token_hex(IDENTITY_BYTES)
-        return cls(name, identity, preset, train, evaluate, jobs, None if path is None else str(path), digest)
+        behavior = _trained_behavior(preset)
+        if behavior is not None:
+            collect = preset.collect.model_copy(update={"behavior": str(behavior)})
+            preset = preset.model_copy(update={"collect": collect})
+        return cls(
+            name=name,
+            identity=secrets.token_hex(IDENTITY_BYTES),
+            preset=preset,
+            train=train,
+            evaluate=evaluate,
+            jobs=_settled(jobs),
+            data=None if path is None else str(path),
+            data_sha256=None if path is None else _digest(path),
+            behavior_sha256=None if behavior is None else _digest(behavior),
+        )
 
     @property
     def jobs_name(self) -> str:
@@ -94,6 +108,7 @@ class LoopSettings:
             "jobs": json.loads(json.dumps(asdict(self.jobs), default=str)),
             "data": self.data,
             "data_sha256": self.data_sha256,
+            "behavior_sha256": self.behavior_sha256,
         }
 
     @classmethod
@@ -117,7 +132,20 @@ class LoopSettings:
             jobs=JobOptions(**jobs),
             data=values["data"],
             data_sha256=values["data_sha256"],
+            behavior_sha256=values["behavior_sha256"],
         )
+
+    def check_data(self) -> None:
+        """Refuse data of the first round that is not what it was when the loop began.
+
+        Raises:
+            InputError: it was changed, or is not there.
+        """
+        _check_unchanged("the data of the first round", self.data, self.data_sha256)
+
+    def check_behavior(self) -> None:
+        """Refuse a policy of the first round that is not what it was when the loop began; see ``check_data``."""
+        _check_unchanged("the policy of the first round", self.preset.collect.behavior, self.behavior_sha256)
 
     def differences(self, other: LoopSettings) -> list[str]:
         """What of these settings is otherwise in another loop, in words; names of presets do not count."""
@@ -202,8 +230,54 @@ def _data_path(data: str) -> Path:
     return path
 
 
+def _trained_behavior(preset: IteratePreset) -> Path | None:
+    """Where the trained policy of the first round lies; None for a policy without a path, as ``collect.py`` sees it."""
+    text = preset.collect.behavior
+    if text == UNIFORM or text.lstrip().startswith("["):
+        return None
+    path = Path(text).expanduser().absolute()
+    return path if path.exists() else None
+
+
+def _settled(jobs: JobOptions) -> JobOptions:
+    """Options of every job of the loop; their paths do not depend on where a run is started."""
+    return replace(
+        jobs,
+        entry_point="",
+        preset=None,
+        settings=(),
+        source_dir=None if jobs.source_dir is None else jobs.source_dir.expanduser().absolute(),
+        dependencies=tuple(path.expanduser().absolute() for path in jobs.dependencies),
+    )
+
+
+def _check_unchanged(what: str, place: str | None, known: str | None) -> None:
+    if place is None or known is None:
+        return
+    path = Path(place)
+    if not path.exists():
+        raise InputError(f"{what} is not there any more: {path}.", "Put it back as it was, or begin a new loop.")
+    found = _digest(path)
+    if found != known:
+        raise InputError(
+            f"{what} was changed since the loop began: {path} has the sha256 {found}, and had {known}.",
+            "Put it back as it was, or begin a new loop in another folder.",
+        )
+
+
 def _digest(path: Path) -> str:
-    """Of a file, or of the names and contents of a folder's files."""
+    """Of a file, or of the names and contents of a folder's files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return _content_sha256(path)
+    except OSError as error:
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+
+
+def _content_sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -260,10 +260,7 @@ class Work:
 def behavior_of(settings: LoopSettings) -> Actor:
     """The policy of the first round."""
     text = settings.preset.collect.behavior
-    trained = not text.lstrip().startswith("[") and Path(text).expanduser().exists()
-    if trained:
-        text = str(Path(text).expanduser().absolute())
-    return Actor(label=_short(text), policy=text, softened=trained)
+    return Actor(label=_short(text), policy=text, softened=settings.behavior_sha256 is not None)
 
 
 def _short(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import presets
+from batchrl.contract.files import file_sha256
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.records import Evaluated, Returns, Round, Trained
 from launcher.iterate.rounds import Loop
@@ -122,7 +123,8 @@ def settings_of(overrides: Mapping[str, object] | None = None, data: str | None 
     evaluate = None
     if preset.evaluate.preset is not None:
         evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
-    return LoopSettings("loop", "01234567", preset, train, evaluate, JOBS, data, "digest" if data else None)
+    digest = file_sha256(Path(data)) if data else None
+    return LoopSettings("loop", "01234567", preset, train, evaluate, JOBS, data, digest)
 
 
 @functools.cache

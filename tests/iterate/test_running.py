@@ -11,6 +11,7 @@ import pytest
 from fake_loops import JOBS, FakeSteps
 from killing import Killed, Killer
 
+from batchrl.contract.errors import InputError
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate import running
 from launcher.iterate.records import Round
@@ -52,13 +53,13 @@ def own_presets(folder: Path) -> tuple[str, ...]:
     return f"train.preset={train}", f"evaluate.preset={evaluate}"
 
 
-def begin_killed(folder: Path, at: int, settings: tuple[str, ...]) -> int:
+def begin_killed(folder: Path, at: int, settings: tuple[str, ...], data: str | None = None) -> int:
     """Begin a loop and be killed at the n-th change of its folder; returns how many chances there were."""
     killer = Killer(at)
     with pytest.MonkeyPatch.context() as monkeypatch, contextlib.suppress(Killed):
         killer.arm(monkeypatch)
         monkeypatch.setattr("launcher.iterate.running.Loop.run", lambda self, rounds: [])
-        go_on(folder, *settings)
+        go_on(folder, *settings, data=data)
     return killer.count
 
 
@@ -74,3 +75,20 @@ def test_killed_anywhere_while_it_begins_a_loop_begins_with_the_same_command(tmp
         }
     # Before and after the name is given, and half way through the file: loop.json, place.json and two presets.
     assert points == 4 * 3
+
+
+@pytest.mark.parametrize("option", ["data", "behavior"])
+def test_what_the_first_round_needs_may_not_change_before_it_is_collected(tmp_path: Path, option: str) -> None:
+    given = tmp_path / "given"
+    given.write_text("as it was")
+    settings = (f"collect.behavior={given}",) if option == "behavior" else ()
+    data = str(given) if option == "data" else None
+    begin_killed(tmp_path / "loop", 4, settings, data=data)
+    given.write_text("changed")
+    with pytest.raises(InputError, match="of the first round was changed since the loop began"):
+        go_on(tmp_path / "loop")
+    given.write_text("as it was")
+    assert len(go_on(tmp_path / "loop")) == 1
+    # Nobody asks for it again once a round's own policy is in place.
+    given.unlink()
+    assert len(go_on(tmp_path / "loop", rounds=2)) == 2

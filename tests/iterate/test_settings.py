@@ -13,6 +13,8 @@ import presets
 from batchrl.contract.errors import InputError
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
+from launcher.iterate.steps import Actor
+from launcher.iterate.work import behavior_of
 from launcher.request import check_job_name
 
 
@@ -65,6 +67,51 @@ def test_data_counts_by_its_content(tmp_path: Path) -> None:
     assert LoopSettings.of("loop", jobs(), str(folder)).data_sha256 != of_folder.data_sha256
     second.write_text("y")
     assert "data_sha256" in LoopSettings.of("loop", jobs(), str(second)).differences(of_file)[0]
+
+
+def test_data_that_was_changed_or_removed_since_the_loop_began_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("x")
+    settings = LoopSettings.of("loop", jobs(), str(data))
+    settings.check_data()
+    data.write_text("y")
+    with pytest.raises(InputError, match=rf"data of the first round was changed .*{data}.*{settings.data_sha256}"):
+        settings.check_data()
+    data.unlink()
+    with pytest.raises(InputError, match="data of the first round is not there"):
+        settings.check_data()
+    LoopSettings.of("loop", jobs(), None).check_data()
+
+
+def test_a_trained_first_policy_is_pinned_wherever_a_run_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("1")
+    (tmp_path / "uniform").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = LoopSettings.of("loop", jobs("collect.behavior=model"), None)
+    assert behavior_of(settings) == Actor("model", str(model), softened=True)
+    again = LoopSettings.from_json(json.loads(json.dumps(settings.to_json())))
+    monkeypatch.chdir("/")
+    assert behavior_of(again) == behavior_of(settings)
+    again.check_behavior()
+    (model / "weights").write_text("2")
+    with pytest.raises(InputError, match=rf"policy of the first round was changed .*{model}"):
+        again.check_behavior()
+    monkeypatch.chdir(tmp_path)
+    for text in ("uniform", "[0.5, 0.5]", "some.module:Rules"):
+        plain = LoopSettings.of("loop", jobs(f"collect.behavior={text}"), None)
+        assert plain.preset.collect.behavior == text and not behavior_of(plain).softened
+        plain.check_behavior()
+
+
+def test_code_that_travels_is_found_wherever_a_run_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = LoopSettings.of("loop", jobs(source_dir=Path("src"), dependencies=(Path("a.py"),)), None)
+    assert settings.jobs.source_dir == tmp_path / "src" and settings.jobs.dependencies == (tmp_path / "a.py",)
+    assert LoopSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 def test_presets_of_the_users_own_are_kept_as_they_were(tmp_path: Path) -> None:
