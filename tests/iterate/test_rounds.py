@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
 from fake_loops import BEHAVIOR, Bench, FakeSteps
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import DamagedContent, InputError
 
 PROMOTED, KEPT_OUT, UNDECIDED = ["promoted"], ["kept out"], ["undecided", "undecided"]
 CANARY = ["undecided", "promoted"]
@@ -39,6 +39,36 @@ def test_a_round_learns_from_everything_but_what_it_holds_out(bench: Bench) -> N
     ]
     assert [look.held_out.parent.name for look in steps.looks] == ["round_01", "round_01", "round_02"]
     assert all("held_out" not in " ".join(look.learnt_from) for look in steps.looks if "round_01" in str(look.model))
+
+
+@pytest.mark.parametrize("name", ["episodes.parquet", "held_out.parquet", "canary.parquet"])
+def test_episodes_that_were_lost_are_named_and_not_done_without(bench: Bench, name: str) -> None:
+    outcomes = {1: CANARY, 2: KEPT_OUT}
+    bench.run(FakeSteps(outcomes), 1)
+    folder = bench.folder.round(1).root
+    content = (folder / name).read_text()
+    (folder / name).unlink()
+    steps = FakeSteps(outcomes)
+    with pytest.raises(DamagedContent, match=f"{folder / name} is missing: episodes of round 1"):
+        bench.run(steps, 2)
+    assert steps.learnt == {}
+    (folder / name).write_text(content)
+    assert len(bench.run(steps, 2)) == 2
+
+
+def test_episodes_of_no_two_rounds_or_canaries_have_the_same_id(bench: Bench) -> None:
+    prefixes: list[str] = []
+
+    class Watched(FakeSteps):
+        def divide(self, source, kept, held_out, cut):  # type: ignore[no-untyped-def]
+            prefixes.append(cut.prefix)
+            return super().divide(source, kept, held_out, cut)
+
+    bench.run(Watched(dict.fromkeys(range(1, 12), UNDECIDED)), 11)
+    assert len(prefixes) == 22
+    for one, other in permutations(prefixes, 2):
+        # Whatever ids a file brings along, neither prefix goes on to become the other.
+        assert not one.startswith(other)
 
 
 @pytest.mark.parametrize(
