@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 PROMOTED, KEPT_OUT, UNDECIDED = "promoted", "kept out", "undecided"
+# What is read of a look of the gate.
+LOOK_KEYS = ("look", "outcome", "reason", "difference", "doubt", "confidence")
 
 
 @dataclass(frozen=True)

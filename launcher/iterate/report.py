@@ -52,7 +52,7 @@ class LoopReport:
         Raises:
             InputError: there is none.
         """
-        settings, rounds = LoopSettings.from_json(folder.read_loop()), folder.records()
+        settings, rounds = LoopSettings.of_folder(folder), folder.records()
         return cls(folder, settings, rounds, folder.planned_rounds() or len(rounds))
 
     @property

@@ -44,7 +44,7 @@ def go_on(
         PresetError: a preset or a setting is wrong.
         JobFailed, JobStopped, Unreachable: a step could not be done.
     """
-    known = LoopSettings.from_json(folder.read_loop()) if folder.exists else None
+    known = LoopSettings.of_folder(folder) if folder.exists else None
     if known is None:
         settings = LoopSettings.of(name or _made_name(jobs), jobs, data)
         check_name(settings.name)

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 import presets
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.joboptions import JobOptions
-from launcher.iterate.state import FORMAT
+from launcher.iterate.state import FORMAT, LOOP, LoopFolder
 from launcher.request import MAX_NAME, check_job_name
 from presets.loop import IteratePreset, OpenSection
 
@@ -95,6 +97,22 @@ class LoopSettings:
     def jobs_name(self) -> str:
         """What the names of its jobs and endpoints begin with."""
         return f"{self.name}-{self.identity}"
+
+    @classmethod
+    def of_folder(cls, folder: LoopFolder) -> LoopSettings:
+        """The loop that lies in a folder.
+
+        Raises:
+            InputError: there is none, it was made by another version, or its file is not what ``to_json`` gave.
+        """
+        values = folder.read_loop()
+        try:
+            return cls.from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{folder.root / LOOP} describes no loop: {_reason(error)}.",
+                "Put it back as it was, or begin a loop in another folder: --output",
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """For ``loop.json``."""
@@ -283,6 +301,14 @@ def _content_sha256(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     listed = [(file.relative_to(path).as_posix(), file_sha256(file)) for file in files]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file of JSON could not be understood, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
 
 
 def _text(value: Any) -> str:

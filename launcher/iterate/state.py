@@ -25,7 +25,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
-from launcher.iterate.records import Record, Round
+from launcher.iterate.records import LOOK_KEYS, Record, Round
 
 Kind = TypeVar("Kind", bound=Record)
 
@@ -106,8 +106,12 @@ class RoundFolder:
             raise DamagedContent(f"{self.root / name} is no file of this version of a loop: {error!r}.") from error
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """What a file holds; None where there is none."""
-        return read_json(self.root / name)
+        """What a file holds; None where there is none.
+
+        Raises:
+            DamagedContent: the file is none of ours.
+        """
+        return read_json(self.root / name, LOOK_KEYS if name in (GATE_LOG, GATE_CANARY) else ())
 
     def publish(self, name: str, record: Record | Mapping[str, Any]) -> None:
         """Write a step's file: the step is done."""
@@ -174,9 +178,17 @@ class LoopFolder:
         return values
 
     def planned_rounds(self) -> int | None:
-        """How many rounds were asked for last; None before the first time."""
-        plan = read_json(self.root / PLAN)
-        return None if plan is None else int(plan["rounds"])
+        """How many rounds were asked for last; None before the first time.
+
+        Raises:
+            DamagedContent: the file is none of ours.
+        """
+        plan = read_json(self.root / PLAN, ("rounds",))
+        if plan is None:
+            return None
+        if not isinstance(plan["rounds"], int):
+            raise DamagedContent(f"{self.root / PLAN} cannot be read: rounds is {plan['rounds']!r}, and no number.")
+        return plan["rounds"]
 
     def plan(self, rounds: int) -> None:
         """Remember how many rounds are asked for."""
@@ -275,11 +287,15 @@ def move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any] | None:
     """The mapping in a file; None where there is none.
 
+    Args:
+        path: the file.
+        keys: that it must have.
+
     Raises:
-        DamagedContent: it cannot be read.
+        DamagedContent: it cannot be read, or lacks a key.
     """
     try:
         values = json.loads(path.read_text())
@@ -289,6 +305,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise DamagedContent(f"{path} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise DamagedContent(f"{path} cannot be read: it holds no mapping.")
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise DamagedContent(f"{path} cannot be read: it has no {', '.join(missing)}.")
     return values
 
 

@@ -156,7 +156,7 @@ def test_a_loop_that_is_killed_and_interrupted_ends_as_one_that_was_not(
     running.until("job cartpole-iterate")
     running.process.send_signal(signal.SIGTERM)
     assert running.ended()[0] == 130
-    name = LoopSettings.from_json(LoopFolder(folder).read_loop()).jobs_name
+    name = LoopSettings.of_folder(LoopFolder(folder)).jobs_name
     states = {job["name"]: job["status"] for job in json.loads(run_command(home, "ps", "--json").stdout)}
     assert states[f"{name}-r01-train"] == "Completed" and f"{name}-r01-train-2" not in states
     assert states[f"{name}-r02-train"] in ("Stopped", "Completed")
@@ -200,7 +200,7 @@ def test_a_loop_is_not_gone_on_with_as_another_one(
         (("--rounds", "0"), "range"),
         (("--name", "a_b"), "cannot be the name"),
         (("--data", "nowhere.csv"), "there is no such file"),
-        (("--show", "nowhere"), "there is no loop in nowhere"),
+        (("--show", "nowhere"), "--show only looks at a loop, and --instance-type, --output would change nothing"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_started(
@@ -211,6 +211,12 @@ def test_wrong_input_is_refused_before_anything_is_started(
     refused = run_command(home, "iterate", *given, check=False)
     assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
     assert not folder.exists() and not home.exists()
+
+
+def test_looking_at_a_loop_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    for given, says in ((("--rounds", "9"), "--show only looks"), ((), "there is no loop in")):
+        refused = run_command(tmp_path / "home", "iterate", "--show", str(tmp_path), *given, check=False)
+        assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
 
 
 def test_data_must_be_of_the_environment_and_of_the_policy_in_place(tmp_path: Path) -> None:
@@ -230,7 +236,7 @@ def test_all_collectors_play_the_same_episodes(
 ) -> None:
     """In process, at an endpoint, and by a transform job a time step: the probabilities are those of one policy."""
     monkeypatch.setenv("BATCHRL_HOME", str(home))
-    known = LoopSettings.from_json(LoopFolder(whole).read_loop())
+    known = LoopSettings.of_folder(LoopFolder(whole))
     env = known.preset.env.model_copy(update={"max_episode_steps": 3})
     model = LoopFolder(whole).round(1)
     trained = model.read(TRAINED, Trained)

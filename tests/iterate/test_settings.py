@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_loops import JOBS, settings_of
@@ -13,6 +15,7 @@ import presets
 from batchrl.contract.errors import InputError
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
+from launcher.iterate.state import LOOP, LoopFolder, publish_json
 from launcher.iterate.steps import Actor
 from launcher.iterate.work import behavior_of
 from launcher.request import check_job_name
@@ -167,3 +170,19 @@ def test_names_leave_the_jobs_room() -> None:
         check_name("a" * (LONGEST_NAME + 1))
     with pytest.raises(InputError, match="cannot be the name"):
         check_name("a_b")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: {"format": values["format"]}, "it has no jobs"),
+        (lambda values: {**values, "jobs": {**values["jobs"], "speed": 3}}, "speed"),
+        (lambda values: {**values, "jobs": None}, "NoneType"),
+        (lambda values: {**values, "preset": {**values["preset"], "gait": {}}}, "gait: Extra inputs"),
+        (lambda values: {**values, "train": {**values["train"], "epochs": "many"}}, "epochs: "),
+    ],
+)
+def test_a_file_that_describes_no_loop_is_named(tmp_path: Path, change: Callable[[Any], Any], says: str) -> None:
+    publish_json(tmp_path / LOOP, change(settings_of().to_json()))
+    with pytest.raises(InputError, match=f"{tmp_path / LOOP} describes no loop: .*{says}"):
+        LoopSettings.of_folder(LoopFolder(tmp_path))

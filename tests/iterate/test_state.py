@@ -15,7 +15,7 @@ from fake_loops import BEHAVIOR, Bench, FakeSteps, returns
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
 from launcher.iterate.records import Collected
-from launcher.iterate.state import LOCK, LOOP, PLACE, LoopFolder, RoundFolder, move, publish_json
+from launcher.iterate.state import LOCK, LOOP, PLACE, PLAN, LoopFolder, RoundFolder, move, publish_json
 
 COLLECTED = Collected(BEHAVIOR.label, 3, None, returns("a"), returns("b"), 4, 2)
 
@@ -38,6 +38,25 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / state.COLLECTED).write_bytes(content.encode("latin-1"))
     with pytest.raises(DamagedContent, match=state.COLLECTED):
         folder.read(state.COLLECTED, Collected)
+
+
+@pytest.mark.parametrize("content", [{}, {"rounds": "many"}])
+def test_a_plan_that_is_none_is_named(tmp_path: Path, content: dict[str, object]) -> None:
+    publish_json(tmp_path / PLAN, content)
+    with pytest.raises(DamagedContent, match=f"{PLAN} cannot be read: .*rounds"):
+        LoopFolder(tmp_path).planned_rounds()
+
+
+@pytest.mark.parametrize("name", [state.GATE_LOG, state.GATE_CANARY])
+def test_what_a_look_must_say_is_missed_when_it_is_read(bench: Bench, name: str) -> None:
+    outcomes = {1: ["undecided", "promoted"]}
+    bench.run(FakeSteps(outcomes), 1)
+    folder = bench.folder.round(1)
+    for done in (state.ROUND, state.DECISION):
+        (folder.root / done).unlink()
+    folder.publish(name, {})
+    with pytest.raises(DamagedContent, match=f"{name} cannot be read: it has no look, outcome, reason"):
+        bench.run(FakeSteps(outcomes), 1)
 
 
 def test_a_moved_folder_replaces_an_older_one(tmp_path: Path) -> None:
