@@ -14,7 +14,8 @@
              round.json                                           the round is done
 
 A step writes its results into a folder of its own, moves them to their names, and last writes its file of JSON: killed
-anywhere, it is done again from its beginning, or not at all.
+anywhere, it is done again from its beginning, or not at all. Each is on disk before the next is written, so that a
+power loss is no worse.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class RoundFolder:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for a step's unfinished results, of this process alone; removed afterwards."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.root)
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self.root))
         try:
             yield folder
@@ -281,10 +282,32 @@ def _sweep_files(folder: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a finished file or folder its name; an older one of that name is replaced."""
+    """Give a finished file or folder its name; an older one of that name is replaced.
+
+    It is on disk under that name when this returns.
+    """
+    for path in (*source.rglob("*"), source):
+        _sync(path)
     if target.is_dir():
         shutil.rmtree(target)
     source.replace(target)
+    _sync(target.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """Have a folder, whose name is on disk when this returns."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the content of a file, or the names in a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -318,7 +341,7 @@ def publish_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def publish_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all; it is on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -326,6 +349,7 @@ def publish_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ def test_killed_at_every_turn_a_loop_still_comes_to_its_end(tmp_path: Path) -> N
     runs, jobs = 0, {}
     while len(bench.folder.records()) < ROUNDS:
         steps = DyingSteps(OUTCOMES, jobs=jobs)
-        steps.killer = Killer(14)
+        steps.killer = Killer(20)
         with pytest.MonkeyPatch.context() as monkeypatch, contextlib.suppress(Killed):
             steps.killer.arm(monkeypatch)
             bench.run(steps, ROUNDS)

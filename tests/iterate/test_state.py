@@ -59,6 +59,38 @@ def test_what_a_look_must_say_is_missed_when_it_is_read(bench: Bench, name: str)
         bench.run(FakeSteps(outcomes), 1)
 
 
+def test_everything_is_on_disk_before_the_file_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power loss would leave: the files that were synced, under the names of the folders that were."""
+    events: list[str] = []
+    replace = Path.replace
+
+    def synced(descriptor: int) -> None:
+        inode = os.fstat(descriptor).st_ino
+        (path,) = [path for path in (tmp_path, *tmp_path.rglob("*")) if path.stat().st_ino == inode]
+        events.append(f"sync {path.name.replace(str(os.getpid()), 'PID')}")
+
+    def replaced(path: Path, target: Path) -> Path:
+        events.append(f"name {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    folder = LoopFolder(tmp_path).round(1)
+    with folder.scratch() as scratch:
+        (scratch / "model").mkdir()
+        (scratch / "model" / "weights").write_text("w")
+        (scratch / "episodes.parquet").write_text("e")
+        move(scratch / "model", folder.model)
+        move(scratch / "episodes.parquet", folder.episodes)
+    folder.publish(state.COLLECTED, COLLECTED)
+    assert events == [
+        f"sync {tmp_path.name}",
+        *("sync weights", "sync model", "name model", "sync round_01"),
+        *("sync episodes.parquet", "name episodes.parquet", "sync round_01"),
+        *("sync collected.json.PID.tmp", f"name {state.COLLECTED}", "sync round_01"),
+    ]
+
+
 def test_a_moved_folder_replaces_an_older_one(tmp_path: Path) -> None:
     for name, text in (("old", "1"), ("new", "2")):
         (tmp_path / name).mkdir()
