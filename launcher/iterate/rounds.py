@@ -20,13 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
 from launcher.iterate.gate import Level, concluded
 from launcher.iterate.records import UNDECIDED, Collected, Decision, Evaluated, Round, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder, RoundFolder, move
-from launcher.iterate.steps import Actor, Cut, Divided, Look, Play, Steps
+from launcher.iterate.steps import Actor, Cut, Look, Play, Steps
 
 Say = Callable[[str], None]
 WIDTH = 80

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import presets
+from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.files import file_sha256
 from launcher.cli.joboptions import JobOptions
-from launcher.iterate.records import Evaluated, Returns, Round, Trained
+from launcher.iterate.records import Evaluated, Round, Trained
 from launcher.iterate.rounds import Loop
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder
-from launcher.iterate.steps import Actor, Cut, Divided, Look, Play
+from launcher.iterate.steps import Actor, Cut, Look, Play
 
 JOBS = JobOptions(
     entry_point="",
