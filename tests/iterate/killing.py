@@ -54,10 +54,10 @@ class Killer:
             if not self.has_killed:
                 unlink(path, missing_ok=missing_ok)
 
-        def removed(path: Path, ignore_errors: bool = False) -> None:
+        def removed(path: Path | str, **more: Any) -> None:
             # What is unfinished stays where it is: only the next run sweeps it away.
-            if not path.name.startswith(SCRATCH_PREFIX):
-                rmtree(path, ignore_errors=ignore_errors)
+            if not Path(path).name.startswith(SCRATCH_PREFIX):
+                rmtree(path, **more)
 
         def synced(descriptor: int) -> None:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
