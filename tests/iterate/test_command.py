@@ -231,13 +231,30 @@ def test_data_must_be_of_the_environment_and_of_the_policy_in_place(tmp_path: Pa
     assert refused.returncode == 2 and not folder.exists()
 
 
+# CartPole whose pole may lean so little that many episodes are over after a step or two.
+SHORT = """
+import gymnasium as gym
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+
+class Short(CartPoleEnv):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.theta_threshold_radians = 0.02
+
+gym.register("Short-v0", Short)
+"""
+CAP = 5
+
+
 def test_all_collectors_play_the_same_episodes(
     home: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In process, at an endpoint, and by a transform job a time step: the probabilities are those of one policy."""
     monkeypatch.setenv("BATCHRL_HOME", str(home))
+    (tmp_path / "short_cartpole.py").write_text(SHORT)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     known = LoopSettings.of_folder(LoopFolder(whole))
-    env = known.preset.env.model_copy(update={"max_episode_steps": 3})
+    env = known.preset.env.model_copy(update={"id": "short_cartpole:Short-v0", "max_episode_steps": CAP})
     model = LoopFolder(whole).round(1)
     trained = model.read(TRAINED, Trained)
     assert trained is not None
@@ -257,6 +274,8 @@ def test_all_collectors_play_the_same_episodes(
         first, again = (pd.read_parquet(tmp_path / f"{collector}-{attempt}.parquet") for attempt in range(2))
         pd.testing.assert_frame_equal(first, again)
         tables.append(first)
+    lengths = set(tables[0].groupby(columns.EPISODE_ID).size())
+    assert len(lengths) > 1 and max(lengths) == CAP
     deployed = json.loads(run_command(home, "ps", "--kind", "endpoint", "--json").stdout)
     assert deployed == []
     for table in tables[1:]:
@@ -267,4 +286,4 @@ def test_all_collectors_play_the_same_episodes(
         )
         np.testing.assert_allclose(found, expected, atol=1e-6)
     jobs = json.loads(run_command(home, "ps", "--kind", "transform", "--json").stdout)
-    assert sorted(job["name"].rpartition("-")[2] for job in jobs) == ["00000", "00001", "00002"]
+    assert sorted(job["name"].rpartition("-")[2] for job in jobs) == [f"{step:05d}" for step in range(CAP)]

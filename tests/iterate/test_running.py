@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,31 @@ def go_on(folder: Path, *settings: str, rounds: int = 1, **more: Any) -> list[Ro
     return running.go_on(
         LoopFolder(folder), given.pop("jobs", jobs), rounds=rounds, default_rounds=1, say=lambda text: None, **given
     )
+
+
+def jobs_of(folder: Path) -> set[str]:
+    return {record.trained.job for record in LoopFolder(folder).records()}
+
+
+def test_loops_of_one_name_take_none_of_each_others_jobs(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    go_on(first, name="foo")
+    go_on(second, "train.epochs=3", name="foo")
+    taken = jobs_of(first) | jobs_of(second)
+    assert len(taken) == 2 and all(name.startswith("foo-") for name in taken)
+    shutil.rmtree(first)
+    go_on(first, "train.epochs=4", name="foo")
+    assert jobs_of(first).isdisjoint(taken)
+
+
+def test_a_copy_of_a_loop_does_not_run_beside_it(tmp_path: Path) -> None:
+    go_on(tmp_path / "loop")
+    shutil.copytree(tmp_path / "loop", tmp_path / "copy")
+    with pytest.raises(InputError, match="is a copy of the one in"):
+        go_on(tmp_path / "copy", rounds=2)
+    assert len(go_on(tmp_path / "loop", rounds=2)) == 2
+    shutil.rmtree(tmp_path / "loop")
+    assert len(go_on(tmp_path / "copy", rounds=2)) == 2
 
 
 def own_presets(folder: Path) -> tuple[str, ...]:

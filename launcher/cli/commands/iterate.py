@@ -41,7 +41,7 @@ BESIDE = LOOKING | {"rounds", "folder"}
 @click.option("--rounds", type=click.IntRange(1, 999), help=f"How many in all; by default {ROUNDS}, or as before.")
 @job_options(default_script=None)
 @click.option("--data", metavar="DATA", help="Logged episodes for the first round, instead of playing them.")
-@click.option("--name", help="What its jobs' names begin with; by default one is made.")
+@click.option("--name", help="What its jobs' names begin with; by default its preset's.")
 @click.option(
     "--output",
     "folder",
