@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import botocore.exceptions
+
 from batchrl.contract.errors import BatchRLError
 from launcher import arguments, preflight
 from launcher.arguments import Vocabulary
 from launcher.creation import Creation
 from launcher.endpoint import Endpoint
 from launcher.endpointrequest import EndpointRequests, EndpointSpec, create_endpoint
-from launcher.modelplan import ModelPlan
+from launcher.handle import is_unknown
+from launcher.modelplan import MODEL, ModelPlan
 from launcher.notices import say
 from launcher.predictor import Predictor
 from launcher.request import check_job_name, job_name_from
@@ -136,6 +139,24 @@ def create(session: Session, plan: ModelPlan, requests: EndpointRequests) -> Non
             with contextlib.suppress(BatchRLError), session.reported("removing what was made", session.sagemaker):
                 getattr(session.sagemaker, operation)(**key)
         raise
+
+
+def remove(session: Session, name: str) -> None:
+    """Delete what ``deploy`` makes under a name: endpoint, configuration and model, each if it is there.
+
+    What a process left that was killed while it made or deleted them goes as well.
+
+    Raises:
+        InputError: the cloud refuses.
+        Unreachable: the cloud does not answer.
+    """
+    with session.reported(f"removing the endpoint {name}", session.sagemaker):
+        for creation in (ENDPOINT, CONFIG, MODEL):
+            try:
+                getattr(session.sagemaker, f"delete_{creation.resource}")(**{creation.key: name})
+            except botocore.exceptions.ClientError as error:
+                if not is_unknown(error):
+                    raise
 
 
 def come_into_service(endpoint: Endpoint) -> None:

@@ -14,8 +14,9 @@ from launcher.handle import Handle, JobStatus, JobSummary, Listing, is_unknown
 from launcher.session import Session
 
 IN_SERVICE = "InService"
+DELETING = "Deleting"
 # While it is in one of these, it is on its way to another state.
-UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", DELETING})
 
 
 @dataclass(frozen=True)

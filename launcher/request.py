@@ -123,8 +123,12 @@ def job_name_from(base: str, now: datetime.datetime | None = None, suffix: str |
     """
     now = now or datetime.datetime.now(datetime.UTC)
     tail = f"-{now:%Y%m%d-%H%M%S}-{suffix or secrets.token_hex(3)}"
-    valid = re.sub(r"[^a-zA-Z0-9-]+", "-", base).strip("-")[: MAX_NAME - len(tail)].rstrip("-")
-    return (valid or "job") + tail
+    return (valid_name(base, MAX_NAME - len(tail)) or "job") + tail
+
+
+def valid_name(text: str, longest: int = MAX_NAME) -> str:
+    """A text made a name, of at most so many characters; what a name cannot hold becomes a dash. It may be empty."""
+    return re.sub(r"[^a-zA-Z0-9-]+", "-", text).strip("-")[:longest].rstrip("-")
 
 
 def check_job_name(name: str, what: str = "a job") -> None:
@@ -139,7 +143,7 @@ def check_job_name(name: str, what: str = "a job") -> None:
     """
     if len(name) <= MAX_NAME and NAME_PATTERN.fullmatch(name):
         return
-    valid = re.sub(r"[^a-zA-Z0-9-]+", "-", name).strip("-")[:MAX_NAME].rstrip("-") or f"my-{what.split()[-1]}"
+    valid = valid_name(name) or f"my-{what.split()[-1]}"
     raise InputError(
         f"'{name}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
         f"'{valid}' could.",

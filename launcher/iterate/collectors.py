@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchrl.contract.errors import BatchRLError, DamagedContent
+from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from launcher.iterate import attempts
 from launcher.iterate.processes import Answers
 
@@ -38,23 +38,28 @@ def environment(settings: CollectSettings) -> dict[str, str]:
 
 @contextmanager
 def endpoint(name: str, model: Model, say: Say) -> Iterator[Answers]:
-    """A model server of this name; one that exists is used.
+    """A model server of this name, which no other loop gives; one that exists is used.
 
     It is left running where the block ends well, so that episodes are on disk before it goes (``remove_endpoint``), and
     removed at once where it does not: nobody may come back.
     """
-    from launcher.deployment import ENDPOINT
-    from launcher.endpoint import Endpoint
+    from launcher.endpoint import DELETING, Endpoint
     from launcher.predictor import Predictor
 
     session = model.session
-    with session.reported(f"looking for the endpoint {name}", session.sagemaker):
-        known = ENDPOINT.find(session, name)
+    server = Endpoint(name, session)
+    known = server.find()
     try:
+        if known is not None and known["EndpointStatus"] == DELETING:
+            with contextlib.suppress(InputError):  # it has gone
+                server.wait(check=False)
+            known = None
         if known is None:
             say(f"endpoint {name}")
+            # A run that was killed may have left the half of one.
+            remove_endpoint(name, session)
             model.deploy(endpoint_name=name, wait=False)
-        Endpoint(name, session).wait()
+        server.wait()
         yield _AtEndpoint(Predictor(name, session))
     except BaseException:
         with contextlib.suppress(BatchRLError):
@@ -63,14 +68,10 @@ def endpoint(name: str, model: Model, say: Say) -> Iterator[Answers]:
 
 
 def remove_endpoint(name: str, session: Session) -> None:
-    """Delete an endpoint with its configuration and its model, where there is one."""
-    from launcher.deployment import ENDPOINT
-    from launcher.endpoint import Endpoint
+    """Delete an endpoint with its configuration and its model, whichever of them are there."""
+    from launcher.deployment import remove
 
-    with session.reported(f"looking for the endpoint {name}", session.sagemaker):
-        known = ENDPOINT.find(session, name)
-    if known is not None:
-        Endpoint(name, session).delete()
+    remove(session, name)
 
 
 class _AtEndpoint:

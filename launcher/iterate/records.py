@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from batchrl.contract.divided import Returns
+
 PROMOTED, KEPT_OUT, UNDECIDED = "promoted", "kept out", "undecided"
+# What is read of a look of the gate.
+LOOK_KEYS = ("look", "outcome", "reason", "difference", "doubt", "confidence")
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,6 @@ class Record:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What ``to_json`` gave."""
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Returns(Record):
-    """Undiscounted returns of some episodes.
-
-    Args:
-        episodes: how many.
-        transitions: steps of all of them.
-        mean_return: of an episode.
-        standard_error: of that mean; None with one episode.
-    """
-
-    episodes: int
-    transitions: int
-    mean_return: float
-    standard_error: float | None
 
 
 @dataclass(frozen=True)

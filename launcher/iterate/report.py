@@ -52,7 +52,7 @@ class LoopReport:
         Raises:
             InputError: there is none.
         """
-        settings, rounds = LoopSettings.from_json(folder.read_loop()), folder.records()
+        settings, rounds = LoopSettings.of_folder(folder), folder.records()
         return cls(folder, settings, rounds, folder.planned_rounds() or len(rounds))
 
     @property
@@ -87,6 +87,7 @@ class LoopReport:
         with_canary = self.settings.preset.gate.undecided == "canary"
         return {
             "name": self.settings.name,
+            "jobs_name": self.settings.jobs_name,
             "folder": str(self.folder.root),
             "rounds_planned": self.planned,
             "rounds": [record.to_json() for record in self.rounds],

@@ -20,16 +20,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.divided import Divided
+from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
 from launcher.iterate.gate import Level, concluded
 from launcher.iterate.records import UNDECIDED, Collected, Decision, Evaluated, Round, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder, RoundFolder, move
-from launcher.iterate.steps import Actor, Cut, Divided, Look, Play, Steps
+from launcher.iterate.steps import Actor, Cut, Look, Play, Steps
 
 Say = Callable[[str], None]
 WIDTH = 80
+# What the ids of episodes begin with, so that those of all rounds and canaries differ whatever stands behind.
+ROUND_IDS, CANARY_IDS = "r", "c"
 
 
 class Loop:
@@ -102,10 +105,14 @@ class Loop:
         play = self._play(folder, "collect", in_place, self._settings.preset.collect.episodes)
         from_file = number == 1 and self._settings.data is not None
         source = Path(str(self._settings.data)) if from_file else folder.raw
-        if not from_file:
+        if in_place == self._behavior:
+            self._settings.check_behavior()
+        if from_file:
+            self._settings.check_data()
+        else:
             self._play_into(folder, play, folder.raw)
         share = self._settings.preset.gate.holdout
-        cut = Cut(share, self._seed(number, "hold out"), f"r{number:02d}-", in_place if from_file else None)
+        cut = Cut(share, self._seed(number, "hold out"), f"{ROUND_IDS}{number:02d}-", in_place if from_file else None)
         with folder.scratch() as scratch:
             kept, held_out = scratch / folder.episodes.name, scratch / folder.held_out.name
             divided = self._steps.divide(source, kept, held_out, cut)
@@ -154,7 +161,7 @@ class Loop:
         play = self._play(folder, "canary", candidate, self._settings.preset.gate.canary_episodes)
         self._tell(f"undecided by the log: {candidate.label} plays a canary")
         self._play_into(folder, play, folder.raw_canary)
-        cut = Cut(0.0, self._seed(folder.number, "canary"), f"r{folder.number:02d}-canary-")
+        cut = Cut(0.0, self._seed(folder.number, "canary"), f"{CANARY_IDS}{folder.number:02d}-")
         with folder.scratch() as scratch:
             kept = scratch / folder.canary.name
             divided = self._steps.divide(folder.raw_canary, kept, None, cut)
@@ -185,13 +192,19 @@ class Loop:
         return evaluated
 
     def _learnt_from(self, folder: RoundFolder) -> dict[str, Path]:
-        """All episodes so far but those that this round holds out, by names that say whose they are."""
+        """All episodes so far but those that this round holds out, by names that say whose they are.
+
+        Raises:
+            DamagedContent: one of these files was lost.
+        """
         files: dict[str, Path] = {}
         for number in range(1, folder.number + 1):
             earlier = self._folder.round(number)
             found = [earlier.episodes]
             if number < folder.number:
                 found += [earlier.held_out, *([earlier.canary] if earlier.read_json(state.CANARY) else [])]
+            for path in found:
+                _check_there(path, number)
             files |= {f"{earlier.root.name}-{path.name}": path for path in found}
         return files
 
@@ -214,7 +227,7 @@ class Loop:
         tell(text, self._say)
 
     def _name(self, folder: RoundFolder, what: str) -> str:
-        return f"{self._settings.name}-r{folder.number:02d}-{what}"
+        return f"{self._settings.jobs_name}-r{folder.number:02d}-{what}"
 
     def _seed(self, number: int, purpose: str) -> int:
         """Seeds of different rounds and purposes have nothing to do with each other."""
@@ -238,6 +251,15 @@ def _collected(actor: Actor, seed: int | None, source: str | None, divided: Divi
         features=divided.features,
         actions=divided.actions,
     )
+
+
+def _check_there(path: Path, number: int) -> None:
+    """Refuse to go on without episodes that a round has left."""
+    if not path.is_file():
+        raise DamagedContent(
+            f"{path} is missing: episodes of round {number}, which every later candidate learns from.",
+            "Put it back from a copy, or begin a new loop in another folder.",
+        )
 
 
 def _told(collected: Collected) -> str:

@@ -14,6 +14,7 @@ from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.work import Work, behavior_of
+from launcher.request import valid_name
 
 
 def go_on(
@@ -43,7 +44,7 @@ def go_on(
         PresetError: a preset or a setting is wrong.
         JobFailed, JobStopped, Unreachable: a step could not be done.
     """
-    known = LoopSettings.from_json(folder.read_loop()) if folder.exists else None
+    known = LoopSettings.of_folder(folder) if folder.exists else None
     if known is None:
         settings = LoopSettings.of(name or _made_name(jobs), jobs, data)
         check_name(settings.name)
@@ -60,8 +61,11 @@ def go_on(
         work.check(behavior)
     folder.check_free()
     with folder.locked():
+        folder.sweep()
         if known is None:
             _begin(folder, settings)
+        folder.settle(settings.identity)
+        _lay_out(folder, settings)
 
         def draw(records: Sequence[Round]) -> None:
             if records:
@@ -75,19 +79,24 @@ def go_on(
 
 
 def _begin(folder: LoopFolder, settings: LoopSettings) -> None:
-    """Write down what the loop is; the folder is locked."""
+    """Write down what the loop is, in one file, so that a run that is killed here has begun it or has not.
+
+    The folder is locked.
+    """
     if folder.exists:
         raise InputError(f"another run began a loop in {folder.root} meanwhile.", "Give another folder: --output")
-    for file, content in settings.preset_files().items():
-        publish_text(folder.root / file, content)
     publish_json(folder.root / LOOP, settings.to_json())
 
 
-def _made_name(jobs: JobOptions) -> str:
-    from launcher.request import job_name_from
+def _lay_out(folder: LoopFolder, settings: LoopSettings) -> None:
+    """Presets that were a user's own files, as files that jobs are described with."""
+    for file, content in settings.preset_files().items():
+        if not (folder.root / file).exists():
+            publish_text(folder.root / file, content)
 
-    base = Path(jobs.preset or DEFAULT_PRESET).stem
-    return job_name_from(base[: LONGEST_NAME - len(job_name_from("-")) + len("job")])
+
+def _made_name(jobs: JobOptions) -> str:
+    return valid_name(Path(jobs.preset or DEFAULT_PRESET).stem, LONGEST_NAME) or "loop"
 
 
 def _check_same(folder: LoopFolder, known: LoopSettings, asked: LoopSettings) -> None:

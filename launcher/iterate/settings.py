@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 import presets
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.joboptions import JobOptions
-from launcher.iterate.state import FORMAT
+from launcher.iterate.state import FORMAT, LOOP, LoopFolder
+from launcher.request import MAX_NAME, check_job_name
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "cartpole-iterate"
 TRAIN_FILE, EVALUATE_FILE = "train.yaml", "evaluate.yaml"
+IDENTITY_BYTES = 4
+UNIFORM = "uniform"
 # Of a job's name: the longest that a loop adds to its own, with attempts.
-LONGEST_SUFFIX = len("-r000-canary-00000-00")
-LONGEST_NAME = 63 - LONGEST_SUFFIX
+LONGEST_SUFFIX = len("-01234567-r000-canary-00000-00")
+LONGEST_NAME = MAX_NAME - LONGEST_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -32,26 +38,31 @@ class LoopSettings:
     """One loop.
 
     Args:
-        name: what the names of its jobs begin with.
+        name: what people call it.
+        identity: random digits that no other loop has; they are part of the names of its jobs, so that a job of this
+            loop is told from one of another loop of the same name.
         preset: the loop's own settings.
         train: the resolved preset of the training.
         evaluate: that of the evaluation; None where nothing is evaluated.
         jobs: where and how its jobs run.
         data: the file or folder of the first round; None where it is played.
         data_sha256: of its content.
+        behavior_sha256: of the trained policy that ``collect.behavior`` is the path of; None for one without a path.
     """
 
     name: str
+    identity: str
     preset: IteratePreset
     train: TrainPreset
     evaluate: EvaluatePreset | None
     jobs: JobOptions
     data: str | None = None
     data_sha256: str | None = None
+    behavior_sha256: str | None = None
 
     @classmethod
     def of(cls, name: str, jobs: JobOptions, data: str | None) -> LoopSettings:
-        """The loop that a command line describes.
+        """The loop that a command line describes, as a new one.
 
         Raises:
             PresetError: a preset or a setting is wrong.
@@ -68,21 +79,56 @@ class LoopSettings:
             evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
         _check_training(train)
         path = None if data is None else _data_path(data)
-        digest = None if path is None else _digest(path)
-        jobs = replace(jobs, entry_point="", preset=None, settings=())
-        return cls(name, preset, train, evaluate, jobs, None if path is None else str(path), digest)
+        behavior = _trained_behavior(preset)
+        if behavior is not None:
+            collect = preset.collect.model_copy(update={"behavior": str(behavior)})
+            preset = preset.model_copy(update={"collect": collect})
+        return cls(
+            name=name,
+            identity=secrets.token_hex(IDENTITY_BYTES),
+            preset=preset,
+            train=train,
+            evaluate=evaluate,
+            jobs=_settled(jobs),
+            data=None if path is None else str(path),
+            data_sha256=None if path is None else _digest(path),
+            behavior_sha256=None if behavior is None else _digest(behavior),
+        )
+
+    @property
+    def jobs_name(self) -> str:
+        """What the names of its jobs and endpoints begin with."""
+        return f"{self.name}-{self.identity}"
+
+    @classmethod
+    def of_folder(cls, folder: LoopFolder) -> LoopSettings:
+        """The loop that lies in a folder.
+
+        Raises:
+            InputError: there is none, it was made by another version, or its file is not what ``to_json`` gave.
+        """
+        values = folder.read_loop()
+        try:
+            return cls.from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{folder.root / LOOP} describes no loop: {_reason(error)}.",
+                "Put it back as it was, or begin a loop in another folder: --output",
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """For ``loop.json``."""
         return {
             "format": FORMAT,
             "name": self.name,
+            "identity": self.identity,
             "preset": self.preset.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
             "evaluate": None if self.evaluate is None else self.evaluate.model_dump(mode="json"),
             "jobs": json.loads(json.dumps(asdict(self.jobs), default=str)),
             "data": self.data,
             "data_sha256": self.data_sha256,
+            "behavior_sha256": self.behavior_sha256,
         }
 
     @classmethod
@@ -99,13 +145,27 @@ class LoopSettings:
         evaluate = values["evaluate"]
         return cls(
             name=values["name"],
+            identity=values["identity"],
             preset=IteratePreset.model_validate(values["preset"]),
             train=TrainPreset.model_validate(values["train"]),
             evaluate=None if evaluate is None else EvaluatePreset.model_validate(evaluate),
             jobs=JobOptions(**jobs),
             data=values["data"],
             data_sha256=values["data_sha256"],
+            behavior_sha256=values["behavior_sha256"],
         )
+
+    def check_data(self) -> None:
+        """Refuse data of the first round that is not what it was when the loop began.
+
+        Raises:
+            InputError: it was changed, or is not there.
+        """
+        _check_unchanged("the data of the first round", self.data, self.data_sha256)
+
+    def check_behavior(self) -> None:
+        """Refuse a policy of the first round that is not what it was when the loop began; see ``check_data``."""
+        _check_unchanged("the policy of the first round", self.preset.collect.behavior, self.behavior_sha256)
 
     def differences(self, other: LoopSettings) -> list[str]:
         """What of these settings is otherwise in another loop, in words; names of presets do not count."""
@@ -118,7 +178,9 @@ class LoopSettings:
 
     def _compared(self) -> dict[str, Any]:
         values = self.to_json()
-        del values["format"], values["name"], values["data"], values["preset"]["name"], values["train"]["name"]
+        for key in ("format", "name", "identity", "data"):
+            del values[key]
+        del values["preset"]["name"], values["train"]["name"]
         if values["evaluate"] is not None:
             del values["evaluate"]["name"]
         # The presets that they name are compared themselves.
@@ -158,8 +220,6 @@ class LoopSettings:
 
 def check_name(name: str) -> None:
     """Refuse a loop's name that leaves its jobs no room for theirs."""
-    from launcher.request import check_job_name
-
     check_job_name(name)
     if len(name) > LONGEST_NAME:
         raise InputError(
@@ -215,13 +275,67 @@ def _data_path(data: str) -> Path:
     return path
 
 
+def _trained_behavior(preset: IteratePreset) -> Path | None:
+    """Where the trained policy of the first round lies; None for a policy without a path, as ``collect.py`` sees it."""
+    text = preset.collect.behavior
+    if text == UNIFORM or text.lstrip().startswith("["):
+        return None
+    path = Path(text).expanduser().absolute()
+    return path if path.exists() else None
+
+
+def _settled(jobs: JobOptions) -> JobOptions:
+    """Options of every job of the loop; their paths do not depend on where a run is started."""
+    return replace(
+        jobs,
+        entry_point="",
+        preset=None,
+        settings=(),
+        source_dir=None if jobs.source_dir is None else jobs.source_dir.expanduser().absolute(),
+        dependencies=tuple(path.expanduser().absolute() for path in jobs.dependencies),
+    )
+
+
+def _check_unchanged(what: str, place: str | None, known: str | None) -> None:
+    if place is None or known is None:
+        return
+    path = Path(place)
+    if not path.exists():
+        raise InputError(f"{what} is not there any more: {path}.", "Put it back as it was, or begin a new loop.")
+    found = _digest(path)
+    if found != known:
+        raise InputError(
+            f"{what} was changed since the loop began: {path} has the sha256 {found}, and had {known}.",
+            "Put it back as it was, or begin a new loop in another folder.",
+        )
+
+
 def _digest(path: Path) -> str:
-    """Of a file, or of the names and contents of a folder's files."""
+    """Of a file, or of the names and contents of a folder's files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return _content_sha256(path)
+    except OSError as error:
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+
+
+def _content_sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     listed = [(file.relative_to(path).as_posix(), file_sha256(file)) for file in files]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file of JSON could not be understood, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
 
 
 def _text(value: Any) -> str:

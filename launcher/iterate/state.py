@@ -4,6 +4,7 @@
 
     loop.json            what the loop is; it never changes
     plan.json            how many rounds were asked for last
+    place.json           where the folder itself lay when the loop ran last
     train.yaml evaluate.yaml   the presets that a user's own files held when the loop began
     rounds.png           the picture
     lock                 held by whoever runs the loop
@@ -13,7 +14,8 @@
              round.json                                           the round is done
 
 A step writes its results into a folder of its own, moves them to their names, and last writes its file of JSON: killed
-anywhere, it is done again from its beginning, or not at all.
+anywhere, it is done again from its beginning, or not at all. Each is on disk before the next is written, so that a
+power loss is no worse.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +34,18 @@ from typing import Any, TypeVar
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
-from launcher.iterate.records import Record, Round
+from launcher.iterate.records import LOOK_KEYS, Record, Round
 
 Kind = TypeVar("Kind", bound=Record)
 
-LOOP, PLAN, LOCK, PICTURE = "loop.json", "plan.json", "lock", "rounds.png"
+LOOP, PLAN, PLACE, LOCK, PICTURE = "loop.json", "plan.json", "place.json", "lock", "rounds.png"
 COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
 GATE_LOG, GATE_CANARY, CANARY = "gate_log.json", "gate_canary.json", "canary.json"
 EVALUATED, ROUND = "evaluated.json", "round.json"
 SCRATCH_PREFIX = ".work-"
-FORMAT = 1
+# Names that ``publish_text`` gives to what it has not written to its end.
+UNFINISHED = (f"*.json.*{TEMPORARY_SUFFIX}", f"*.yaml.*{TEMPORARY_SUFFIX}")
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,12 @@ class RoundFolder:
             raise DamagedContent(f"{self.root / name} is no file of this version of a loop: {error!r}.") from error
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """What a file holds; None where there is none."""
-        return read_json(self.root / name)
+        """What a file holds; None where there is none.
+
+        Raises:
+            DamagedContent: the file is none of ours.
+        """
+        return read_json(self.root / name, LOOK_KEYS if name in (GATE_LOG, GATE_CANARY) else ())
 
     def publish(self, name: str, record: Record | Mapping[str, Any]) -> None:
         """Write a step's file: the step is done."""
@@ -113,7 +121,7 @@ class RoundFolder:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for a step's unfinished results, of this process alone; removed afterwards."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.root)
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self.root))
         try:
             yield folder
@@ -124,6 +132,7 @@ class RoundFolder:
         """Remove what runs that were killed left unfinished."""
         for left in self.root.glob(f"{SCRATCH_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
+        _sweep_files(self.root)
 
 
 @dataclass(frozen=True)
@@ -170,13 +179,54 @@ class LoopFolder:
         return values
 
     def planned_rounds(self) -> int | None:
-        """How many rounds were asked for last; None before the first time."""
-        plan = read_json(self.root / PLAN)
-        return None if plan is None else int(plan["rounds"])
+        """How many rounds were asked for last; None before the first time.
+
+        Raises:
+            DamagedContent: the file is none of ours.
+        """
+        plan = read_json(self.root / PLAN, ("rounds",))
+        if plan is None:
+            return None
+        if not isinstance(plan["rounds"], int):
+            raise DamagedContent(f"{self.root / PLAN} cannot be read: rounds is {plan['rounds']!r}, and no number.")
+        return plan["rounds"]
 
     def plan(self, rounds: int) -> None:
         """Remember how many rounds are asked for."""
         publish_json(self.root / PLAN, {"rounds": rounds})
+
+    def sweep(self) -> None:
+        """Remove what runs that were killed left unfinished; the folder is locked."""
+        _sweep_files(self.root)
+
+    def settle(self, identity: str) -> None:
+        """Remember where the loop lies; the folder is locked.
+
+        Args:
+            identity: of the loop.
+
+        Raises:
+            InputError: this is the copy of a loop that is still where it was: they would take each other's jobs.
+        """
+        here = self.root.resolve()
+        known = (read_json(self.root / PLACE) or {}).get("folder")
+        if known == str(here):
+            return
+        if isinstance(known, str) and LoopFolder(Path(known)).holds(identity) and not here.samefile(known):
+            raise InputError(
+                f"the loop in {self.root} is a copy of the one in {known}: both would take the same jobs.",
+                f"Go on there: batchrl iterate --output {known}; or begin a new loop in another folder. A loop that "
+                "was moved, so that nothing is left there, goes on.",
+            )
+        publish_json(self.root / PLACE, {"folder": str(here)})
+
+    def holds(self, identity: str) -> bool:
+        """Whether the loop of this identity lies here."""
+        try:
+            values = read_json(self.root / LOOP)
+        except DamagedContent:
+            return False
+        return values is not None and values.get("identity") == identity
 
     def check_free(self) -> None:
         """Refuse a folder that holds something else.
@@ -186,7 +236,7 @@ class LoopFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            others = [path.name for path in self.root.iterdir() if path.name != LOCK]
+            others = [path.name for path in self.root.iterdir() if path.name != LOCK and not _is_unfinished(path)]
         except OSError as error:
             raise InputError(f"{self.root} cannot be used: {error.strerror}.", "Give another one: --output") from error
         if others and not self.exists:
@@ -221,18 +271,54 @@ class LoopFolder:
             yield
 
 
+def _is_unfinished(path: Path) -> bool:
+    return any(path.match(pattern) for pattern in UNFINISHED)
+
+
+def _sweep_files(folder: Path) -> None:
+    for pattern in UNFINISHED:
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
 def move(source: Path, target: Path) -> None:
-    """Give a finished file or folder its name; an older one of that name is replaced."""
+    """Give a finished file or folder its name; an older one of that name is replaced.
+
+    It is on disk under that name when this returns.
+    """
+    for path in (*source.rglob("*"), source):
+        _sync(path)
     if target.is_dir():
         shutil.rmtree(target)
     source.replace(target)
+    _sync(target.parent)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def _make_folder(path: Path) -> None:
+    """Have a folder, whose name is on disk when this returns."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the content of a file, or the names in a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any] | None:
     """The mapping in a file; None where there is none.
 
+    Args:
+        path: the file.
+        keys: that it must have.
+
     Raises:
-        DamagedContent: it cannot be read.
+        DamagedContent: it cannot be read, or lacks a key.
     """
     try:
         values = json.loads(path.read_text())
@@ -242,6 +328,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise DamagedContent(f"{path} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise DamagedContent(f"{path} cannot be read: it holds no mapping.")
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise DamagedContent(f"{path} cannot be read: it has no {', '.join(missing)}.")
     return values
 
 
@@ -252,7 +341,7 @@ def publish_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def publish_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all; it is on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -260,6 +349,7 @@ def publish_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from launcher.iterate.records import Evaluated, Returns, Trained
+from batchrl.contract.divided import Divided
+from launcher.iterate.records import Evaluated, Trained
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,6 @@ class Cut:
     seed: int
     prefix: str
     logged_by: Actor | None = None
-
-
-@dataclass(frozen=True)
-class Divided:
-    """What was divided; see ``records.Collected``."""
-
-    everything: Returns
-    held_out: Returns | None
-    features: int
-    actions: int
 
 
 @dataclass(frozen=True)

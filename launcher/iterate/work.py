@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
 from launcher.cli.joboptions import DEFAULT_PRESETS, JobOptions
@@ -18,10 +19,10 @@ from launcher.cli.scripts import script_path
 from launcher.data import ask
 from launcher.iterate import attempts, collectors, processes
 from launcher.iterate.processes import Answers
-from launcher.iterate.records import Evaluated, Returns, Trained
+from launcher.iterate.records import Evaluated, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import move, read_json
-from launcher.iterate.steps import Actor, Cut, Divided, Look, Play
+from launcher.iterate.steps import Actor, Cut, Look, Play
 
 if TYPE_CHECKING:
     from launcher.job import Job
@@ -140,10 +141,7 @@ class Work:
             options += ["--held-out", str(held_out), "--share", str(cut.share)]
         if cut.logged_by is not None:
             options += ["--logged-by", cut.logged_by.policy, *self._softening(cut.logged_by)]
-        found = ask("divide", str(source), str(kept), *options)
-        apart = found.pop("held_out")
-        sizes = {name: found.pop(name) for name in ("features", "actions")}
-        return Divided(Returns(**found), None if apart is None else Returns(**apart), **sizes)
+        return Divided.from_json(ask("divide", str(source), str(kept), *options))
 
     def train(self, name: str, data: Mapping[str, Path], model: Path, training: Path) -> Trained:
         options = self._settings.training_job(self._folder)
@@ -267,10 +265,7 @@ class Work:
 def behavior_of(settings: LoopSettings) -> Actor:
     """The policy of the first round."""
     text = settings.preset.collect.behavior
-    trained = not text.lstrip().startswith("[") and Path(text).expanduser().exists()
-    if trained:
-        text = str(Path(text).expanduser().absolute())
-    return Actor(label=_short(text), policy=text, softened=trained)
+    return Actor(label=_short(text), policy=text, softened=settings.behavior_sha256 is not None)
 
 
 def _short(text: str) -> str:

@@ -10,6 +10,7 @@ from serving_cloud import Cloud, FakeSession, refused
 from batchrl.contract.errors import InputError, JobFailed
 from launcher import Endpoint, Job, Model, Predictor, RLEstimator, list_endpoints
 from launcher.arguments import UnknownArgument
+from launcher.deployment import remove
 from launcher.session import AwsSession
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
@@ -201,6 +202,23 @@ def test_names_of_sagemakers_sdk_are_answered(model: Model, cloud: Cloud, capsys
     with pytest.raises(UnknownArgument, match="Did you mean 'volume_size'"):
         model.deploy(volumesize=1)
     assert set(cloud.endpoints) == {"mine"}
+
+
+@pytest.mark.parametrize("gone", [(), ("endpoint",), ("endpoint", "endpoint_config"), ("model",)])
+def test_on_aws_what_is_left_of_an_endpoint_is_removed_by_name(aws: AwsSession, gone: tuple[str, ...]) -> None:
+    name = "-".join(("without", *gone)).replace("_", "-")
+    keys = {"endpoint": "EndpointName", "endpoint_config": "EndpointConfigName", "model": "ModelName"}
+    aws.provide_bucket(aws.default_bucket)
+    aws.s3.put_object(Bucket=aws.default_bucket, Key="my-job/output/model.tar.gz", Body=b"\x1f\x8b")
+    archive = f"s3://{aws.default_bucket}/my-job/output/model.tar.gz"
+    model = Model(archive, IMAGE, ROLE, session=aws, instance_type="ml.m5.large")
+    model.deploy(endpoint_name=name)
+    for what in gone:
+        getattr(aws.sagemaker, f"delete_{what}")(**{keys[what]: name})
+    remove(aws, name)
+    remove(aws, name)
+    assert model.deploy(endpoint_name=name).endpoint_name == name
+    remove(aws, name)
 
 
 def test_on_aws_an_endpoint_is_made_listed_and_deleted(aws: AwsSession) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import presets
+from batchrl.contract.divided import Divided, Returns
+from batchrl.contract.files import file_sha256
 from launcher.cli.joboptions import JobOptions
-from launcher.iterate.records import Evaluated, Returns, Round, Trained
+from launcher.iterate.records import Evaluated, Round, Trained
 from launcher.iterate.rounds import Loop
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder
-from launcher.iterate.steps import Actor, Cut, Divided, Look, Play
+from launcher.iterate.steps import Actor, Cut, Look, Play
 
 JOBS = JobOptions(
     entry_point="",
@@ -116,13 +118,14 @@ class FakeSteps:
 
 
 def settings_of(overrides: Mapping[str, object] | None = None, data: str | None = None) -> LoopSettings:
-    """A loop named ``loop``."""
+    """A loop named ``loop``, whose jobs' names begin with ``loop-01234567``."""
     preset = presets.resolve_iterate("cartpole-iterate", overrides or {})
     train = presets.resolve_train(preset.train.preset, preset.train.overrides)
     evaluate = None
     if preset.evaluate.preset is not None:
         evaluate = presets.resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
-    return LoopSettings("loop", preset, train, evaluate, JOBS, data, "digest" if data else None)
+    digest = file_sha256(Path(data)) if data else None
+    return LoopSettings("loop", "01234567", preset, train, evaluate, JOBS, data, digest)
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract import columns
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError, JobFailed
+from launcher import Job, Model
 from launcher.cli.scripts import script_path
 from launcher.handle import JobStatus
 from launcher.iterate import collectors, processes
@@ -189,78 +190,114 @@ def test_the_transform_jobs_that_are_there_must_have_answered_these_states(monke
         collectors.ByTransform("x", None, print).action_probabilities(STATES[:1])  # type: ignore[arg-type]
 
 
-class FakeCloud:
-    """Endpoints by name, each with its state; what was asked of them in order."""
-
-    is_local = True
-    sagemaker = None
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: str = "InService") -> None:
-        self.endpoints: dict[str, str] = {}
-        self.calls: list[str] = []
-        cloud = self
-
-        class FakeEndpoint:
-            def __init__(self, name: str, session: object) -> None:
-                self.name = name
-
-            def wait(self) -> None:
-                if cloud.endpoints[self.name] == "Failed":
-                    raise JobFailed(f"the endpoint '{self.name}' failed")
-
-            def delete(self) -> None:
-                cloud.calls.append(f"delete {self.name}")
-                del cloud.endpoints[self.name]
-
-        class FakePredictor:
-            def __init__(self, name: str, session: object) -> None: ...
-
-            def predict(self, states: Rows) -> Any:
-                return type("Prediction", (), {"probabilities": [[0.25, 0.75]] * len(states)})
-
-        self.state = state
-        monkeypatch.setattr("launcher.endpoint.Endpoint", FakeEndpoint)
-        monkeypatch.setattr("launcher.predictor.Predictor", FakePredictor)
-        monkeypatch.setattr(
-            "launcher.deployment.ENDPOINT",
-            type("Creation", (), {"find": lambda session, name: self.endpoints.get(name)}),
-        )
-
-    @property
-    def session(self) -> FakeCloud:
-        return self
-
-    def reported(self, what: str, client: object = None) -> contextlib.nullcontext[None]:
-        return contextlib.nullcontext()
-
-    def deploy(self, endpoint_name: str, wait: bool) -> None:
-        self.calls.append(f"deploy {endpoint_name}")
-        self.endpoints[endpoint_name] = self.state
+class Killed(BaseException):
+    """What kill -9 is to the process."""
 
 
-def test_an_endpoint_is_made_once_and_removed_when_the_episodes_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = FakeCloud(monkeypatch)
+class Mortal(Cloud):
+    """A cloud whose client may be killed before any change that it asks for; nothing of it asks for more then.
+
+    Args:
+        at: before which change; 0 for none.
+    """
+
+    def __init__(self, at: int = 0) -> None:
+        super().__init__()
+        self.at = at
+        self.add_job("train")
+        self.answer = answers
+
+    def _change(self, operation: str, request: dict[str, Any]) -> None:
+        if self.at and len(self.sent) >= self.at - 1:
+            raise Killed
+        super()._change(operation, request)
+
+    def made(self) -> list[str]:
+        return [operation for operation in self.operations() if operation.startswith("create")]
+
+
+def model_on(cloud: Cloud) -> Model:
+    return Model.of_job(Job("train", FakeSession(cloud)))
+
+
+MAKING = ["create_model", "create_endpoint_config", "create_endpoint"]
+CHANGES = 9  # what may be left is deleted, all is made, all is deleted
+
+
+def test_an_endpoint_is_made_once_and_removed_when_the_episodes_are_there() -> None:
+    cloud = Mortal()
     for _ in range(2):
-        with collectors.endpoint("e", cloud, print) as answers:  # type: ignore[arg-type]
-            assert answers.action_probabilities(STATES) == [[0.25, 0.75]] * 2
-    assert cloud.calls == ["deploy e"]
+        with collectors.endpoint("e", model_on(cloud), print) as answering:
+            assert list(answering.action_probabilities(STATES)) == [[0.25, 0.75]] * 2
+    assert cloud.made() == MAKING and list(cloud.endpoints) == ["e"]
     for _ in range(2):
-        collectors.remove_endpoint("e", cloud)  # type: ignore[arg-type]
-    assert cloud.calls == ["deploy e", "delete e"]
+        collectors.remove_endpoint("e", FakeSession(cloud))
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, InputError("no"), RuntimeError])
-def test_an_endpoint_is_removed_where_collecting_does_not_end_well(
-    monkeypatch: pytest.MonkeyPatch, fault: BaseException
-) -> None:
-    cloud = FakeCloud(monkeypatch)
-    with pytest.raises(BaseException), collectors.endpoint("e", cloud, print):  # type: ignore[arg-type] # noqa: B017
+def test_an_endpoint_is_removed_where_collecting_does_not_end_well(fault: BaseException) -> None:
+    cloud = Mortal()
+    with pytest.raises(BaseException), collectors.endpoint("e", model_on(cloud), print):  # noqa: B017
         raise fault
-    assert cloud.endpoints == {}
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
 
 
-def test_an_endpoint_that_fails_does_not_block_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = FakeCloud(monkeypatch, state="Failed")
-    with pytest.raises(JobFailed), collectors.endpoint("e", cloud, print):  # type: ignore[arg-type]
+def test_an_endpoint_that_fails_does_not_block_the_next_run() -> None:
+    cloud = Mortal()
+    cloud.states["e"] = lambda: ("Failed", "no weights")
+    with pytest.raises(JobFailed, match="no weights"), collectors.endpoint("e", model_on(cloud), print):
         pass
-    assert cloud.calls == ["deploy e", "delete e"]
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
+
+
+def collect(cloud: Cloud) -> None:
+    """Ask at an endpoint, and take it down."""
+    with collectors.endpoint("e", model_on(cloud), print) as answering:
+        assert list(answering.action_probabilities(STATES)) == [[0.25, 0.75]] * 2
+    collectors.remove_endpoint("e", FakeSession(cloud))
+
+
+@pytest.mark.parametrize("at", range(1, CHANGES + 1))
+def test_killed_while_an_endpoint_is_made_or_removed_the_next_run_leaves_nothing(at: int) -> None:
+    cloud = Mortal(at)
+    with pytest.raises(Killed):
+        collect(cloud)
+    cloud.at = 0
+    collect(cloud)
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("at", range(1, CHANGES + 1))
+def test_killed_while_an_endpoint_is_made_or_removed_it_can_still_be_removed(at: int) -> None:
+    """Where the episodes are on disk, the next run does not collect any more."""
+    cloud = Mortal(at)
+    with pytest.raises(Killed):
+        collect(cloud)
+    cloud.at = 0
+    collectors.remove_endpoint("e", FakeSession(cloud))
+    assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
+
+
+def test_an_endpoint_is_killed_at_every_change_there_is() -> None:
+    cloud = Mortal(CHANGES + 1)
+    collect(cloud)
+    assert cloud.made() == MAKING
+
+
+def test_an_endpoint_that_is_going_is_waited_for_and_made_anew() -> None:
+    cloud = Mortal()
+    model_on(cloud).deploy(endpoint_name="e")
+    looks: list[str] = []
+
+    def going() -> tuple[str, str | None]:
+        looks.append("look")
+        if len(looks) == 3:
+            del cloud.endpoints["e"]
+            cloud.states["e"] = lambda: ("InService", None)
+            raise refused("ValidationException", 'Could not find endpoint "e".')
+        return "Deleting", None
+
+    cloud.states["e"] = going
+    collect(cloud)
+    assert cloud.made() == MAKING * 2

@@ -156,7 +156,7 @@ def test_a_loop_that_is_killed_and_interrupted_ends_as_one_that_was_not(
     running.until("job cartpole-iterate")
     running.process.send_signal(signal.SIGTERM)
     assert running.ended()[0] == 130
-    name = LoopFolder(folder).read_loop()["name"]
+    name = LoopSettings.of_folder(LoopFolder(folder)).jobs_name
     states = {job["name"]: job["status"] for job in json.loads(run_command(home, "ps", "--json").stdout)}
     assert states[f"{name}-r01-train"] == "Completed" and f"{name}-r01-train-2" not in states
     assert states[f"{name}-r02-train"] in ("Stopped", "Completed")
@@ -200,7 +200,7 @@ def test_a_loop_is_not_gone_on_with_as_another_one(
         (("--rounds", "0"), "range"),
         (("--name", "a_b"), "cannot be the name"),
         (("--data", "nowhere.csv"), "there is no such file"),
-        (("--show", "nowhere"), "there is no loop in nowhere"),
+        (("--show", "nowhere"), "--show only looks at a loop, and --instance-type, --output would change nothing"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_started(
@@ -211,6 +211,12 @@ def test_wrong_input_is_refused_before_anything_is_started(
     refused = run_command(home, "iterate", *given, check=False)
     assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
     assert not folder.exists() and not home.exists()
+
+
+def test_looking_at_a_loop_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    for given, says in ((("--rounds", "9"), "--show only looks"), ((), "there is no loop in")):
+        refused = run_command(tmp_path / "home", "iterate", "--show", str(tmp_path), *given, check=False)
+        assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
 
 
 def test_data_must_be_of_the_environment_and_of_the_policy_in_place(tmp_path: Path) -> None:
@@ -225,13 +231,30 @@ def test_data_must_be_of_the_environment_and_of_the_policy_in_place(tmp_path: Pa
     assert refused.returncode == 2 and not folder.exists()
 
 
+# CartPole whose pole may lean so little that many episodes are over after a step or two.
+SHORT = """
+import gymnasium as gym
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+
+class Short(CartPoleEnv):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.theta_threshold_radians = 0.02
+
+gym.register("Short-v0", Short)
+"""
+CAP = 5
+
+
 def test_all_collectors_play_the_same_episodes(
     home: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In process, at an endpoint, and by a transform job a time step: the probabilities are those of one policy."""
     monkeypatch.setenv("BATCHRL_HOME", str(home))
-    known = LoopSettings.from_json(LoopFolder(whole).read_loop())
-    env = known.preset.env.model_copy(update={"max_episode_steps": 3})
+    (tmp_path / "short_cartpole.py").write_text(SHORT)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    known = LoopSettings.of_folder(LoopFolder(whole))
+    env = known.preset.env.model_copy(update={"id": "short_cartpole:Short-v0", "max_episode_steps": CAP})
     model = LoopFolder(whole).round(1)
     trained = model.read(TRAINED, Trained)
     assert trained is not None
@@ -251,6 +274,8 @@ def test_all_collectors_play_the_same_episodes(
         first, again = (pd.read_parquet(tmp_path / f"{collector}-{attempt}.parquet") for attempt in range(2))
         pd.testing.assert_frame_equal(first, again)
         tables.append(first)
+    lengths = set(tables[0].groupby(columns.EPISODE_ID).size())
+    assert len(lengths) > 1 and max(lengths) == CAP
     deployed = json.loads(run_command(home, "ps", "--kind", "endpoint", "--json").stdout)
     assert deployed == []
     for table in tables[1:]:
@@ -261,4 +286,4 @@ def test_all_collectors_play_the_same_episodes(
         )
         np.testing.assert_allclose(found, expected, atol=1e-6)
     jobs = json.loads(run_command(home, "ps", "--kind", "transform", "--json").stdout)
-    assert sorted(job["name"].rpartition("-")[2] for job in jobs) == ["00000", "00001", "00002"]
+    assert sorted(job["name"].rpartition("-")[2] for job in jobs) == [f"{step:05d}" for step in range(CAP)]

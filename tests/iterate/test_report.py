@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from fake_loops import Bench, FakeSteps, settings_of
 
+from batchrl.contract.divided import Returns
 from launcher.cli.output import table
 from launcher.iterate import picture, state
 from launcher.iterate.gate import Level, alpha_spent
-from launcher.iterate.records import Returns, Round
+from launcher.iterate.records import Round
 from launcher.iterate.report import COLUMNS, LoopReport, canary_note, interval, with_error
 
 OUTCOMES = {1: ("undecided", "promoted"), 2: ("kept out",), 3: ("undecided", "doubtful"), 4: ("promoted",)}

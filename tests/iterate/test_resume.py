@@ -3,80 +3,90 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_loops import Bench, FakeSteps
+from fake_loops import Bench, FakeSteps, plain_settings
+from killing import Killed, Killer
 
+from batchrl.contract.paths import TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
+from launcher.cli.joboptions import JobOptions
+from launcher.handle import JobStatus
+from launcher.iterate import attempts
 from launcher.iterate.state import SCRATCH_PREFIX
+from launcher.iterate.work import Work
 
-# A canary that promotes, a round that the log decides, and one that stays undecided.
-OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"], 3: ["undecided", "undecided"]}
-ROUNDS = 3
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine does not lose its power here: nothing has to reach the disk, a thousand times."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+# A canary that promotes, and a round that the log decides.
+OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}
+ROUNDS = 2
 
 
-class Killed(BaseException):
-    """What kill -9 is to the process: nothing of ours runs after it."""
+class TrainedJob:
+    """A training job that is waited for and pulled, a file at a time."""
+
+    def __init__(self, name: str, content: str, killer: Killer) -> None:
+        self.name, self.content, self.killer = name, content, killer
+        self.model_uri, self.checkpoint_uri = f"s3://b/{name}/model", f"s3://b/{name}/checkpoints"
+
+    def status(self) -> JobStatus:
+        self.killer.chance()
+        return JobStatus("Completed", "Completed")
+
+    def wait(self, timeout: float | None = None, logs: object = False, check: bool = True) -> JobStatus:
+        return self.status()
+
+    def stop(self) -> bool:
+        return False
+
+    def pull(self, folder: Path, what: str, unpack: bool) -> None:
+        place = folder / "output" / {"model": "model", "output": "data"}[what]
+        place.mkdir(parents=True)
+        summary = {"epochs": 5, "best": {"epoch": 3, "reason": "the best score"}}
+        for name, text in (("weights", self.content), (TRAINING_SUMMARY_NAME, json.dumps(summary))):
+            self.killer.chance()
+            (place / name).write_text(text)
+        self.killer.chance()
 
 
-class Killer:
-    """Ends everything at the n-th chance.
+class PullingWork(Work):
+    """The work of a training, with jobs that the steps remember."""
 
-    Args:
-        at: which one; 0 never.
-    """
+    def __init__(self, steps: PullingSteps) -> None:
+        super().__init__(plain_settings(), Path(), lambda text: None)
+        self.steps = steps
 
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.count = 0
+    def _run(self, name: str, options: JobOptions, script: str, channels: Mapping[str, str]) -> Any:
+        jobs, killer = self.steps.jobs, self.steps.killer
+        files = sorted(Path(channels[TRAINING_CHANNEL]).iterdir())
+        content = "".join(f"{path.name}: {path.read_text()}" for path in files)
 
-    def chance(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            raise Killed
+        def find(attempt: str) -> TrainedJob | None:
+            killer.chance()
+            return TrainedJob(attempt, content, killer) if attempt in jobs else None
 
-    def arm(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Before and after each change of the folder, and in the middle of each step."""
-        replace, unlink = Path.replace, Path.unlink
+        def start(attempt: str, before: TrainedJob | None) -> TrainedJob:
+            killer.chance()
+            jobs[attempt] = jobs.get(attempt, 0) + 1
+            killer.chance()
+            return TrainedJob(attempt, content, killer)
 
-        def replaced(path: Path, target: Any) -> Path:
-            self.chance()
-            result = replace(path, target)
-            self.chance()
-            return result
-
-        def unlinked(path: Path, missing_ok: bool = False) -> None:
-            # Not the cleaning up of a temporary file: nothing cleans up after a kill.
-            if path.suffix == ".parquet":
-                self.chance()
-            unlink(path, missing_ok=missing_ok)
-
-        monkeypatch.setattr(Path, "replace", replaced)
-        monkeypatch.setattr(Path, "unlink", unlinked)
-        # What is unfinished stays where it is: a killed process removes nothing.
-        rmtree = shutil.rmtree
-
-        def removed(path: Path, ignore_errors: bool = False) -> None:
-            if not path.name.startswith(SCRATCH_PREFIX):
-                rmtree(path, ignore_errors=ignore_errors)
-
-        monkeypatch.setattr("launcher.iterate.state.shutil.rmtree", removed)
+        return attempts.run(name, find, start, lambda text: None)
 
 
-class DyingSteps(FakeSteps):
+class PullingSteps(FakeSteps):
+    """Steps that train as ``Work`` does: a job is found or started, waited for and pulled."""
+
+    killer = Killer(0)
+
+    def train(self, name, data, model, training):  # type: ignore[no-untyped-def]
+        return PullingWork(self).train(name, data, model, training)
+
+
+class DyingSteps(PullingSteps):
     """Steps that may be killed before, half way through, and after what they do."""
-
-    killer: Killer
 
     def collect(self, play, target):  # type: ignore[no-untyped-def]
         self.killer.chance()
@@ -89,14 +99,6 @@ class DyingSteps(FakeSteps):
         kept.write_text("half a file")
         self.killer.chance()
         return super().divide(source, kept, held_out, cut)
-
-    def train(self, name, data, model, training):  # type: ignore[no-untyped-def]
-        self.killer.chance()
-        self.jobs[name] = self.jobs.get(name, 0) or 1
-        self.killer.chance()
-        trained = super().train(name, data, model, training)
-        self.killer.chance()
-        return trained
 
     def judge(self, look):  # type: ignore[no-untyped-def]
         self.killer.chance()
@@ -129,15 +131,14 @@ def chances(folder: Path) -> Iterator[int]:
 
 def test_killed_anywhere_a_loop_ends_with_the_same_files(tmp_path: Path) -> None:
     whole = Bench(tmp_path / "whole")
-    whole.run(FakeSteps(OUTCOMES), ROUNDS)
+    whole.run(PullingSteps(OUTCOMES), ROUNDS)
     expected = whole.content()
     tried = 0
     for at in chances(tmp_path):
         bench = Bench(tmp_path / str(at))
         attempt(bench, at)
-        steps = FakeSteps(OUTCOMES)
-        records = bench.run(steps, ROUNDS)
-        assert [record.in_place_after for record in records] == [1, 1, 1]
+        records = bench.run(PullingSteps(OUTCOMES), ROUNDS)
+        assert [record.in_place_after for record in records] == [1, 1]
         # Paths of models differ with the folder, and nothing else does.
         assert finished(bench.content()) == expected, f"killed at chance {at}"
         tried += 1
@@ -147,23 +148,23 @@ def test_killed_anywhere_a_loop_ends_with_the_same_files(tmp_path: Path) -> None
 def test_killed_at_every_turn_a_loop_still_comes_to_its_end(tmp_path: Path) -> None:
     """Each run gets a little further than the one before, and nothing that was done is done again."""
     whole, bench = Bench(tmp_path / "whole"), Bench(tmp_path / "killed")
-    whole.run(FakeSteps(OUTCOMES), ROUNDS)
+    whole.run(PullingSteps(OUTCOMES), ROUNDS)
     runs, jobs = 0, {}
     while len(bench.folder.records()) < ROUNDS:
         steps = DyingSteps(OUTCOMES, jobs=jobs)
-        steps.killer = Killer(14)
+        steps.killer = Killer(40)
         with pytest.MonkeyPatch.context() as monkeypatch, contextlib.suppress(Killed):
             steps.killer.arm(monkeypatch)
             bench.run(steps, ROUNDS)
         runs += 1
         assert runs < 100
-    assert runs > 5
+    assert runs > 3
     assert finished(bench.content()) == whole.content()
     assert set(jobs.values()) == {1}
 
 
 def test_a_round_begins_with_what_killed_runs_left_removed(bench: Bench) -> None:
-    attempt(bench, at=3)
+    attempt(bench, at=5)
     folder = bench.folder.round(1).root
     assert list(folder.glob(f"{SCRATCH_PREFIX}*"))
     bench.run(FakeSteps(OUTCOMES), ROUNDS)
@@ -181,4 +182,4 @@ def test_what_was_deployed_to_collect_is_removed_by_the_next_run(bench: Bench) -
         bench.run(Dies(OUTCOMES), 1)
     steps = FakeSteps(OUTCOMES)
     bench.run(steps, 1)
-    assert steps.calls[:2] == ["tidy loop-r01-collect", "divide raw.parquet"]
+    assert steps.calls[:2] == ["tidy loop-01234567-r01-collect", "divide raw.parquet"]

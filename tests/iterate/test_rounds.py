@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
 from fake_loops import BEHAVIOR, Bench, FakeSteps
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import DamagedContent, InputError
 
 PROMOTED, KEPT_OUT, UNDECIDED = ["promoted"], ["kept out"], ["undecided", "undecided"]
 CANARY = ["undecided", "promoted"]
@@ -23,15 +23,15 @@ def test_a_promoted_candidate_collects_the_next_round(bench: Bench) -> None:
     first, second, _ = (play.actor for play in steps.plays)
     assert first == BEHAVIOR and not first.softened
     assert second.policy == str(bench.folder.round(1).model.absolute()) and second.softened
-    assert second.model_uri == "s3://b/loop-r01-train/model"
+    assert second.model_uri == "s3://b/loop-01234567-r01-train/model"
 
 
 def test_a_round_learns_from_everything_but_what_it_holds_out(bench: Bench) -> None:
     steps = FakeSteps({1: CANARY, 2: KEPT_OUT})
     bench.run(steps, 2)
-    assert steps.learnt["loop-r01-train"] == ["round_01-episodes.parquet"]
+    assert steps.learnt["loop-01234567-r01-train"] == ["round_01-episodes.parquet"]
     # Held out and canary episodes of earlier rounds join.
-    assert steps.learnt["loop-r02-train"] == [
+    assert steps.learnt["loop-01234567-r02-train"] == [
         "round_01-canary.parquet",
         "round_01-episodes.parquet",
         "round_01-held_out.parquet",
@@ -39,6 +39,36 @@ def test_a_round_learns_from_everything_but_what_it_holds_out(bench: Bench) -> N
     ]
     assert [look.held_out.parent.name for look in steps.looks] == ["round_01", "round_01", "round_02"]
     assert all("held_out" not in " ".join(look.learnt_from) for look in steps.looks if "round_01" in str(look.model))
+
+
+@pytest.mark.parametrize("name", ["episodes.parquet", "held_out.parquet", "canary.parquet"])
+def test_episodes_that_were_lost_are_named_and_not_done_without(bench: Bench, name: str) -> None:
+    outcomes = {1: CANARY, 2: KEPT_OUT}
+    bench.run(FakeSteps(outcomes), 1)
+    folder = bench.folder.round(1).root
+    content = (folder / name).read_text()
+    (folder / name).unlink()
+    steps = FakeSteps(outcomes)
+    with pytest.raises(DamagedContent, match=f"{folder / name} is missing: episodes of round 1"):
+        bench.run(steps, 2)
+    assert steps.learnt == {}
+    (folder / name).write_text(content)
+    assert len(bench.run(steps, 2)) == 2
+
+
+def test_episodes_of_no_two_rounds_or_canaries_have_the_same_id(bench: Bench) -> None:
+    prefixes: list[str] = []
+
+    class Watched(FakeSteps):
+        def divide(self, source, kept, held_out, cut):  # type: ignore[no-untyped-def]
+            prefixes.append(cut.prefix)
+            return super().divide(source, kept, held_out, cut)
+
+    bench.run(Watched(dict.fromkeys(range(1, 12), UNDECIDED)), 11)
+    assert len(prefixes) == 22
+    for one, other in permutations(prefixes, 2):
+        # Whatever ids a file brings along, neither prefix goes on to become the other.
+        assert not one.startswith(other)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +100,7 @@ def test_a_canary_is_played_by_the_candidate_and_judged_with_the_same_hold_out(b
     steps = FakeSteps({1: CANARY})
     bench.run(steps, 1, {"gate.canary_episodes": 77})
     collect, canary = steps.plays
-    assert (canary.actor.label, canary.episodes, canary.name) == ("round 1's policy", 77, "loop-r01-canary")
+    assert (canary.actor.label, canary.episodes, canary.name) == ("round 1's policy", 77, "loop-01234567-r01-canary")
     assert canary.seed != collect.seed
     assert [look.held_out for look in steps.looks] == [bench.folder.round(1).held_out] * 2
     assert steps.looks[1].canary == bench.folder.round(1).canary
@@ -107,7 +137,7 @@ def test_a_file_is_the_first_round_and_must_be_of_the_policy_in_place(bench: Ben
 
     steps = Watched({1: PROMOTED, 2: KEPT_OUT})
     records = bench.run(steps, 2, data=str(data))
-    assert [play.name for play in steps.plays] == ["loop-r02-collect"]
+    assert [play.name for play in steps.plays] == ["loop-01234567-r02-collect"]
     assert [call for call in steps.calls if call.startswith("logged")] == ["logged by uniform", "logged by None"]
     assert (records[0].collected.source, records[0].collected.seed) == (str(data), None)
     assert (records[1].collected.source, records[1].collected.seed is None) == (None, False)
@@ -146,7 +176,10 @@ def test_more_rounds_may_be_asked_for_and_not_fewer(bench: Bench) -> None:
     first = bench.run(FakeSteps(outcomes), 2)
     steps = FakeSteps(outcomes)
     records = bench.run(steps, 3)
-    assert records[:2] == first and [play.name for play in steps.plays] == ["loop-r03-collect", "loop-r03-canary"]
+    assert records[:2] == first and [play.name for play in steps.plays] == [
+        "loop-01234567-r03-collect",
+        "loop-01234567-r03-canary",
+    ]
     assert records[2].decision.alpha_of_a_look < records[1].decision.alpha_of_a_look
     assert bench.run(FakeSteps({}), 3) == records
     with pytest.raises(InputError, match="3 rounds are done already"):
@@ -174,16 +207,16 @@ def test_steps_come_in_their_order(bench: Bench) -> None:
     steps = FakeSteps({1: CANARY})
     bench.run(steps, 1)
     assert steps.calls == [
-        "collect loop-r01-collect",
-        "tidy loop-r01-collect",
+        "collect loop-01234567-r01-collect",
+        "tidy loop-01234567-r01-collect",
         "divide raw.parquet",
-        "train loop-r01-train",
+        "train loop-01234567-r01-train",
         "judge log",
-        "collect loop-r01-canary",
-        "tidy loop-r01-canary",
+        "collect loop-01234567-r01-canary",
+        "tidy loop-01234567-r01-canary",
         "divide raw_canary.parquet",
         "judge canary",
-        "evaluate loop-r01-evaluate",
+        "evaluate loop-01234567-r01-evaluate",
     ]
 
 

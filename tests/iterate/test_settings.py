@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_loops import JOBS, settings_of
@@ -13,6 +15,10 @@ import presets
 from batchrl.contract.errors import InputError
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
+from launcher.iterate.state import LOOP, LoopFolder, publish_json
+from launcher.iterate.steps import Actor
+from launcher.iterate.work import behavior_of
+from launcher.request import check_job_name
 
 
 def jobs(*settings: str, preset: str | None = None, **changes: object) -> JobOptions:
@@ -66,6 +72,51 @@ def test_data_counts_by_its_content(tmp_path: Path) -> None:
     assert "data_sha256" in LoopSettings.of("loop", jobs(), str(second)).differences(of_file)[0]
 
 
+def test_data_that_was_changed_or_removed_since_the_loop_began_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("x")
+    settings = LoopSettings.of("loop", jobs(), str(data))
+    settings.check_data()
+    data.write_text("y")
+    with pytest.raises(InputError, match=rf"data of the first round was changed .*{data}.*{settings.data_sha256}"):
+        settings.check_data()
+    data.unlink()
+    with pytest.raises(InputError, match="data of the first round is not there"):
+        settings.check_data()
+    LoopSettings.of("loop", jobs(), None).check_data()
+
+
+def test_a_trained_first_policy_is_pinned_wherever_a_run_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("1")
+    (tmp_path / "uniform").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = LoopSettings.of("loop", jobs("collect.behavior=model"), None)
+    assert behavior_of(settings) == Actor("model", str(model), softened=True)
+    again = LoopSettings.from_json(json.loads(json.dumps(settings.to_json())))
+    monkeypatch.chdir("/")
+    assert behavior_of(again) == behavior_of(settings)
+    again.check_behavior()
+    (model / "weights").write_text("2")
+    with pytest.raises(InputError, match=rf"policy of the first round was changed .*{model}"):
+        again.check_behavior()
+    monkeypatch.chdir(tmp_path)
+    for text in ("uniform", "[0.5, 0.5]", "some.module:Rules"):
+        plain = LoopSettings.of("loop", jobs(f"collect.behavior={text}"), None)
+        assert plain.preset.collect.behavior == text and not behavior_of(plain).softened
+        plain.check_behavior()
+
+
+def test_code_that_travels_is_found_wherever_a_run_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = LoopSettings.of("loop", jobs(source_dir=Path("src"), dependencies=(Path("a.py"),)), None)
+    assert settings.jobs.source_dir == tmp_path / "src" and settings.jobs.dependencies == (tmp_path / "a.py",)
+    assert LoopSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
 def test_presets_of_the_users_own_are_kept_as_they_were(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("kind: train\nepochs: 2\n")
@@ -104,8 +155,17 @@ def test_what_cannot_be_a_loop_is_refused(settings: tuple[str, ...], data: str |
         LoopSettings.of("loop", jobs(*settings), data)
 
 
+def test_no_two_loops_take_the_same_jobs_whatever_they_are_called() -> None:
+    first, second = (LoopSettings.of("loop", jobs(), None) for _ in range(2))
+    assert first.differences(second) == [] and first.name == second.name
+    assert first.jobs_name != second.jobs_name and first.jobs_name.startswith("loop-")
+    assert LoopSettings.from_json(first.to_json()).jobs_name == first.jobs_name
+
+
 def test_names_leave_the_jobs_room() -> None:
     check_name("a" * LONGEST_NAME)
+    longest = LoopSettings.of("a" * LONGEST_NAME, jobs(), None).jobs_name + "-r999-canary-99999-99"
+    check_job_name(longest)
     with pytest.raises(InputError, match=f"at most {LONGEST_NAME}"):
         check_name("a" * (LONGEST_NAME + 1))
     with pytest.raises(InputError, match="cannot be the name"):
@@ -123,3 +183,19 @@ def test_a_loop_is_evaluated_where_it_acts() -> None:
     assert LoopSettings.from_json(settings.to_json()).evaluation_job(Path("folder")) == evaluation
     with pytest.raises(InputError, match=r"evaluate\.env\.id is CartPole-v1, but the loop acts where .* CartPole-v0"):
         LoopSettings.of("loop", jobs("evaluate.env.id=CartPole-v1"), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: {"format": values["format"]}, "it has no jobs"),
+        (lambda values: {**values, "jobs": {**values["jobs"], "speed": 3}}, "speed"),
+        (lambda values: {**values, "jobs": None}, "NoneType"),
+        (lambda values: {**values, "preset": {**values["preset"], "gait": {}}}, "gait: Extra inputs"),
+        (lambda values: {**values, "train": {**values["train"], "epochs": "many"}}, "epochs: "),
+    ],
+)
+def test_a_file_that_describes_no_loop_is_named(tmp_path: Path, change: Callable[[Any], Any], says: str) -> None:
+    publish_json(tmp_path / LOOP, change(settings_of().to_json()))
+    with pytest.raises(InputError, match=f"{tmp_path / LOOP} describes no loop: .*{says}"):
+        LoopSettings.of_folder(LoopFolder(tmp_path))

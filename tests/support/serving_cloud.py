@@ -208,6 +208,7 @@ class Cloud(Bucket):
 
     def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803
         self._change("delete_endpoint", {"EndpointName": EndpointName})
+        self._found(self.endpoints, EndpointName, f'Could not find endpoint "{EndpointName}".')
         del self.endpoints[EndpointName]
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:

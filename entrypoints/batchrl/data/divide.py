@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from batchrl.contract import columns
+from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.errors import InputError
 from batchrl.data.convert import write_batches
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
@@ -29,54 +28,6 @@ from presets.schema import DataSettings
 SAME_PROBABILITY = 1e-3
 LEAST_HELD_OUT = 2
 Probabilities = Callable[[Floats32], Floats64]
-
-
-@dataclass(frozen=True)
-class Returns:
-    """Undiscounted returns of some episodes.
-
-    Args:
-        episodes: how many.
-        transitions: steps of all of them.
-        mean_return: of an episode.
-        standard_error: of that mean; None with one episode.
-    """
-
-    episodes: int
-    transitions: int
-    mean_return: float
-    standard_error: float | None
-
-    @classmethod
-    def of(cls, returns: Floats64, lengths: Integers) -> Returns:
-        n = len(returns)
-        error = float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-        return cls(n, int(lengths.sum()), float(returns.mean()), error)
-
-
-@dataclass(frozen=True)
-class Divided:
-    """What was written.
-
-    Args:
-        everything: of all episodes.
-        held_out: of those that were held out; None where none were.
-        features, actions: sizes of the problem.
-    """
-
-    everything: Returns
-    held_out: Returns | None
-    features: int
-    actions: int
-
-    def to_json(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return {
-            **vars(self.everything),
-            "held_out": None if self.held_out is None else vars(self.held_out),
-            "features": self.features,
-            "actions": self.actions,
-        }
 
 
 def divide(
@@ -122,8 +73,8 @@ def divide(
     returns, lengths = _returns(checked)
     found = drawn[checked.layout.kept]
     return Divided(
-        Returns.of(returns, lengths),
-        Returns.of(returns[found], lengths[found]) if held_out is not None else None,
+        _figures(returns, lengths),
+        _figures(returns[found], lengths[found]) if held_out is not None else None,
         features=checked.rows.states.shape[1],
         actions=checked.rows.probabilities.shape[1],
     )
@@ -149,6 +100,12 @@ def _returns(checked: CheckedRows) -> tuple[Floats64, Integers]:
         sums += np.bincount(codes, weights=taken(rows.rewards, chunk.rows), minlength=total)
         lengths += np.bincount(codes, minlength=total)
     return sums[checked.layout.kept], lengths[checked.layout.kept]
+
+
+def _figures(returns: Floats64, lengths: Integers) -> Returns:
+    n = len(returns)
+    error = float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+    return Returns(n, int(lengths.sum()), float(returns.mean()), error)
 
 
 def _check_logged_by(checked: CheckedRows, logged_by: Callable[[int], Probabilities], source: Path) -> None:

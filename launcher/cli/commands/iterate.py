@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import JobOptions, job_options
 from launcher.cli.options import output_options
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 FOLDER = Path("batchrl-iterate")
+# Options that go with looking at a loop.
+LOOKING = frozenset({"shown", "as_json", "quiet"})
 # Options that do not say what the loop is.
-BESIDE = frozenset({"rounds", "folder", "shown", "as_json", "quiet"})
+BESIDE = LOOKING | {"rounds", "folder"}
 
 
 @make_command(
@@ -38,7 +41,7 @@ BESIDE = frozenset({"rounds", "folder", "shown", "as_json", "quiet"})
 @click.option("--rounds", type=click.IntRange(1, 999), help=f"How many in all; by default {ROUNDS}, or as before.")
 @job_options(default_script=None)
 @click.option("--data", metavar="DATA", help="Logged episodes for the first round, instead of playing them.")
-@click.option("--name", help="What its jobs' names begin with; by default one is made.")
+@click.option("--name", help="What its jobs' names begin with; by default its preset's.")
 @click.option(
     "--output",
     "folder",
@@ -72,10 +75,11 @@ def command(
     from launcher.iterate.running import go_on
     from launcher.iterate.state import LoopFolder
 
+    given = {option for option in ctx.params if ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE}
     if shown is not None:
+        _check_alone(ctx, given - LOOKING)
         tell(LoopReport.of(LoopFolder(shown)), out)
         return
-    given = {option for option in ctx.params if ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE}
     say = out.text if out.for_people else out.note
     # Whoever ends the loop by a signal wants it to end as by Ctrl-C: jobs stopped, nothing half written.
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -102,6 +106,16 @@ def tell(report: LoopReport, out: Output) -> None:
     out.text()
     for line in report.lines():
         out.text(line)
+
+
+def _check_alone(ctx: click.Context, others: set[str]) -> None:
+    """Refuse options that looking at a loop would do nothing with."""
+    names = [parameter.opts[0] for parameter in ctx.command.params if parameter.name in others]
+    if names:
+        raise InputError(
+            f"--show only looks at a loop, and {', '.join(names)} would change nothing.",
+            "Leave it out; or go on with the loop: batchrl iterate --output FOLDER",
+        )
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

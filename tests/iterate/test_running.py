@@ -1,0 +1,120 @@
+"""A loop begun and gone on with, by whoever does its work."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_loops import JOBS, FakeSteps
+from killing import Killed, Killer
+
+from batchrl.contract.errors import InputError
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate import running
+from launcher.iterate.records import Round
+from launcher.iterate.state import LOCK, LoopFolder
+
+OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}
+
+
+class FakeWork(FakeSteps):
+    """Does the work of a loop that ``go_on`` runs."""
+
+    def __init__(self, settings: object, folder: Path, say: object) -> None:
+        super().__init__(OUTCOMES)
+
+    def check(self, behavior: object) -> None:
+        """Everything is right."""
+
+
+@pytest.fixture(autouse=True)
+def by_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "Work", FakeWork)
+    monkeypatch.setattr("launcher.iterate.picture.draw", lambda name, rounds, path: None)
+
+
+def go_on(folder: Path, *settings: str, rounds: int = 1, **more: Any) -> list[Round]:
+    """Begin a loop in a folder, or go on with the one that is there."""
+    jobs: JobOptions = replace(JOBS, settings=settings)
+    given: dict[str, Any] = {"data": None, "name": None, "described": bool(settings), **more}
+    return running.go_on(
+        LoopFolder(folder), given.pop("jobs", jobs), rounds=rounds, default_rounds=1, say=lambda text: None, **given
+    )
+
+
+def jobs_of(folder: Path) -> set[str]:
+    return {record.trained.job for record in LoopFolder(folder).records()}
+
+
+def test_loops_of_one_name_take_none_of_each_others_jobs(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    go_on(first, name="foo")
+    go_on(second, "train.epochs=3", name="foo")
+    taken = jobs_of(first) | jobs_of(second)
+    assert len(taken) == 2 and all(name.startswith("foo-") for name in taken)
+    shutil.rmtree(first)
+    go_on(first, "train.epochs=4", name="foo")
+    assert jobs_of(first).isdisjoint(taken)
+
+
+def test_a_copy_of_a_loop_does_not_run_beside_it(tmp_path: Path) -> None:
+    go_on(tmp_path / "loop")
+    shutil.copytree(tmp_path / "loop", tmp_path / "copy")
+    with pytest.raises(InputError, match="is a copy of the one in"):
+        go_on(tmp_path / "copy", rounds=2)
+    assert len(go_on(tmp_path / "loop", rounds=2)) == 2
+    shutil.rmtree(tmp_path / "loop")
+    assert len(go_on(tmp_path / "copy", rounds=2)) == 2
+
+
+def own_presets(folder: Path) -> tuple[str, ...]:
+    """Settings of a loop whose presets are files of the user's own."""
+    train, evaluate = folder / "t.yaml", folder / "e.yaml"
+    train.write_text("kind: train\nepochs: 2\n")
+    evaluate.write_text("kind: evaluate\n")
+    return f"train.preset={train}", f"evaluate.preset={evaluate}"
+
+
+def begin_killed(folder: Path, at: int, settings: tuple[str, ...], data: str | None = None) -> int:
+    """Begin a loop and be killed at the n-th change of its folder; returns how many chances there were."""
+    killer = Killer(at)
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.suppress(Killed):
+        killer.arm(monkeypatch)
+        monkeypatch.setattr("launcher.iterate.running.Loop.run", lambda self, rounds: [])
+        go_on(folder, *settings, data=data)
+    return killer.count
+
+
+def test_killed_anywhere_while_it_begins_a_loop_begins_with_the_same_command(tmp_path: Path) -> None:
+    settings = own_presets(tmp_path)
+    points = begin_killed(tmp_path / "count", 0, settings)
+    for at in range(1, points + 1):
+        folder = tmp_path / str(at)
+        assert begin_killed(folder, at, settings) == at
+        assert len(go_on(folder, *settings)) == 1, f"killed at chance {at}"
+        assert {path.name for path in folder.iterdir()} == {
+            *(LOCK, "loop.json", "place.json", "plan.json", "train.yaml", "evaluate.yaml", "round_01")
+        }
+    # Before and after the name is given, and half way through the file: loop.json, place.json and two presets.
+    assert points == 4 * 3
+
+
+@pytest.mark.parametrize("option", ["data", "behavior"])
+def test_what_the_first_round_needs_may_not_change_before_it_is_collected(tmp_path: Path, option: str) -> None:
+    given = tmp_path / "given"
+    given.write_text("as it was")
+    settings = (f"collect.behavior={given}",) if option == "behavior" else ()
+    data = str(given) if option == "data" else None
+    begin_killed(tmp_path / "loop", 4, settings, data=data)
+    given.write_text("changed")
+    with pytest.raises(InputError, match="of the first round was changed since the loop began"):
+        go_on(tmp_path / "loop")
+    given.write_text("as it was")
+    assert len(go_on(tmp_path / "loop")) == 1
+    # Nobody asks for it again once a round's own policy is in place.
+    given.unlink()
+    assert len(go_on(tmp_path / "loop", rounds=2)) == 2
