@@ -22,6 +22,7 @@ def handled(
     stop: Callable[[], object],
     settle: Callable[[], object] = lambda: None,
     stdin: TextIO | None = None,
+    asks: bool = True,
 ) -> Iterator[None]:
     """Run a block that waits for a job.
 
@@ -30,6 +31,7 @@ def handled(
         stop: asks it to stop.
         settle: waits until it has stopped, so that its last lines and checkpoints are not cut off.
         stdin: where the answer comes from; None for the process's own.
+        asks: whether the user is asked at all; else the job is stopped.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, whatever was answered.
@@ -37,7 +39,7 @@ def handled(
     try:
         yield
     except KeyboardInterrupt:
-        if _wants_to_detach(name, stdin or sys.stdin):
+        if asks and _wants_to_detach(name, stdin or sys.stdin):
             say(f"Detached: the job goes on. Come back with: batchrl logs -f {name}")
         else:
             stop()

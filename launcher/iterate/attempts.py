@@ -69,7 +69,8 @@ def run(
 
 
 def _wait(job: Attended, say: Callable[[str], None]) -> None:
-    with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
+    """Wait for a job; Ctrl-C stops it without a question: what its user began is a loop, which goes on from there."""
+    with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False), asks=False):
         if not job.status().ended:
             say(f"job {job.name}")
         job.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
@@ -16,6 +18,8 @@ from launcher.iterate.state import LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.work import Work, behavior_of
 from launcher.request import valid_name
 
+DIFFERENCES_SHOWN = 5
+
 
 def go_on(
     folder: LoopFolder,
@@ -24,7 +28,7 @@ def go_on(
     name: str | None,
     rounds: int | None,
     default_rounds: int,
-    described: bool,
+    given: Collection[str],
     say: Callable[[str], None],
 ) -> list[Round]:
     """Run a loop until its rounds are done.
@@ -36,7 +40,7 @@ def go_on(
         name: of a new loop; None for one that is made.
         rounds: how many in all; None for as many as were asked for before.
         default_rounds: of a new loop.
-        described: whether the command line says what the loop is; a loop that is there is then compared with it.
+        given: what of ``jobs``, ``data`` and ``name`` was said; a loop that is there is compared with that.
         say: takes a line about what happens.
 
     Raises:
@@ -50,8 +54,8 @@ def go_on(
         check_name(settings.name)
     else:
         settings = known
-        if described:
-            _check_same(folder, known, LoopSettings.of(name or known.name, jobs, data))
+        if given:
+            _check_same(folder, known, _asked(known, jobs, data, name, given))
     wanted = rounds or folder.planned_rounds() or default_rounds
     done = len(folder.records())
     if wanted < done:
@@ -99,13 +103,29 @@ def _made_name(jobs: JobOptions) -> str:
     return valid_name(Path(jobs.preset or DEFAULT_PRESET).stem, LONGEST_NAME) or "loop"
 
 
+def _asked(
+    known: LoopSettings, jobs: JobOptions, data: str | None, name: str | None, given: Collection[str]
+) -> LoopSettings:
+    """The loop that is there, with what a command line says in place of what it was."""
+    said = {option: getattr(jobs, option) for option in given if option in JobOptions.__dataclass_fields__}
+    with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
+        if "preset" not in said:
+            own = Path(scratch) / "loop.yaml"
+            own.write_text(known.preset.to_json())
+            said["preset"] = str(own)
+        asked = LoopSettings.of(name or known.name, replace(known.jobs, **said), data)
+    return asked if "data" in given else replace(asked, data=known.data, data_sha256=known.data_sha256)
+
+
 def _check_same(folder: LoopFolder, known: LoopSettings, asked: LoopSettings) -> None:
     """Refuse to go on with a loop that is another one."""
     differing = asked.differences(known)
     if asked.name != known.name:
         differing.append(f"name is {asked.name!r}, there {known.name!r}")
     if differing:
+        listed = "".join(f"\n  {each}" for each in differing[:DIFFERENCES_SHOWN])
+        more = len(differing) - DIFFERENCES_SHOWN
         raise InputError(
-            f"the loop in {folder.root} was made with other settings: {'; '.join(differing)}.",
+            f"the loop in {folder.root} was made with other settings:{listed}" + (f"\n  and {more} more" * (more > 0)),
             f"Go on with it as it is: batchrl iterate --output {folder.root}; or give another folder: --output",
         )

@@ -40,7 +40,7 @@ def by_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 def go_on(folder: Path, *settings: str, rounds: int = 1, **more: Any) -> list[Round]:
     """Begin a loop in a folder, or go on with the one that is there."""
     jobs: JobOptions = replace(JOBS, settings=settings)
-    given: dict[str, Any] = {"data": None, "name": None, "described": bool(settings), **more}
+    given: dict[str, Any] = {"data": None, "name": None, "given": {"settings"} if settings else (), **more}
     return running.go_on(
         LoopFolder(folder), given.pop("jobs", jobs), rounds=rounds, default_rounds=1, say=lambda text: None, **given
     )
@@ -118,3 +118,18 @@ def test_what_the_first_round_needs_may_not_change_before_it_is_collected(tmp_pa
     # Nobody asks for it again once a round's own policy is in place.
     given.unlink()
     assert len(go_on(tmp_path / "loop", rounds=2)) == 2
+
+
+def test_only_what_a_command_line_says_is_compared_with_the_loop_that_is_there(tmp_path: Path) -> None:
+    settings = ("env.id=Acrobot-v1", "train.epochs=3", "evaluate.seed=4")
+    go_on(tmp_path / "loop", *settings)
+    assert len(go_on(tmp_path / "loop", "train.epochs=3", rounds=2)) == 2
+    with pytest.raises(InputError) as refused:
+        go_on(tmp_path / "loop", "train.epochs=5")
+    assert refused.value.message.endswith("was made with other settings:\n  train.epochs is 5, there 3")
+    with pytest.raises(InputError, match=r"jobs\.instance_type is 'local', there 'local_process'"):
+        go_on(tmp_path / "loop", jobs=replace(JOBS, instance_type="local"), given={"instance_type"})
+    many = tuple(f"gate.{key}" for key in ("alpha=0.1", "holdout=0.4", "undecided=keep", "canary_episodes=60"))
+    with pytest.raises(InputError, match="and 1 more") as refused:
+        go_on(tmp_path / "loop", *many, "seed=8", "collect.episodes=77")
+    assert len(refused.value.message.splitlines()) == 1 + running.DIFFERENCES_SHOWN + 1

@@ -121,7 +121,8 @@ def _check_logged_by(checked: CheckedRows, logged_by: Callable[[int], Probabilit
             raise InputError(
                 f"{place.words}: logged with probabilities {_shown(logged[wrong[0]])}, where the policy that is said "
                 f"to be in place takes {_shown(expected[wrong[0]])}.",
-                f"Name the policy that logged {source}: it stays in place until another one is promoted.",
+                f"Name the policy that logged {source}, by collect.behavior: it stays in place until another one is "
+                "promoted. Of a job, that is the folder that `batchrl model export JOB FOLDER` writes.",
             )
 
 

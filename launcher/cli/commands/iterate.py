@@ -84,7 +84,7 @@ def command(
     # Whoever ends the loop by a signal wants it to end as by Ctrl-C: jobs stopped, nothing half written.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        go_on(LoopFolder(folder), job, data, name, rounds, ROUNDS, bool(given - BESIDE), say)
+        go_on(LoopFolder(folder), job, data, name, rounds, ROUNDS, given - BESIDE, say)
     finally:
         signal.signal(signal.SIGTERM, before)
     if out.for_people:
