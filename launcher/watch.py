@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import botocore.exceptions
 
 from batchrl.contract.errors import JobFailed, JobStopped, Unreachable
+from batchrl.contract.layout import without_dataset
 from launcher import follow
 from launcher.clock import Clock
 from launcher.follow import LogLine, Notice
@@ -176,7 +177,9 @@ def _told(handle: Handle, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
         first = first or instance
         parts = [] if instance == first else [instance]
         label = "/".join(parts + [DATA_LOG] * (instance != name))
-        yield _Told(f"[{label}] {line.message}" if label else line.message, instance != name)
+        in_data_log = instance != name
+        message = without_dataset(line.message) if in_data_log else line.message
+        yield _Told(f"[{label}] {message}" if label else message, in_data_log)
 
 
 def _last_lines(handle: Handle, clock: Clock) -> list[str]:

@@ -123,7 +123,7 @@ def test_outputs_are_downloaded_where_that_is_wanted(run: Run, cloud: Cloud, sta
         b'0.5,0.5,1,2.5,\n"error: line 9: expected 4 features, got 3",,,\n',
     ],
 )
-def test_error_records_that_are_downloaded_are_told(
+def test_some_error_records_end_with_exit_code_2_and_the_first(
     run: Run, cloud: Cloud, states: Path, tmp_path: Path, answers: bytes
 ) -> None:
     cloud.objects["mine/bad.jsonl.out"] = answers
@@ -133,10 +133,84 @@ def test_error_records_that_are_downloaded_are_told(
 
     ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder))
 
-    assert ended.code == 0, ended.err
-    assert f"Warning: 1 record holds an error in place of a prediction: {folder / 'bad.jsonl.out'} line 2." in ended.err
+    assert ended.code == 2, ended.err
+    assert f"1 of 3 records was not taken: {folder / 'bad.jsonl.out'} line 2: expected 4 features" in ended.err
+    assert "ended well" not in ended.out
     pulled = run("pull", "mine", str(folder))
-    assert f"{folder / 'bad.jsonl.out'} line 2." in pulled.err
+    assert pulled.code == 0
+    assert f"Warning: 1 record holds an error in place of a prediction: {folder / 'bad.jsonl.out'} line 2" in pulled.err
+
+
+def test_a_job_that_took_no_record_ends_with_exit_code_1_and_the_first(
+    run: Run, cloud: Cloud, states: Path, tmp_path: Path
+) -> None:
+    error = b'{"error": "line 1: expected 4 features, got 9", "line": 1}\n'
+    cloud.objects["mine/a.jsonl.out"] = error
+    cloud.objects["mine/b.jsonl.out"] = error * 2
+    folder = tmp_path / "out"
+
+    ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder), "--json")
+
+    assert ended.code == 1
+    assert ended.json()["error_records"] == 3
+    said = f"none of the 3 records was taken: {folder / 'a.jsonl.out'} line 1: expected 4 features, got 9\n"
+    assert said in ended.err
+    assert "--input-filter" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        (("1,000 records", "1 records"), 0, ""),
+        (("1,000 records, 1,000 of them answered by an error record", "1 records"), 2, "1,000 of 1,001 records were"),
+        (("1 records, 1 of them answered by an error record", "0 records"), 1, "the only record was not taken."),
+    ],
+)
+def test_error_records_that_stay_in_the_store_are_known_from_the_log(
+    told: tuple[str, str], code: int, said: str, run: Run, cloud: Cloud, states: Path
+) -> None:
+    for number, records in enumerate(told):
+        line = f"Objects: 1, with {records}; failed: 0"
+        cloud.lines["/aws/sagemaker/TransformJobs", f"mine/i-{number}-1/data-log"] = [line]
+
+    ended = run("transform", str(states), "--job-name", "mine", "-q")
+
+    assert ended.code == code, ended.err
+    assert (ended.out, said in ended.err) == ("mine\n", True)
+
+
+def test_files_of_this_computer_have_their_own_names_in_the_log(run: Run, cloud: Cloud, states: Path) -> None:
+    line = f"batchrl-local/datasets/{'0a' * 32}/sub/states.jsonl: line 3: no JSON"
+    cloud.lines["/aws/sagemaker/TransformJobs", "mine/i-1-1/data-log"] = [line]
+
+    assert "[data-log] sub/states.jsonl: line 3: no JSON\n" in run("transform", str(states), "--job-name", "mine").out
+
+
+LOGGED = "action,state_feature_0,state_feature_1,reward\n1,0.1,0.2,1.0\n"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_csv_with_a_header_is_refused_before_anything_is_sent(
+    run: Run, cloud: Cloud, tmp_path: Path, compressed: bool
+) -> None:
+    path = tmp_path / f"a log.csv{'.gz' * compressed}"
+    path.write_bytes(gzip.compress(LOGGED.encode()) if compressed else LOGGED.encode())
+
+    ended = run("transform", str(path))
+
+    assert ended.code == 2
+    assert f"{path}: line 1 is a header" in ended.err
+    assert f"{'zcat' if compressed else 'tail -n +2'} '{path}'" in ended.err
+    assert "--input-filter '$[1:3]'" in ended.err
+    assert (cloud.sent, cloud.calls) == ([], ["head_object"])  # of the model
+
+
+@pytest.mark.parametrize("content", ["0.1,0.2\n0.3,0.4\n", "a,0.2\nb,0.4\n", "good film\nbad film\n", "a,b\n", ""])
+def test_csv_without_a_header_is_sent(run: Run, cloud: Cloud, tmp_path: Path, content: str) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+
+    assert run("transform", str(tmp_path / "rows.csv")).code == 0
+    assert "create_transform_job" in cloud.operations()
 
 
 def test_downloaded_predictions_without_errors_warn_of_nothing(

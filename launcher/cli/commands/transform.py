@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError, JobFailed
-from launcher.cli.errorrecords import tell_error_records
+from launcher.cli.errorrecords import BadRecords, downloaded, logged
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
@@ -92,6 +92,8 @@ def command(
 
     DATA is a file or a folder, which is uploaded, or an S3 URL. A record is a list of features, one a line. Each
     input becomes one output, of the same name with .out behind it.
+
+    A record that the policy cannot take gets an error in its place, and the exit code is 2; where none was taken, 1.
     """
     if folder is not None and (only_plan or not wait):
         raise click.UsageError("--output needs the outputs: leave out --no-wait and --plan.")
@@ -115,7 +117,7 @@ def command(
         out.note(f"Nothing was sent. {len(plan.all_uploads)} files, {size(plan.size)}, would be.")
         return
     job = _run(transformer, plan, wait, out)
-    _tell(job, folder, wait, out)
+    _tell(job, folder, wait, out).check()
 
 
 def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -162,15 +164,17 @@ def _run(transformer: Transformer, plan: TransformPlan, wait: bool, out: Output)
     return job
 
 
-def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> None:
+def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> BadRecords:
     """Say which job it was, where its outputs are, and what may come next; download them if that is wanted."""
     outputs = job.outputs() if waited else []
     pulled: PullReport | None = None
-    bad = 0
+    bad = BadRecords()
     if folder is not None:
         with out.byte_progress(f"pull {job.name[:24]}", sum(count for _, count in outputs)) as on_bytes:
             pulled = job.pull(folder, on_bytes)
-        bad = tell_error_records(pulled, out)
+        bad = downloaded(pulled)
+    elif waited:
+        bad = logged(job)
     facts: dict[str, object] = {
         "name": job.name,
         "status": job.status().status,
@@ -179,10 +183,13 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
     }
     if not out.for_people:
         if pulled is not None:
-            facts |= {"files": pulled.files, "folder": pulled.folder, "error_records": bad}
+            facts |= {"files": pulled.files, "folder": pulled.folder}
+        if waited:
+            facts["error_records"] = bad.count
         out.record(facts, "name")
-        return
-    out.text(f"\nTransform job {job.name} {'has ended well.' if waited else 'was started.'}")
+        return bad
+    ended = "has ended." if bad.count else "has ended well."
+    out.text(f"\nTransform job {job.name} {ended if waited else 'was started.'}")
     many = "" if len(outputs) == 1 else "s"
     held = f" ({len(outputs)} file{many}, {size(sum(count for _, count in outputs))})" if waited else ""
     out.text(f"Outputs: {job.output_uri}{held}")
@@ -192,3 +199,4 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
     aws = "" if job.session.is_local else " --aws"
     for follow_up in ("show",) if folder else ("pull", "show") if waited else (*AFTER_START, "pull"):
         out.text(f"  batchrl {follow_up} {job.name}{aws}")
+    return bad
