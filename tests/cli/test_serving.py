@@ -186,6 +186,38 @@ def test_files_of_this_computer_have_their_own_names_in_the_log(run: Run, cloud:
     assert "[data-log] sub/states.jsonl: line 3: no JSON\n" in run("transform", str(states), "--job-name", "mine").out
 
 
+CONVERTED = """python -c 'import pandas; pandas.read_parquet("{0}.parquet").to_csv("{0}.csv", header=False, index"""
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "said"),
+    [
+        (("st.parquet",), "st.parquet", CONVERTED.format("st")),
+        (("st.parquet",), ".", CONVERTED.format("st")),
+        (("a.csv", "b.csv", "c.py"), ".", "the folder . holds files of several kinds: 2 .csv, 1 .py."),
+        (("a.states", "b.states"), ".", "the folder . holds 2 .states: their names do not tell"),
+        ((), ".", "the folder . holds no file"),
+        ((), "gone.parquet", "there is no file or folder"),
+        (("a.states",), "a.states", "--content-type application/jsonlines"),
+        ((), "s3://bucket/st.parquet", "is a Parquet file"),
+    ],
+)
+def test_data_that_its_name_does_not_tell_is_refused_by_what_it_is(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...], given: str, said: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in files:
+        Path(name).write_bytes(b"PAR1")
+
+    ended = run("transform", given)
+
+    assert ended.code == 2
+    assert said in ended.err
+    assert not home.exists()
+
+
 LOGGED = "action,state_feature_0,state_feature_1,reward\n1,0.1,0.2,1.0\n"
 
 

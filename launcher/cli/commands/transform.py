@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchrl.contract.errors import InputError, JobFailed
+from batchrl.contract.errors import JobFailed
 from launcher.cli.errorrecords import BadRecords, downloaded, logged
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output, size
 from launcher.cli.running import AFTER_START, follow_to_end
+from launcher.cli.transformdata import content_type_of_data
 
 if TYPE_CHECKING:
     from launcher.pull import PullReport
@@ -126,17 +127,9 @@ def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, 
     Raises:
         InputError: nothing tells what the data holds.
     """
-    from launcher.transformrequest import content_type_of
     from launcher.transformrules import LINE_TYPES
 
-    place = Path(data).expanduser()
-    names = [path.name for path in place.rglob("*") if path.is_file()] if place.is_dir() else [data]
-    kinds = {content_type_of(name) for name in names}
-    content_type = given["content_type"] or (kinds.pop() if len(kinds) == 1 else None)
-    if content_type is None:
-        raise InputError(
-            f"{data}: its name does not tell what it holds.", "Say it: --content-type application/jsonlines"
-        )
+    content_type = given["content_type"] or content_type_of_data(data)
     client = {"InvocationsTimeoutInSeconds": given["timeout"], "InvocationsMaxRetries": given["retries"]}
     return {
         "content_type": content_type,
