@@ -319,6 +319,11 @@ MISTAKES = [
     (("invoke", "mine", "left"), "'left' is no state"),
     (("invoke", "mine", "3"), "'3' is no state"),
     (("invoke", "mine", "--file", "no-such-file"), "no-such-file"),
+    (("invoke", "mine", "0.1", "0", "-0.2", "0"), 'Write them as a list in quotes: "[0.1, 0, -0.2, 0]"'),
+    (("invoke", "mine", "[[1], [2]]"), "one state an argument"),
+    (("invoke", "mine", "[1]", "--fil", "x"), "No such option '--fil'"),
+    (("transform", "STATES", "--model", "policy.onnx"), "is an ONNX file"),
+    (("deploy", "policy.onnx"), "is an ONNX file"),
     (("invoke", "mine", "[1]", "--file", "x"), "not both"),
     (("ps", "--kind", "jobs"), "--kind"),
     (("ps", "--status", "Inservce"), "inservice"),
@@ -403,6 +408,8 @@ def test_an_endpoint_that_fails_ends_with_exit_code_1(run: Run, cloud: Cloud) ->
     ended = run("deploy", "my-job", "--endpoint-name", "mine")
     assert ended.code == 1
     assert "the server did not start" in ended.err
+    again = run("deploy", "my-job", "--endpoint-name", "mine")
+    assert (again.code, "batchrl rm mine" in again.err) == (2, True)
     assert run("rm", "mine").code == 0
 
 
