@@ -17,6 +17,7 @@ import pytest
 from command_line import Run
 from serving_cloud import Cloud, FakeSession, answers, refused
 
+from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
 from launcher.session import Session
 
@@ -245,6 +246,17 @@ def test_csv_without_a_header_is_sent(run: Run, cloud: Cloud, tmp_path: Path, co
     assert "create_transform_job" in cloud.operations()
 
 
+def test_outputs_without_a_record_are_named(run: Run, cloud: Cloud, states: Path) -> None:
+    for name in "abcd":
+        cloud.objects[f"mine/{name}.jsonl.out"] = b""
+
+    ended = run("transform", str(states), "--job-name", "mine")
+
+    assert ended.code == 0
+    said = "Note: a.jsonl.out, b.jsonl.out, c.jsonl.out and 1 more are empty: their inputs hold no record.\n"
+    assert said in ended.err
+
+
 def test_downloaded_predictions_without_errors_warn_of_nothing(
     run: Run, cloud: Cloud, states: Path, tmp_path: Path
 ) -> None:
@@ -401,6 +413,23 @@ def test_an_endpoint_is_deployed_invoked_shown_and_deleted(run: Run, cloud: Clou
     assert gone.out == "Deleted the endpoint mine, its configuration and its model.\n"
     assert (cloud.models, cloud.configs, cloud.endpoints) == ({}, {}, {})
     assert run("invoke", "mine", "[1]").code == 2
+
+
+@pytest.mark.parametrize(
+    ("width", "example"),
+    [(2, "'[0, 0]'"), (12, f"'[{', '.join('0' * 12)}]'"), (13, "--file states.jsonl"), (None, "--file states.jsonl")],
+)
+def test_a_deployment_names_a_state_of_the_right_width_where_it_is_short(
+    run: Run, cloud: Cloud, tmp_path: Path, width: int | None, example: str
+) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    policy = {"preferences": {"network": {"n_features": width}}} if width else {}
+    (content / "model.json").write_text(json.dumps({"policy": policy}))
+    pack(content, tmp_path / "model.tar.gz")
+    cloud.objects["my-job/output/model.tar.gz"] = (tmp_path / "model.tar.gz").read_bytes()
+
+    assert f"  batchrl invoke mine {example}\n" in run("deploy", "my-job", "--endpoint-name", "mine").out
 
 
 def test_an_endpoint_that_fails_ends_with_exit_code_1(run: Run, cloud: Cloud) -> None:

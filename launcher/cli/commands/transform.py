@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("Line", "None", "RecordIO", "TFRecord")
 NOTHING = "none"
+EMPTY_NAMED = 3
 
 
 @make_command(
@@ -188,8 +190,17 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
     out.text(f"Outputs: {job.output_uri}{held}")
     for file in [pulled.folder / name for name in pulled.files] if pulled is not None else []:
         out.text(f"  {file}")
+    _tell_empty([key for key, count in outputs if not count], out)
     out.text("Next:")
     aws = "" if job.session.is_local else " --aws"
     for follow_up in ("show",) if folder else ("pull", "show") if waited else (*AFTER_START, "pull"):
         out.text(f"  batchrl {follow_up} {job.name}{aws}")
     return bad
+
+
+def _tell_empty(keys: Sequence[str], out: Output) -> None:
+    if keys:
+        named = ", ".join(key.rpartition("/")[2] for key in keys[:EMPTY_NAMED])
+        more = f" and {len(keys) - EMPTY_NAMED} more" if len(keys) > EMPTY_NAMED else ""
+        are = "is empty: its input holds" if len(keys) == 1 else "are empty: their inputs hold"
+        out.note(f"Note: {named}{more} {are} no record.")
