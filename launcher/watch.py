@@ -209,7 +209,8 @@ def _failure(handle: Handle, state: JobStatus, tail: list[_Told]) -> JobFailed:
     """The error for a failure: its reason, the end of the log where it tells more, and where all of it is."""
     reason = state.failure_reason or "no reason was given"
     message = f"the {handle.noun} '{handle.name}' failed: {without_dataset(reason)}"
-    if tail and not any(line.in_data_log and line.message in reason for line in tail):
+    quoted = [line for line in tail if line.message in reason]
+    if len(quoted) < len(tail) and not any(line.in_data_log for line in quoted):
         message += "\nThe last lines of its log:\n" + "\n".join(f"  {line.text}" for line in tail)
     return JobFailed(message, f"The whole log: {log_place(handle)}")
 

@@ -294,6 +294,20 @@ def test_172_the_log_of_a_job_whose_reason_quotes_it_is_not_repeated(
     assert caught.value.message == said
 
 
+@pytest.mark.parametrize(("line", "repeated"), [("Give a number.", False), ("Traceback", True)])
+def test_173_a_log_that_the_reason_holds_whole_is_not_repeated(
+    cloud: Cloud, session: FakeSession, clock: Any, line: str, repeated: bool
+) -> None:
+    cloud.transforms["bad"] = {"TransformJobName": "bad"}
+    cloud.states["bad"] = lambda: ("Failed", "AlgorithmError: its log ends with: error: x is 'y'. | Give a number.")
+    cloud.lines["/aws/sagemaker/TransformJobs", "bad/i-1-1"] = ["error: x is 'y'.", line]
+
+    with pytest.raises(JobFailed) as caught:
+        TransformJob("bad", session, clock).wait()
+
+    assert ("The last lines of its log" in caught.value.message) is repeated
+
+
 def test_177_streams_of_several_instances_are_told_apart(cloud: Cloud, session: FakeSession) -> None:
     cloud.transforms["two"] = {"TransformJobName": "two"}
     cloud.states["two"] = lambda: ("Completed", None)

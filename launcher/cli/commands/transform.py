@@ -31,6 +31,7 @@ EMPTY_NAMED = 3
 @make_command(
     "transform",
     examples=(
+        "echo '[0.1, 0, -0.2, 0]' > states.jsonl",
         "batchrl transform states.jsonl -o out",
         "batchrl transform states.jsonl --model my-job --plan",
         "batchrl transform s3://bucket/states/ --no-wait \\",
