@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.arguments import ended
 from batchrl.contract.archive import pack
 from batchrl.contract.errors import InputError
-from batchrl.contract.inference import DESCRIPTION_NAME
+from batchrl.contract.inference import DESCRIPTION_NAME, ONNX_SUFFIX
 from batchrl.parser import Parser
 
 if TYPE_CHECKING:
@@ -26,7 +26,23 @@ EXAMPLES = """examples:
   export results/checkpoints/epoch_0007.pt policy.onnx --policy greedy
 """
 KINDS = ("greedy", "epsilon_greedy", "softmax")
-ARCHIVE, ONNX = ".tar.gz", ".onnx"
+ARCHIVE, ONNX = ".tar.gz", ONNX_SUFFIX
+# Endings of files that hold models elsewhere: no folder is meant by them.
+OTHER_FILES = (
+    ".bin",
+    ".ckpt",
+    ".gz",
+    ".h5",
+    ".npz",
+    ".pb",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".tar",
+    ".tgz",
+    ".zip",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,6 +80,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--epsilon got {epsilon}.", "Give a probability from 0 to 1.")
     if temperature is not None and not 0 < temperature < float("inf"):
         raise InputError(f"--temperature got {temperature}.", "Give a number above 0.")
+    if not is_file_name(target) and target.suffix.lower() in OTHER_FILES:
+        raise InputError(
+            f"{target}: no model is written as a {target.suffix} file.",
+            f"Give a name that ends in {ARCHIVE} or {ONNX}, or that of a folder, as {target.with_suffix('')}/.",
+        )
     if not target.exists() or (target.is_dir() and not any(target.iterdir()) and not is_file_name(target)):
         return
     if target.is_dir() == is_file_name(target):
@@ -126,7 +147,8 @@ def tell(written: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(written, indent=2))
         return
     name = written["job_name"] or written["preset"]
-    print(f"wrote {written['path']}: {name}, epoch {written['epoch']}, {written['target_policy']}")
+    what = "the folder " if written["kind"] == "folder" else ""
+    print(f"wrote {what}{written['path']}: {name}, epoch {written['epoch']}, {written['target_policy']}")
     if written["kind"] == "onnx":
         print(f"onnxruntime gives what torch gives in {written['compared_states']} states")
 

@@ -43,8 +43,8 @@ class Creation:
             Unreachable: the cloud does not answer.
         """
         with session.reported(f"looking for {self.noun} {request[self.key]}", session.sagemaker):
-            if self.find(session, request[self.key]) is not None:
-                raise self.name_taken(request)
+            if (known := self.find(session, request[self.key])) is not None:
+                raise self.name_taken(request, known)
 
     def find(self, session: Session, name: str) -> dict[str, Any] | None:
         """What the cloud knows under a name; None for nothing, and where it may not be looked at.
@@ -83,8 +83,13 @@ class Creation:
         known = self.find(session, request[self.key])
         return known is not None and all(known.get(key) == request.get(key) for key in self.same)
 
-    def name_taken(self, request: dict[str, Any]) -> InputError:
-        """The error for a name that is taken."""
+    def name_taken(self, request: dict[str, Any], known: dict[str, Any] | None = None) -> InputError:
+        """The error for a name that is taken, by what is known of it."""
+        if (known or {}).get("EndpointStatus") == "Failed":
+            name = request[self.key]
+            return InputError(
+                f"{self.noun} named '{name}' exists already; it has failed.", f"Delete it: batchrl rm {name}"
+            )
         return InputError(
             f"{self.noun} named '{request[self.key]}' exists already.", "Choose another name, or leave it out."
         )

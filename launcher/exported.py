@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import CODE_FOLDER, DESCRIPTION_NAME
+from launcher.follow import LOST
 
+if TYPE_CHECKING:
+    from batchrl.contract.layout import S3Url
+    from launcher.session import Session
+
+# How far the description is looked for in an archive that is read while it arrives.
+MEMBERS_LOOKED_AT = 8
+LARGEST_BYTES = 1024 * 1024
 HINT = f"Give an exported model: its folder (with {DESCRIPTION_NAME}), its model.tar.gz, an S3 URL or a job's name."
 
 
@@ -38,6 +49,36 @@ class ExportedModel:
         """What is said of the code that travels with the model; None for a model that brings none."""
         brings = any(PurePosixPath(name).parts[0] == CODE_FOLDER for name in self.files)
         return self.description.get("code") if brings else None
+
+
+def features_of(session: Session, archive: S3Url) -> int | None:
+    """How many features a model takes; None where its archive does not say so at its beginning, or cannot be read.
+
+    Args:
+        session: the cloud.
+        archive: a model.tar.gz, whose description comes before its weights.
+    """
+    try:
+        body = session.s3.get_object(Bucket=archive.bucket, Key=archive.key)["Body"]
+        with tarfile.open(fileobj=body, mode="r|gz") as members:
+            for member in itertools.islice(members, MEMBERS_LOOKED_AT):
+                if PurePosixPath(member.name).name == DESCRIPTION_NAME:
+                    content = members.extractfile(member)
+                    policy = _parsed(content.read() if content else b"", str(archive))["policy"]
+                    return int(policy["preferences"]["network"]["n_features"])
+                if member.size > LARGEST_BYTES:
+                    return None
+    except (
+        *LOST,
+        botocore.exceptions.ClientError,
+        tarfile.TarError,
+        zlib.error,
+        DamagedContent,
+        LookupError,
+        TypeError,
+    ):
+        return None
+    return None
 
 
 def read_exported(path: Path) -> ExportedModel:

@@ -16,6 +16,7 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import is_missing
 from launcher.creation import Creation, says_taken
@@ -126,6 +127,7 @@ def check_local_archive(path: Path) -> None:
     Raises:
         InputError: it does not exist, is a folder, or is no gzip file.
     """
+    refuse_onnx(str(path))
     where = path.absolute()
     if path.is_dir():
         raise InputError(f"model: {where} is a folder.", "Give the model.tar.gz itself.")

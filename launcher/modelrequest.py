@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from batchrl.contract import variables
 from launcher import apimodel
 from launcher.facts import MAX_MODEL_ENVIRONMENT_BYTES
 from launcher.request import MAX_NAME, given, refuse, wire_tags
@@ -123,7 +124,7 @@ def _build(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _rule_faults(spec: ModelSpec) -> list[str]:
-    faults = []
+    faults = variables.mistakes(spec.environment)
     size = sum(len(str(key).encode()) + len(str(value).encode()) for key, value in spec.environment.items())
     if size > MAX_MODEL_ENVIRONMENT_BYTES:
         faults.append(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher import arguments, interrupt
+from launcher import arguments, interrupt, transformrules
 from launcher.apimodel import LOCAL_SERVING_TYPES
 from launcher.arguments import Vocabulary
+from launcher.csvheader import check_no_header
 from launcher.datasets import resolve_data
+from launcher.facts import CSV
 from launcher.handle import JobStatus
 from launcher.modelplan import ModelPlan
 from launcher.notices import say
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from launcher.model import Model
 
 JOIN_INPUT = "Input"
+SPLIT_LINE = "Line"
 VOCABULARY = Vocabulary("Transformer", renamed={"sagemaker_session": "session", "model": "model_name"})
 CALL_VOCABULARY = Vocabulary(
     "transform",
@@ -190,6 +193,9 @@ class Transformer:
         uri, uploads = resolve_data("data", data, BucketLayout(S3Url.parse_place(place)))
         names = [upload.path.name for upload in uploads] or [uri]
         content_type = content_type or (_common(content_type_of(each) for each in names) if names else None)
+        if split_type == SPLIT_LINE and transformrules.media_type(content_type) == CSV:
+            for upload in uploads:
+                check_no_header(upload.path)
         joined = join_source == JOIN_INPUT
         spec = TransformSpec(
             job_name=name,

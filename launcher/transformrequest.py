@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrl.contract import variables
 from batchrl.contract.layout import S3Url
 from launcher import apimodel, transformrules
 from launcher.facts import CSV, JSON, JSON_LINES
@@ -87,6 +88,7 @@ def create_transform_job(spec: TransformSpec) -> dict[str, Any]:
     """
     request = _build(spec)
     faults = apimodel.problems("sagemaker", "CreateTransformJob", request)
+    faults += variables.mistakes(spec.environment)
     refuse(f"the transform job '{spec.job_name}'", [*faults, *transformrules.problems(request)])
     return request
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import botocore.exceptions
 
 from batchrl.contract.errors import JobFailed, JobStopped, Unreachable
+from batchrl.contract.layout import without_dataset
 from launcher import follow
 from launcher.clock import Clock
 from launcher.follow import LogLine, Notice
@@ -43,7 +44,7 @@ def wait(
     state = end.state
     assert state is not None
     if check and state.status == "Failed":
-        raise _failure(handle, state, tail.texts() if logs else _last_lines(handle, clock))
+        raise _failure(handle, state, tail.lines() if logs else _last_lines(handle, clock))
     if check and state.status == "Stopped":
         more = "" if state.secondary == state.status else f": {state.secondary}"
         raise JobStopped(f"the {handle.noun} '{handle.name}' was stopped{more}.", state.message)
@@ -79,25 +80,36 @@ def _log_of(handle: Handle) -> follow.CloudLogs:
 
 @dataclass(frozen=True)
 class _Told:
-    """A line as users read it, and whether the platform's data log holds it."""
+    """A line of a log.
+
+    Args:
+        text: as users read it.
+        message: as it stands in the log.
+        in_data_log: whether the platform's data log holds it.
+    """
 
     text: str
+    message: str
     in_data_log: bool
 
 
 class _Tail:
-    """The end of a log, the data log first: what it says of a failed record is what a user needs."""
+    """The end of a log; the data log goes before: what it says of a failed record is what a user needs."""
 
     def __init__(self) -> None:
-        self._parts: dict[bool, deque[str]] = {part: deque(maxlen=TAIL_LINES) for part in (True, False)}
+        self._parts: dict[bool, deque[tuple[int, _Told]]] = {part: deque(maxlen=TAIL_LINES) for part in (True, False)}
+        self._count = 0
 
     def append(self, line: _Told) -> None:
-        self._parts[line.in_data_log].append(line.text)
+        self._parts[line.in_data_log].append((self._count, line))
+        self._count += 1
 
-    def texts(self) -> list[str]:
+    def lines(self) -> list[_Told]:
+        """As they came."""
         data, container = list(self._parts[True]), list(self._parts[False])
         room = TAIL_LINES - len(data)
-        return data + (container[-room:] if room else [])
+        kept = data + (container[-room:] if room else [])
+        return [line for _, line in sorted(kept, key=lambda numbered: numbered[0])]
 
 
 @dataclass
@@ -176,10 +188,12 @@ def _told(handle: Handle, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
         first = first or instance
         parts = [] if instance == first else [instance]
         label = "/".join(parts + [DATA_LOG] * (instance != name))
-        yield _Told(f"[{label}] {line.message}" if label else line.message, instance != name)
+        in_data_log = instance != name
+        message = without_dataset(line.message) if in_data_log else line.message
+        yield _Told(f"[{label}] {message}" if label else message, line.message, in_data_log)
 
 
-def _last_lines(handle: Handle, clock: Clock) -> list[str]:
+def _last_lines(handle: Handle, clock: Clock) -> list[_Told]:
     """The end of the log; nothing where it cannot be read, as it is only an addition to what is told."""
     tail = _Tail()
     follower = _follower(handle, _log_of(handle), clock, lambda: True)
@@ -188,14 +202,16 @@ def _last_lines(handle: Handle, clock: Clock) -> list[str]:
             tail.append(line)
     except Unreachable:
         return []
-    return tail.texts()
+    return tail.lines()
 
 
-def _failure(handle: Handle, state: JobStatus, tail: list[str]) -> JobFailed:
-    """The error for a failure: its reason, the end of the log, and where all of it is."""
-    message = f"the {handle.noun} '{handle.name}' failed: {state.failure_reason or 'no reason was given'}"
-    if tail:
-        message += "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in tail)
+def _failure(handle: Handle, state: JobStatus, tail: list[_Told]) -> JobFailed:
+    """The error for a failure: its reason, the end of the log where it tells more, and where all of it is."""
+    reason = state.failure_reason or "no reason was given"
+    message = f"the {handle.noun} '{handle.name}' failed: {without_dataset(reason)}"
+    quoted = [line for line in tail if line.message in reason]
+    if len(quoted) < len(tail) and not any(line.in_data_log for line in quoted):
+        message += "\nThe last lines of its log:\n" + "\n".join(f"  {line.text}" for line in tail)
     return JobFailed(message, f"The whole log: {log_place(handle)}")
 
 

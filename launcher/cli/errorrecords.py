@@ -1,15 +1,71 @@
-"""A word about bad records among the outputs of a transform that were just downloaded."""
+"""A word about bad records among the results of a transform."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchrl.contract.errors import InputError, JobFailed
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.pull import PullReport
+    from launcher.transformjob import TransformJob
 
 NAMED = 3
+HINT = "A record is what the policy takes, and nothing else: --input-filter picks it out of a longer one."
+
+
+@dataclass(frozen=True)
+class BadRecords:
+    """Records that hold an error in place of a prediction.
+
+    Args:
+        count: how many.
+        records: how many there are, good and bad.
+        first: where the first is, and what is wrong with it; empty where that is not known.
+    """
+
+    count: int = 0
+    records: int = 0
+    first: str = ""
+
+    def check(self) -> None:
+        """End the command as the records demand, once all is said.
+
+        Raises:
+            JobFailed: all of them are bad.
+            InputError: some are.
+        """
+        if not self.count:
+            return
+        why = f": {self.first}" if self.first else "."
+        if self.count == self.records:
+            none = "the only record was not" if self.records == 1 else f"none of the {self.records:,} records was"
+            raise JobFailed(f"{none} taken{why}", HINT)
+        verb = "was" if self.count == 1 else "were"
+        raise InputError(f"{self.count:,} of {self.records:,} records {verb} not taken{why}", HINT)
+
+
+def downloaded(report: PullReport) -> BadRecords:
+    """Those among outputs that were just downloaded."""
+    from launcher.errorrecords import count_records, error_records
+
+    files = [report.folder / name for name in report.files]
+    if not (found := error_records(files)):
+        return BadRecords()
+    first = f"{found[0].file} line {found[0].first_line}: {found[0].fault}"
+    return BadRecords(sum(one.count for one in found), count_records(files), first)
+
+
+def logged(job: TransformJob) -> BadRecords:
+    """Those that the log of a job that ended tells of; that of the local cloud does."""
+    from launcher.local.transform.outcome import told_counts
+
+    if not job.session.is_local:
+        return BadRecords()
+    records, bad = told_counts(job.logs(follow=False))
+    return BadRecords(bad, records)
 
 
 def tell_error_records(report: PullReport, out: Output) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.joboptions import parse_pairs
 from launcher.cli.jobs import find_job, session_for
@@ -62,6 +63,7 @@ class ServingOptions:
         aws = (self.instance_type or "").startswith("ml.")
         if given is None:
             return Model.of_job(_newest(aws), **options)
+        refuse_onnx(given)
         if given.startswith(S3_SCHEME) or given.endswith(ARCHIVE_SUFFIX) or Path(given).is_file():
             return Model(given, **options)
         try:

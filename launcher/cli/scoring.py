@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.jobs import find_job
 from launcher.cli.scripts import run_script, script_path
@@ -123,8 +124,9 @@ def find_policy(text: str, folder: Path, aws: bool, of_job: Callable[[Job, Path]
         of_job: copies what is wanted of a job.
 
     Raises:
-        InputError: there is no such path, prefix or job.
+        InputError: there is no such path, prefix or job, or it is an ONNX file.
     """
+    refuse_onnx(text)
     if text.startswith(S3_SCHEME) or Path(text).expanduser().exists():
         return fetch_prefix(text, folder)
     if "/" in text or text.endswith((".pt", ".gz")):

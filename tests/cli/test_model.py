@@ -101,6 +101,13 @@ def test_a_folder_without_a_model_says_what_would_be_one(run: Run, tmp_path: Pat
     assert "model.tar.gz" in ended.err
 
 
+def test_an_onnx_file_is_not_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "policy.onnx").write_bytes(b"onnx")
+    ended = run("model", "show", str(tmp_path / "policy.onnx"))
+    assert ended.code == 2
+    assert "is an ONNX file: batchrl writes these and does not read them" in ended.err
+
+
 def test_a_model_is_exported_as_archive_and_folder_with_another_policy(
     run: Run, folder: Path, archive: Path, tmp_path: Path
 ) -> None:
@@ -124,7 +131,7 @@ def test_a_model_is_exported_as_archive_and_folder_with_another_policy(
     refused = run(*command)
     assert refused.code == 2
     assert "exists already" in refused.err
-    assert run(*command, "--force").code == 0
+    assert run(*command, "--force").out.startswith(f"wrote the folder {tmp_path}/greedy: a-job")
 
 
 def test_a_model_is_exported_as_onnx(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -150,6 +157,9 @@ def test_a_model_is_exported_as_onnx(run: Run, folder: Path, tmp_path: Path) -> 
         (("MODEL", "NEW", "--temperature", "-1"), "--temperature got -1"),
         (("MODEL", "NEW", "--policy", "best"), "--policy"),
         (("MODEL", "NEW", "--which", "last"), "--which"),
+        (("MODEL", "policy.pt"), "no model is written as a .pt file"),
+        (("MODEL", "policy.pt"), "ends in .tar.gz or .onnx"),
+        (("policy.onnx", "NEW"), "is an ONNX file: batchrl writes these and does not read them"),
         (("MODEL",), "TARGET"),
     ],
     ids=" ".join,

@@ -61,6 +61,7 @@ def test_some_estimators_and_other_settings(run: Run, log: Path) -> None:
     [
         (("nowhere.csv",), "nowhere.csv"),
         (("LOG", "--model", "nowhere/checkpoints"), "nowhere/checkpoints"),
+        (("LOG", "--model", "policy.onnx"), "is an ONNX file"),
         (("LOG", "--policy", "greedy"), "--model"),
         (("LOG", "--policy", "best"), "--policy"),
         (("LOG", "--estimators", "wsi"), "wis"),

@@ -17,6 +17,7 @@ import pytest
 from command_line import Run
 from serving_cloud import Cloud, FakeSession, answers, refused
 
+from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
 from launcher.session import Session
 
@@ -144,7 +145,7 @@ def test_outputs_are_downloaded_where_that_is_wanted(run: Run, cloud: Cloud, sta
         b'0.5,0.5,1,2.5,\n"error: line 9: expected 4 features, got 3",,,\n',
     ],
 )
-def test_error_records_that_are_downloaded_are_told(
+def test_some_error_records_end_with_exit_code_2_and_the_first(
     run: Run, cloud: Cloud, states: Path, tmp_path: Path, answers: bytes
 ) -> None:
     cloud.objects["mine/bad.jsonl.out"] = answers
@@ -154,10 +155,127 @@ def test_error_records_that_are_downloaded_are_told(
 
     ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder))
 
-    assert ended.code == 0, ended.err
-    assert f"Warning: 1 record holds an error in place of a prediction: {folder / 'bad.jsonl.out'} line 2." in ended.err
+    assert ended.code == 2, ended.err
+    assert f"1 of 3 records was not taken: {folder / 'bad.jsonl.out'} line 2: expected 4 features" in ended.err
+    assert "ended well" not in ended.out
     pulled = run("pull", "mine", str(folder))
-    assert f"{folder / 'bad.jsonl.out'} line 2." in pulled.err
+    assert pulled.code == 0
+    assert f"Warning: 1 record holds an error in place of a prediction: {folder / 'bad.jsonl.out'} line 2" in pulled.err
+
+
+def test_a_job_that_took_no_record_ends_with_exit_code_1_and_the_first(
+    run: Run, cloud: Cloud, states: Path, tmp_path: Path
+) -> None:
+    error = b'{"error": "line 1: expected 4 features, got 9", "line": 1}\n'
+    cloud.objects["mine/a.jsonl.out"] = error
+    cloud.objects["mine/b.jsonl.out"] = error * 2
+    folder = tmp_path / "out"
+
+    ended = run("transform", str(states), "--job-name", "mine", "-o", str(folder), "--json")
+
+    assert ended.code == 1
+    assert ended.json()["error_records"] == 3
+    said = f"none of the 3 records was taken: {folder / 'a.jsonl.out'} line 1: expected 4 features, got 9\n"
+    assert said in ended.err
+    assert "--input-filter" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        (("1,000 records", "1 records"), 0, ""),
+        (("1,000 records, 1,000 of them answered by an error record", "1 records"), 2, "1,000 of 1,001 records were"),
+        (("1 records, 1 of them answered by an error record", "0 records"), 1, "the only record was not taken."),
+    ],
+)
+def test_error_records_that_stay_in_the_store_are_known_from_the_log(
+    told: tuple[str, str], code: int, said: str, run: Run, cloud: Cloud, states: Path
+) -> None:
+    for number, records in enumerate(told):
+        line = f"Objects: 1, with {records}; failed: 0"
+        cloud.lines["/aws/sagemaker/TransformJobs", f"mine/i-{number}-1/data-log"] = [line]
+
+    ended = run("transform", str(states), "--job-name", "mine", "-q")
+
+    assert ended.code == code, ended.err
+    assert (ended.out, said in ended.err) == ("mine\n", True)
+
+
+def test_files_of_this_computer_have_their_own_names_in_the_log(run: Run, cloud: Cloud, states: Path) -> None:
+    line = f"batchrl-local/datasets/{'0a' * 32}/sub/states.jsonl: line 3: no JSON"
+    cloud.lines["/aws/sagemaker/TransformJobs", "mine/i-1-1/data-log"] = [line]
+
+    assert "[data-log] sub/states.jsonl: line 3: no JSON\n" in run("transform", str(states), "--job-name", "mine").out
+
+
+CONVERTED = """python -c 'import pandas; pandas.read_parquet("{0}.parquet").to_csv("{0}.csv", header=False, index"""
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "said"),
+    [
+        (("st.parquet",), "st.parquet", CONVERTED.format("st")),
+        (("st.parquet",), ".", CONVERTED.format("st")),
+        (("a.csv", "b.csv", "c.py"), ".", "the folder . holds files of several kinds: 2 .csv, 1 .py."),
+        (("a.states", "b.states"), ".", "the folder . holds 2 .states: their names do not tell"),
+        ((), ".", "the folder . holds no file"),
+        ((), "gone.parquet", "there is no file or folder"),
+        (("a.states",), "a.states", "--content-type application/jsonlines"),
+        ((), "s3://bucket/st.parquet", "is a Parquet file"),
+    ],
+)
+def test_data_that_its_name_does_not_tell_is_refused_by_what_it_is(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...], given: str, said: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in files:
+        Path(name).write_bytes(b"PAR1")
+
+    ended = run("transform", given)
+
+    assert ended.code == 2
+    assert said in ended.err
+    assert not home.exists()
+
+
+LOGGED = "action,state_feature_0,state_feature_1,reward\n1,0.1,0.2,1.0\n"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_csv_with_a_header_is_refused_before_anything_is_sent(
+    run: Run, cloud: Cloud, tmp_path: Path, compressed: bool
+) -> None:
+    path = tmp_path / f"a log.csv{'.gz' * compressed}"
+    path.write_bytes(gzip.compress(LOGGED.encode()) if compressed else LOGGED.encode())
+
+    ended = run("transform", str(path))
+
+    assert ended.code == 2
+    assert f"{path}: line 1 is a header" in ended.err
+    assert f"{'zcat' if compressed else 'tail -n +2'} '{path}'" in ended.err
+    assert "--input-filter '$[1:3]'" in ended.err
+    assert (cloud.sent, cloud.calls) == ([], ["head_object"])  # of the model
+
+
+@pytest.mark.parametrize("content", ["0.1,0.2\n0.3,0.4\n", "a,0.2\nb,0.4\n", "good film\nbad film\n", "a,b\n", ""])
+def test_csv_without_a_header_is_sent(run: Run, cloud: Cloud, tmp_path: Path, content: str) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+
+    assert run("transform", str(tmp_path / "rows.csv")).code == 0
+    assert "create_transform_job" in cloud.operations()
+
+
+def test_outputs_without_a_record_are_named(run: Run, cloud: Cloud, states: Path) -> None:
+    for name in "abcd":
+        cloud.objects[f"mine/{name}.jsonl.out"] = b""
+
+    ended = run("transform", str(states), "--job-name", "mine")
+
+    assert ended.code == 0
+    said = "Note: a.jsonl.out, b.jsonl.out, c.jsonl.out and 1 more are empty: their inputs hold no record.\n"
+    assert said in ended.err
 
 
 def test_downloaded_predictions_without_errors_warn_of_nothing(
@@ -219,6 +337,9 @@ MISTAKES = [
     (("transform", "STATES", "--model", "ARCHIVE", "--instance-type", "local_debug"), "local_process"),
     (("transform", "STATES", "--model", "ARCHIVE", "--job-name", "a_b"), "'a-b'"),
     (("transform", "STATES", "--model", "ARCHIVE", "--env", "X"), "--env"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--env", "BATCHRL_TARGET_POLCY=greedy"), "BATCHRL_TARGET_POLICY?"),
+    (("transform", "STATES", "--model", "ARCHIVE", "--env", "BATCHRL_TARGET_POLICY=gredy"), "greedy, epsilon_greedy"),
+    (("deploy", "ARCHIVE", "--env", "BATCHRL_EPSILN=0.1"), "BATCHRL_EPSILON?"),
     (("transform", "STATES", "--model", "ARCHIVE", "--output-path", "/tmp/x"), "s3://"),
     (("transform", "STATES", "--model", "STATES"), "no gzip archive"),
     (("transform", "STATES", "--no-wait", "-o", "x"), "--output"),
@@ -231,6 +352,11 @@ MISTAKES = [
     (("invoke", "mine", "left"), "'left' is no state"),
     (("invoke", "mine", "3"), "'3' is no state"),
     (("invoke", "mine", "--file", "no-such-file"), "no-such-file"),
+    (("invoke", "mine", "0.1", "0", "-0.2", "0"), 'Write them as a list in quotes: "[0.1, 0, -0.2, 0]"'),
+    (("invoke", "mine", "[[1], [2]]"), "one state an argument"),
+    (("invoke", "mine", "[1]", "--fil", "x"), "No such option '--fil'"),
+    (("transform", "STATES", "--model", "policy.onnx"), "is an ONNX file"),
+    (("deploy", "policy.onnx"), "is an ONNX file"),
     (("invoke", "mine", "[1]", "--file", "x"), "not both"),
     (("ps", "--kind", "jobs"), "--kind"),
     (("ps", "--status", "Inservce"), "inservice"),
@@ -310,11 +436,30 @@ def test_an_endpoint_is_deployed_invoked_shown_and_deleted(run: Run, cloud: Clou
     assert run("invoke", "mine", "[1]").code == 2
 
 
+@pytest.mark.parametrize(
+    ("width", "example"),
+    [(2, "'[0, 0]'"), (12, f"'[{', '.join('0' * 12)}]'"), (13, "--file states.jsonl"), (None, "--file states.jsonl")],
+)
+def test_a_deployment_names_a_state_of_the_right_width_where_it_is_short(
+    run: Run, cloud: Cloud, tmp_path: Path, width: int | None, example: str
+) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    policy = {"preferences": {"network": {"n_features": width}}} if width else {}
+    (content / "model.json").write_text(json.dumps({"policy": policy}))
+    pack(content, tmp_path / "model.tar.gz")
+    cloud.objects["my-job/output/model.tar.gz"] = (tmp_path / "model.tar.gz").read_bytes()
+
+    assert f"  batchrl invoke mine {example}\n" in run("deploy", "my-job", "--endpoint-name", "mine").out
+
+
 def test_an_endpoint_that_fails_ends_with_exit_code_1(run: Run, cloud: Cloud) -> None:
     cloud.states["mine"] = lambda: ("Failed", "the server did not start")
     ended = run("deploy", "my-job", "--endpoint-name", "mine")
     assert ended.code == 1
     assert "the server did not start" in ended.err
+    again = run("deploy", "my-job", "--endpoint-name", "mine")
+    assert (again.code, "batchrl rm mine" in again.err) == (2, True)
     assert run("rm", "mine").code == 0
 
 

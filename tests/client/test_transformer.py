@@ -258,7 +258,9 @@ def test_a_job_that_is_not_waited_for_is_returned_at_once(transformer: Transform
     assert cloud.operations()[-1] == "stop_transform_job"
 
 
-def test_172_a_failed_job_names_the_object_and_the_line_first(cloud: Cloud, session: FakeSession, clock: Any) -> None:
+def test_172_a_failed_job_names_the_object_and_the_line_beside_the_last_lines_of_its_servers(
+    cloud: Cloud, session: FakeSession, clock: Any
+) -> None:
     cloud.transforms["bad"] = {"TransformJobName": "bad", "TransformOutput": {"S3OutputPath": "s3://bucket/out"}}
     cloud.states["bad"] = lambda: ("Failed", "ClientError: 1 of 2 objects failed")
     group = "/aws/sagemaker/TransformJobs"
@@ -269,10 +271,41 @@ def test_172_a_failed_job_names_the_object_and_the_line_first(cloud: Cloud, sess
             TransformJob("bad", session, clock).wait(logs=logs)
         lines = caught.value.message.splitlines()
         assert lines[0] == "the transform job 'bad' failed: ClientError: 1 of 2 objects failed"
-        assert lines[2] == "  [data-log] bucket/in/x.jsonl: ClientError: 400"
-        assert lines[3] == "  [data-log] Message: line 3: no JSON"
-        assert lines[-1] == "  POST /invocations 99"
-        assert len(lines) == 22
+        assert lines[2:-2] == [f"  POST /invocations {n}" for n in range(82, 100)]
+        assert lines[-2:] == [
+            "  [data-log] bucket/in/x.jsonl: ClientError: 400",
+            "  [data-log] Message: line 3: no JSON",
+        ]
+
+
+def test_172_the_log_of_a_job_whose_reason_quotes_it_is_not_repeated(
+    cloud: Cloud, session: FakeSession, clock: Any
+) -> None:
+    fault = f"bucket/datasets/{'0a' * 32}/x.jsonl: line 3: no JSON"
+    cloud.transforms["bad"] = {"TransformJobName": "bad", "TransformOutput": {"S3OutputPath": "s3://bucket/out"}}
+    cloud.states["bad"] = lambda: ("Failed", f"ClientError: 1 of 1 objects failed: s3://{fault}")
+    cloud.lines["/aws/sagemaker/TransformJobs", "bad/i-1-1/data-log"] = [fault]
+    cloud.lines["/aws/sagemaker/TransformJobs", "bad/i-1-1"] = ["POST /invocations"]
+
+    with pytest.raises(JobFailed) as caught:
+        TransformJob("bad", session, clock).wait()
+
+    said = "the transform job 'bad' failed: ClientError: 1 of 1 objects failed: x.jsonl: line 3: no JSON"
+    assert caught.value.message == said
+
+
+@pytest.mark.parametrize(("line", "repeated"), [("Give a number.", False), ("Traceback", True)])
+def test_173_a_log_that_the_reason_holds_whole_is_not_repeated(
+    cloud: Cloud, session: FakeSession, clock: Any, line: str, repeated: bool
+) -> None:
+    cloud.transforms["bad"] = {"TransformJobName": "bad"}
+    cloud.states["bad"] = lambda: ("Failed", "AlgorithmError: its log ends with: error: x is 'y'. | Give a number.")
+    cloud.lines["/aws/sagemaker/TransformJobs", "bad/i-1-1"] = ["error: x is 'y'.", line]
+
+    with pytest.raises(JobFailed) as caught:
+        TransformJob("bad", session, clock).wait()
+
+    assert ("The last lines of its log" in caught.value.message) is repeated
 
 
 def test_177_streams_of_several_instances_are_told_apart(cloud: Cloud, session: FakeSession) -> None:

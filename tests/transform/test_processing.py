@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from launcher.jsonpath import ROOT, JsonPath
+from launcher.local.transform.jsonrecords import shown
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import packed, single, whole
 from launcher.local.transform.processing import Processing
@@ -287,3 +288,7 @@ def test_B175_an_error_of_somebody_elses_form_is_none_of_ours():
     answers = lambda body: b'{"error":"a"}\n["error"]\n{"error":5,"line":1}\n"error"\n'  # noqa: E731
     convert(b"1\n2\n3\n4\n", answers, reports=reports)
     assert reports == []
+
+
+def test_binary_records_are_named_without_what_a_terminal_would_obey():
+    assert shown(b"PAR1\x15\x1b[2J\x00 caf\xc3\xa9\n").replace("\N{REPLACEMENT CHARACTER}", "?") == "PAR1??[2J? café"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchrl.contract.archive import extract
 from batchrl.contract.errors import InputError
-from batchrl.contract.inference import DESCRIPTION_NAME
+from batchrl.contract.inference import DESCRIPTION_NAME, refuse_onnx
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 
 POLICY_MARKS = (DESCRIPTION_NAME, BEST_NAME, LATEST_NAME, "epoch_*.pt")
@@ -23,8 +23,9 @@ def find_policy(channel: Path, scratch: Path) -> Path:
         scratch: folder that an archive is unpacked into.
 
     Raises:
-        InputError: there is no policy, or more than one.
+        InputError: there is no policy, or more than one, or it is an ONNX file.
     """
+    refuse_onnx(str(channel))
     if channel.is_file():
         return _unpacked([channel], scratch) if channel.name.endswith(".tar.gz") else channel
     if not channel.is_dir():

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchrl.contract.errors import InputError
+
 DESCRIPTION_NAME = "model.json"
 WEIGHTS_NAME = "model.safetensors"
 # The name of the folder is the toolkit's.
@@ -26,6 +28,7 @@ CODE_FOLDER = "code"
 SERVER = "serve.py"
 HANDLERS = "inference.py"
 REQUIREMENTS = "requirements.txt"
+ONNX_SUFFIX = ".onnx"
 PACKAGES: Mapping[str, tuple[str, ...]] = {"batchrl": (".py",), "presets": (".py", ".yaml")}
 
 
@@ -73,6 +76,19 @@ class InferenceCode:
         ours, theirs = self.files(), other.files()
         return ours.keys() == theirs.keys() and all(
             ours[name].read_bytes() == theirs[name].read_bytes() for name in ours
+        )
+
+
+def refuse_onnx(name: str) -> None:
+    """Refuse a file where a model is wanted, whose name says that it is for other programs.
+
+    Raises:
+        InputError: it is.
+    """
+    if name.lower().endswith(ONNX_SUFFIX):
+        raise InputError(
+            f"{name} is an ONNX file: batchrl writes these and does not read them.",
+            "Give what it was exported from: a training job's name, its checkpoints or its model.tar.gz.",
         )
 
 

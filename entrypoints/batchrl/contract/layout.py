@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from batchrl.contract.errors import InputError
@@ -22,6 +23,9 @@ LATEST_NAME = "latest.json"
 BEST_NAME = "best.json"
 # What a text begins with that means an S3 URL and no path.
 S3_SCHEME = "s3://"
+DATASETS = "datasets"
+# Bucket and key of a file that was uploaded by its content, up to what its user calls it.
+_DATASET = re.compile(rf"(?:{S3_SCHEME})?[\w.-]+/(?:[^\s/]+/)*?{DATASETS}/[0-9a-f]{{64}}/")
 
 
 @dataclass(frozen=True)
@@ -125,4 +129,9 @@ class BucketLayout:
         return self.base / "source" / sha256 / CODE_ARCHIVE_NAME
 
     def dataset(self, sha256: str) -> S3Url:
-        return self.base / "datasets" / sha256
+        return self.base / DATASETS / sha256
+
+
+def without_dataset(text: str) -> str:
+    """A text for people: files that were uploaded by their content have their users' names, not those of objects."""
+    return _DATASET.sub("", text)

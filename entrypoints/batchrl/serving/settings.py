@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import SERVE_SOCKET_VARIABLE
+from batchrl.contract.variables import (
+    BAD_RECORDS,
+    BELONGS_TO,
+    EPSILON,
+    REJECT,
+    TARGET_POLICY,
+    TEMPERATURE,
+    Choice,
+    Number,
+)
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
 
 # Of the target policy: its kind, epsilon and temperature.
-VARIABLES = ("BATCHRL_TARGET_POLICY", "BATCHRL_EPSILON", "BATCHRL_TEMPERATURE")
+VARIABLES = (TARGET_POLICY.name, EPSILON.name, TEMPERATURE.name)
 
 MEGABYTE = 1024 * 1024
 DEFAULT_PORT = 8080
@@ -27,10 +37,14 @@ MOST_CONCURRENT_MB = 100
 REQUESTS_PER_WORKER = 8
 DEFAULT_TIMEOUT_SECONDS = 60.0
 STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD")
-KINDS = ("greedy", "epsilon_greedy", "softmax")
-RECORD, REJECT = "record", "reject"
 
-Number = TypeVar("Number", int, float)
+# The platform's variables.
+PORT = Number("SAGEMAKER_BIND_TO_PORT", int, 1, 65535)
+WORKERS = Number("SAGEMAKER_MODEL_SERVER_WORKERS", int, 1, 1024)
+TIMEOUT = Number("SAGEMAKER_MODEL_SERVER_TIMEOUT", float, 1, 86400)
+PAYLOAD = Number("SAGEMAKER_MAX_PAYLOAD_IN_MB", int, 0, 100)
+CONCURRENCY = Number("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", int, 0, MOST_CONCURRENT)
+STRATEGY = Choice("SAGEMAKER_BATCH_STRATEGY", STRATEGIES)
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ class Target:
         """
         kind = self.kind or own.kind
         name_of_kind, *names_of_numbers = names
-        numbers = ((self.epsilon, "epsilon_greedy"), (self.temperature, "softmax"))
+        numbers = ((self.epsilon, BELONGS_TO[EPSILON.name]), (self.temperature, BELONGS_TO[TEMPERATURE.name]))
         for name, (value, needed) in zip(names_of_numbers, numbers, strict=True):
             if value is not None and kind != needed:
                 raise InputError(
@@ -111,29 +125,28 @@ class Settings:
         Raises:
             InputError: a variable has a value that it cannot have.
         """
-        read = _Reader(environ)
-        workers = read.number("SAGEMAKER_MODEL_SERVER_WORKERS", int, 1, 1024) or cores
-        payload = read.number("SAGEMAKER_MAX_PAYLOAD_IN_MB", int, 0, 100)
+        workers = WORKERS.read(environ) or cores
+        payload = PAYLOAD.read(environ)
         payload = DEFAULT_PAYLOAD_MB if payload is None else payload
         most = min(MOST_CONCURRENT, MOST_CONCURRENT_MB // payload if payload else MOST_CONCURRENT)
         own = min(workers * REQUESTS_PER_WORKER, most)
-        timeout = read.number("SAGEMAKER_MODEL_SERVER_TIMEOUT", float, 1, 86400)
+        timeout = TIMEOUT.read(environ)
         socket = environ.get(SERVE_SOCKET_VARIABLE)
         return cls(
             socket=Path(socket) if socket else None,
-            port=read.number("SAGEMAKER_BIND_TO_PORT", int, 1, 65535) or DEFAULT_PORT,
+            port=PORT.read(environ) or DEFAULT_PORT,
             workers=workers,
             timeout=timeout or DEFAULT_TIMEOUT_SECONDS,
             payload_mb=payload,
             # 0 counts as unset (contract 133).
-            concurrency=read.number("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", int, 0, MOST_CONCURRENT) or own,
-            strategy=read.choice("SAGEMAKER_BATCH_STRATEGY", STRATEGIES) or STRATEGIES[0],
+            concurrency=CONCURRENCY.read(environ) or own,
+            strategy=STRATEGY.read(environ) or STRATEGIES[0],
             target=Target(
-                read.choice(VARIABLES[0], KINDS),  # type: ignore[arg-type]  # one of KINDS
-                read.number(VARIABLES[1], float, 0, 1),
-                read.number(VARIABLES[2], float, 1e-9, 1e9),
+                TARGET_POLICY.read(environ),  # type: ignore[arg-type]  # one of KINDS
+                EPSILON.read(environ),
+                TEMPERATURE.read(environ),
             ),
-            reject=read.choice("BATCHRL_BAD_RECORDS", (RECORD, REJECT)) == REJECT,
+            reject=BAD_RECORDS.read(environ) == REJECT,
         )
 
     @property
@@ -148,30 +161,6 @@ class Settings:
             "BatchStrategy": self.strategy,
             "MaxPayloadInMB": self.payload_mb,
         }
-
-
-@dataclass(frozen=True)
-class _Reader:
-    environ: Mapping[str, str]
-
-    def number(self, name: str, kind: Callable[[str], Number], low: float, high: float) -> Number | None:
-        text = self.environ.get(name, "").strip()
-        if not text:
-            return None
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise InputError(f"{name} is '{text}'.", f"Give {what} from {low:g} to {high:g}.")
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
-        text = self.environ.get(name, "").strip()
-        if text and text not in choices:
-            raise InputError(f"{name} is '{text}'.", f"It may be {', '.join(choices)}.")
-        return text or None
 
 
 def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
+
+if TYPE_CHECKING:
+    from launcher.endpoint import Endpoint
+
+# States of more features are not written on a command line.
+FEATURES_SHOWN = 12
 
 
 @make_command(
@@ -41,7 +49,8 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
         tags=serving.labels,
     )
     name = predictor.endpoint_name
-    state = Endpoint(name, predictor.session).status()
+    endpoint = Endpoint(name, predictor.session)
+    state = endpoint.status()
     if not out.for_people:
         out.record({"name": name, "status": state.status}, "name")
         return
@@ -49,6 +58,20 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
     out.text(f"\nEndpoint {name} {'is in service.' if wait else 'is being created.'}\nNext:")
     for follow_up in () if wait else ("wait",):
         out.text(f"  batchrl {follow_up} {name}{aws}")
-    out.text(f"  batchrl invoke {name}{aws} --file states.jsonl")
+    out.text(f"  batchrl invoke {name}{aws} {_example(endpoint)}")
     out.text(f"  batchrl logs -f {name}{aws}")
     out.text(f"  batchrl rm {name}{aws}")
+
+
+def _example(endpoint: Endpoint) -> str:
+    """A state that the policy takes, as an argument of ``invoke``; a file where its width is not known, or large."""
+    from batchrl.contract.layout import S3Url
+    from launcher.cli.serving import model_of
+    from launcher.exported import features_of
+
+    for name in endpoint.model_names():
+        archive = model_of(endpoint.session, name).get("archive")
+        width = features_of(endpoint.session, S3Url.parse(archive)) if archive else None
+        if width and width <= FEATURES_SHOWN:
+            return f"'[{', '.join(['0'] * width)}]'"
+    return "--file states.jsonl"

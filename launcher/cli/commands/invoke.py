@@ -28,6 +28,8 @@ CSV_SUFFIX = ".csv"
         "batchrl invoke my-endpoint < states.jsonl",
         "batchrl invoke my-endpoint -q --file states.csv",
     ),
+    # A feature may be negative: what looks like an option is told apart below.
+    context_settings={"ignore_unknown_options": True},
 )
 @click.argument("endpoint", shell_complete=complete_jobs)
 @click.argument("states", nargs=-1, metavar="[STATE]...")
@@ -44,6 +46,7 @@ def command(endpoint: str, states: tuple[str, ...], file: str | None, aws: bool,
 
     if states and file is not None:
         raise click.UsageError("give states as arguments or in --file, not both.")
+    _check(states)
     lines = [_line(state) for state in states] or list(_read(file or STDIN))
     if not lines:
         raise InputError("there are no states to ask about.", 'Give some: batchrl invoke ENDPOINT "[0.1, 0.2]"')
@@ -64,6 +67,30 @@ def _short(answer: dict[str, Any]) -> str:
     return "" if "error" in answer else str(answer.get("action"))
 
 
+def _check(states: Sequence[str]) -> None:
+    """Refuse an unknown option, and a state that is written as several arguments.
+
+    Raises:
+        NoSuchOption: an argument looks like an option and is no number.
+        InputError: the arguments are numbers.
+    """
+    for state in states:
+        if state.startswith("-") and not _is_number(state):
+            raise click.NoSuchOption(state, ctx=click.get_current_context())
+    if len(states) > 1 and all(map(_is_number, states)):
+        raise InputError(
+            "the features of a state are one argument.", f'Write them as a list in quotes: "[{", ".join(states)}]"'
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _line(state: str) -> bytes:
     """A state of the command line as a line of JSON.
 
@@ -76,6 +103,10 @@ def _line(state: str) -> bytes:
         value = None
     if not isinstance(value, list | dict):
         raise InputError(f"'{state}' is no state.", 'Write a list of features, as "[0.1, 0.2, 0.3, 0.4]".')
+    if isinstance(value, list) and any(isinstance(feature, list) for feature in value):
+        raise InputError(
+            f"'{state}' is a list of lists.", "Write one state an argument, or a file with one a line: --file FILE"
+        )
     return json.dumps(value, separators=(",", ":")).encode()
 
 

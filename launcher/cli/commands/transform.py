@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchrl.contract.errors import InputError, JobFailed
-from launcher.cli.errorrecords import tell_error_records
+from batchrl.contract.errors import JobFailed
+from launcher.cli.errorrecords import BadRecords, downloaded, logged
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output, size
 from launcher.cli.running import AFTER_START, follow_to_end
+from launcher.cli.transformdata import content_type_of_data
 
 if TYPE_CHECKING:
     from launcher.pull import PullReport
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 
 SPLITS = ("Line", "None", "RecordIO", "TFRecord")
 NOTHING = "none"
+EMPTY_NAMED = 3
 
 
 @make_command(
     "transform",
     examples=(
+        "echo '[0.1, 0, -0.2, 0]' > states.jsonl",
         "batchrl transform states.jsonl -o out",
         "batchrl transform states.jsonl --model my-job --plan",
         "batchrl transform s3://bucket/states/ --no-wait \\",
@@ -92,6 +96,8 @@ def command(
 
     DATA is a file or a folder, which is uploaded, or an S3 URL. A record is a list of features, one a line. Each
     input becomes one output, of the same name with .out behind it.
+
+    A record that the policy cannot take gets an error in its place, and the exit code is 2; where none was taken, 1.
     """
     if folder is not None and (only_plan or not wait):
         raise click.UsageError("--output needs the outputs: leave out --no-wait and --plan.")
@@ -115,7 +121,7 @@ def command(
         out.note(f"Nothing was sent. {len(plan.all_uploads)} files, {size(plan.size)}, would be.")
         return
     job = _run(transformer, plan, wait, out)
-    _tell(job, folder, wait, out)
+    _tell(job, folder, wait, out).check()
 
 
 def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -124,17 +130,9 @@ def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, 
     Raises:
         InputError: nothing tells what the data holds.
     """
-    from launcher.transformrequest import content_type_of
     from launcher.transformrules import LINE_TYPES
 
-    place = Path(data).expanduser()
-    names = [path.name for path in place.rglob("*") if path.is_file()] if place.is_dir() else [data]
-    kinds = {content_type_of(name) for name in names}
-    content_type = given["content_type"] or (kinds.pop() if len(kinds) == 1 else None)
-    if content_type is None:
-        raise InputError(
-            f"{data}: its name does not tell what it holds.", "Say it: --content-type application/jsonlines"
-        )
+    content_type = given["content_type"] or content_type_of_data(data)
     client = {"InvocationsTimeoutInSeconds": given["timeout"], "InvocationsMaxRetries": given["retries"]}
     return {
         "content_type": content_type,
@@ -162,15 +160,17 @@ def _run(transformer: Transformer, plan: TransformPlan, wait: bool, out: Output)
     return job
 
 
-def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> None:
+def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> BadRecords:
     """Say which job it was, where its outputs are, and what may come next; download them if that is wanted."""
     outputs = job.outputs() if waited else []
     pulled: PullReport | None = None
-    bad = 0
+    bad = BadRecords()
     if folder is not None:
         with out.byte_progress(f"pull {job.name[:24]}", sum(count for _, count in outputs)) as on_bytes:
             pulled = job.pull(folder, on_bytes)
-        bad = tell_error_records(pulled, out)
+        bad = downloaded(pulled)
+    elif waited:
+        bad = logged(job)
     facts: dict[str, object] = {
         "name": job.name,
         "status": job.status().status,
@@ -179,16 +179,29 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
     }
     if not out.for_people:
         if pulled is not None:
-            facts |= {"files": pulled.files, "folder": pulled.folder, "error_records": bad}
+            facts |= {"files": pulled.files, "folder": pulled.folder}
+        if waited:
+            facts["error_records"] = bad.count
         out.record(facts, "name")
-        return
-    out.text(f"\nTransform job {job.name} {'has ended well.' if waited else 'was started.'}")
+        return bad
+    ended = "has ended." if bad.count else "has ended well."
+    out.text(f"\nTransform job {job.name} {ended if waited else 'was started.'}")
     many = "" if len(outputs) == 1 else "s"
     held = f" ({len(outputs)} file{many}, {size(sum(count for _, count in outputs))})" if waited else ""
     out.text(f"Outputs: {job.output_uri}{held}")
     for file in [pulled.folder / name for name in pulled.files] if pulled is not None else []:
         out.text(f"  {file}")
+    _tell_empty([key for key, count in outputs if not count], out)
     out.text("Next:")
     aws = "" if job.session.is_local else " --aws"
     for follow_up in ("show",) if folder else ("pull", "show") if waited else (*AFTER_START, "pull"):
         out.text(f"  batchrl {follow_up} {job.name}{aws}")
+    return bad
+
+
+def _tell_empty(keys: Sequence[str], out: Output) -> None:
+    if keys:
+        named = ", ".join(key.rpartition("/")[2] for key in keys[:EMPTY_NAMED])
+        more = f" and {len(keys) - EMPTY_NAMED} more" if len(keys) > EMPTY_NAMED else ""
+        are = "is empty: its input holds" if len(keys) == 1 else "are empty: their inputs hold"
+        out.note(f"Note: {named}{more} {are} no record.")

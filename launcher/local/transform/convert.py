@@ -35,7 +35,7 @@ from launcher.local.transform.sources import SourceObject
 # What is sent and not yet stored, an object: so many bodies for each request slot, or so many bytes.
 QUEUED_A_SLOT = 8
 QUEUED_BYTES = 4 * MIB
-ERROR_RECORDS_LOGGED = 100
+ERROR_RECORDS_LOGGED = 5
 MESSAGE_LINES = 20
 MESSAGE_BYTES = 2048
 MESSAGE_SHOWN = 300

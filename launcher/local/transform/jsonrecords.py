@@ -21,6 +21,7 @@ from launcher.local.transform.settings import Settings
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
 SHOWN = 80
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Whole numbers of more than 64 bits would become fractions.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _BEFORE, _BETWEEN, _AFTER = b'{"SageMakerInput":', b',"SageMakerOutput":', b"}\n"
@@ -186,6 +187,7 @@ def _taken(path: JsonPath, name: str, value: Any, index: int, locate: Locate) ->
 
 
 def shown(data: bytes) -> str:
-    """The beginning of some bytes, for a message."""
-    text = data[: SHOWN + 1].decode("utf-8", "replace")
+    """The beginning of some bytes, for a message; what a terminal would obey or cannot show is replaced."""
+    decoded = data[: SHOWN + 1].decode("utf-8", "replace").rstrip("\r\n")
+    text = "".join(character if character.isprintable() else REPLACEMENT for character in decoded)
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
