@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.ope.gate import Level, judge_by_canary, judge_by_log
+from batchrl.ope.gate import judge_by_canary, judge_by_log
+from batchrl.ope.level import Level
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
 
 STATES, ACTIONS, STEPS = 2, 2, 5
