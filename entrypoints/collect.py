@@ -82,14 +82,15 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
     if arguments.max_episode_steps is not None and arguments.max_episode_steps < 1:
         raise InputError(f"--max-episode-steps got {arguments.max_episode_steps}.", "Give at least 1.")
-    simulator = make_simulator(EnvId(arguments.env, arguments.max_episode_steps), arguments.num_envs)
+    env = EnvId(arguments.env, arguments.max_episode_steps).resolved()
+    simulator = make_simulator(env, arguments.num_envs)
     softening = Softening(arguments.epsilon, arguments.temperature)
     policy = make_policy(arguments.policy, simulator.n_actions, softening)
     if arguments.check:
         # A single step tells whether the policy is for this environment.
         collect(simulator, policy, steps=1, seed=arguments.seed)
         facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
-        print(json.dumps(facts))
+        print(json.dumps({**facts, "max_episode_steps": env.max_episode_steps or simulator.episode_cap}))
         return
     ensure_writable(arguments.output)
     episodes = 5 if arguments.episodes is None and arguments.steps is None else arguments.episodes

@@ -130,7 +130,7 @@ def judge_by_canary(canary: Floats64, in_place: Floats64, level: Level, discount
         discount: of one step, which the returns have already.
     """
     difference = difference_of_means(canary, in_place, level)
-    doubt = _doubt_of_samples(canary, in_place, difference, level)
+    doubt = _doubt_of_samples(canary, in_place, difference)
     told = f"{len(canary)} episodes of the candidate and {len(in_place)} of the policy in place"
     outcome, reason = _decided(difference, level, doubt, told)
     facts = {
@@ -164,12 +164,12 @@ def _decided(difference: Estimate, level: Level, doubt: str | None, evidence: st
     return "undecided", f"Undecided: by {evidence} it differs by {value}{RETURN}, {known}: a gain or a loss."
 
 
-def _doubt_of_samples(canary: Floats64, in_place: Floats64, difference: Estimate, level: Level) -> str | None:
+def _doubt_of_samples(canary: Floats64, in_place: Floats64, difference: Estimate) -> str | None:
     """Why an answer of two samples should not be relied on; None where nothing speaks against it, or there is none."""
     if not (math.isfinite(difference.lower) or math.isfinite(difference.upper)):
         return "the returns do not vary, or there are too few"
     gains, loses = difference.lower > 0, difference.upper < 0
-    if not (gains or loses) or stays_above(*((canary, in_place) if gains else (in_place, canary)), level):
+    if not (gains or loses) or stays_above(*((canary, in_place) if gains else (in_place, canary))):
         return None
     few = [
         f"{differing(returns)} of {len(returns)} returns of {whose}"

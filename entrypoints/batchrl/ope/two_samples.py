@@ -67,8 +67,8 @@ def differing(sample: Floats64) -> int:
     return len(sample) - int(np.unique(sample, return_counts=True)[1].max())
 
 
-def stays_above(first: Floats64, second: Floats64, level: Level) -> bool:
-    """Whether ``first`` is above ``second`` even if values that either hardly shows were missed by chance.
+def stays_above(first: Floats64, second: Floats64) -> bool:
+    """Whether the mean of ``first`` is above that of ``second`` even if both missed what they hardly show by chance.
 
     A sample with fewer than ``FEWEST_DIFFERING`` values away from its most common one gets as many of the worst value
     for the answer that either sample has. Rewards that nobody has seen cannot be bounded; those that the other side
@@ -76,10 +76,9 @@ def stays_above(first: Floats64, second: Floats64, level: Level) -> bool:
 
     Args:
         first, second: ``[m]`` and ``[n]``.
-        level: of the lower bound.
     """
     lowest, highest = min(first.min(), second.min()), max(first.max(), second.max())
-    return difference_of_means(_filled(first, lowest), _filled(second, highest), level).lower > 0
+    return bool(_filled(first, lowest).mean() > _filled(second, highest).mean())
 
 
 def _filled(sample: Floats64, worst: float) -> Floats64:
