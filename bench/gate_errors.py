@@ -23,9 +23,11 @@ from typing import Literal
 import numpy as np
 
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.ope.gate import judge_by_canary, judge_by_log
+from batchrl.ope.gate import Outcome, judge_by_canary, judge_by_log
 from batchrl.ope.level import Level
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.paired import null_error, paired_difference
+from batchrl.ope.student import student_interval
 from batchrl.ope.two_samples import welch_interval
 
 STATES, ACTIONS, STEPS = 2, 2, 5
@@ -114,6 +116,20 @@ def candidate_of(policy: Floats64, process: Process, tilt: float, rng: np.random
     return np.stack([first, 1 - first], axis=1)
 
 
+def outcome_of_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Outcome:
+    """What ``judge_by_log`` says; the bootstrap can only widen Student's interval, and most looks need none."""
+    ratios = log.log_ratios(candidate.probabilities)
+    difference = paired_difference(log, candidate, ratios)
+    student = student_interval(difference, 1 - 2 * level.alpha, null_error(log, candidate, ratios))
+    return "undecided" if student.lower <= 0 <= student.upper else judge_by_log(log, candidate, level).outcome
+
+
+def outcome_of_canary(canary: Floats64, in_place: Floats64, level: Level) -> Outcome:
+    """What ``judge_by_canary`` says; as for a log, most looks need no bootstrap."""
+    welch = welch_interval(canary, in_place, level)
+    return "undecided" if welch.lower <= 0 <= welch.upper else judge_by_canary(canary, in_place, level, 1.0).outcome
+
+
 def measure(
     process: Process,
     loops: int,
@@ -135,11 +151,11 @@ def measure(
             held_out = play(policy, HELD_OUT, process, rng)
             where = held_out.states.argmax(axis=1)
             scored = ScoredPolicy("candidate", candidate[where], Values(GUESS[where]))
-            outcome = judge_by_log(EpisodeLog(held_out, DISCOUNT), scored, level).outcome
+            outcome = outcome_of_log(EpisodeLog(held_out, DISCOUNT), scored, level)
             by_log += outcome == "promoted"
             if outcome == "undecided" and with_canary:
                 own = play(candidate, CANARY, process, rng).discounted_returns(DISCOUNT)
-                outcome = judge_by_canary(own, held_out.discounted_returns(DISCOUNT), level, DISCOUNT).outcome
+                outcome = outcome_of_canary(own, held_out.discounted_returns(DISCOUNT), level)
                 by_canary += outcome == "promoted"
             undecided += outcome == "undecided"
             if outcome == "promoted":
@@ -202,9 +218,7 @@ def measure_canary(case: CanaryCase, looks: int, seed: int = 0) -> float:
     for number in range(looks):
         in_place, canary = case.draw(rng, case.held_out), case.draw(rng, case.canary)
         level = Level(ALPHA_OF_A_LOOK, seed=number)
-        # The bootstrap can only widen this: most looks need none.
-        if welch_interval(canary, in_place, level).lower > 0:
-            promoted += judge_by_canary(canary, in_place, level, 1.0).outcome == "promoted"
+        promoted += outcome_of_canary(canary, in_place, level) == "promoted"
     return promoted / looks
 
 
@@ -217,7 +231,7 @@ def measure_log(in_place: float, candidate: float, rewards: float, looks: int, s
         data = play(logging, HELD_OUT, "equal", rng, steps=1, chance=rewards / HELD_OUT)
         scored = ScoredPolicy("candidate", other[data.states.argmax(axis=1)])
         level = Level(ALPHA_OF_A_LOOK, seed=number)
-        promoted += judge_by_log(EpisodeLog(data, DISCOUNT), scored, level).outcome == "promoted"
+        promoted += outcome_of_log(EpisodeLog(data, DISCOUNT), scored, level) == "promoted"
     return promoted / looks
 
 

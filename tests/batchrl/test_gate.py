@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pytest
 
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.bootstrap import Estimate, resampled
-from batchrl.ope.gate import Decision, judge_by_canary, judge_by_log
+from batchrl.ope.gate import Outcome, judge_by_canary, judge_by_log
 from batchrl.ope.level import Level
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
 from batchrl.ope.paired import null_error, paired_difference
@@ -284,16 +283,15 @@ def test_every_look_of_the_measured_loops_has_its_share_of_alpha(
     """What ``bench/gate_errors.py`` measures is what a loop does, at the levels of ``launcher.iterate.gate.Level``."""
     seen: list[tuple[str, float]] = []
 
-    def undecided(name: str) -> Callable[..., Decision]:
-        def judge(*arguments: Any) -> Decision:
-            (level,) = (argument for argument in arguments if isinstance(argument, Level))
+    def noted(name: str) -> Callable[..., Outcome]:
+        def outcome(first: object, second: object, level: Level) -> Outcome:
             seen.append((name, level.alpha))
-            return Decision("log", "undecided", "", Estimate(0.0), level, {})
+            return "undecided"
 
-        return judge
+        return outcome
 
-    monkeypatch.setattr(gate_errors, "judge_by_log", undecided("log"))
-    monkeypatch.setattr(gate_errors, "judge_by_canary", undecided("canary"))
+    monkeypatch.setattr(gate_errors, "outcome_of_log", noted("log"))
+    monkeypatch.setattr(gate_errors, "outcome_of_canary", noted("canary"))
     gate_errors.measure("equal", 2, rounds=4, alpha=0.2, with_canary=with_canary)
     share = launcher_gate.Level(0.2, 4, with_canary).alpha_of_a_look
     assert share == pytest.approx(0.2 / (4 * looks))
@@ -319,6 +317,17 @@ def test_bounds_that_a_look_reports_are_at_its_own_level(alpha: float) -> None:
 def test_canaries_of_policies_that_are_worth_the_same_seldom_promote(case: gate_errors.CanaryCase) -> None:
     """One is expected in 200 looks at 0.6 %; a spread that is taken for known promotes 10 to 40 in the first cases."""
     assert gate_errors.measure_canary(case, 200) <= 3 / 200
+
+
+def test_measured_outcomes_are_those_of_the_gate() -> None:
+    """Those that need no bootstrap, too."""
+    for seed in range(12):
+        data = log_of(150, seed, process="better" if seed % 2 else "equal")
+        log, scored = EpisodeLog(data, DISCOUNT), candidate_on(data, np.array([[0.6, 0.4], [0.3, 0.7]]))
+        assert gate_errors.outcome_of_log(log, scored, LEVEL) == judge_by_log(log, scored, LEVEL).outcome
+        canary, in_place = log_of(60, seed + 50).discounted_returns(1.0), data.discounted_returns(1.0)
+        found = gate_errors.outcome_of_canary(canary, in_place, LEVEL)
+        assert found == judge_by_canary(canary, in_place, LEVEL, 1.0).outcome
 
 
 def test_better_policies_are_promoted() -> None:
