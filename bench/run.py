@@ -33,7 +33,7 @@ PARTS = {
 # Trainings by the dozen: only by name, or with --all.
 LONG = {
     "problems": "returns by agent on narrow logs, Acrobot and the mail campaign (half an hour)",
-    "gate_errors": "how often a loop's gate promotes a policy that is no better (a quarter of an hour)",
+    "gate_errors": "how often a loop's gate promotes a policy that is no better (five minutes)",
     "logs": "returns on 20 logs, beside d3rlpy's (an hour at first; what was measured is kept in .bench)",
 }
 EVERY = PARTS | LONG

@@ -81,7 +81,8 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
     if arguments.max_episode_steps is not None and arguments.max_episode_steps < 1:
         raise InputError(f"--max-episode-steps got {arguments.max_episode_steps}.", "Give at least 1.")
-    simulator = make_simulator(EnvId(arguments.env, arguments.max_episode_steps), arguments.num_envs)
+    env = EnvId(arguments.env, arguments.max_episode_steps).resolved()
+    simulator = make_simulator(env, arguments.num_envs)
     softening = Softening(arguments.epsilon, arguments.temperature)
     policy = make_policy(arguments.policy, simulator.n_actions, softening)
     if arguments.check:
@@ -89,7 +90,7 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         first = collect(simulator, policy, steps=1, seed=arguments.seed)
         by_chance = bool((first.probabilities.max(axis=1) < 1).any())
         facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
-        facts["by_chance"] = by_chance
+        facts |= {"by_chance": by_chance, "max_episode_steps": env.max_episode_steps or simulator.episode_cap}
         print(json.dumps(facts))
         return
     ensure_writable(arguments.output)

@@ -18,7 +18,8 @@ from batchrl.parser import Parser
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.data.dataset import Dataset
-    from batchrl.ope.gate import Decision, Level
+    from batchrl.ope.gate import Decision
+    from batchrl.ope.level import Level
     from batchrl.ope.logged import EpisodeLog, ScoredPolicy
     from batchrl.ope.sources import TrainedPolicy
 
@@ -61,7 +62,7 @@ def judge(arguments: argparse.Namespace) -> None:
     check(arguments)
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.checkpoints.files import publish_json
-    from batchrl.ope.gate import Level
+    from batchrl.ope.level import Level
     from batchrl.ope.sources import read_policy
 
     # 1. The candidate, and the episodes that it has not seen.

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.iterate.records import UNDECIDED, Collected, Decision, Round
+from launcher.iterate.records import UNDECIDED, Collected, Decision, Record, Round
 
 LOOKS_WITH_CANARY = 2
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(Record):
     """The share of the loop's alpha that a look has (Bonferroni): rounds, times two where a canary may follow.
 
     Whatever the looks depend on, the probability that any of them promotes a policy that is no better is then at most
-    alpha, over all rounds together.
+    alpha, over all rounds together. A round keeps the level that it had before its first look.
 
     Args:
         alpha: of the whole loop.
@@ -59,14 +59,24 @@ def concluded(
     )
 
 
+def goes_on(look: Mapping[str, Any]) -> bool:
+    """Whether a look at the log leaves a canary something to decide: not where the candidate is the policy in place."""
+    return look["outcome"] == UNDECIDED and not look.get("acts_alike", False)
+
+
 def alpha_spent(rounds: Sequence[Round], with_canary: bool) -> float:
     """Probability, at most, that any of these rounds promoted a policy that is no better.
 
-    It is more than the loop's alpha where rounds were added to those that earlier ones were corrected for.
+    Looks count as they were taken; a canary that was not needed counts as well, for it might have been. It is more
+    than the loop's alpha where rounds were added to those that earlier ones were corrected for.
 
     Args:
         rounds: that are done.
         with_canary: whether each of them might take a second look.
     """
-    looks = LOOKS_WITH_CANARY if with_canary else 1
-    return sum(looks * record.decision.alpha_of_a_look for record in rounds)
+    planned = LOOKS_WITH_CANARY if with_canary else 1
+    return sum(
+        sum(float(look["alpha"]) for look in decision.looks)
+        + (planned - len(decision.looks)) * decision.alpha_of_a_look
+        for decision in (record.decision for record in rounds)
+    )

@@ -157,10 +157,12 @@ def _row(record: Round) -> dict[str, str]:
     }
 
 
-def canary_note(rounds: Sequence[Round]) -> str | None:
-    """What the star in the table means; None where there is none."""
-    decided = any(record.decision.looks[-1]["look"] == "canary" for record in rounds)
-    return "* by a canary: episodes that the candidate played itself" if decided else None
+def notes(rounds: Sequence[Round]) -> Iterator[str]:
+    """What the table's readers have to know: what differences are of, and what the star means where there is one."""
+    if rounds:
+        yield "DIFFERENCE is of discounted returns, the other returns are not discounted"
+    if any(record.decision.looks[-1]["look"] == "canary" for record in rounds):
+        yield "* by a canary: episodes that the candidate played itself"
 
 
 def with_error(mean: float | None, error: float | None) -> str:

@@ -5,7 +5,7 @@
 2. **Train** a candidate on all other episodes so far; the training chooses its epoch by off-policy estimates.
 3. **Gate**: the candidate against the policy in place, both as they act, on the held-out episodes of the policy in
    place. Where the log cannot tell and the loop allows it, the candidate plays a canary's worth of episodes, which
-   decide. Anything but a promotion leaves the policy in place where it is.
+   decide, unless it acts as the policy in place does. Anything but a promotion leaves the policy in place where it is.
 4. **Evaluate** the candidate in the simulator, which decides nothing.
 
 Each step leaves its files before the next one begins. Every name and seed follows from the loop and the round alone: a
@@ -23,8 +23,8 @@ from typing import Any
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
-from launcher.iterate.gate import Level, concluded
-from launcher.iterate.records import UNDECIDED, Collected, Decision, Evaluated, Round, Trained
+from launcher.iterate.gate import Level, concluded, goes_on
+from launcher.iterate.records import Collected, Decision, Evaluated, Round, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder, RoundFolder, move
 from launcher.iterate.steps import Actor, Cut, Look, Play, Steps
@@ -134,10 +134,13 @@ class Loop:
 
     def _decide(self, folder: RoundFolder, in_place: Actor, trained: Trained, rounds: int) -> Decision:
         gate = self._settings.preset.gate
-        level = Level(gate.alpha, rounds, with_canary=gate.undecided == "canary")
+        level = folder.read(state.LEVEL, Level)
+        if level is None:
+            level = Level(gate.alpha, rounds, with_canary=gate.undecided == "canary")
+            folder.publish(state.LEVEL, level)
         looks = [self._look(folder, state.GATE_LOG, None, level)]
         canary: Collected | None = None
-        if looks[0]["outcome"] == UNDECIDED and gate.undecided == "canary":
+        if level.with_canary and goes_on(looks[0]):
             canary = folder.read(state.CANARY, Collected) or self._canary(folder, trained)
             folder.raw_canary.unlink(missing_ok=True)
             looks.append(self._look(folder, state.GATE_CANARY, folder.canary, level))

@@ -10,7 +10,8 @@
     lock                 held by whoever runs the loop
     round_01/episodes.parquet held_out.parquet canary.parquet     every episode of the round
              model/ training/                                     the candidate, and what its job wrote
-             collected.json trained.json gate_log.json gate_canary.json canary.json decision.json evaluated.json
+             collected.json trained.json level.json gate_log.json gate_canary.json canary.json decision.json
+             evaluated.json
              round.json                                           the round is done
 
 A step writes its results into a folder of its own, moves them to their names, and last writes its file of JSON: killed
@@ -40,7 +41,7 @@ Kind = TypeVar("Kind", bound=Record)
 
 LOOP, PLAN, PLACE, LOCK, PICTURE = "loop.json", "plan.json", "place.json", "lock", "rounds.png"
 COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
-GATE_LOG, GATE_CANARY, CANARY = "gate_log.json", "gate_canary.json", "canary.json"
+LEVEL, GATE_LOG, GATE_CANARY, CANARY = "level.json", "gate_log.json", "gate_canary.json", "canary.json"
 EVALUATED, ROUND = "evaluated.json", "round.json"
 SCRATCH_PREFIX = ".work-"
 # Names that ``publish_text`` gives to what it has not written to its end.

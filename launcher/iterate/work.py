@@ -17,7 +17,7 @@ from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAININ
 from launcher.cli.joboptions import DEFAULT_PRESETS, JobOptions
 from launcher.cli.scripts import script_path
 from launcher.data import ask
-from launcher.iterate import attempts, collectors, processes
+from launcher.iterate import attempts, collectors, feasible, processes
 from launcher.iterate.processes import Answers
 from launcher.iterate.records import Evaluated, Trained
 from launcher.iterate.settings import LoopSettings
@@ -68,8 +68,9 @@ class Work:
 
         Raises:
             InputError: there is no such environment, the policy does not fit it, does not act by chance or did not log
-                the data, the job options are wrong, or no container could start.
+                the data, the job options are wrong, no container could start, or the settings leave no round a chance.
         """
+        feasible.check_division(self._settings)
         self._check_jobs()
         play = Play("check", behavior, episodes=1, seed=0)
         options = [*self._playing(play), "--policy", behavior.policy, *self._softening(behavior), "--check"]
@@ -83,6 +84,7 @@ class Work:
                     "to chance, no other policy can be estimated.",
                     "Name one that gives several actions a probability, such as uniform.",
                 )
+            feasible.check_fits(self._settings, said["max_episode_steps"])
             if self._settings.data is None:
                 return
             cut = Cut(self._settings.preset.gate.holdout, seed=0, prefix="", logged_by=behavior)
@@ -145,8 +147,7 @@ class Work:
 
     def train(self, name: str, data: Mapping[str, Path], model: Path, training: Path) -> Trained:
         options = self._settings.training_job(self._folder)
-        with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
-            episodes = _linked(data, Path(scratch) / "episodes")
+        with linked(data) as episodes:
             job = self._run(name, options, TRAIN, {TRAINING_CHANNEL: str(episodes)})
         pulled = model.parent / "pulled"
         for what in ("model", "output"):
@@ -170,12 +171,11 @@ class Work:
         gate = self._settings.preset.gate
         options = [str(look.held_out), "--model", str(look.model), "--alpha", repr(look.alpha), "--json"]
         options += ["--seed", str(look.seed), *self._softened()]
-        with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
+        with linked(look.learnt_from) as episodes:
             if look.canary is not None:
                 options += ["--canary", str(look.canary)]
             elif gate.q_function == "fqe":
-                learnt = _linked(look.learnt_from, Path(scratch) / "episodes")
-                options += ["--fqe-data", str(learnt), "--fqe-updates", str(gate.fqe_updates)]
+                options += ["--fqe-data", str(episodes), "--fqe-updates", str(gate.fqe_updates)]
             said: dict[str, Any] = json.loads(processes.run(script_path(GATE), options))
         return said
 
@@ -273,9 +273,18 @@ def _short(text: str) -> str:
     return Path(text).name if "/" in text and not text.startswith("[") else text.rpartition(":")[2]
 
 
-def _linked(files: Mapping[str, Path], folder: Path) -> Path:
-    """A folder in which files have other names."""
-    folder.mkdir(parents=True)
-    for name, path in files.items():
-        (folder / name).symlink_to(path.absolute())
-    return folder
+@contextmanager
+def linked(files: Mapping[str, Path]) -> Iterator[Path]:
+    """A folder, for a while, in which files have other names; what is wrong with one is told of the file itself."""
+    with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
+        folder = Path(scratch)
+        for name, path in files.items():
+            (folder / name).symlink_to(path.absolute())
+        try:
+            yield folder
+        except InputError as error:
+            message = error.message
+            for name, path in files.items():
+                message = message.replace(str(folder / name), str(path))
+            whole = next((str(path.parent.parent) for path in files.values()), scratch)
+            raise InputError(message.replace(scratch, f"the episodes in {whole}"), error.hint) from error

@@ -77,14 +77,12 @@ def test_a_check_says_what_would_be_played_and_plays_nothing(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(script, tmp_path / "none", "--check") == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "env": "CartPole-v0",
-        "actions": 2,
-        "features": 4,
-        "by_chance": True,
-    }
+    facts = {"env": "CartPole-v0", "actions": 2, "features": 4, "by_chance": True, "max_episode_steps": 200}
+    assert json.loads(capsys.readouterr().out) == facts
+    assert run(script, tmp_path / "none", "--check", "--max-episode-steps", "30") == 0
+    assert json.loads(capsys.readouterr().out) == {**facts, "max_episode_steps": 30}
     assert run(script, tmp_path / "none", "--check", "--policy", "[1, 0]") == 0
-    assert json.loads(capsys.readouterr().out)["by_chance"] is False
+    assert json.loads(capsys.readouterr().out) == {**facts, "by_chance": False}
     assert run(script, tmp_path / "none", "--check", "--policy", "batchrl.problems.logging:MailRules") == 2
     assert "written for another environment" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -12,10 +12,30 @@ import pytest
 
 from batchrl.problems.mail_model import ACTIONS, WEEKS
 from launcher import RLEstimator
-from presets import resolve_iterate
+from launcher.cli.joboptions import JobOptions
+from launcher.iterate.settings import LoopSettings
+from launcher.iterate.work import Work, behavior_of
+from presets import resolve_evaluate, resolve_iterate, resolve_train
 
 MAIL = Path(__file__).resolve().parents[2] / "examples" / "mail-campaign"
 USERS = 60
+LOCAL_JOBS = JobOptions(
+    entry_point="",
+    source_dir=None,
+    dependencies=(),
+    preset=str(MAIL / "campaign.yaml"),
+    settings=(),
+    instance_type="local_process",
+    instance_count=1,
+    image=None,
+    role=None,
+    output_path=None,
+    environment=(),
+    tags=(),
+    spot=False,
+    max_run=86400,
+    max_wait=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +77,17 @@ def test_one_campaign_writes_a_log_that_trains_the_next_policy(mail_job, home, t
     command("data", "check", str(log))
 
 
-def test_the_campaign_in_rounds_is_a_preset_of_batch_transforms():
+def test_the_campaign_in_rounds_is_a_loop_of_batch_transforms_whose_parts_fit(tmp_path, monkeypatch):
     preset = resolve_iterate(MAIL / "campaign.yaml", {})
-    assert preset.collect.collector == "transform"
-    assert preset.gate.undecided == "canary"
+    assert (preset.collect.collector, preset.gate.undecided) == ("transform", "canary")
+    train = resolve_train(preset.train.preset, preset.train.overrides)
+    evaluation = resolve_evaluate(preset.evaluate.preset, preset.evaluate.overrides)
+    assert evaluation.env == preset.env
+    # The loop of the product but for who answers: what is known of that one holds for this one.
+    product = resolve_iterate("mail-iterate", {"collect.collector": "transform"})
+    assert preset.model_copy(update={"name": product.name}) == product
+    monkeypatch.setenv("BATCHRL_HOME", str(tmp_path / "home"))
+    settings = LoopSettings.of("weekly", LOCAL_JOBS, None)
+    assert (settings.train, settings.evaluate) == (train, evaluation)
+    # Nothing is begun: the environment is made, the first policy acts in it, and every job is planned.
+    Work(settings, tmp_path / "weekly", print).check(behavior_of(settings))

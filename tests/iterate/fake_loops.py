@@ -95,7 +95,7 @@ class FakeSteps:
         self.looks.append(look)
         number = int(look.model.parent.name.removeprefix("round_"))
         said = self.outcomes[number][1 if look.canary else 0]
-        doubted = said == "doubtful"
+        doubted = said in ("doubtful", "alike")
         outcome = "undecided" if doubted else said
         assert (look.model / "weights").read_text()
         seen = [look.held_out, *([look.canary] if look.canary else [])]
@@ -106,6 +106,7 @@ class FakeSteps:
             "reason": f"{outcome.capitalize()}: as it was told, {digest[:8]}.",
             "difference": {"value": 1.25, "lower": 0.5, "upper": 2.0, "standard_error": 0.4},
             "doubt": "too few" if doubted else None,
+            "acts_alike": said == "alike",
             "alpha": look.alpha,
             "confidence": 1 - look.alpha,
             "seed": look.seed,

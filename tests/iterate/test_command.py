@@ -117,6 +117,7 @@ def test_a_loop_keeps_data_models_and_decisions_of_every_round(home: Path, whole
     assert first["decision"]["looks"][1]["difference"]["lower"] > 0 or not promoted
     assert (whole / "rounds.png").read_bytes().startswith(b"\x89PNG")
     again = run_command(home, "iterate", "--output", str(whole))
+    assert "DIFFERENCE is of discounted returns" in again.stdout and " in discounted return, " in again.stdout
     assert "* by a canary" in again.stdout and "Round 1. " in again.stdout
     assert (
         max(len(line) for line in again.stdout.splitlines() if not line.startswith(("job", "model", "picture"))) <= 80
@@ -192,6 +193,9 @@ def test_a_loop_is_not_gone_on_with_as_another_one(
         (("--set", "collect.behavior=nobody"), "nobody"),
         (("--set", "collect.behavior=batchrl.problems.logging:MailRules"), "written for another environment"),
         (("--set", "gate.alhpa=1"), "gate.alpha"),
+        (("--set", "gate.q_function=fqe", "--set", "gate.fqe_updates=400"), "gate.fqe_updates is 400"),
+        (("--set", "collect.episodes=10", "--set", "gate.holdout=0.9"), "gate.holdout=0.9 leaves 1 to learn from"),
+        (("--set", "train.data.max_transitions=2"), "train.data.max_transitions is 2"),
         (("--preset", "cartpole-best"), "not of kind 'iterate'"),
         (("--instance-type", "locl"), "'locl' is unknown"),
         (("--instance-type", "local_debug"), "runs a job in the terminal"),

@@ -14,7 +14,7 @@ from launcher.cli.output import table
 from launcher.iterate import picture, state
 from launcher.iterate.gate import Level, alpha_spent
 from launcher.iterate.records import Round
-from launcher.iterate.report import COLUMNS, LoopReport, canary_note, interval, with_error
+from launcher.iterate.report import COLUMNS, LoopReport, interval, notes, with_error
 
 OUTCOMES = {1: ("undecided", "promoted"), 2: ("kept out",), 3: ("undecided", "doubtful"), 4: ("promoted",)}
 
@@ -39,7 +39,10 @@ def test_the_table_and_what_stands_below_fit_80_columns(bench: Bench) -> None:
     assert "180.5 +- 2.5" in lines[1] and "+1.25 [0.5, 2]" in lines[1]
     assert all(f"Round {number}. " in text for number in range(1, 5))
     assert "In place now: round 4's policy." in text and "is held to 0.05, over all rounds" in text.replace("\n  ", " ")
-    assert canary_note(report.rounds) is not None and canary_note(report.rounds[1:2]) is None
+    assert [note.split()[:3] for note in notes(report.rounds)] == [["DIFFERENCE", "is", "of"], ["*", "by", "a"]]
+    assert all(len(note) <= 80 for note in notes(report.rounds))
+    (note,) = notes(report.rounds[1:2])
+    assert "discounted returns" in note and list(notes([])) == []
 
 
 def test_figures_of_any_size_keep_the_table_within_80_columns(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from fake_loops import BEHAVIOR, Bench, FakeSteps
 
 from batchrl.contract.errors import DamagedContent, InputError
+from launcher.iterate.gate import alpha_spent
+from launcher.iterate.steps import Play
 
 PROMOTED, KEPT_OUT, UNDECIDED = ["promoted"], ["kept out"], ["undecided", "undecided"]
 CANARY = ["undecided", "promoted"]
@@ -82,6 +85,8 @@ def test_episodes_of_no_two_rounds_or_canaries_have_the_same_id(bench: Bench) ->
         ("canary", ["undecided", "kept out"], ["log", "canary"], False),
         ("canary", ["undecided", "undecided"], ["log", "canary"], False),
         ("canary", ["doubtful", "promoted"], ["log", "canary"], True),
+        ("canary", ["alike"], ["log"], False),
+        ("keep", ["alike"], ["log"], False),
     ],
 )
 def test_who_decides_an_undecided_round(
@@ -113,6 +118,38 @@ def test_alpha_is_shared_out_among_all_looks(bench: Bench, undecided: str, looks
     assert {look.alpha for look in steps.looks} == {0.08 / looks}
     assert {record.decision.looks_planned for record in records} == {looks}
     assert {record.decision.alpha_of_a_look for record in records} == {0.08 / looks}
+
+
+def test_a_round_keeps_its_level_when_the_number_of_rounds_changes_inside_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its looks, and gone on with for 20 rounds: the second look and the record have the first one's."""
+
+    def killed(self: FakeSteps, play: Play, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    steps = FakeSteps(dict.fromkeys(range(1, 21), UNDECIDED))
+    collect = FakeSteps.collect
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(FakeSteps, "collect", lambda *args: (killed if steps.looks else collect)(*args))
+        bench.run(steps, 1)
+    assert [look.alpha for look in steps.looks] == [0.05 / 2]
+    records = bench.run(steps, 20)
+    assert [look.alpha for look in steps.looks[:2]] == [0.05 / 2] * 2
+    assert [look.alpha for look in steps.looks[2:]] == [0.05 / 40] * 38
+    first, second = (record.decision for record in records[:2])
+    assert (first.alpha_of_a_look, first.looks_planned) == (0.05 / 2, 2)
+    assert (second.alpha_of_a_look, second.looks_planned) == (0.05 / 40, 40)
+    assert alpha_spent(records, with_canary=True) == pytest.approx(sum(look.alpha for look in steps.looks))
+
+
+def test_what_was_spent_is_what_the_looks_used_and_a_canary_that_was_not_needed(bench: Bench) -> None:
+    (record,) = bench.run(FakeSteps({1: KEPT_OUT}), 1)
+    assert alpha_spent([record], with_canary=True) == pytest.approx(0.05)
+    (look,) = record.decision.looks
+    decision = replace(record.decision, looks=({**look, "alpha": 0.001},), alpha_of_a_look=0.01)
+    assert alpha_spent([replace(record, decision=decision)], with_canary=True) == pytest.approx(0.011)
+    assert alpha_spent([replace(record, decision=decision)], with_canary=False) == pytest.approx(0.001)
 
 
 def test_seeds_of_rounds_and_purposes_differ_and_follow_from_the_loops(bench: Bench, tmp_path: Path) -> None:

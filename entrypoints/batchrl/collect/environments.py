@@ -67,6 +67,11 @@ class Simulator:
         return self.vector.num_envs
 
     @property
+    def episode_cap(self) -> int | None:
+        """Steps after which the environment itself cuts an episode; None where it does not say."""
+        return None if self.vector.spec is None else self.vector.spec.max_episode_steps
+
+    @property
     def first_action(self) -> int:
         """The environment's name of action 0."""
         return int(_actions(self.vector.single_action_space).start)

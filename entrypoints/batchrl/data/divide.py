@@ -17,6 +17,7 @@ import pyarrow as pa
 from batchrl.contract import columns
 from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.errors import InputError
+from batchrl.contract.limits import LEAST_HELD_OUT, held_out_size
 from batchrl.data.convert import write_batches
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.loader import CheckedRows, read_checked
@@ -26,7 +27,6 @@ from presets.schema import DataSettings
 
 # Logged probabilities are often rounded.
 SAME_PROBABILITY = 1e-3
-LEAST_HELD_OUT = 2
 Probabilities = Callable[[Floats32], Floats64]
 
 
@@ -61,7 +61,7 @@ def divide(
         _check_logged_by(checked, logged_by, source)
     drawn = np.zeros(total, np.bool_)
     if held_out is not None:
-        size = max(LEAST_HELD_OUT, round(share * n))
+        size = held_out_size(n, share)
         if n - size < LEAST_HELD_OUT:
             raise InputError(
                 f"{source} has {n} episodes: {size} held out leave {n - size} to learn from.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,13 +11,11 @@ from batchrl.agents.model import Scorer
 from batchrl.agents.transitions import Batch, Transitions
 from batchrl.agents.values import ValueAgent
 from batchrl.contract.errors import InputError
+from batchrl.contract.limits import effective_horizon, least_fqe_updates
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.threads import one_torch_thread
 from presets.schema import AgentSettings
 
-# The target network has to move at least so many times the effective horizon (section 5.3): fewer, and all policies get
-# nearly the same values.
-COPIES_PER_HORIZON = 5
 SLOWEST_SOFT_RATE = 0.01
 # Values inside the network reach about so far (section 5.4: returns of up to 100, learnt divided by 10).
 LARGEST_SCALED_VALUE = 10.0
@@ -89,7 +85,7 @@ def check_updates(dataset: Dataset, discount: float, updates: int) -> None:
         InputError: there are too few to carry rewards over the horizon.
     """
     horizon = _horizon(dataset, discount)
-    copies = _copies(horizon)
+    copies = least_fqe_updates(horizon)
     if updates < copies:
         raise InputError(
             f"ope.fqe_updates is {updates}: fitted Q evaluation needs at least {copies} to carry rewards over "
@@ -99,12 +95,7 @@ def check_updates(dataset: Dataset, discount: float, updates: int) -> None:
 
 
 def _horizon(dataset: Dataset, discount: float) -> float:
-    longest = float(dataset.lengths.max())
-    return min(longest, 1 / (1 - discount)) if discount < 1 else longest
-
-
-def _copies(horizon: float) -> int:
-    return math.ceil(COPIES_PER_HORIZON * horizon)
+    return effective_horizon(float(dataset.lengths.max()), discount)
 
 
 def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int, ...]) -> AgentSettings:
@@ -120,7 +111,7 @@ def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int
         adam_beta2=0.999,
         adam_epsilon=1e-8,
         target_update="soft",
-        soft_rate=max(SLOWEST_SOFT_RATE, _copies(horizon) / updates),
+        soft_rate=max(SLOWEST_SOFT_RATE, least_fqe_updates(horizon) / updates),
         standardise_inputs=True,
         value_scale=largest / LARGEST_SCALED_VALUE if largest > 0 else 1.0,
         value_bounds="rewards",

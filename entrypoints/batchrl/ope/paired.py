@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from batchrl.data.dataset import Floats64
-from batchrl.ope.doubly_robust import weighted_doubly_robust
+from batchrl.ope.doubly_robust import ActionValues, weighted_doubly_robust
 from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
 from batchrl.ope.quotients import Quotients
+from batchrl.ope.trajectories import discounts
 from batchrl.ope.weights import CumulativeWeights
 
 
@@ -24,9 +26,35 @@ def paired_difference(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats6
         policy: what it would do; its fitted values, else its own, else none steady the estimate.
         log_ratios: of the policy on the log, ``[n, T]``.
     """
-    known = policy.fitted_values or policy.own_values
-    values = Values(np.zeros(policy.probabilities.shape)) if known is None else replace(known, end_values=None)
-    padded = log.action_values(policy.probabilities, values)
+    padded = _values(log, policy)
     residuals = padded.residuals(log.grid, log.rewards, log.discount)
     weights = CumulativeWeights.of(log_ratios)
     return weighted_doubly_robust(weights, residuals, padded.values, log.discount) - log.logged_return
+
+
+def null_error(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats64) -> float:
+    """The standard error that the paired difference would have if rewards had nothing to do with the actions.
+
+    A step moves the difference by ``(omega - 1) delta``, in the notation of ``doubly_robust`` with weights of mean 1.
+    If both factors are independent, its variance is ``E[(omega - 1)^2] E[delta^2]``, to which every episode adds what
+    it says of the weights, while the sample variance sees those episodes alone that were rewarded: when the few rewards
+    happen to follow actions that the candidate prefers, it is far too small.
+
+    Args:
+        log, policy, log_ratios: as in ``paired_difference``.
+    """
+    residuals = _values(log, policy).residuals(log.grid, log.rewards, log.discount)
+    weights = CumulativeWeights.of(log_ratios).scaled
+    means = weights.mean(axis=0)
+    if not means.all():
+        return 0.0
+    omega = weights / means
+    deviations = residuals - (omega * residuals).mean(axis=0)
+    steps = discounts(residuals.shape[1], log.discount) ** 2
+    return math.sqrt(float(steps @ (((omega - 1) ** 2).mean(axis=0) * (deviations**2).mean(axis=0))) / len(residuals))
+
+
+def _values(log: EpisodeLog, policy: ScoredPolicy) -> ActionValues:
+    known = policy.fitted_values or policy.own_values
+    values = Values(np.zeros(policy.probabilities.shape)) if known is None else replace(known, end_values=None)
+    return log.action_values(policy.probabilities, values)

@@ -12,7 +12,7 @@ from batchrl.ope.bootstrap import Estimate
 from batchrl.ope.quotients import Quotients
 
 
-def student_interval(quotients: Quotients, confidence: float) -> Estimate:
+def student_interval(quotients: Quotients, confidence: float, least_error: float = 0.0) -> Estimate:
     """``value +- t_{n-1} s / sqrt(n)`` with s the deviation of the influence of one episode.
 
     For a mean, the influence is the summand itself: the plain interval. For a quotient, it is that of the delta method,
@@ -21,12 +21,13 @@ def student_interval(quotients: Quotients, confidence: float) -> Estimate:
     Args:
         quotients: the estimator, of n episodes; no interval where n is 1 or the estimate is undefined.
         confidence: nominal coverage, e.g. 0.95.
+        least_error: the standard error is never taken to be below it.
     """
     value, n = quotients.value, quotients.n_episodes
     if n < 2 or not math.isfinite(value):
         return Estimate(value)
     deviations = influence(quotients)
-    error = math.sqrt(float(deviations @ deviations) / (n - 1) / n)
+    error = max(math.sqrt(float(deviations @ deviations) / (n - 1) / n), least_error)
     half = student_quantile((1 + confidence) / 2, n - 1) * error
     return Estimate(value, value - half, value + half, error)
 

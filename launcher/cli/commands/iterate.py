@@ -94,14 +94,13 @@ def command(
 
 def tell(report: LoopReport, out: Output) -> None:
     """Show a loop."""
-    from launcher.iterate.report import COLUMNS, canary_note
+    from launcher.iterate.report import COLUMNS, notes
 
     if not out.for_people:
         out.record(report.to_json(), "name")
         return
     out.rows(report.rows(), COLUMNS, "No round is done yet.")
-    note = canary_note(report.rounds)
-    if note is not None:
+    for note in notes(report.rounds):
         out.text(note)
     out.text()
     for line in report.lines():
