@@ -113,7 +113,8 @@ class LoopReport:
             step = "" if self.step is None else f", round {len(self.rounds) + 1} is at {self.step}"
             yield from _wrapped(f"{len(self.rounds)} of {self.planned} rounds are done{step}.")
         elif self.rounds:
-            yield from _wrapped(f"All {self.planned} rounds are done; --rounds {self.planned + 1} adds one.")
+            done = "1 round is done" if self.planned == 1 else f"All {self.planned} rounds are done"
+            yield from _wrapped(f"{done}; --rounds {self.planned + 1} adds one.")
         yield from self._confidence()
         if self.in_place:
             yield f"job      {self.rounds[self.in_place - 1].trained.job}"
