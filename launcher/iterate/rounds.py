@@ -8,8 +8,8 @@
    decide, unless it acts as the policy in place does. Anything but a promotion leaves the policy in place where it is.
 4. **Evaluate** the candidate in the simulator, which decides nothing.
 
-Each step leaves its files before the next one begins. Every name follows from the loop and the round alone, and every
-seed that is not a job's own: a loop that was killed goes on with the same episodes, the same jobs and the same decisions.
+Each step leaves its files before the next one begins. Names follow from the loop and the round alone, and so do seeds,
+but for those that stand in the presets of jobs: a loop that was killed goes on with the same episodes and decisions.
 """
 
 from __future__ import annotations
