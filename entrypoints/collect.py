@@ -20,6 +20,8 @@ EXAMPLES = """examples:
   collect --env batchrl/MailCampaign-v0 --num-envs 4000 --episodes 1 --output mail.csv
 """
 
+STEPS_OF_A_CHECK = 20
+
 
 def main(argv: Sequence[str]) -> int:
     """Collect, write, report; returns the exit code."""
@@ -86,8 +88,8 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     softening = Softening(arguments.epsilon, arguments.temperature)
     policy = make_policy(arguments.policy, simulator.n_actions, softening)
     if arguments.check:
-        # A single step tells whether the policy is for this environment.
-        first = collect(simulator, policy, steps=1, seed=arguments.seed)
+        # A few steps tell whether the policy is for this environment, and whether anything is left to chance.
+        first = collect(simulator, policy, steps=STEPS_OF_A_CHECK, seed=arguments.seed)
         by_chance = bool((first.probabilities.max(axis=1) < 1).any())
         facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
         facts |= {"by_chance": by_chance, "max_episode_steps": env.max_episode_steps or simulator.episode_cap}

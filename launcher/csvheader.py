@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import shlex
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from batchrl.contract.errors import InputError
 # Of a line; what is longer is no header that anybody wrote.
 LONGEST_BYTES = 1024 * 1024
 COMPRESSED = ".gz"
+_NAME = re.compile(r"\s*[A-Za-z_][\w .:-]{0,99}")
 
 
 def check_no_header(path: Path) -> None:
@@ -27,7 +30,7 @@ def check_no_header(path: Path) -> None:
         InputError: it does, or it cannot be read.
     """
     first, second = _first_rows(path)
-    if not first or any(map(_is_number, first)) or not any(map(_is_number, second)):
+    if not _names_columns(first, second):
         return
     file = shlex.quote(str(path))
     rows = f"zcat {file} | tail -n +2" if path.suffix == COMPRESSED else f"tail -n +2 {file}"
@@ -44,10 +47,22 @@ def _first_rows(path: Path) -> tuple[Sequence[str], Sequence[str]]:
     try:
         with gzip.open(path) if path.suffix == COMPRESSED else path.open("rb") as file:
             lines = [file.readline(LONGEST_BYTES).decode("utf-8", "replace") for _ in range(2)]
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
-    first, second = (next(csv.reader(io.StringIO(line)), []) for line in lines)
+    try:
+        first, second = (next(csv.reader(io.StringIO(line)), []) for line in lines)
+    except csv.Error:  # a column of a length that no name has
+        return [], []
     return first, second
+
+
+def _names_columns(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether a row can only be the header of the other: several names, all different, above numbers alone."""
+    if len(first) < 2 or len(first) != len(second) or len(set(first)) < len(first):
+        return False
+    numbers = [cell for cell in second if cell.strip()]
+    named = all(_NAME.fullmatch(cell) and not _is_number(cell) for cell in first)
+    return named and bool(numbers) and all(map(_is_number, numbers))
 
 
 def _is_number(cell: str) -> bool:

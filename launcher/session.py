@@ -20,6 +20,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
 from launcher import apimodel
+from launcher.facts import is_aws_type
 from launcher.local.address import ACCOUNT_ID, BUCKET, REGION, Identity
 from launcher.local.home import HomePaths
 
@@ -71,7 +72,7 @@ class Session(ABC):
     @staticmethod
     def for_instance_type(instance_type: str) -> Session:
         """The cloud that runs a type: ``ml.*`` is AWS's, all others are local."""
-        return AwsSession() if instance_type.startswith("ml.") else LocalSession()
+        return AwsSession() if is_aws_type(instance_type) else LocalSession()
 
     @property
     def sagemaker(self) -> Client:
@@ -314,13 +315,13 @@ def resolve_session(session: object, instance_type: str) -> Session:
     Raises:
         InputError: the session is of no known kind, or is AWS's while the type is local.
     """
-    is_aws_type = instance_type.startswith("ml.")
+    on_aws = is_aws_type(instance_type)
     if session is None:
         return Session.for_instance_type(instance_type)
     if not isinstance(session, Session):
         boto_session = _boto_session(session)
-        session = Session.aws(boto_session) if is_aws_type else Session.local()
-    if not session.is_local and not is_aws_type:
+        session = Session.aws(boto_session) if on_aws else Session.local()
+    if not session.is_local and not on_aws:
         raise InputError(
             f"instance_type '{instance_type}' runs on this computer, but the session is AWS's.",
             "Leave the session out, or choose an ml.* type.",

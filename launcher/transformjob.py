@@ -84,15 +84,19 @@ class TransformJob(JobHandle):
             items = list(self._items(place, folder))
             if not items:
                 raise InputError(
-                    f"the transform job '{self.name}' has no outputs in {self.output_uri}",
-                    f"See what it says: batchrl logs {self.name}",
+                    f"nothing that lies in {self.output_uri} was stored while the transform job '{self.name}' ran.",
+                    "It made no outputs, or another job has replaced them, or they were deleted. See what it says: "
+                    f"batchrl logs {self.name}",
                 )
             fetched = fetch_all(self.session.s3, items, on_bytes)
         names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
         return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
     def _items(self, place: S3Url, folder: Path) -> Iterator[Item]:
-        """What the job stored; other jobs may write to the same place, and may have done so before."""
+        """What was stored while the job ran: other jobs may write to the same place before and after it.
+
+        Jobs that write to one place at the same time cannot be told apart.
+        """
         from launcher.pull import listed
 
         if (span := self._span(place)) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchrl.contract.errors import InputError, JobFailed
+from batchrl.contract.errors import InputError, JobFailed, Unreachable
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ class BadRecords:
         count: how many.
         records: how many there are, good and bad.
         first: where the first is, and what is wrong with it; empty where that is not known.
+        known: whether anybody looked.
     """
 
     count: int = 0
     records: int = 0
     first: str = ""
+    known: bool = True
 
     def check(self) -> None:
         """End the command as the records demand, once all is said.
@@ -63,8 +65,11 @@ def logged(job: TransformJob) -> BadRecords:
     from launcher.local.transform.outcome import told_counts
 
     if not job.session.is_local:
-        return BadRecords()
-    records, bad = told_counts(job.logs(follow=False))
+        return BadRecords(known=False)
+    try:
+        records, bad = told_counts(job.logs(follow=False))
+    except Unreachable:
+        return BadRecords(known=False)
     return BadRecords(bad, records)
 
 

@@ -16,6 +16,7 @@ from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.cli.jobs import EVALUATE_SCRIPT, TRAIN_SCRIPT, find_job
 from launcher.cli.options import complete_jobs, complete_presets, parse_settings, set_option
+from launcher.facts import is_aws_type
 
 if TYPE_CHECKING:
     from launcher.estimator import RLEstimator
@@ -196,4 +197,4 @@ def checkpoint_place(job_or_url: str, instance_type: str) -> str:
     """
     if job_or_url.startswith(S3_SCHEME):
         return job_or_url
-    return find_job(job_or_url, aws=instance_type.startswith("ml.")).checkpoint_uri
+    return find_job(job_or_url, aws=is_aws_type(instance_type)).checkpoint_uri

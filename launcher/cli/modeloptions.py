@@ -16,6 +16,7 @@ from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.joboptions import parse_pairs
 from launcher.cli.jobs import find_job, session_for
+from launcher.facts import is_aws_type
 
 if TYPE_CHECKING:
     from launcher.model import Model
@@ -60,7 +61,7 @@ class ServingOptions:
         options: dict[str, Any] = {"image_uri": self.image, "role": self.role, "instance_type": self.instance_type}
         options["enable_network_isolation"] = self.isolated or None
         options = {name: value for name, value in options.items() if value is not None}
-        aws = (self.instance_type or "").startswith("ml.")
+        aws = is_aws_type(self.instance_type or "")
         if given is None:
             return Model.of_job(_newest(aws), **options)
         refuse_onnx(given)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.layout import JobLayout, S3Url
-from launcher.facts import OUTPUT_SUFFIX
+from launcher.facts import OUTPUT_SUFFIX, TRAINING
 
 if TYPE_CHECKING:
     from launcher.job import Job
@@ -51,8 +51,12 @@ def local_bytes(session: LocalSession, jobs: Iterable[tuple[str, str]]) -> dict[
         found = [record for kind, name in jobs if (record := records.find(name, kind)) is not None]
     finally:
         records.close()
+    # What a transform wrote is known when it has ended; others may have written to the same place.
     return {
-        (record.kind, record.name): _stored_bytes(paths, record) if embedded else record.size_bytes for record in found
+        (record.kind, record.name): _stored_bytes(paths, record)
+        if embedded and (record.kind == TRAINING or not record.ended)
+        else record.size_bytes
+        for record in found
     }
 
 

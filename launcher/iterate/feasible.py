@@ -1,4 +1,7 @@
-"""What settings alone show that no round of a loop could do: a loop's settings cannot be changed once it has begun."""
+"""What settings alone show to be too little for a round: a loop's settings cannot be changed once it has begun.
+
+Fits are judged by the longest episodes that the environment allows, whether they will come or not.
+"""
 
 from __future__ import annotations
 

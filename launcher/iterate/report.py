@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.cli.output import Column
+from launcher.facts import is_aws_type
 from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
 from launcher.iterate.records import Round
@@ -127,6 +128,8 @@ class LoopReport:
         """The command that serves the policy in place, as it acts in the loop."""
         acting = collectors.environment(self.settings.preset.collect)
         options = "".join(f" --env {name}={value}" for name, value in acting.items())
+        if is_aws_type(instance_type := self.settings.jobs.instance_type):
+            options += f" --instance-type {instance_type}"
         return f"batchrl deploy {self.rounds[self.in_place - 1].trained.job}{options}"
 
     def _confidence(self) -> Iterator[str]:

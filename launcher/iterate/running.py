@@ -14,7 +14,7 @@ from launcher.iterate import picture
 from launcher.iterate.records import Round
 from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
-from launcher.iterate.state import LOOP, LoopFolder, publish_json, publish_text
+from launcher.iterate.state import COLLECTED, LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.work import Work, behavior_of
 from launcher.request import valid_name
 
@@ -55,7 +55,7 @@ def go_on(
     else:
         settings = known
         if given:
-            _check_same(folder, known, _asked(known, jobs, data, name, given))
+            _check_same(folder, known, _asked(folder, known, jobs, data, name, given))
     wanted = rounds or folder.planned_rounds() or default_rounds
     done = len(folder.records())
     if wanted < done:
@@ -67,7 +67,7 @@ def go_on(
     with folder.locked():
         folder.sweep()
         if known is None:
-            _begin(folder, settings)
+            _begin(folder, settings, wanted)
         folder.settle(settings.identity)
         _lay_out(folder, settings)
 
@@ -82,13 +82,14 @@ def go_on(
             raise
 
 
-def _begin(folder: LoopFolder, settings: LoopSettings) -> None:
-    """Write down what the loop is, in one file, so that a run that is killed here has begun it or has not.
+def _begin(folder: LoopFolder, settings: LoopSettings, rounds: int) -> None:
+    """Write down what the loop is, the file that says it last: a run that is killed here has begun it or has not.
 
     The folder is locked.
     """
     if folder.exists:
         raise InputError(f"another run began a loop in {folder.root} meanwhile.", "Give another folder: --output")
+    folder.plan(rounds)
     publish_json(folder.root / LOOP, settings.to_json())
 
 
@@ -104,17 +105,38 @@ def _made_name(jobs: JobOptions) -> str:
 
 
 def _asked(
-    known: LoopSettings, jobs: JobOptions, data: str | None, name: str | None, given: Collection[str]
+    folder: LoopFolder,
+    known: LoopSettings,
+    jobs: JobOptions,
+    data: str | None,
+    name: str | None,
+    given: Collection[str],
 ) -> LoopSettings:
-    """The loop that is there, with what a command line says in place of what it was."""
+    """The loop that is there, with what a command line says in place of what it was; nothing else is looked at."""
     said = {option: getattr(jobs, option) for option in given if option in JobOptions.__dataclass_fields__}
+    options = replace(known.jobs, **said)
+    asked = known.with_jobs(name or known.name, options)
+    if {"preset", "settings"} & said.keys():
+        asked = _resolved(folder, known, asked.name, options)
+    divided = folder.round(1).read_json(COLLECTED) is not None
+    if data is not None and not (divided and str(Path(data).expanduser().absolute()) == known.data):
+        asked = asked.with_data(data)
+    return asked
+
+
+def _resolved(folder: LoopFolder, known: LoopSettings, name: str, options: JobOptions) -> LoopSettings:
+    """The loop that is there, with another preset, or with settings on top of its own."""
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
-        if "preset" not in said:
+        if options.preset is None:
             own = Path(scratch) / "loop.yaml"
-            own.write_text(known.preset.to_json())
-            said["preset"] = str(own)
-        asked = LoopSettings.of(name or known.name, replace(known.jobs, **said), data)
-    return asked if "data" in given else replace(asked, data=known.data, data_sha256=known.data_sha256)
+            own.write_text(known.kept_preset(folder.root))
+            options = replace(options, preset=str(own))
+        asked = LoopSettings.of(name, options, None)
+    asked = replace(asked, data=known.data, data_sha256=known.data_sha256)
+    if asked.preset.collect.behavior == known.preset.collect.behavior:
+        # Whether it is what it was is asked where it is needed.
+        asked = replace(asked, behavior_sha256=known.behavior_sha256)
+    return asked
 
 
 def _check_same(folder: LoopFolder, known: LoopSettings, asked: LoopSettings) -> None:

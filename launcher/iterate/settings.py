@@ -95,6 +95,29 @@ class LoopSettings:
             behavior_sha256=None if behavior is None else _digest(behavior),
         )
 
+    def with_jobs(self, name: str, jobs: JobOptions) -> LoopSettings:
+        """The same loop with another name and other options of its jobs."""
+        return replace(self, name=name, jobs=_settled(jobs))
+
+    def with_data(self, data: str) -> LoopSettings:
+        """The same loop with other data of the first round.
+
+        Raises:
+            InputError: it is not there, or cannot be read.
+        """
+        path = _data_path(data)
+        return replace(self, data=str(path), data_sha256=_digest(path))
+
+    def kept_preset(self, folder: Path) -> str:
+        """The loop's preset as a file of its own, whose other presets are those that the folder keeps of the user's."""
+        values = self.preset.model_dump(mode="json")
+        for section, kept in (("train", TRAIN_FILE), ("evaluate", EVALUATE_FILE)):
+            choice: OpenSection = getattr(self.preset, section)
+            if presets.is_path(values[section]["preset"] or ""):
+                declared = {key: values[section][key] for key in type(choice).model_fields}
+                values[section] = declared | {"preset": str(folder / kept)}
+        return json.dumps(values)
+
     @property
     def jobs_name(self) -> str:
         """What the names of its jobs and endpoints begin with."""

@@ -237,7 +237,8 @@ class LoopFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            others = [path.name for path in self.root.iterdir() if path.name != LOCK and not _is_unfinished(path)]
+            ours = (LOCK, PLAN)  # of a beginning that was killed
+            others = [path.name for path in self.root.iterdir() if path.name not in ours and not _is_unfinished(path)]
         except OSError as error:
             raise InputError(f"{self.root} cannot be used: {error.strerror}.", "Give another one: --output") from error
         if others and not self.exists:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.apimodel import LOCAL_INSTANCE_TYPES
+from launcher.facts import is_aws_type
 from launcher.local.apierrors import ApiError, validation
 from launcher.request import FOLDER_NAMES, MAX_RUN_SECONDS, checkpoint_path_fault
 
@@ -75,7 +76,7 @@ def _resources(resources: Wire | None) -> None:
     kind, count = resources.get("InstanceType"), resources.get("InstanceCount")
     if not kind or not count:
         raise validation("ResourceConfig must hold InstanceType and InstanceCount.")
-    if kind not in LOCAL_INSTANCE_TYPES and not kind.startswith("ml."):
+    if kind not in LOCAL_INSTANCE_TYPES and not is_aws_type(kind):
         raise validation(f"InstanceType '{kind}': choose {', '.join(LOCAL_INSTANCE_TYPES)} or an ml.* type.")
     if count != 1:
         raise not_here(f"InstanceCount {count}", "it runs jobs on one instance; set InstanceCount to 1")

@@ -11,7 +11,7 @@ from typing import Any
 
 from launcher import transformrules
 from launcher.apimodel import LOCAL_SERVING_TYPES
-from launcher.facts import MAX_MODEL_ENVIRONMENT_BYTES
+from launcher.facts import MAX_MODEL_ENVIRONMENT_BYTES, is_aws_type
 from launcher.local.apierrors import validation
 from launcher.local.rules import check_s3_url, check_tags, check_unique, not_here
 
@@ -85,7 +85,7 @@ def check_endpoint_config(request: Wire) -> None:
 def _check_type(kind: str | None, count: int | None) -> None:
     if not kind or not count:
         raise validation("InstanceType and an instance count of at least 1 are required.")
-    if kind not in LOCAL_SERVING_TYPES and not kind.startswith("ml."):
+    if kind not in LOCAL_SERVING_TYPES and not is_aws_type(kind):
         raise validation(f"InstanceType '{kind}': choose {', '.join(LOCAL_SERVING_TYPES)} or an ml.* type.")
 
 

@@ -99,8 +99,8 @@ def test_killed_anywhere_while_it_begins_a_loop_begins_with_the_same_command(tmp
         assert {path.name for path in folder.iterdir()} == {
             *(LOCK, "loop.json", "place.json", "plan.json", "train.yaml", "evaluate.yaml", "round_01")
         }
-    # Before and after the name is given, and half way through the file: loop.json, place.json and two presets.
-    assert points == 4 * 3
+    # Before and after the name is given, and half way through the file: plan.json, loop.json, place.json, two presets.
+    assert points == 5 * 3
 
 
 @pytest.mark.parametrize("option", ["data", "behavior"])
@@ -109,7 +109,7 @@ def test_what_the_first_round_needs_may_not_change_before_it_is_collected(tmp_pa
     given.write_text("as it was")
     settings = (f"collect.behavior={given}",) if option == "behavior" else ()
     data = str(given) if option == "data" else None
-    begin_killed(tmp_path / "loop", 4, settings, data=data)
+    begin_killed(tmp_path / "loop", 7, settings, data=data)
     given.write_text("changed")
     with pytest.raises(InputError, match="of the first round was changed since the loop began"):
         go_on(tmp_path / "loop")
@@ -118,6 +118,20 @@ def test_what_the_first_round_needs_may_not_change_before_it_is_collected(tmp_pa
     # Nobody asks for it again once a round's own policy is in place.
     given.unlink()
     assert len(go_on(tmp_path / "loop", rounds=2)) == 2
+
+
+def test_presets_of_the_users_own_and_data_that_was_divided_may_go_when_a_loop_has_begun(tmp_path: Path) -> None:
+    own, data = own_presets(tmp_path), tmp_path / "data.csv"
+    data.write_text("episodes")
+    go_on(tmp_path / "loop", *own, data=str(data))
+    for path in (data, tmp_path / "t.yaml", tmp_path / "e.yaml"):
+        path.unlink()
+    assert len(go_on(tmp_path / "loop", rounds=2, data=str(data), given={"data", "instance_type"})) == 2
+    assert len(go_on(tmp_path / "loop", "train.epochs=2", rounds=2)) == 2
+    with pytest.raises(InputError, match=r"train\.epochs is 5, there 2"):
+        go_on(tmp_path / "loop", "train.epochs=5")
+    with pytest.raises(InputError, match="there is no such file"):
+        go_on(tmp_path / "loop", data=str(tmp_path / "other.csv"), given={"data"})
 
 
 def test_only_what_a_command_line_says_is_compared_with_the_loop_that_is_there(tmp_path: Path) -> None:

@@ -151,6 +151,14 @@ def test_who_is_to_stop_is_not_waited_for(make):
     assert len(executions) == 1
 
 
+def test_one_that_was_stopped_is_not_started_again(make):
+    server, executions = make()
+    server.stop()
+    assert not server.recover(False)
+    assert not server.tend()
+    assert len(executions) == 1
+
+
 def test_one_that_ends_before_it_has_an_address_is_no_other_server(tmp_path, make):
     """A container that has ended has none; whoever listens at this machine's port 8080 is somebody else."""
 

@@ -355,6 +355,25 @@ def test_B173_who_listens_where_a_server_was_that_has_ended_is_not_asked(serve):
     assert server.requests == []
 
 
+def test_B173_a_call_that_was_never_sent_has_used_up_no_try(serve):
+    server = serve()
+    server.die()
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:  # whoever polls the listening socket holds it for a moment
+            socket.create_connection((server.address.host, server.address.port)).close()
+
+    def recover():
+        if not server.alive:
+            server.start()
+        return True
+
+    server.on_recover = recover
+    bodies = [b"1", b"2", b"3"]
+    calls = invoke(server, bodies, retries=0)
+    assert answers(calls) == [(200, body) for body in bodies]
+    assert [call.tries for call in calls] == [0, 0, 0]
+
+
 def test_B173_a_server_that_ends_while_it_is_connected_to(serve):
     """The connection is made by the kernel, and lost at any moment after that."""
     for _ in range(40):

@@ -318,6 +318,17 @@ def test_B151_an_upload_that_is_gone_with_nothing_stored_is_a_fault(s3, lay):
     assert s3.objects == ({} if lay is None else {"out/x.out": lay})
 
 
+def test_B151_where_the_bucket_may_not_be_listed_large_results_are_stored_as_well(s3):
+    """HeadObject says 403 there of what does not exist."""
+
+    def before(operation, arguments):
+        if operation == "head_object" and arguments["Key"] not in s3.objects:
+            raise refusal("403", 403, operation)
+
+    s3.before = before
+    assert written(s3, [b"x" * PART_BYTES, b"y"]).stored
+
+
 def test_B151_another_refusal_of_the_completion_is_one(s3):
     def before(operation, arguments):
         if operation == "complete_multipart_upload":

@@ -46,6 +46,14 @@ def test_B137_an_unsplit_object_is_one_body_byte_for_byte_and_so_is_its_answer(s
     assert [str(url) for url in ran.outcome.written] == [f"s3://{BUCKET}/out/a.out"]
 
 
+def test_B175_records_of_an_object_that_is_not_split_are_counted_by_the_lines_of_its_answer(s3, serve):
+    put(s3, a=b"[1]\n[2]\n[3]\n[4]\n", b=b"[5]")
+    bad = b'{"error":"line 2: expected 4 features, got 1","line":2}\n'
+    server = serve(lambda request: Reply(b"1\n" + bad + b"3\n" + bad if b"[1]" in request.body else b"5"))
+    ran = run(s3, server, content_type="application/jsonlines")
+    assert (ran.outcome.records, ran.outcome.error_records) == (5, 2)
+
+
 def test_B139_one_record_a_request_is_sent_with_its_newline(s3, serve):
     put(s3, a=b"1\n22\r\n333")
     server = serve()

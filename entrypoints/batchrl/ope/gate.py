@@ -40,8 +40,6 @@ from batchrl.ope.two_samples import FEWEST_DIFFERING, NO_SPREAD, difference_of_m
 from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
 
 Outcome = Literal["promoted", "kept out", "undecided"]
-PROMOTED, KEPT_OUT, UNDECIDED = "promoted", "kept out", "undecided"
-LOG, CANARY = "log", "canary"
 
 # Logs of probability ratios that are 0 but for rounding, of networks in single precision as well.
 SAME_CHANCES = 1e-6

@@ -33,12 +33,13 @@ def paired_difference(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats6
 
 
 def null_error(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats64) -> float:
-    """The standard error that the paired difference would have if rewards had nothing to do with the actions.
+    """A floor for the error of the paired difference: what it would be if rewards had nothing to do with the actions.
 
     A step moves the difference by ``(omega - 1) delta``, in the notation of ``doubly_robust`` with weights of mean 1.
     If both factors are independent, its variance is ``E[(omega - 1)^2] E[delta^2]``, to which every episode adds what
     it says of the weights, while the sample variance sees those episodes alone that were rewarded: when the few rewards
-    happen to follow actions that the candidate prefers, it is far too small.
+    happen to follow actions that the candidate prefers, it is far too small. Steps are taken to be independent; where
+    all weights of one are 0 there is no floor.
 
     Args:
         log, policy, log_ratios: as in ``paired_difference``.

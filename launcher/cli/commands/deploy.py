@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
+from batchrl.contract.errors import BatchRLError
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
@@ -69,9 +71,10 @@ def _example(endpoint: Endpoint) -> str:
     from launcher.cli.serving import model_of
     from launcher.exported import features_of
 
-    for name in endpoint.model_names():
-        archive = model_of(endpoint.session, name).get("archive")
-        width = features_of(endpoint.session, S3Url.parse(archive)) if archive else None
-        if width and width <= FEATURES_SHOWN:
-            return f"'[{', '.join(['0'] * width)}]'"
+    with contextlib.suppress(BatchRLError):  # the endpoint stands, whatever may not be looked at
+        for name in endpoint.model_names():
+            archive = model_of(endpoint.session, name).get("archive")
+            width = features_of(endpoint.session, S3Url.parse(archive)) if archive else None
+            if width and width <= FEATURES_SHOWN:
+                return f"'[{', '.join(['0'] * width)}]'"
     return "--file states.jsonl"

@@ -17,6 +17,7 @@ from launcher.cli.jobs import EVALUATE_SCRIPT, find_job, session_for
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
+from launcher.facts import is_aws_type
 
 
 @make_command(
@@ -49,7 +50,7 @@ def command(
     if trained is not None and checkpoint is not None:
         raise InputError("--job and --checkpoint both say what to evaluate.", "Keep one of them.")
     if checkpoint is None:
-        name = trained or newest_training(session_for(job.instance_type.startswith("ml."))).name
+        name = trained or newest_training(session_for(is_aws_type(job.instance_type))).name
         checkpoint = checkpoint_place(name, job.instance_type)
         job = _for_problem_of(name, job)
         out.note(f"Evaluating {name}{f', preset {job.preset}' if job.preset else ''}.")
@@ -68,7 +69,7 @@ def _for_problem_of(trained: str, job: JobOptions) -> JobOptions:
     settings = job.hyperparameters()
     if job.preset or PRESET in settings or LEGACY_PRESET in settings or trained.startswith(S3_SCHEME):
         return job
-    described = find_job(trained, aws=job.instance_type.startswith("ml.")).describe()
+    described = find_job(trained, aws=is_aws_type(job.instance_type)).describe()
     given = user_values(described.get("HyperParameters", {}))
     own = presets.evaluation_of(str(given.get(PRESET) or given.get(LEGACY_PRESET)))
     return replace(job, preset=own)

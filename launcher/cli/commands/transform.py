@@ -98,6 +98,7 @@ def command(
     input becomes one output, of the same name with .out behind it.
 
     A record that the policy cannot take gets an error in its place, and the exit code is 2; where none was taken, 1.
+    On AWS nobody looks for such records unless the outputs are downloaded (-o).
     """
     if folder is not None and (only_plan or not wait):
         raise click.UsageError("--output needs the outputs: leave out --no-wait and --plan.")
@@ -181,7 +182,7 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
         if pulled is not None:
             facts |= {"files": pulled.files, "folder": pulled.folder}
         if waited:
-            facts["error_records"] = bad.count
+            facts["error_records"] = bad.count if bad.known else None
         out.record(facts, "name")
         return bad
     ended = "has ended." if bad.count else "has ended well."

@@ -101,8 +101,10 @@ class DockerExecution:
         self._signal("SIGKILL")
 
     def remove(self) -> bool:
+        state: dict[str, Any] = {}
         try:
-            state = self._engine.client.inspect_container(self._container)["State"]
+            with contextlib.suppress(docker.errors.NotFound):  # somebody removed it
+                state = self._engine.client.inspect_container(self._container)["State"]
             _remove(self._engine.client, self._container)
             self._network.remove(self._engine.client)
         finally:
@@ -113,7 +115,10 @@ class DockerExecution:
 
     def _await_handler(self) -> None:
         """The kernel drops a SIGTERM for a PID 1 that has no handler yet, and nobody would send another."""
-        pid = int(self._engine.client.inspect_container(self._container)["State"]["Pid"])
+        try:
+            pid = int(self._engine.client.inspect_container(self._container)["State"]["Pid"])
+        except docker.errors.NotFound:
+            return
         deadline = time.monotonic() + HANDLER_SECONDS
         while not handles_sigterm(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -287,11 +292,14 @@ def remove_containers(home: HomePaths, key: str) -> None:
         home: the data folder.
         key: of the job (``JobRecord.key``).
     """
-    with contextlib.suppress(EngineUnusable, requests.exceptions.RequestException):
+    with contextlib.suppress(EngineUnusable, requests.exceptions.RequestException, docker.errors.APIError):
         client = Engine.find().client
         labels = [f"{JOB_LABEL}={key}", f"{HOME_LABEL}={home.root}"]
         for container in client.containers(all=True, filters={"label": labels}):
-            _remove(client, container["Id"])
+            try:
+                _remove(client, container["Id"])
+            except docker.errors.APIError as error:
+                log.warning("the container %s of %s could not be removed: %s", container["Id"], key, error.explanation)
         remove_networks(client, labels)
 
 

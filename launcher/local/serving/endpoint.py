@@ -74,7 +74,10 @@ class Endpoint:
         """
         reason = self._serve_to_the_end()
         self._progress.note(servers=())
-        stop_all([server for _, server in self._servers])
+        try:
+            stop_all([server for _, server in self._servers])
+        except Exception:
+            log.exception("servers of the endpoint %s cannot be ended", self._record.name)
         for root in self._home.job(self._record.key).roots(self._record.instances):
             shutil.rmtree(root, ignore_errors=True)
         if reason is not None and not self._progress.stop_requested():

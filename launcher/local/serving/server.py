@@ -85,6 +85,7 @@ class ModelServer:
         self._start_seconds = start_seconds
         self._proceed = proceed
         self._lock = threading.Lock()
+        self._stopped = False
         self._run: _Run | None = None
         self._fruitless = 0  # starts since it was last of use
         self._pinged = 0.0
@@ -145,7 +146,7 @@ class ModelServer:
             while not self._has_ended():
                 if self._is_well():
                     return True
-                if not self._proceed():
+                if self._is_over():
                     return False
                 if time.monotonic() > deadline:
                     return self._start_again("does not answer any more")
@@ -162,9 +163,13 @@ class ModelServer:
         return parsed if isinstance(parsed, dict) else None
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL after the grace; one that has ended is no error."""
+        """SIGTERM, then SIGKILL after the grace; one that has ended is no error. It is not started again after that."""
+        self._stopped = True
         with self._lock:
             self._end()
+
+    def _is_over(self) -> bool:
+        return self._stopped or not self._proceed()
 
     def _has_ended(self) -> bool:
         return self._run is None or self._run.waiter.ended_within(0)
@@ -182,7 +187,7 @@ class ModelServer:
         return well
 
     def _start_again(self, why: str) -> bool:
-        if not self._proceed():
+        if self._is_over():
             return False
         if self._fruitless >= MOST_FRUITLESS:
             log.error("the model server %s is given up after %d starts in a row", self._program.name, MOST_FRUITLESS)
@@ -217,7 +222,7 @@ class ModelServer:
                     f"{ALGORITHM}: the model server ended with exit code {run.waiter.exit_code()} before it answered "
                     f"/ping.{self._last_lines()}"
                 )
-            if not self._proceed():
+            if self._is_over():
                 raise JobFault(f"{ALGORITHM}: the model server was stopped before it answered /ping.")
             if time.monotonic() > deadline:
                 raise JobFault(

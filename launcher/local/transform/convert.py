@@ -31,6 +31,7 @@ from launcher.local.transform.reading import gunzip, read
 from launcher.local.transform.settings import MIB, Settings
 from launcher.local.transform.sink import Sink
 from launcher.local.transform.sources import SourceObject
+from launcher.transformrules import LINE_TYPES
 
 # What is sent and not yet stored, an object: so many bodies for each request slot, or so many bytes.
 QUEUED_A_SLOT = 8
@@ -192,10 +193,11 @@ class Conversion:
 
     async def _take(self, payload: Payload, call: Call) -> None:
         _check(payload, call)
-        last = b""
+        last, lines = b"", 0
         for piece in self._job.processing.finish(payload, call.answer, self._report):
             self.sink.write(piece)
             last = piece or last
+            lines += piece.count(b"\n")
             if self.sink.full:
                 await self._stored()
                 self._store(partial(self.sink.send, self.sink.take()))
@@ -203,7 +205,9 @@ class Conversion:
                 await asyncio.sleep(0)
         if self._job.settings.assemble_lines and not last.endswith(b"\n"):
             self.sink.write(b"\n")
-        self.records += payload.count
+        # An object that is not split may hold many records: its answer's lines tell.
+        in_lines = not payload.noun and self._job.settings.answer_kind in LINE_TYPES
+        self.records += max(payload.count, lines + (not last.endswith(b"\n"))) if in_lines else payload.count
         payload.close()
 
     def _report(self, where: str, text: str) -> None:

@@ -63,6 +63,7 @@ class ModelClient:
         self._waiting: deque[Call] = deque()
         self._suspects: deque[Call] = deque()
         self._alone: Call | None = None  # the suspect under way
+        self._unreached = 0  # connections that failed one after another
         self._useful = False
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -202,6 +203,7 @@ class ModelClient:
                 why = ENDED
             elif connection.reusable:
                 # It is used before anything else can happen to it: whatever does is then told of a call.
+                self._unreached = 0
                 self._open.add(connection)
                 self._use(connection)
                 return
@@ -209,16 +211,23 @@ class ModelClient:
             why = f"it takes longer than {CONNECT_SECONDS:g} s"
         except Exception as error:
             why = str(error) or type(error).__name__
-        # While the server is being looked after, a connection that fails says nothing about a call.
+        # While the server is being looked after, a connection that fails says nothing.
         if (due := self._due()) is not None:
-            self._broken(due.popleft(), f"no connection to the server: {why}")
+            self._unreached += 1
+            self._have_mended()
+            # Nothing was sent: a try is used up only where the server's keeper says that it lives, and it does not.
+            if self._unreached > 1 and not self._under_way():
+                self._again(due.popleft(), f"no connection to the server: {why}")
 
     # What is tried again.
 
-    def _broken(self, call: Call, why: str) -> None:
-        alone = self._mending is None and not self._under_way()
+    def _have_mended(self) -> None:
         if self._mending is None and not self._lost:
             self._mending = self._loop.create_task(self._mend())
+
+    def _broken(self, call: Call, why: str) -> None:
+        alone = self._mending is None and not self._under_way()
+        self._have_mended()
         call.suspect = True
         if alone or self._lost:
             self._again(call, why)

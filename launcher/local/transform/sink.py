@@ -21,6 +21,8 @@ PART_BYTES = 8 * 1024 * 1024
 # So many have that size (some stores want it of all), then it doubles every thousand: 10,000 parts hold 4 TB.
 PARTS_OF_ONE_SIZE = 2000
 NO_SUCH_UPLOAD = "NoSuchUpload"
+# Where the bucket may not be listed, that is said of objects that are not there.
+HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
 class Sink:
@@ -109,11 +111,11 @@ class Sink:
         self._upload = None
 
     def _identity(self) -> tuple[Any, ...] | None:
-        """What tells the object that lies there from any other; None where there is none."""
+        """What tells the object that lies there from any other; None where there is none, or none may be looked at."""
         try:
             found = self._persist(self._client.head_object)
         except InputError as error:
-            if _code(error) in MISSING:
+            if _code(error) in MISSING | HIDDEN:
                 return None
             raise
         return found["ContentLength"], found.get("ETag"), found.get("LastModified")
