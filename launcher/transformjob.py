@@ -47,7 +47,7 @@ class TransformJob(JobHandle):
     @property
     def output_path(self) -> S3Url:
         """The place that the request names for the outputs; other jobs may write there, too."""
-        return S3Url.parse(self.describe()["TransformOutput"]["S3OutputPath"])
+        return _place_of(self.describe())
 
     @property
     def model_name(self) -> str:
@@ -61,9 +61,9 @@ class TransformJob(JobHandle):
             InputError: there is no such job, or the bucket may not be listed.
             Unreachable: the store does not answer.
         """
-        place = self.output_path
-        with self.session.reported(f"listing {self.output_uri}", self.session.s3):
-            return [(item.key, item.size) for item in self._items(place, Path())]
+        answer = self.describe()
+        with self.session.reported(f"listing {_place_of(answer) / ''}", self.session.s3):
+            return [(item.key, item.size) for item in self._items(answer, Path())]
 
     def pull(self, folder: str | Path, on_bytes: Callable[[int], None] = lambda count: None) -> PullReport:
         """Copy the job's outputs into a folder, by their paths below the output path.
@@ -79,12 +79,13 @@ class TransformJob(JobHandle):
         """
         from launcher.pull import PullReport, fetch_all
 
-        folder, place = Path(folder), self.output_path
+        folder, answer = Path(folder), self.describe()
         with self.session.reported(f"pulling outputs of {self.name}", self.session.s3):
-            items = list(self._items(place, folder))
+            items = list(self._items(answer, folder))
             if not items:
+                place = _place_of(answer) / ""
                 raise InputError(
-                    f"nothing that lies in {self.output_uri} was stored while the transform job '{self.name}' ran.",
+                    f"nothing that lies in {place} was stored while the transform job '{self.name}' ran.",
                     "It made no outputs, or another job has replaced them, or they were deleted. See what it says: "
                     f"batchrl logs {self.name}",
                 )
@@ -92,27 +93,26 @@ class TransformJob(JobHandle):
         names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
         return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
-    def _items(self, place: S3Url, folder: Path) -> Iterator[Item]:
+    def _items(self, answer: dict[str, Any], folder: Path) -> Iterator[Item]:
         """What was stored while the job ran: other jobs may write to the same place before and after it.
 
         Jobs that write to one place at the same time cannot be told apart.
         """
         from launcher.pull import listed
 
-        if (span := self._span(place)) is None:
+        if (span := self._span(answer)) is None:
             return
         first, last = span
-        for item in listed(self.session.s3, place / "", folder):
+        for item in listed(self.session.s3, _place_of(answer) / "", folder):
             if item.key.endswith(OUTPUT_SUFFIX) and item.modified is not None and first <= item.modified <= last:
                 yield item
 
-    def _span(self, place: S3Url) -> tuple[datetime, datetime] | None:
+    def _span(self, answer: dict[str, Any]) -> tuple[datetime, datetime] | None:
         """When the job stored its outputs, by the store's clock; None if it never came so far."""
-        answer = self.describe()
         if (begun := answer.get("TransformStartTime")) is None:
             return None
         ended = answer.get("TransformEndTime") or datetime.now(UTC) + FAR
-        skew = self._skew(place) if self.session.is_local else timedelta()
+        skew = self._skew(_place_of(answer)) if self.session.is_local else timedelta()
         return begun + skew - SECOND, ended + skew + SECOND
 
     def _skew(self, place: S3Url) -> timedelta:
@@ -131,6 +131,11 @@ class TransformJob(JobHandle):
 
     def _ask_to_stop(self) -> None:
         self.session.sagemaker.stop_transform_job(TransformJobName=self.name)
+
+
+def _place_of(answer: dict[str, Any]) -> S3Url:
+    """The output path in an answer of DescribeTransformJob."""
+    return S3Url.parse(answer["TransformOutput"]["S3OutputPath"])
 
 
 def list_transform_jobs(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract import variables
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from launcher.iterate import attempts
 from launcher.iterate.processes import Answers
@@ -30,10 +31,10 @@ Say = Callable[[str], None]
 
 def environment(settings: CollectSettings) -> dict[str, str]:
     """How a model server is told to soften its policy."""
-    told = {"BATCHRL_TARGET_POLICY": settings.target_policy}
-    if settings.target_policy == "epsilon_greedy":
-        return told | {"BATCHRL_EPSILON": repr(settings.epsilon)}
-    return told | {"BATCHRL_TEMPERATURE": repr(settings.temperature)}
+    told = {variables.TARGET_POLICY.name: settings.target_policy}
+    if settings.target_policy == variables.EPSILON_GREEDY:
+        return told | {variables.EPSILON.name: repr(settings.epsilon)}
+    return told | {variables.TEMPERATURE.name: repr(settings.temperature)}
 
 
 @contextmanager

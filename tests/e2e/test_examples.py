@@ -5,37 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from jobs import PROCESS_JOBS
 
 from batchrl.problems.mail_model import ACTIONS, WEEKS
 from launcher import RLEstimator
-from launcher.cli.joboptions import JobOptions
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.work import Work, behavior_of
 from presets import resolve_evaluate, resolve_iterate, resolve_train
 
 MAIL = Path(__file__).resolve().parents[2] / "examples" / "mail-campaign"
 USERS = 60
-LOCAL_JOBS = JobOptions(
-    entry_point="",
-    source_dir=None,
-    dependencies=(),
-    preset=str(MAIL / "campaign.yaml"),
-    settings=(),
-    instance_type="local_process",
-    instance_count=1,
-    image=None,
-    role=None,
-    output_path=None,
-    environment=(),
-    tags=(),
-    spot=False,
-    max_run=86400,
-    max_wait=None,
-)
+LOCAL_JOBS = replace(PROCESS_JOBS, preset=str(MAIL / "campaign.yaml"))
 
 
 @pytest.fixture(scope="module")

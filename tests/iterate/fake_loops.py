@@ -9,33 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs import PROCESS_JOBS as JOBS
+
 import presets
 from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.files import file_sha256
-from launcher.cli.joboptions import JobOptions
 from launcher.iterate.records import Evaluated, Round, Trained
 from launcher.iterate.rounds import Loop
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder
 from launcher.iterate.steps import Actor, Cut, Look, Play
 
-JOBS = JobOptions(
-    entry_point="",
-    source_dir=None,
-    dependencies=(),
-    preset=None,
-    settings=(),
-    instance_type="local_process",
-    instance_count=1,
-    image=None,
-    role=None,
-    output_path=None,
-    environment=(),
-    tags=(),
-    spot=False,
-    max_run=86400,
-    max_wait=None,
-)
 BEHAVIOR = Actor("uniform", "uniform", softened=False)
 
 
