@@ -199,6 +199,12 @@ class ModelServer:
             threading.Thread(target=self._server.shutdown, daemon=True).start()
             self._server.server_close()
 
+    def revive(self) -> bool:
+        """Listen again if it died, as a keeper's ``recover`` does."""
+        if not self.alive:
+            self.start()
+        return True
+
     @property
     def address(self) -> ServerAddress:
         if self._path is not None:

@@ -206,13 +206,8 @@ def test_B173_a_server_that_dies_is_waited_for_and_nothing_is_lost(serve):
             server.die()
         return Reply(request.body)
 
-    def recover():
-        if not server.alive:
-            server.start()
-        return True
-
     server = serve(script)
-    server.on_recover = recover
+    server.on_recover = server.revive
     bodies = [b"%d" % number for number in range(40)]
     assert answers(invoke(server, bodies, max_concurrent=4)) == [(200, body) for body in bodies]
     assert server.recoveries >= 1
@@ -272,13 +267,8 @@ def poisoned(serve, poison, slow=0.0):
             server.ended.wait(slow)
         return Reply(request.body)
 
-    def recover():
-        if not server.alive:
-            server.start()
-        return True
-
     server = serve(script)
-    server.on_recover = recover
+    server.on_recover = server.revive
     return server
 
 
@@ -362,12 +352,7 @@ def test_B173_a_call_that_was_never_sent_has_used_up_no_try(serve):
         while True:  # whoever polls the listening socket holds it for a moment
             socket.create_connection((server.address.host, server.address.port)).close()
 
-    def recover():
-        if not server.alive:
-            server.start()
-        return True
-
-    server.on_recover = recover
+    server.on_recover = server.revive
     bodies = [b"1", b"2", b"3"]
     calls = invoke(server, bodies, retries=0)
     assert answers(calls) == [(200, body) for body in bodies]

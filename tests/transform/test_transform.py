@@ -249,13 +249,8 @@ def test_B173_a_server_that_dies_in_the_middle_and_comes_back_costs_no_record(s3
             server.die()
         return PREDICT(request)
 
-    def recover():
-        if not server.alive:
-            server.start()
-        return True
-
     server = serve(script)
-    server.on_recover = recover
+    server.on_recover = server.revive
     ran = run(s3, server, **JOINED, single_record=True, max_concurrent=4)
     assert ran.outcome.faults == ()
     for body in results(s3).values():
