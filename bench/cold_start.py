@@ -11,7 +11,7 @@ from figures import Figure, show
 
 import launcher  # noqa: F401  (its import is a figure of its own)
 from launcher.local import cloud
-from launcher.session import Session
+from launcher.session.session import Session
 
 REPEATS = 5
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from figures import Figure, beside_python, cannot, show
 
-from launcher.image import default_image, engine_status, present
 from launcher.local import cloud
+from launcher.local.engine.image import default_image, engine_status, present
 
 WANTED_SECONDS = 90.0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from launcher.session import LocalSession
+    from launcher.session.session import LocalSession
 
 WIDTH = 74
 
@@ -71,7 +71,7 @@ def median_seconds(action: Callable[[], object], repeats: int) -> float:
 def warm_cloud() -> Iterator[LocalSession]:
     """A local cloud of its own in a temporary data folder, up and answering; stopped and removed at the end."""
     from launcher.local import cloud
-    from launcher.session import Session
+    from launcher.session.session import Session
 
     with tempfile.TemporaryDirectory(prefix="batchrl-bench-") as folder:
         session = Session.local(folder)

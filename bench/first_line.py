@@ -11,8 +11,8 @@ from pathlib import Path
 from figures import Figure, cannot, show, warm_cloud
 
 from launcher import RLEstimator
-from launcher.image import default_image, engine_status, present
-from launcher.session import LocalSession
+from launcher.local.engine.image import default_image, engine_status, present
+from launcher.session.session import LocalSession
 
 REPEATS = 5
 MARK = "the first line"

@@ -23,12 +23,12 @@ from typing import Literal
 import numpy as np
 
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.ope.gate import Outcome, judge_by_canary, judge_by_log
-from batchrl.ope.level import Level
-from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
-from batchrl.ope.paired import null_error, paired_difference
-from batchrl.ope.student import student_interval
-from batchrl.ope.two_samples import welch_interval
+from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.gate.gate import Outcome, judge_by_canary, judge_by_log
+from batchrl.ope.gate.level import Level
+from batchrl.ope.gate.two_samples import welch_interval
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.study.paired import null_error, paired_difference
 
 STATES, ACTIONS, STEPS = 2, 2, 5
 DISCOUNT = 0.95

@@ -21,9 +21,9 @@ from peers.environment import CACHE, ROOT, peer_version
 import presets
 from batchrl.checkpoints.files import publish_json
 from batchrl.collect import EnvId, Rollouts, collect, make_simulator, to_frame, write_table
+from batchrl.collect.evaluation import evaluate
 from batchrl.contract.layout import BEST_NAME
 from batchrl.contract.paths import JobPaths
-from batchrl.evaluation import evaluate
 from batchrl.policies import Policy, UniformPolicy
 
 COPIES = 100
@@ -196,7 +196,7 @@ class PresetMethod:
             return replace(self._outcome(JobPaths(output).checkpoints, log.env, seconds), code=code)
 
     def _outcome(self, checkpoints: Path, env: str, seconds: float) -> Outcome:
-        from batchrl.agents.policy import load_policy
+        from batchrl.checkpoints.policy import load_policy
 
         mean, error = evaluated(load_policy(checkpoints, "best"), env)
         return Outcome(mean, error, seconds, {}, {"best": json.loads((checkpoints / BEST_NAME).read_bytes())})

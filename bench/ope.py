@@ -11,14 +11,14 @@ from figures import Figure, show
 
 from batchrl.contract import estimators as names
 from batchrl.data.dataset import Floats64
-from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
-from batchrl.ope.bootstrap import intervals
-from batchrl.ope.doubly_robust import ActionValues
-from batchrl.ope.estimators import Sample, lower_bounds, trajectory_estimators
-from batchrl.ope.grid import Grid
-from batchrl.ope.magic import MagicSettings, magic
-from batchrl.ope.student import student_interval
-from batchrl.ope.weights import WeightDiagnostics
+from batchrl.ope.estimators.bandit import direct_method, doubly_robust, inverse_propensity_score
+from batchrl.ope.estimators.bootstrap import intervals
+from batchrl.ope.estimators.doubly_robust import ActionValues
+from batchrl.ope.estimators.grid import Grid
+from batchrl.ope.estimators.magic import MagicSettings, magic
+from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.estimators.weights import WeightDiagnostics
 
 EPISODES, STEPS, RESAMPLES = 100_000, 50, 1000
 SIZE = f"{EPISODES:,} x {STEPS}"

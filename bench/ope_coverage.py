@@ -16,12 +16,12 @@ import numpy as np
 
 from batchrl.contract import estimators as names
 from batchrl.data.dataset import Floats64
-from batchrl.ope.bootstrap import Estimate, resampled
-from batchrl.ope.doubly_robust import ActionValues
-from batchrl.ope.estimators import Sample, lower_bounds, trajectory_estimators
-from batchrl.ope.grid import Grid
-from batchrl.ope.student import student_interval
-from batchrl.ope.weights import WeightDiagnostics
+from batchrl.ope.estimators.bootstrap import Estimate, resampled
+from batchrl.ope.estimators.doubly_robust import ActionValues
+from batchrl.ope.estimators.grid import Grid
+from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.estimators.weights import WeightDiagnostics
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "ope-coverage.md"
 ESTIMATORS = (names.IS, names.PDIS, names.WIS, names.PDWIS, names.SDR, names.WDR)

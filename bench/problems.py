@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchrl.agents.policy import load_policy
+from batchrl.checkpoints.policy import load_policy
 from batchrl.collect import EnvId
+from batchrl.collect.evaluation import evaluate
 from batchrl.contract.paths import JobPaths
-from batchrl.evaluation import evaluate
 from batchrl.policies import GreedyPolicy, Policy
 from batchrl.problems import MAIL_CAMPAIGN
 from batchrl.problems.mail_model import optimal_value, value_of

@@ -19,9 +19,9 @@ from batchrl.contract.columns import INTERMEDIATE_CSV
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from launcher import RLEstimator
-from launcher.job import TERMINAL
+from launcher.jobs.training import TERMINAL
 from launcher.local.home import HomePaths
-from launcher.session import LocalSession
+from launcher.session.session import LocalSession
 
 PRESET = "cartpole-ddqn-bcq"
 DISK_POLL_SECONDS = 0.005

@@ -22,12 +22,12 @@ import urllib3
 from figures import Figure, cannot, show, warm_cloud
 
 from launcher import Model, RLEstimator, Transformer
-from launcher.facts import ENDPOINT, TRANSFORM
-from launcher.image import default_image, engine_status, present
+from launcher.api.constants import ENDPOINT, TRANSFORM
+from launcher.local.engine.image import default_image, engine_status, present
+from launcher.local.executors.address import ServerAddress
 from launcher.local.home import HomePaths
-from launcher.local.records import Records
-from launcher.local.serving.address import ServerAddress
-from launcher.session import LocalSession
+from launcher.local.records.records import Records
+from launcher.session.session import LocalSession
 
 JSON_LINES = "application/jsonlines"
 MANY_LINES = 1_000_000

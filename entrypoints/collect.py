@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchrl.arguments import ended
+from batchrl.commandline.arguments import ended
+from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import InputError
-from batchrl.parser import Parser
 
 EXAMPLES = """examples:
   collect --env CartPole-v0 --num-envs 100 --episodes 5 --output cartpole.csv

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from batchrl.arguments import ScriptArguments, run_script
+from batchrl.commandline.arguments import ScriptArguments, run_script
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET
 from batchrl.contract.paths import (
@@ -46,11 +46,11 @@ def main(arguments: ScriptArguments) -> None:
     paths = JobPaths(Path(arguments.options[OUTPUT])) if OUTPUT in arguments.options else JobPaths.from_environment()
     channel = Path(arguments.options.get(CHECKPOINT, paths.channel(CHECKPOINT_CHANNEL)))
 
-    from batchrl.agents.policy import load_policy
     from batchrl.checkpoints.files import publish, publish_json
     from batchrl.checkpoints.finding import find_policy
+    from batchrl.checkpoints.policy import load_policy
     from batchrl.collect.environments import EnvId, make_simulator
-    from batchrl.evaluation import check_fit, evaluate, record_gif
+    from batchrl.collect.evaluation import check_fit, evaluate, record_gif
 
     # 2. The policy, and the environments that it has to fit.
     env = EnvId(preset.env.id, preset.env.max_episode_steps)

@@ -12,11 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from batchrl.arguments import ended
+from batchrl.commandline.arguments import ended
+from batchrl.commandline.parser import Parser
 from batchrl.contract.archive import pack
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import DESCRIPTION_NAME, ONNX_SUFFIX
-from batchrl.parser import Parser
 
 if TYPE_CHECKING:
     from batchrl.checkpoints.source import Source

@@ -11,17 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.arguments import ended
+from batchrl.commandline.arguments import ended
+from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import InputError
-from batchrl.parser import Parser
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.data.dataset import Dataset
-    from batchrl.ope.gate import Decision
-    from batchrl.ope.level import Level
-    from batchrl.ope.logged import EpisodeLog, ScoredPolicy
-    from batchrl.ope.sources import TrainedPolicy
+    from batchrl.ope.gate.gate import Decision
+    from batchrl.ope.gate.level import Level
+    from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
+    from batchrl.ope.study.sources import TrainedPolicy
 
 EXAMPLES = """examples:
   gate held_out.parquet --model model/ --epsilon 0.1 --alpha 0.0125
@@ -62,8 +62,8 @@ def judge(arguments: argparse.Namespace) -> None:
     check(arguments)
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.checkpoints.files import publish_json
-    from batchrl.ope.level import Level
-    from batchrl.ope.sources import read_policy
+    from batchrl.ope.gate.level import Level
+    from batchrl.ope.study.sources import read_policy
 
     # 1. The candidate, and the episodes that it has not seen.
     candidate = read_policy("the candidate", arguments.model)
@@ -117,7 +117,7 @@ def read_episodes(path: Path, candidate: TrainedPolicy, seed: int) -> Dataset:
 
 
 def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float) -> Decision:
-    from batchrl.ope.gate import judge_by_canary
+    from batchrl.ope.gate.gate import judge_by_canary
 
     return judge_by_canary(canary.discounted_returns(discount), held_out.discounted_returns(discount), level, discount)
 
@@ -126,8 +126,8 @@ def by_log(
     arguments: argparse.Namespace, candidate: TrainedPolicy, held_out: Dataset, level: Level, discount: float
 ) -> Decision:
     from batchrl.agents.target_policy import TargetPolicy
-    from batchrl.ope.gate import judge_by_log
-    from batchrl.ope.logged import EpisodeLog, policies_of
+    from batchrl.ope.gate.gate import judge_by_log
+    from batchrl.ope.study.logged import EpisodeLog, policies_of
 
     if arguments.epsilon is not None:
         target = TargetPolicy("epsilon_greedy", epsilon=arguments.epsilon)
@@ -148,7 +148,7 @@ def with_fitted_values(
     log: EpisodeLog,
 ) -> ScoredPolicy:
     """The policy with fitted Q evaluation of itself, softened as it is, from episodes that are not judged by."""
-    from batchrl.ope.fitted import Following
+    from batchrl.ope.study.fitted import Following
 
     other = read_episodes(arguments.fqe_data, candidate, arguments.seed)
     following = Following.of_model(other, candidate.model, target)

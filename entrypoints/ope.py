@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.arguments import ended
+from batchrl.commandline.arguments import ended
+from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import InputError
-from batchrl.parser import Parser
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.data.loader import LoadedData
-    from batchrl.ope.report import OpeReport
-    from batchrl.ope.sources import TrainedPolicy
-    from batchrl.ope.study import FqeSettings
+    from batchrl.ope.report.report import OpeReport
+    from batchrl.ope.study.sources import TrainedPolicy
+    from batchrl.ope.study.study import FqeSettings
     from presets.schema import DataSettings
 
 EXAMPLES = """examples:
@@ -116,9 +116,9 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     """The script's story."""
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.data.loader import load_dataset
-    from batchrl.ope.scoring import ScoreSettings
-    from batchrl.ope.study import Question, answer
-    from batchrl.ope.verdict import rank
+    from batchrl.ope.report.verdict import rank
+    from batchrl.ope.study.scoring import ScoreSettings
+    from batchrl.ope.study.study import Question, answer
 
     # 1. The policies, and how their own training read its data.
     policies = trained_policies(arguments)
@@ -151,7 +151,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
 
 
 def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
-    from batchrl.ope.sources import read_policy
+    from batchrl.ope.study.sources import read_policy
 
     policies = []
     for text in arguments.model:
@@ -187,7 +187,7 @@ def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
 
 def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
     """Names of the estimators that a list of short ones means."""
-    from batchrl.ope.text import SHORT_NAMES
+    from batchrl.ope.report.text import SHORT_NAMES
 
     if text is None:
         return None
@@ -203,7 +203,7 @@ def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
 
 def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets: bool) -> FqeSettings | None:
     from batchrl.data.loader import load_dataset
-    from batchrl.ope.study import FqeSettings
+    from batchrl.ope.study.study import FqeSettings
 
     if not (arguments.fqe or arguments.fqe_data):
         return None
@@ -216,7 +216,7 @@ def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets
 def tell(found: OpeReport, arguments: argparse.Namespace) -> None:
     """Write the file, then print."""
     from batchrl.checkpoints.files import publish_json
-    from batchrl.ope.text import brief_report, full_report
+    from batchrl.ope.report.text import brief_report, full_report
 
     if arguments.output is not None:
         publish_json(arguments.output, found.to_json())

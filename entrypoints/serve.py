@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import EXIT_DONE, BatchRLError, InputError
 from batchrl.contract.paths import JobPaths
-from batchrl.parser import Parser
 from batchrl.serving.listener import listen
 from batchrl.serving.settings import Settings, usable_cores
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchrl.arguments import ScriptArguments, run_script
+from batchrl.commandline.arguments import ScriptArguments, run_script
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import SAVE_MODEL
 from batchrl.contract.paths import JOB_NAME_VARIABLE, RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
@@ -51,13 +51,13 @@ def train(arguments: ScriptArguments) -> None:
     source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
     job_name = os.environ.get(JOB_NAME_VARIABLE)
 
+    from batchrl.agents.prefit import costly_mask
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
     from batchrl.training.final import choice_lines
-    from batchrl.training.frozen import costly_mask
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
     from batchrl.training.scores import ACTING

@@ -26,51 +26,51 @@ if TYPE_CHECKING:
         JobStopped,
         Unreachable,
     )
-    from launcher.endpoint import Endpoint, list_endpoints
-    from launcher.estimator import RLEstimator
-    from launcher.job import Job, JobStatus, JobSummary, list_jobs
-    from launcher.metrics import Metrics
-    from launcher.model import Model
-    from launcher.plan import Plan
-    from launcher.prediction import Prediction
-    from launcher.predictor import ModelFailed, Predictor
-    from launcher.request import Channel
-    from launcher.results import wait_for_s3_object
-    from launcher.roles import get_execution_role
-    from launcher.session import Session
-    from launcher.transformer import Transformer
-    from launcher.transformjob import TransformJob, list_transform_jobs
-    from launcher.transformplan import TransformPlan
+    from launcher.api.training import Channel
+    from launcher.jobs.endpoint import Endpoint, list_endpoints
+    from launcher.jobs.objects import wait_for_s3_object
+    from launcher.jobs.training import Job, JobStatus, JobSummary, list_jobs
+    from launcher.jobs.transform import TransformJob, list_transform_jobs
+    from launcher.results.metrics import Metrics
+    from launcher.serving.model import Model
+    from launcher.serving.prediction import Prediction
+    from launcher.serving.predictor import ModelFailed, Predictor
+    from launcher.serving.transformer import Transformer
+    from launcher.serving.transformplan import TransformPlan
+    from launcher.session.roles import get_execution_role
+    from launcher.session.session import Session
+    from launcher.training.estimator import RLEstimator
+    from launcher.training.plan import Plan
 
 _ERRORS = "batchrl.contract.errors"
 _HOMES = {
     "BatchRLError": _ERRORS,
-    "Channel": "launcher.request",
+    "Channel": "launcher.api.training",
     "DamagedContent": _ERRORS,
-    "Endpoint": "launcher.endpoint",
+    "Endpoint": "launcher.jobs.endpoint",
     "InputError": _ERRORS,
-    "Job": "launcher.job",
+    "Job": "launcher.jobs.training",
     "JobFailed": _ERRORS,
-    "JobStatus": "launcher.job",
+    "JobStatus": "launcher.jobs.training",
     "JobStopped": _ERRORS,
-    "JobSummary": "launcher.job",
-    "Metrics": "launcher.metrics",
-    "Model": "launcher.model",
-    "ModelFailed": "launcher.predictor",
-    "Plan": "launcher.plan",
-    "Prediction": "launcher.prediction",
-    "Predictor": "launcher.predictor",
-    "RLEstimator": "launcher.estimator",
-    "Session": "launcher.session",
-    "TransformJob": "launcher.transformjob",
-    "TransformPlan": "launcher.transformplan",
-    "Transformer": "launcher.transformer",
+    "JobSummary": "launcher.jobs.training",
+    "Metrics": "launcher.results.metrics",
+    "Model": "launcher.serving.model",
+    "ModelFailed": "launcher.serving.predictor",
+    "Plan": "launcher.training.plan",
+    "Prediction": "launcher.serving.prediction",
+    "Predictor": "launcher.serving.predictor",
+    "RLEstimator": "launcher.training.estimator",
+    "Session": "launcher.session.session",
+    "TransformJob": "launcher.jobs.transform",
+    "TransformPlan": "launcher.serving.transformplan",
+    "Transformer": "launcher.serving.transformer",
     "Unreachable": _ERRORS,
-    "get_execution_role": "launcher.roles",
-    "list_endpoints": "launcher.endpoint",
-    "list_jobs": "launcher.job",
-    "list_transform_jobs": "launcher.transformjob",
-    "wait_for_s3_object": "launcher.results",
+    "get_execution_role": "launcher.session.roles",
+    "list_endpoints": "launcher.jobs.endpoint",
+    "list_jobs": "launcher.jobs.training",
+    "list_transform_jobs": "launcher.jobs.transform",
+    "wait_for_s3_object": "launcher.jobs.objects",
 }
 
 __all__ = [

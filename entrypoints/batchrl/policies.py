@@ -1,7 +1,7 @@
 """Policies: probabilities of actions, given states.
 
 Everything that acts here (the collector, the evaluation) asks a ``Policy``; a trained one comes from
-``batchrl.agents.policy.load_policy``.
+``batchrl.checkpoints.policy.load_policy``.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from batchrl.contract.errors import InputError, JobFailed, Unreachable
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
-    from launcher.pull import PullReport
-    from launcher.transformjob import TransformJob
+    from launcher.jobs.transform import TransformJob
+    from launcher.results.pull import PullReport
 
 NAMED = 3
 HINT = "A record is what the policy takes, and nothing else: --input-filter picks it out of a longer one."
@@ -51,7 +51,7 @@ class BadRecords:
 
 def downloaded(report: PullReport) -> BadRecords:
     """Those among outputs that were just downloaded."""
-    from launcher.errorrecords import count_records, error_records
+    from launcher.serving.errorrecords import count_records, error_records
 
     files = [report.folder / name for name in report.files]
     if not (found := error_records(files)):
@@ -83,7 +83,7 @@ def tell_error_records(report: PullReport, out: Output) -> int:
     Returns:
         Their number.
     """
-    from launcher.errorrecords import error_records
+    from launcher.serving.errorrecords import error_records
 
     found = error_records(report.folder / name for name in report.files)
     total = sum(one.count for one in found)

@@ -14,7 +14,7 @@ from launcher.cli.output import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-    from launcher.job import Job
+    from launcher.jobs.training import Job
 
 LOCAL_POLL_S = 0.5
 AWS_POLL_S = 5.0

@@ -14,12 +14,12 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, Value, decode_value
 from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import TRAINING_CHANNEL
+from launcher.api.constants import is_aws_type
 from launcher.cli.jobs import EVALUATE_SCRIPT, TRAIN_SCRIPT, find_job
 from launcher.cli.options import complete_jobs, complete_presets, parse_settings, set_option
-from launcher.facts import is_aws_type
 
 if TYPE_CHECKING:
-    from launcher.estimator import RLEstimator
+    from launcher.training.estimator import RLEstimator
 
 DEFAULT_PRESETS = {TRAIN_SCRIPT: "cartpole-ddqn-bcq", EVALUATE_SCRIPT: "cartpole-ddqn-bcq-env"}
 
@@ -56,7 +56,7 @@ class JobOptions:
         Raises:
             InputError: an option is wrong.
         """
-        from launcher.estimator import RLEstimator
+        from launcher.training.estimator import RLEstimator
 
         entry_point = script or self.entry_point
         settings = self.hyperparameters()

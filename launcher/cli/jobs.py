@@ -9,8 +9,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import PROGRAM, decode_value
 
 if TYPE_CHECKING:
-    from launcher.job import Job
-    from launcher.session import Session
+    from launcher.jobs.training import Job
+    from launcher.session.session import Session
 
 
 TRAIN_SCRIPT = "train.py"
@@ -26,7 +26,7 @@ def program_of(job: Job) -> object:
 
 def session_for(aws: bool) -> Session:
     """The cloud that ``--aws`` or its absence names; nothing is started or asked yet."""
-    from launcher.session import Session
+    from launcher.session.session import Session
 
     return Session.aws() if aws else Session.local()
 
@@ -43,7 +43,7 @@ def find_job(name: str | None, aws: bool = False, with_estimates: bool = False) 
         InputError: there is no such job, or none at all; the hint names the nearest.
         Unreachable: the cloud does not answer.
     """
-    from launcher.job import Job, list_jobs
+    from launcher.jobs.training import Job, list_jobs
 
     session = session_for(aws)
     if name is None:

@@ -14,12 +14,12 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
+from launcher.api.constants import is_aws_type
 from launcher.cli.joboptions import parse_pairs
 from launcher.cli.jobs import find_job, session_for
-from launcher.facts import is_aws_type
 
 if TYPE_CHECKING:
-    from launcher.model import Model
+    from launcher.serving.model import Model
 
 ARCHIVE_SUFFIX = ".tar.gz"
 
@@ -56,7 +56,7 @@ class ServingOptions:
             InputError: there is no such job, it has left no model, or there is no such file.
             Unreachable: the cloud does not answer.
         """
-        from launcher.model import Model
+        from launcher.serving.model import Model
 
         options: dict[str, Any] = {"image_uri": self.image, "role": self.role, "instance_type": self.instance_type}
         options["enable_network_isolation"] = self.isolated or None
@@ -102,7 +102,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _newest(aws: bool) -> Any:
-    from launcher.cli.evaluations import newest_training
+    from launcher.reports.evaluations import newest_training
 
     try:
         return newest_training(session_for(aws))

@@ -30,7 +30,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of this computer's jobs, newest first, read from the records: no cloud is started for a Tab."""
     from launcher.local.home import HomePaths
-    from launcher.local.records import Records
+    from launcher.local.records.records import Records
 
     path = HomePaths.of().records
     if not path.exists():
@@ -56,7 +56,7 @@ def job_argument(required: bool = False) -> Callable[[Function], Function]:
 
 def kind_option(function: Function) -> Function:
     """Add ``--kind``, for names that are of several kinds; the command receives it as ``kind``."""
-    from launcher.cli.handles import KINDS
+    from launcher.cli.finding import KINDS
 
     return click.option("--kind", type=click.Choice(KINDS), help="What it is, where several bear the name.")(function)
 

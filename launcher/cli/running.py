@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
-    from launcher.estimator import RLEstimator
-    from launcher.handle import JobHandle
-    from launcher.job import Job
+    from launcher.jobs.handle import JobHandle
+    from launcher.jobs.training import Job
+    from launcher.training.estimator import RLEstimator
 
 AFTER_START = ("logs -f", "wait", "stop")
 
@@ -25,8 +25,8 @@ def run_job(
     debug_port: int | None = None,
 ) -> Job:
     """Submit a job and, if wanted, follow it to its end; arguments and errors are those of ``RLEstimator.fit``."""
-    from launcher.debug import INSTANCE_TYPE, check_debugger
-    from launcher.request import check_job_name
+    from launcher.api.training import check_job_name
+    from launcher.training.debug import INSTANCE_TYPE, check_debugger
 
     check_debugger(debug_port)
     if job_name is not None:
@@ -49,7 +49,7 @@ def follow_to_end(job: JobHandle, out: Output) -> None:
         JobFailed, JobStopped: as ``JobHandle.wait``.
         KeyboardInterrupt: after Ctrl-C.
     """
-    from launcher import interrupt
+    from launcher.jobs import interrupt
 
     out.note(f"{job.noun.capitalize()} {job.name}")
     with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):

@@ -15,11 +15,11 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.cli.jobs import find_job
-from launcher.cli.scripts import run_script, script_path
-from launcher.policies import Fetched, fetch_policy, fetch_prefix
+from launcher.library.scripts import run_script, script_path
+from launcher.reports.policies import Fetched, fetch_policy, fetch_prefix
 
 if TYPE_CHECKING:
-    from launcher.job import Job
+    from launcher.jobs.training import Job
 
 SCRIPT = "ope.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")
@@ -91,7 +91,7 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
     """
     plot = scoring.pop("plot", None)
     if plot is not None:
-        from launcher.plot import check_format
+        from launcher.results.plot import check_format
 
         check_format(plot)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
@@ -107,7 +107,7 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
             scoring["output"] = folder / "report.json"
         code = run_script(script_path(SCRIPT), [*options, *_spelled(scoring)])
         if code == 0 and plot is not None:
-            from launcher.forest import draw
+            from launcher.reports.forestplot import draw
 
             draw(json.loads(Path(scoring["output"]).read_text()), plot, brief="--brief" in more)
             click.echo(f"Drew {plot}", err=True)

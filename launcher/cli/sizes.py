@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.layout import JobLayout, S3Url
-from launcher.facts import OUTPUT_SUFFIX, TRAINING
+from launcher.api.constants import OUTPUT_SUFFIX, TRAINING
 
 if TYPE_CHECKING:
-    from launcher.job import Job
+    from launcher.jobs.training import Job
+    from launcher.jobs.transform import TransformJob
     from launcher.local.home import HomePaths
-    from launcher.local.jobrecord import JobRecord
-    from launcher.session import LocalSession
-    from launcher.transformjob import TransformJob
+    from launcher.local.records.jobrecord import JobRecord
+    from launcher.session.session import LocalSession
 
 
 def results_bytes(job: Job | TransformJob) -> int:
@@ -26,7 +26,7 @@ def results_bytes(job: Job | TransformJob) -> int:
         Unreachable: the store does not answer.
     """
     from batchrl.contract.store import list_objects
-    from launcher.job import Job
+    from launcher.jobs.training import Job
 
     if not isinstance(job, Job):
         return sum(count for _, count in job.outputs())
@@ -42,7 +42,7 @@ def local_bytes(session: LocalSession, jobs: Iterable[tuple[str, str]]) -> dict[
     store of the user's own it is what the records say: the bytes of the archives, once a job has ended.
     """
     from launcher.local.home import HomePaths
-    from launcher.local.records import Records
+    from launcher.local.records.records import Records
 
     paths = HomePaths.of(session.home)
     embedded = not paths.settings.exists()

@@ -20,7 +20,7 @@ def content_type_of_data(data: str) -> str:
     Raises:
         InputError: the name does not tell, a folder holds none or several kinds, or there is no such path.
     """
-    from launcher.transformrequest import content_type_of
+    from launcher.api.transform import content_type_of
 
     place = Path(data).expanduser()
     if "://" not in data and not place.exists():

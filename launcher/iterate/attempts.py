@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Protocol, TypeVar
 
-from launcher import interrupt
-from launcher.handle import JobStatus
+from launcher.jobs import interrupt
+from launcher.jobs.handle import JobStatus
 
 # In these states a job has no result, and another one takes its place.
 LOST = frozenset({"Failed", "Stopped"})
@@ -15,7 +15,7 @@ LEAVING = "Stopping"
 
 
 class Attended(Protocol):
-    """A job, as ``launcher.handle.JobHandle`` is one."""
+    """A job, as ``launcher.jobs.handle.JobHandle`` is one."""
 
     name: str
 

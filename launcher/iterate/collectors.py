@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import variables
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from launcher.iterate import attempts
-from launcher.iterate.processes import Answers
+from launcher.library.answering import Answers
 
 if TYPE_CHECKING:
-    from launcher.model import Model
-    from launcher.session import Session
-    from launcher.transformjob import TransformJob
+    from launcher.jobs.transform import TransformJob
+    from launcher.serving.model import Model
+    from launcher.session.session import Session
     from presets.loop import CollectSettings
 
 Rows = Sequence[Sequence[float]]
@@ -44,8 +44,8 @@ def endpoint(name: str, model: Model, say: Say) -> Iterator[Answers]:
     It is left running where the block ends well, so that episodes are on disk before it goes (``remove_endpoint``), and
     removed at once where it does not: nobody may come back.
     """
-    from launcher.endpoint import DELETING, Endpoint
-    from launcher.predictor import Predictor
+    from launcher.jobs.endpoint import DELETING, Endpoint
+    from launcher.serving.predictor import Predictor
 
     session = model.session
     server = Endpoint(name, session)
@@ -70,7 +70,7 @@ def endpoint(name: str, model: Model, say: Say) -> Iterator[Answers]:
 
 def remove_endpoint(name: str, session: Session) -> None:
     """Delete an endpoint with its configuration and its model, whichever of them are there."""
-    from launcher.deployment import remove
+    from launcher.serving.deployment import remove
 
     remove(session, name)
 
@@ -126,8 +126,8 @@ class ByTransform:
             return read_answers(answers.read_text(), states, name)
 
     def _find(self, name: str) -> TransformJob | None:
-        from launcher.transformjob import TransformJob
-        from launcher.transformplan import TRANSFORM_JOB
+        from launcher.jobs.transform import TransformJob
+        from launcher.serving.transformplan import TRANSFORM_JOB
 
         session = self._model.session
         with session.reported(f"looking for the transform job {name}", session.sagemaker):
@@ -144,7 +144,7 @@ def read_answers(text: str, states: Rows, source: str) -> Rows:
     Raises:
         DamagedContent: it holds other states than those that were asked about, or no probabilities.
     """
-    from launcher.prediction import check
+    from launcher.serving.prediction import check
 
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) != len(states):

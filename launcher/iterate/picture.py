@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.iterate.records import KEPT_OUT, PROMOTED, UNDECIDED, Round
 from launcher.iterate.report import CANNOT_TELL
-from launcher.plot import DPI, FONT_POINTS, INCHES, save
+from launcher.results.plot import DPI, FONT_POINTS, INCHES, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ UNBOUNDED = 1e9
 
 
 def draw(name: str, rounds: Sequence[Round], path: Path) -> Path:
-    """Draw the rounds that are done into a file; see ``launcher.plot.save`` for the errors.
+    """Draw the rounds that are done into a file; see ``launcher.results.plot.save`` for the errors.
 
     Args:
         name: of the loop.

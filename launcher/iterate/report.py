@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.api.constants import is_aws_type
 from launcher.cli.output import Column
-from launcher.facts import is_aws_type
 from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
 from launcher.iterate.records import Round

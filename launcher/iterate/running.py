@@ -9,6 +9,7 @@ from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
 from launcher import notices
+from launcher.api.training import valid_name
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate import picture
 from launcher.iterate.records import Round
@@ -16,7 +17,6 @@ from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import COLLECTED, LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.work import Work, behavior_of
-from launcher.request import valid_name
 
 DIFFERENCES_SHOWN = 5
 

@@ -16,9 +16,9 @@ import presets
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
+from launcher.api.training import MAX_NAME, check_job_name
 from launcher.cli.joboptions import JobOptions
 from launcher.iterate.state import FORMAT, LOOP, LoopFolder
-from launcher.request import MAX_NAME, check_job_name
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:

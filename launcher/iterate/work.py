@@ -15,19 +15,20 @@ from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
 from launcher.cli.joboptions import DEFAULT_PRESETS, JobOptions
-from launcher.cli.scripts import script_path
-from launcher.data import ask
-from launcher.iterate import attempts, collectors, feasible, processes
-from launcher.iterate.processes import Answers
+from launcher.iterate import attempts, collectors, feasible
 from launcher.iterate.records import Evaluated, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import move, read_json
 from launcher.iterate.steps import Actor, Cut, Look, Play
+from launcher.library import answering
+from launcher.library.answering import Answers
+from launcher.library.ask import ask
+from launcher.library.scripts import script_path
 
 if TYPE_CHECKING:
-    from launcher.job import Job
-    from launcher.model import Model
-    from launcher.session import Session
+    from launcher.jobs.training import Job
+    from launcher.serving.model import Model
+    from launcher.session.session import Session
 
 COLLECT, GATE = "collect.py", "gate.py"
 TRAIN, EVALUATE = "train.py", "evaluate.py"
@@ -55,7 +56,7 @@ class Work:
     def session(self) -> Session:
         """The cloud that the loop's jobs are on."""
         if self._session is None:
-            from launcher.session import Session
+            from launcher.session.session import Session
 
             self._session = Session.for_instance_type(self._settings.jobs.instance_type)
         return self._session
@@ -76,7 +77,7 @@ class Work:
         options = [*self._playing(play), "--policy", behavior.policy, *self._softening(behavior), "--check"]
         with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
             place = Path(scratch)
-            told = processes.run(script_path(COLLECT), [*options, "--output", str(place / "none.parquet")])
+            told = answering.run(script_path(COLLECT), [*options, "--output", str(place / "none.parquet")])
             said = json.loads(told.splitlines()[-1])  # environments of users' own may print as well
             if not behavior.softened and not said["by_chance"]:
                 raise InputError(
@@ -99,9 +100,9 @@ class Work:
 
     def _check_jobs(self) -> None:
         """Refuse job options with which the jobs of a round would be refused: each is planned, nothing is sent."""
-        from launcher.apimodel import CONTAINER_INSTANCE_TYPES
-        from launcher.image import default_image
-        from launcher.preflight import require_container
+        from launcher.api.servicemodel import CONTAINER_INSTANCE_TYPES
+        from launcher.local.engine.image import default_image
+        from launcher.local.preflight import require_container
 
         settings, jobs = self._settings, self._settings.jobs
         if jobs.instance_type == DEBUG_TYPE:
@@ -127,7 +128,7 @@ class Work:
         with self._answering(play) as answers:
             if answers is None:
                 options += ["--policy", play.actor.policy, *self._softening(play.actor)]
-            processes.run(script_path(COLLECT), options, answers)
+            answering.run(script_path(COLLECT), options, answers)
 
     def tidy(self, play: Play) -> None:
         if not self._is_deployed(play.actor):
@@ -176,11 +177,11 @@ class Work:
                 options += ["--canary", str(look.canary)]
             elif gate.q_function == "fqe":
                 options += ["--fqe-data", str(episodes), "--fqe-updates", str(gate.fqe_updates)]
-            said: dict[str, Any] = json.loads(processes.run(script_path(GATE), options))
+            said: dict[str, Any] = json.loads(answering.run(script_path(GATE), options))
         return said
 
     def evaluate(self, name: str, trained: Trained) -> Evaluated:
-        from launcher.cli.evaluations import read_evaluation
+        from launcher.reports.evaluations import read_evaluation
 
         options = self._settings.evaluation_job(self._folder)
         assert options is not None
@@ -230,7 +231,7 @@ class Work:
                 yield answers
 
     def _model(self, actor: Actor) -> Model:
-        from launcher.model import Model
+        from launcher.serving.model import Model
 
         jobs = self._settings.jobs
         assert actor.model_uri is not None
@@ -244,8 +245,8 @@ class Work:
         )
 
     def _run(self, name: str, options: JobOptions, script: str, channels: Mapping[str, str]) -> Job:
-        from launcher.job import Job
-        from launcher.plan import TRAINING_JOB
+        from launcher.jobs.training import Job
+        from launcher.training.plan import TRAINING_JOB
 
         session = self.session
 

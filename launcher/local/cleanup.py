@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.local.home import HomePaths
-from launcher.local.records import Records
+from launcher.local.records.records import Records
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.local import probe
 from launcher.local.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.cleanup import Removed, collect
 from launcher.local.home import HomePaths
 from launcher.local.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
-from launcher.local.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
+from launcher.local.records.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
+from launcher.local.server import probe
 from launcher.local.store import EmbeddedStore, last_lines
 from launcher.local.version import fingerprint
 
@@ -252,7 +252,9 @@ def _start(paths: HomePaths) -> Identity:
         identity.write(paths.cloud_file)
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
     replace_file(paths.sdk_config, _SDK_CONFIG)
-    child = spawn_detached((sys.executable, "-m", "launcher.local.door", "--home", str(paths.root)), paths.door_log)
+    child = spawn_detached(
+        (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.door_log
+    )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if (known := ProcessId.read(paths.door_process)) and known.pid == child.pid:

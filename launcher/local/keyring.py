@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from launcher.local.auth import Keys
+from launcher.local.server.auth import Keys
 
 
 class Keyring:

@@ -26,8 +26,9 @@ def fingerprint() -> str:
 
     local = Path(__file__).parent
     contract = Path(batchrl.contract.__file__).parent
-    # Of the client's modules, those beside the folder of the local cloud are the ones that it imports.
-    files = [*local.rglob("*.py"), *contract.rglob("*.py"), *local.parent.glob("*.py")]
+    # Of the client's modules, the local cloud imports those of ``launcher.api`` and those beside its own folder.
+    shared = local.parent
+    files = [*local.rglob("*.py"), *contract.rglob("*.py"), *(shared / "api").rglob("*.py"), *shared.glob("*.py")]
     digest = hashlib.sha256(version().encode())
     for file in sorted(files):
         digest.update(f"{file.parent.name}/{file.name}\0".encode())

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
-from batchrl.arguments import parse_arguments
+from batchrl.commandline.arguments import parse_arguments
 from batchrl.contract import columns
 
 # A busy machine is not a fault of the code.

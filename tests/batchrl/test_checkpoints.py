@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from batchrl.agents.policy import load_policy
 from batchrl.checkpoints.files import publish, publish_state, read_state
 from batchrl.checkpoints.folder import CheckpointFolder, Choice
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.errors import DamagedContent, InputError
 
 Train = Callable[..., Path]

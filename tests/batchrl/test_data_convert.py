@@ -15,9 +15,9 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data import storage
 from batchrl.data.convert import convert
+from batchrl.data.convert_schema import reframe
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
-from batchrl.data.reframe import reframe
 from presets.schema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]

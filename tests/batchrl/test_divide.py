@@ -123,7 +123,9 @@ def test_the_policy_that_logged_it_may_round(data_file: Path, tmp_path: Path) ->
 def test_the_command_answers_in_json(data_file: Path, tmp_path: Path) -> None:
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         arguments = ["divide", str(data_file), str(tmp_path / "kept.csv"), "--seed", "1", "--prefix", "x-", *options]
-        return subprocess.run([sys.executable, "-m", "batchrl.data", *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "batchrl.commandline.data", *arguments], capture_output=True, text=True
+        )
 
     done = run("--held-out", str(tmp_path / "held_out.csv"), "--share", "0.5")
     assert done.returncode == 0, done.stderr

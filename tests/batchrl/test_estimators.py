@@ -13,31 +13,31 @@ from hypothesis.extra.numpy import arrays
 
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract.errors import InputError
-from batchrl.ope.bandit import direct_method, doubly_robust, inverse_propensity_score
-from batchrl.ope.bootstrap import intervals
-from batchrl.ope.doubly_robust import (
+from batchrl.ope.estimators.bandit import direct_method, doubly_robust, inverse_propensity_score
+from batchrl.ope.estimators.bootstrap import intervals
+from batchrl.ope.estimators.doubly_robust import (
     ActionValues,
     direct_method_value,
     sequential_doubly_robust,
     weighted_doubly_robust,
 )
-from batchrl.ope.grid import Grid
-from batchrl.ope.magic import MagicSettings, magic
-from batchrl.ope.marginal import (
+from batchrl.ope.estimators.grid import Grid
+from batchrl.ope.estimators.magic import MagicSettings, magic
+from batchrl.ope.estimators.marginal import (
     state_action_marginal,
     state_marginal,
     weighted_state_action_marginal,
     weighted_state_marginal,
 )
-from batchrl.ope.quotients import Quotients
-from batchrl.ope.trajectories import (
+from batchrl.ope.estimators.quotients import Quotients
+from batchrl.ope.estimators.trajectories import (
     discounted_returns,
     importance_sampling,
     per_decision_importance_sampling,
     per_decision_weighted_importance_sampling,
     weighted_importance_sampling,
 )
-from batchrl.ope.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
 
 GAMMA = 0.99
 

@@ -18,9 +18,9 @@ from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.ope.evaluator import Evaluator
-from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
-from batchrl.ope.scoring import Scorer, ScoreSettings, against_first
+from batchrl.ope.study.evaluator import Evaluator
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.scoring import Scorer, ScoreSettings, against_first
 from presets.schema import OpeSettings
 
 PROBABILITIES = np.array([[0.8, 0.2], [0.6, 0.4], [0.7, 0.3]])

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import presets
+from batchrl.agents import prefit
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
+from batchrl.agents.prefit import FrozenModels, costly_mask, fit_frozen_models
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, split_for_run
-from batchrl.training import frozen
-from batchrl.training.frozen import FrozenModels, costly_mask, fit_frozen_models
 from presets.schema import TrainPreset
 
 N_ACTIONS = 3
@@ -148,7 +148,7 @@ def test_frozen_models_come_back_from_a_checkpoint() -> None:
 def test_a_long_search_for_neighbours_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = walk()
     assert costly_mask(dataset, preset()) is None
-    monkeypatch.setattr(frozen, "UNANNOUNCED_PRODUCTS", 1e3)
+    monkeypatch.setattr(prefit, "UNANNOUNCED_PRODUCTS", 1e3)
     notice = costly_mask(dataset, preset())
     # 40 % of 480 states train, and are indexed by embeddings of 8 numbers.
     assert notice is not None

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.ope.bootstrap import Estimate, resampled
-from batchrl.ope.gate import Outcome, judge_by_canary, judge_by_log
-from batchrl.ope.level import Level
-from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values
-from batchrl.ope.paired import null_error, paired_difference
-from batchrl.ope.student import student_interval, student_quantile
-from batchrl.ope.two_samples import difference_of_means
+from batchrl.ope.estimators.bootstrap import Estimate, resampled
+from batchrl.ope.estimators.student import student_interval, student_quantile
+from batchrl.ope.gate.gate import Outcome, judge_by_canary, judge_by_log
+from batchrl.ope.gate.level import Level
+from batchrl.ope.gate.two_samples import difference_of_means
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.study.paired import null_error, paired_difference
 from launcher.iterate import gate as launcher_gate
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
@@ -269,7 +269,7 @@ def test_a_candidate_at_the_cap_is_promoted_over_one_far_below_it() -> None:
 
 
 def test_no_interval_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchrl.ope.gate.student_interval", lambda quotients, *_: Estimate(quotients.value))
+    monkeypatch.setattr("batchrl.ope.gate.gate.student_interval", lambda quotients, *_: Estimate(quotients.value))
     data = log_of(600, process="better")
     better = np.array([[0.85, 0.15], [0.55, 0.45]])
     decision = judge_by_log(EpisodeLog(data, DISCOUNT), candidate_on(data, better), LEVEL)

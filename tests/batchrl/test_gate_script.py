@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from batchrl.contract import columns
-from batchrl.ope.level import Level
+from batchrl.ope.gate.level import Level
 from batchrl.training import estimating
 
 SCRIPT = Path(__file__).parents[2] / "entrypoints" / "gate.py"

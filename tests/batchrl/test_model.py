@@ -15,13 +15,13 @@ import torch
 from batchrl.agents.masks import ImitationMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.networks import Network, NetworkShape
-from batchrl.agents.policy import load_policy
 from batchrl.agents.registry import ALGORITHMS
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.export import export_model, import_model
 from batchrl.checkpoints.files import publish_state, read_state
 from batchrl.checkpoints.onnx_export import compare, states_for
 from batchrl.checkpoints.onnx_graph import PolicyGraph
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.errors import InputError
 
 Train = Callable[..., Path]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from batchrl.contract import estimators as names
-from batchrl.ope.bootstrap import resampled
-from batchrl.ope.doubly_robust import ActionValues
-from batchrl.ope.estimators import Sample, trajectory_estimators
-from batchrl.ope.grid import Grid
-from batchrl.ope.magic import MagicSettings, magic
-from batchrl.ope.quotients import Block, Quotients
-from batchrl.ope.student import student_interval
+from batchrl.ope.estimators.bootstrap import resampled
+from batchrl.ope.estimators.doubly_robust import ActionValues
+from batchrl.ope.estimators.grid import Grid
+from batchrl.ope.estimators.magic import MagicSettings, magic
+from batchrl.ope.estimators.quotients import Block, Quotients
+from batchrl.ope.estimators.sample import Sample, trajectory_estimators
+from batchrl.ope.estimators.student import student_interval
 
 sys.path.insert(0, str(Path(__file__).parent))
 from brute_force import DISCOUNT, Loops, Mdp, Step

@@ -11,7 +11,7 @@ import pytest
 
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
-from batchrl.ope.fqe import fit_q_evaluation
+from batchrl.ope.study.fqe import fit_q_evaluation
 
 N_STATES, N_ACTIONS, DISCOUNT = 4, 2, 0.9
 POLICY = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])

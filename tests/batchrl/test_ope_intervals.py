@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from batchrl.ope import bootstrap
-from batchrl.ope.bootstrap import intervals, resampled
-from batchrl.ope.bounds import high_confidence_lower_bound, importance_sampling_bound, per_decision_bound
-from batchrl.ope.magic import MagicSettings, simplex_minimum
-from batchrl.ope.quotients import Block, Quotients
-from batchrl.ope.student import influence, student_interval, student_quantile
-from batchrl.ope.weights import CumulativeWeights, WeightDiagnostics, clipped, reliability
+from batchrl.ope.estimators import bootstrap
+from batchrl.ope.estimators.bootstrap import intervals, resampled
+from batchrl.ope.estimators.bounds import high_confidence_lower_bound, importance_sampling_bound, per_decision_bound
+from batchrl.ope.estimators.magic import MagicSettings, simplex_minimum
+from batchrl.ope.estimators.quotients import Block, Quotients
+from batchrl.ope.estimators.student import influence, student_interval, student_quantile
+from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, clipped, reliability
 
 
 def ratio(seed: int, n: int = 60) -> Quotients:

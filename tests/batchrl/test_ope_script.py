@@ -23,9 +23,9 @@ from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.loader import load_dataset
-from batchrl.ope.bootstrap import Estimate
-from batchrl.ope.sources import read_policy
-from batchrl.ope.text import signed
+from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.report.text import signed
+from batchrl.ope.study.sources import read_policy
 from presets.schema import DataSettings
 
 SCRIPT = Path(__file__).parents[2] / "entrypoints" / "ope.py"
@@ -386,7 +386,7 @@ def test_an_interrupt_is_one_word_and_exit_code_130(
     def interrupted(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("batchrl.ope.study.answer", interrupted)
+    monkeypatch.setattr("batchrl.ope.study.study.answer", interrupted)
 
     assert script.main([str(golden)]) == 130
     captured = capsys.readouterr()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrl.ope.bootstrap import intervals
-from batchrl.ope.grid import Grid
-from batchrl.ope.window import window_scores
+from batchrl.ope.estimators.bootstrap import intervals
+from batchrl.ope.estimators.grid import Grid
+from batchrl.ope.study.window import window_scores
 
 
 def brute_force(

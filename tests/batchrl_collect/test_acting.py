@@ -14,8 +14,8 @@ import torch
 from batchrl.agents.masks import ImitationMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.networks import Network, NetworkShape
-from batchrl.agents.policy import LoadedPolicy
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.policy import LoadedPolicy
 from batchrl.collect.acting import AskedPolicy, Softening, make_policy
 from batchrl.collect.environments import EnvId, make_simulator
 from batchrl.collect.rollouts import collect
@@ -40,7 +40,7 @@ def masked_policy(n_features: int = 4, n_actions: int = 3) -> LoadedPolicy:
 def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> tuple[str, LoadedPolicy]:
     """The path of a trained policy, and the policy."""
     policy = masked_policy()
-    monkeypatch.setattr("batchrl.agents.policy.load_policy", lambda path: policy)
+    monkeypatch.setattr("batchrl.checkpoints.policy.load_policy", lambda path: policy)
     return str(tmp_path), policy
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrl.arguments import OPTION_HELP, ScriptArguments, parse_arguments, report, run_script
+from batchrl.commandline.arguments import OPTION_HELP, ScriptArguments, parse_arguments, report, run_script
 from batchrl.contract.errors import InputError, Unreachable
 
 TRAIN = "cartpole-ddqn-bcq"

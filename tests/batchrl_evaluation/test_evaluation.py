@@ -17,9 +17,9 @@ from PIL import Image
 
 from batchrl.checkpoints.finding import find_policy
 from batchrl.collect import EnvId, collect, make_simulator, to_frame, write_table
+from batchrl.collect.evaluation import Evaluation, check_fit, evaluate, record_gif
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import JobPaths
-from batchrl.evaluation import Evaluation, check_fit, evaluate, record_gif
 from batchrl.policies import Floats32, Floats64, GreedyPolicy, UniformPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def script(name: str) -> ModuleType:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training job."""
-    from batchrl.arguments import run_script
+    from batchrl.commandline.arguments import run_script
 
     folder = tmp_path_factory.mktemp("trained")
     rollouts = collect(make_simulator(CARTPOLE, 10), UniformPolicy(2), episodes=5)
@@ -64,7 +64,7 @@ def evaluate_script() -> ModuleType:
 
 
 def run(module: ModuleType, *argv: str) -> int:
-    from batchrl.arguments import run_script
+    from batchrl.commandline.arguments import run_script
 
     return run_script(module.main, [*PRESET, *SMALL, *argv], "", module.OPTIONS)
 

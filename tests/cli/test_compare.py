@@ -13,8 +13,8 @@ from command_line import Run
 
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
-from launcher.comparison import files_of_folder, read_run
-from launcher.forest import draw_runs
+from launcher.reports.forestplot import draw_runs
+from launcher.reports.runs import files_of_folder, read_run
 
 LOG = "action,all_action_probabilities,episode_id,reward,state_feature_0\n" + "".join(
     f'{step % 2},"[0.5, 0.5]",{episode},1,0.{step}\n' for episode in range(6) for step in range(3)

@@ -12,7 +12,7 @@ from command_line import Run
 
 from launcher.local import cloud
 from launcher.local.address import BUCKET
-from launcher.session import Session
+from launcher.session.session import Session
 
 NARROW = 80
 

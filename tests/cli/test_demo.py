@@ -16,10 +16,10 @@ from command_line import Run, shell
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from launcher import demo
-from launcher.cli.demo_report import DemoReport, LoggedData, Score, Selection
-from launcher.cli.evaluations import Evaluation
-from launcher.engine import EngineStatus
+from launcher.cli.demo import story
+from launcher.cli.demo.report import DemoReport, LoggedData, Score, Selection
+from launcher.local.engine.status import EngineStatus
+from launcher.reports.evaluations import Evaluation
 
 ANSWERS = EngineStatus(available=True, version="20.10")
 SILENT = EngineStatus(available=False, reason="no Docker engine runs on this computer")
@@ -45,8 +45,8 @@ def running_demo(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def engine(monkeypatch: pytest.MonkeyPatch, status: EngineStatus, image: bool) -> None:
-    monkeypatch.setattr("launcher.engine.engine_status", lambda: status)
-    monkeypatch.setattr("launcher.image.present", lambda tag: image)
+    monkeypatch.setattr("launcher.local.engine.status.engine_status", lambda: status)
+    monkeypatch.setattr("launcher.local.engine.image.present", lambda tag: image)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_containers_are_used_when_they_can_be_and_the_reason_is_said_in_a_line(
 ) -> None:
     engine(monkeypatch, status, image)
 
-    choice = demo.choose_executor(wanted)
+    choice = story.choose_executor(wanted)
 
     assert choice.instance_type == instance_type
     assert said in choice.sentence
@@ -74,17 +74,17 @@ def test_containers_are_used_when_they_can_be_and_the_reason_is_said_in_a_line(
 def test_containers_that_are_asked_for_and_cannot_be_had_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     engine(monkeypatch, SILENT, False)
     with pytest.raises(InputError, match="no Docker engine"):
-        demo.choose_executor("docker")
+        story.choose_executor("docker")
     engine(monkeypatch, ANSWERS, False)
     with pytest.raises(InputError, match="batchrl image build"):
-        demo.choose_executor("docker")
+        story.choose_executor("docker")
 
 
 def test_the_returns_of_the_logged_episodes(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("episode_id,reward\n0,1\n0,1\n0,1\n1,1\n1,2\n")
 
-    logged = demo.logged_data(path, 0.5)
+    logged = story.logged_data(path, 0.5)
 
     assert logged.episodes == 2
     assert logged.mean_return == 3.0

@@ -15,7 +15,7 @@ from command_line import Run
 from batchrl.contract.errors import JobFailed
 from launcher.cli.output import Form, Output
 from launcher.cli.running import tell
-from launcher.job import JobStatus
+from launcher.jobs.training import JobStatus
 
 HELLO = """
 import pathlib, os

@@ -12,7 +12,7 @@ from command_line import Run
 from modelservers import exported, network, policy_model, states
 
 from batchrl.agents.masks import ImitationMask
-from batchrl.agents.policy import load_policy
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.archive import pack
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import Run, shell
 
-from launcher.job import Job
-from launcher.session import Session
+from launcher.jobs.training import Job
+from launcher.session.session import Session
 
 LOG = """\
 action,all_action_probabilities,episode_id,reward,state_feature_0,target_action_probabilities,target_q_values

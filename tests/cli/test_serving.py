@@ -19,7 +19,7 @@ from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
-from launcher.session import Session
+from launcher.session.session import Session
 
 STATES = "[0.1, 0.0, 0.0, 0.0]\n[-0.1, 0.0, 0.0, 0.0]\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from launcher.session import AwsSession
+from launcher.session.session import AwsSession
 
 
 class FakeClock:

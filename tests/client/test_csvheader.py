@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher.csvheader import check_no_header
+from launcher.serving.csvheader import check_no_header
 
 
 @pytest.mark.parametrize(

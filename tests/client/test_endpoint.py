@@ -9,9 +9,9 @@ from serving_cloud import Cloud, FakeSession, refused
 
 from batchrl.contract.errors import InputError, JobFailed
 from launcher import Endpoint, Job, Model, Predictor, RLEstimator, list_endpoints
-from launcher.arguments import UnknownArgument
-from launcher.deployment import remove
-from launcher.session import AwsSession
+from launcher.api.arguments import UnknownArgument
+from launcher.serving.deployment import remove
+from launcher.session.session import AwsSession
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ROLE = "arn:aws:iam::123456789012:role/jobs"

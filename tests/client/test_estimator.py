@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher import RLEstimator, preflight
-from launcher.arguments import IGNORED, RENAMED, UnknownArgument
+from launcher import RLEstimator
+from launcher.api.arguments import IGNORED, RENAMED, UnknownArgument
+from launcher.local import preflight
 from launcher.local.address import StoreSettings
 from launcher.local.home import HomePaths
-from launcher.session import AwsSession, LocalSession, Session
+from launcher.session.session import AwsSession, LocalSession, Session
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ROLE = "arn:aws:iam::123456789012:role/jobs"
@@ -260,7 +261,7 @@ def test_nothing_is_sent_under_a_name_that_is_taken(
     def refuse(*_: Any) -> None:
         raise AssertionError("something was sent")
 
-    monkeypatch.setattr("launcher.plan.send", refuse)
+    monkeypatch.setattr("launcher.training.plan.send", refuse)
     with pytest.raises(InputError, match="'taken' exists already"):
         estimator.fit({"training": data}, job_name="taken", wait=False)
 
@@ -279,18 +280,18 @@ def test_files_that_do_not_fit_the_disk_are_refused_before_anything_is_sent(
     estimator = RLEstimator("my.py", instance_type="local_process", session=Session.local(home))
     plan = estimator.plan({"training": data})
     needed = 2 * plan.size + 64 * 1024**2
-    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    monkeypatch.setattr("launcher.local.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
     with pytest.raises(InputError) as caught:
         estimator.submit(plan)
     assert f"{home} is full: the job needs {needed} bytes there, {needed - 1} are free" in caught.value.message
     assert not home.exists()
-    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed))
+    monkeypatch.setattr("launcher.local.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=needed))
     preflight.check_space(plan.size, home)
 
 
 def test_a_store_elsewhere_needs_no_space_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     StoreSettings("http://127.0.0.1:9", profile="somebody").write(HomePaths.of(tmp_path).settings)
-    monkeypatch.setattr("launcher.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr("launcher.local.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     preflight.check_space(1, tmp_path)
 
 
@@ -369,7 +370,7 @@ def test_good_data_is_checked_once(no_cloud: None, project: Path, monkeypatch: p
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("checked again")
 
-    monkeypatch.setattr("launcher.data.subprocess.run", refuse)
+    monkeypatch.setattr("launcher.library.ask.subprocess.run", refuse)
     estimator.plan({"training": project / "good.csv"})
 
 

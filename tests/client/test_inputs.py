@@ -10,10 +10,10 @@ import pytest
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from batchrl.contract.manifest import sha256_of
-from launcher.datasets import resolve_inputs
-from launcher.request import Channel
-from launcher.session import AwsSession
-from launcher.uploads import send
+from launcher.api.training import Channel
+from launcher.session.session import AwsSession
+from launcher.staging.datasets import resolve_inputs
+from launcher.staging.uploads import send
 
 LAYOUT = BucketLayout(S3Url("bucket", "prefix"))
 

@@ -10,8 +10,8 @@ import botocore.exceptions
 import pytest
 
 from batchrl.contract.errors import InputError, JobFailed, JobStopped, Unreachable
-from launcher.job import Job, list_jobs
-from launcher.session import Session
+from launcher.jobs.training import Job, list_jobs
+from launcher.session.session import Session
 
 
 def refused(code: str, message: str, status: int = 400) -> botocore.exceptions.ClientError:

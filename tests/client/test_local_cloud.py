@@ -26,8 +26,8 @@ from batchrl.contract.sync import FolderUploader
 from launcher import Job, RLEstimator, Session, list_jobs
 from launcher.local import cloud
 from launcher.local.home import HomePaths
-from launcher.metrics import Metrics
-from launcher.session import LocalSession
+from launcher.results.metrics import Metrics
+from launcher.session.session import LocalSession
 
 DEADLINE = 60.0
 READS = int(os.environ.get("TORN_READS", "300"))

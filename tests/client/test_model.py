@@ -14,10 +14,10 @@ from serving_cloud import ROLE, Cloud, FakeSession, refused
 from batchrl.contract.errors import InputError
 from batchrl.contract.manifest import sha256_of
 from launcher import Job, Model, RLEstimator
-from launcher.arguments import UnknownArgument
-from launcher.image import default_image
-from launcher.modelplan import delete_models_of
-from launcher.session import AwsSession, LocalSession
+from launcher.api.arguments import UnknownArgument
+from launcher.local.engine.image import default_image
+from launcher.serving.modelplan import delete_models_of
+from launcher.session.session import AwsSession, LocalSession
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ARCHIVE = "s3://bucket/my-job/output/model.tar.gz"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher.package import LARGE_BYTES, Package, build
-from launcher.source import Source, list_source, product_scripts
+from launcher.staging.package import LARGE_BYTES, Package, build
+from launcher.staging.source import Source, list_source, product_scripts
 
 HOSTILE = (
     "with space.py",
@@ -91,7 +91,7 @@ def test_an_unchanged_tree_is_not_packed_again(source: Path, monkeypatch: pytest
     def refuse(*_: object) -> None:
         raise AssertionError("packed again")
 
-    monkeypatch.setattr("launcher.package.write_archive", refuse)
+    monkeypatch.setattr("launcher.staging.package.write_archive", refuse)
     again = build(Source("my.py", source))
     assert (again.sha256, again.size, again.archive) == (first.sha256, first.size, first.archive)
 
@@ -268,7 +268,7 @@ def test_an_ignored_entry_point_is_told_with_its_rule(source: Path) -> None:
 def test_the_products_script_is_used_where_the_user_has_none(source: Path, project: Path) -> None:
     listing = list_source(Source("train.py", source))
     assert listing.program == "train.py"
-    from launcher.source import product_scripts
+    from launcher.staging.source import product_scripts
 
     assert listing.runs_product_script(product_scripts())
     (source / "train.py").write_text("mine")
@@ -288,7 +288,7 @@ def test_dependencies_and_presets_lie_beside_the_entry_point(tmp_path: Path, pro
 
 
 def test_a_file_that_changes_while_it_is_packed_is_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from launcher import package
+    from launcher.staging import package
 
     written = package.write_archive
 

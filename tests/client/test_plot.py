@@ -9,8 +9,8 @@ import pytest
 
 from batchrl.contract import columns
 from launcher.cli.estimates import chosen_line
-from launcher.metrics import Metrics
-from launcher.plot import chosen_epoch, few_effective
+from launcher.results.metrics import Metrics
+from launcher.results.plot import chosen_epoch, few_effective
 
 
 def frame(epochs: int, **more: object) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract.errors import DamagedContent, InputError, JobFailed, Unreachable
 from launcher import ModelFailed, Predictor
-from launcher.states import MAX_INVOCATION_BYTES, as_rows, bodies, encode
+from launcher.serving.rows import MAX_INVOCATION_BYTES, as_rows, bodies, encode
 
 STATES = [[0.1, 0.0, 0.0, 0.0], [-0.1, 0.0, 0.0, 0.0]]
 

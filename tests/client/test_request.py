@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher import apimodel
-from launcher.request import (
+from launcher.api import servicemodel
+from launcher.api.training import (
     DEFAULT_METRICS,
     MAX_NAME,
     NAME_PATTERN,
@@ -83,7 +83,7 @@ def test_botocores_model_accepts_a_request_with_everything_in_it() -> None:
     assert request["RetryStrategy"] == {"MaximumRetryAttempts": 3}
 
 
-@pytest.mark.parametrize("instance_type", apimodel.LOCAL_INSTANCE_TYPES)
+@pytest.mark.parametrize("instance_type", servicemodel.LOCAL_INSTANCE_TYPES)
 def test_the_local_clouds_instance_types_pass(instance_type: str) -> None:
     assert create_training_job(changed(instance_type=instance_type))["ResourceConfig"]["InstanceType"] == instance_type
 
@@ -237,4 +237,6 @@ def test_the_request_is_plain_json() -> None:
 
 def test_unknown_keys_are_named_with_the_nearest() -> None:
     request = create_training_job(SPEC) | {"RoleARN": "x"}
-    assert apimodel.problems("sagemaker", "CreateTrainingJob", request) == ["RoleARN is unknown; did you mean RoleArn?"]
+    assert servicemodel.problems("sagemaker", "CreateTrainingJob", request) == [
+        "RoleARN is unknown; did you mean RoleArn?"
+    ]

@@ -18,12 +18,12 @@ from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError, JobFailed
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import Manifest, sha256_of
-from launcher.job import Job
-from launcher.metrics import Metrics
-from launcher.plot import plot
-from launcher.pull import ATTEMPTS
-from launcher.results import wait_for_s3_object
-from launcher.session import Session
+from launcher.jobs.objects import wait_for_s3_object
+from launcher.jobs.training import Job
+from launcher.results.metrics import Metrics
+from launcher.results.plot import plot
+from launcher.results.pull import ATTEMPTS
+from launcher.session.session import Session
 
 JOB = "prefix/job"
 INTERMEDIATE = f"{JOB}/output/intermediate"
@@ -187,7 +187,7 @@ def test_content_that_stays_damaged_is_refused_and_leaves_nothing_behind(
     job: Job, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket)
-    monkeypatch.setattr("launcher.pull.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("launcher.results.pull.PAUSE_SECONDS", 0)
     key = f"{JOB}/checkpoints/epoch_0001.pt"
     bucket.damage = lambda asked, nth, body: body[::-1] if asked == key else body
     with pytest.raises(DamagedContent, match="epoch_0001"):
@@ -209,7 +209,7 @@ def put_archive_with_manifest(bucket: Bucket, name: str, body: bytes) -> str:
 def test_an_archive_that_changed_in_the_store_is_refused_by_its_manifest(
     job: Job, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, name: str
 ) -> None:
-    monkeypatch.setattr("launcher.pull.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("launcher.results.pull.PAUSE_SECONDS", 0)
     body = archive("content.json", b"{}")
     key = put_archive_with_manifest(bucket, name, body)
     bucket.put(key, body[:20] + b"????" + body[24:])
@@ -237,7 +237,7 @@ def test_an_archive_of_several_parts_is_fetched_until_its_manifest_agrees(
 def test_a_checkpoint_is_what_its_pointer_says(
     job: Job, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pointer: str
 ) -> None:
-    monkeypatch.setattr("launcher.pull.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("launcher.results.pull.PAUSE_SECONDS", 0)
     body, key = b"weights" * 100, f"{JOB}/checkpoints/epoch_0007.pt"
     said = {"checkpoint": "epoch_0007.pt", "epoch": 7, "size": len(body), "sha256": sha256_of(body)}
     bucket.put(f"{JOB}/checkpoints/{pointer}", json.dumps(said).encode())

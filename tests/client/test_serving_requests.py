@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher import apimodel
-from launcher.endpointrequest import EndpointSpec, create_endpoint
-from launcher.modelrequest import (
+from launcher.api import servicemodel
+from launcher.api.endpoint import EndpointSpec, create_endpoint
+from launcher.api.model import (
     ModelSpec,
     create_model,
     is_named_by_content,
@@ -25,8 +25,8 @@ from launcher.modelrequest import (
     named_by_content,
     without_time,
 )
-from launcher.request import MAX_NAME, check_job_name, job_name_from
-from launcher.transformrequest import TransformSpec, content_type_of, create_transform_job
+from launcher.api.training import MAX_NAME, check_job_name, job_name_from
+from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
 
 ROLE = "arn:aws:iam::123456789012:role/jobs"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
@@ -323,7 +323,7 @@ def test_the_end_of_a_name_tells_the_content_type(name: str, kind: str | None) -
 
 
 def test_no_instance_type_of_ours_is_known_to_aws() -> None:
-    for shape, own in apimodel.EXTRA_VALUES.items():
-        enum = apimodel.service_model("sagemaker").shape_for(shape).enum
+    for shape, own in servicemodel.EXTRA_VALUES.items():
+        enum = servicemodel.service_model("sagemaker").shape_for(shape).enum
         assert enum
         assert not set(own) & set(enum)

@@ -12,11 +12,11 @@ import boto3
 import pytest
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.job import list_jobs
+from launcher.jobs.training import list_jobs
 from launcher.local.address import CloudAddress, Identity, StoreAddress
 from launcher.local.home import HomePaths
-from launcher.roles import LOCAL_ROLE, get_execution_role, role_arn
-from launcher.session import AwsSession, LocalSession, Session, resolve_session
+from launcher.session.roles import LOCAL_ROLE, get_execution_role, role_arn
+from launcher.session.session import AwsSession, LocalSession, Session, resolve_session
 
 NOBODY = "http://127.0.0.1:9"
 

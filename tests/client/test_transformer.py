@@ -16,8 +16,8 @@ from serving_cloud import MINUTE, NOW, Cloud, FakeSession, refused
 from batchrl.contract.errors import InputError, JobFailed, JobStopped
 from batchrl.contract.manifest import sha256_of
 from launcher import Job, Model, RLEstimator, Transformer, TransformJob, list_transform_jobs
-from launcher.arguments import UnknownArgument
-from launcher.session import AwsSession, LocalSession
+from launcher.api.arguments import UnknownArgument
+from launcher.session.session import AwsSession, LocalSession
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ROLE = "arn:aws:iam::123456789012:role/jobs"

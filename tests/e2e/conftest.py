@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 import pytest
 from jobs import run_command
 
-from launcher.estimator import RLEstimator
-from launcher.session import LocalSession, Session
+from launcher.session.session import LocalSession, Session
+from launcher.training.estimator import RLEstimator
 
 Command = Callable[..., CompletedProcess[str]]
 

@@ -49,7 +49,7 @@ for turn in itertools.count():
 
 def door_of(home: Path) -> int:
     """Pid of the cloud's door."""
-    found = processes(lambda command, environ: "launcher.local.door" in command and str(home) in command)
+    found = processes(lambda command, environ: "launcher.local.server.process" in command and str(home) in command)
     assert len(found) == 1, found
     return found[0]
 

@@ -11,7 +11,7 @@ import pytest
 from jobs import EXECUTORS, run_command
 
 from launcher import RLEstimator
-from launcher.session import Session
+from launcher.session.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOBODY = 4242

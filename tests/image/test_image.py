@@ -14,7 +14,7 @@ from jobs import wait_until
 from modelservers import exported, policy_model
 
 from batchrl.contract.errors import BatchRLError, InputError, Unreachable
-from launcher import image
+from launcher.local.engine import image
 
 ROOT = Path(__file__).resolve().parents[2]
 

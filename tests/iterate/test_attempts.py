@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from batchrl.contract.errors import JobFailed
-from launcher.handle import JobStatus
 from launcher.iterate import attempts
+from launcher.jobs.handle import JobStatus
 
 
 class FakeJob:

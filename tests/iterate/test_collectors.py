@@ -14,9 +14,10 @@ from serving_cloud import Cloud, FakeSession, answers, refused
 from batchrl.contract import columns
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError, JobFailed
 from launcher import Job, Model
-from launcher.cli.scripts import script_path
-from launcher.handle import JobStatus
-from launcher.iterate import collectors, processes
+from launcher.iterate import collectors
+from launcher.jobs.handle import JobStatus
+from launcher.library import answering
+from launcher.library.scripts import script_path
 from presets.loop import CollectSettings
 
 Rows = Sequence[Sequence[float]]
@@ -36,7 +37,7 @@ class Leaning:
 
 def test_the_launcher_answers_for_the_policy_of_the_script(tmp_path: Path) -> None:
     answers = Leaning()
-    printed = processes.run(script_path("collect.py"), [*PLAY, "--json", "--output", str(tmp_path / "a.csv")], answers)
+    printed = answering.run(script_path("collect.py"), [*PLAY, "--json", "--output", str(tmp_path / "a.csv")], answers)
     frame = pd.read_csv(tmp_path / "a.csv")
     assert json.loads(printed)["episodes"] == 12
     # Every row was asked for, and no other.
@@ -52,7 +53,7 @@ def test_who_cannot_answer_ends_the_script_with_the_reason(tmp_path: Path) -> No
             raise JobFailed("the endpoint has gone", "Start another one.")
 
     with pytest.raises(JobFailed, match="the endpoint has gone"):
-        processes.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Fails())
+        answering.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Fails())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,7 +63,7 @@ def test_an_interrupt_while_answering_ends_the_script(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        processes.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Interrupted())
+        answering.run(script_path("collect.py"), [*PLAY, "--output", str(tmp_path / "a.csv")], Interrupted())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,14 +83,14 @@ def test_a_script_that_fails_says_why(
     script = tmp_path / "script.py"
     script.write_text(program)
     with pytest.raises(error, match=f"(?s){says}") as caught:
-        processes.run(script, [])
+        answering.run(script, [])
     assert caught.value.exit_code == code
 
 
 def test_a_script_that_prints_more_than_a_pipe_holds_does_not_hang(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("import sys; sys.stdout.write('x' * 10**6); sys.stderr.write('y' * 10**6)")
-    assert len(processes.run(script, [])) == 10**6
+    assert len(answering.run(script, [])) == 10**6
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from killing import Killed, Killer
 
 from batchrl.contract.paths import TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
 from launcher.cli.joboptions import JobOptions
-from launcher.handle import JobStatus
 from launcher.iterate import attempts
 from launcher.iterate.state import SCRATCH_PREFIX
 from launcher.iterate.work import Work
+from launcher.jobs.handle import JobStatus
 
 # A canary that promotes, and a round that the log decides.
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}

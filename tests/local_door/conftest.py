@@ -19,13 +19,13 @@ from door_support import KEYS, RunningDoor
 
 from launcher.local import cloud
 from launcher.local.address import ACCOUNT_ID, REGION, StoreAddress
-from launcher.local.app import App
-from launcher.local.foreign import Foreign
-from launcher.local.gateway import Gateway
 from launcher.local.home import HomePaths
 from launcher.local.keyring import Keyring
-from launcher.local.operations.context import Context
-from launcher.local.records import Records
+from launcher.local.records.records import Records
+from launcher.local.server.app import App
+from launcher.local.server.gateway import Gateway
+from launcher.local.server.moto_services import Foreign
+from launcher.local.server.operations.context import Context
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import boto3
 from botocore.config import Config
 
 from launcher.local.address import ACCOUNT_ID, REGION, CloudAddress
-from launcher.local.auth import Keys, digest_of, sign
-from launcher.local.operations.context import Context
-from launcher.local.records import Records
+from launcher.local.records.records import Records
+from launcher.local.server.auth import Keys, digest_of, sign
+from launcher.local.server.operations.context import Context
 
 KEYS = Keys("BATCHRLTESTKEY123456", "a-secret-of-the-tests")
 ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"

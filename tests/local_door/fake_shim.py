@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from launcher.local import states
 from launcher.local.home import HomePaths
 from launcher.local.processes import ProcessId
-from launcher.local.records import Records
+from launcher.local.records import states
+from launcher.local.records.records import Records
 
 
 def main() -> None:

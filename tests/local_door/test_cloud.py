@@ -17,12 +17,13 @@ import pytest
 from door_support import eventually, job_request, of_cloud
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.facts import TRAINING
-from launcher.local import cloud, probe
+from launcher.api.constants import TRAINING
+from launcher.local import cloud
 from launcher.local.address import HOST, Identity
 from launcher.local.home import HomePaths
 from launcher.local.processes import ProcessId
-from launcher.local.records import SCHEMA_VERSION, JobRecord, Records
+from launcher.local.records.records import SCHEMA_VERSION, JobRecord, Records
+from launcher.local.server import probe
 
 
 def _door_pid(home: Path) -> int:

@@ -15,13 +15,13 @@ from door_support import eventually, of_cloud
 from batchrl.contract.errors import InputError
 from launcher.local import cloud
 from launcher.local.address import Identity
-from launcher.local.door import Door
 from launcher.local.home import HomePaths
 from launcher.local.processes import ProcessId
+from launcher.local.server.process import Door
 
 IMPATIENT = """
 import sys
-from launcher.local.door import Door
+from launcher.local.server.process import Door
 from launcher.local.home import HomePaths
 Door(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=float(sys.argv[2])).run()
 """
@@ -79,7 +79,7 @@ def test_it_listens_at_a_unix_socket_too(home: Path) -> None:
 
 
 def test_a_door_without_credentials_says_what_to_do(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "launcher.local.door", "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "launcher.local.server.process", "--home", str(tmp_path / "home")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert answer.returncode == 2
     assert "batchrl cloud up" in answer.stderr

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 from door_support import RunningDoor, config_request, model_request
 
-from launcher.facts import ENDPOINT
-from launcher.local import states
-from launcher.local.records import ServerRecord
-from launcher.local.serving.address import ServerAddress
+from launcher.api.constants import ENDPOINT
+from launcher.local.executors.address import ServerAddress
+from launcher.local.records import states
+from launcher.local.records.records import ServerRecord
 
 
 def _error(call: Any, **arguments: Any) -> dict[str, Any]:

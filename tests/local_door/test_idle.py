@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.local.idle import IDLE_SECONDS, IdleWatch
+from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
 
 
 class Clock:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.local.joblogs import MAX_MESSAGE_BYTES, LogReader, StreamWriter
+from launcher.local.logs.joblogs import MAX_MESSAGE_BYTES, LogReader, StreamWriter
 
 
 @pytest.fixture

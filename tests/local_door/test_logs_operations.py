@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from door_support import RunningDoor
 
-from launcher.local.joblogs import StreamWriter
+from launcher.local.logs.joblogs import StreamWriter
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 Write = Callable[..., None]

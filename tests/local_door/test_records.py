@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
-from launcher.local import states
-from launcher.local.records import (
+from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.local.records import states
+from launcher.local.records.records import (
     SCHEMA_VERSION,
     DuplicateJob,
     JobEnded,
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_records_of_the_first_schema_are_taken_over(tmp_path: Path) -> None:
-    from launcher.local.database import MIGRATIONS
+    from launcher.local.records.database import MIGRATIONS
 
     path = tmp_path / "records.sqlite"
     with sqlite3.connect(path) as connection:

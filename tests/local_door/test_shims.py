@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from door_support import eventually, job_request
 
-from launcher.facts import TRAINING
+from launcher.api.constants import TRAINING
 from launcher.local.home import HomePaths
 from launcher.local.processes import ProcessId
-from launcher.local.records import JobRecord, Records
-from launcher.local.shims import ShimPool
+from launcher.local.records.records import JobRecord, Records
+from launcher.local.shims.pool import ShimPool
 
 FAKE_SHIM = Path(__file__).with_name("fake_shim.py")
 

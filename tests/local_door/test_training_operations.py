@@ -12,8 +12,8 @@ from door_support import RunningDoor, job_request
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.store import reported
-from launcher.local import states
-from launcher.local.records import Metric
+from launcher.local.records import states
+from launcher.local.records.records import Metric
 
 MODEL_TRAINER_REQUEST = {
     "HyperParameters": {"lr": "0.1", "env": "CartPole-v1", "layers": "[64, 64]"},

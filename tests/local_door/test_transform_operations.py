@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from door_support import RunningDoor, job_request, model_request, transform_request
 
-from launcher.facts import TRANSFORM
-from launcher.local import states
+from launcher.api.constants import TRANSFORM
+from launcher.local.records import states
 
 
 def _error(call: Any, **arguments: Any) -> tuple[str, str]:

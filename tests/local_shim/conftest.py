@@ -21,12 +21,12 @@ import pytest
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
-from launcher.facts import TRAINING
+from launcher.api.constants import TRAINING
 from launcher.local.address import Identity
 from launcher.local.home import HomePaths
-from launcher.local.joblogs import LogReader
+from launcher.local.logs.joblogs import LogReader
 from launcher.local.processes import ProcessId
-from launcher.local.records import JobRecord, Records
+from launcher.local.records.records import JobRecord, Records
 
 # The folder is no package (importlib mode), so that what its tests share is found by its place.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -224,7 +224,7 @@ class Cloud:
 
     def warm_shim(self) -> Shim:
         """The shim of a nursery of its own, which waits for its job."""
-        command = [*self.prefix, sys.executable, "-m", "launcher.local.nursery", "--home", self.home.root]
+        command = [*self.prefix, sys.executable, "-m", "launcher.local.shims.forkserver", "--home", self.home.root]
         nursery = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | self.environ)
         self.shims.append(shim := Shim(self, nursery))
         return shim
@@ -351,7 +351,7 @@ def built(context: Path, name: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The built image with the sources of this tree: a test is about what it stands beside."""
-    from launcher.image import default_image
+    from launcher.local.engine.image import default_image
 
     context = tmp_path_factory.mktemp("image")
     rubbish = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
@@ -364,7 +364,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def foreign_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Somebody's own image: another user, a folder of its own, a program ``train``, files at /opt/ml."""
-    from launcher.image import default_image
+    from launcher.local.engine.image import default_image
 
     context = tmp_path_factory.mktemp("foreign")
     (context / "train").write_text(
@@ -387,7 +387,7 @@ def foreign_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def foreign_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Somebody's own serving image: another user, no entry point, a program ``serve`` on the path."""
-    from launcher.image import default_image
+    from launcher.local.engine.image import default_image
 
     context = tmp_path_factory.mktemp("foreign-server")
     server = (Path(__file__).parent / "serve_for_tests.py").read_text()

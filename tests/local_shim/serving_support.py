@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launcher.facts import ENDPOINT, TRANSFORM
-from launcher.local.joblogs import LogReader
-from launcher.local.records import JobRecord
+from launcher.api.constants import ENDPOINT, TRANSFORM
+from launcher.local.logs.joblogs import LogReader
+from launcher.local.records.records import JobRecord
 
 if TYPE_CHECKING:
     from conftest import Cloud, Shim

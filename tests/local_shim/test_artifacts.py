@@ -15,9 +15,9 @@ from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.published import load_manifest
-from launcher.local import artifacts
 from launcher.local.faults import JobFault, algorithm_reason, storage_fault
-from launcher.local.patience import persist
+from launcher.local.retry import persist
+from launcher.local.volumes import artifacts
 
 
 def refusal(status):

@@ -11,9 +11,9 @@ import threading
 import pytest
 from scripted_server import ModelServer, Reply
 
+from launcher.local.executors.address import ServerAddress
+from launcher.local.modelserver.http import Unanswered, ask
 from launcher.local.processes import ProcessId
-from launcher.local.serving.address import ServerAddress
-from launcher.local.serving.http import Unanswered, ask
 
 
 @pytest.fixture

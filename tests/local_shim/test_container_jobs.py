@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.local.executors.engine import Engine, EngineUnusable
+from launcher.local.executors.client import Engine, EngineUnusable
 
 pytestmark = pytest.mark.engine
 

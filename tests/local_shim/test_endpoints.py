@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from launcher.facts import ENDPOINT
+from launcher.api.constants import ENDPOINT
+from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.process import job_processes
 from launcher.local.executors.reap import reap
-from launcher.local.serving.address import ServerAddress
-from launcher.local.serving.http import Unanswered, ask
+from launcher.local.modelserver.http import Unanswered, ask
 
 
 def invoke(endpoint, body=b'"hello"\n', server=0):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from batchrl.contract.paths import JobPaths
-from launcher.local.tree import plan_tree
+from launcher.local.volumes.tree import plan_tree
 
 LIST = """
 import os, pathlib
@@ -152,8 +152,8 @@ def test_kinds_of_channels_that_are_not_known_are_named(cloud, fields, expected)
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(cloud, monkeypatch):
-    from launcher.local import inputs
     from launcher.local.faults import JobFault
+    from launcher.local.volumes import inputs
 
     paths = JobPaths(cloud.home.root / "ml")
     paths.channel("training").mkdir(parents=True)

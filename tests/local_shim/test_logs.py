@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from launcher.local.executors.metricscan import MetricScanner
 from launcher.local.faults import JobFault
-from launcher.local.lines import MAX_LINE_BYTES, LineAssembler
-from launcher.local.metricscan import MetricScanner
+from launcher.local.logs.lines import MAX_LINE_BYTES, LineAssembler
 
 
 def assembled(*chunks):

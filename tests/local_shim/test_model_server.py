@@ -14,8 +14,8 @@ from scripted_server import Reply
 from launcher.local.executors.base import Program
 from launcher.local.faults import JobFault
 from launcher.local.home import HomePaths
-from launcher.local.serving import server as module
-from launcher.local.serving.server import ModelServer
+from launcher.local.modelserver import server as module
+from launcher.local.modelserver.server import ModelServer
 
 
 class Execution:

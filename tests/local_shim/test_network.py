@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.network import Network
-from launcher.local.serving.address import ServerAddress
 
 BOUND = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49153"}]}
 

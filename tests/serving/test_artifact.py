@@ -18,8 +18,8 @@ import torch
 from modelservers import CSV, FACTS, JSON, JSON_LINES, as_lines, exported, network, parsed, policy_model, states
 
 from batchrl.agents.masks import ImitationMask
-from batchrl.agents.policy import load_policy
 from batchrl.checkpoints.export import TOOLKIT_NEEDS, import_model
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.archive import pack
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import file_sha256

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher.local.serving.address import ServerAddress
+from launcher.local.executors.address import ServerAddress
 
 
 @dataclass

@@ -58,7 +58,7 @@ def _engine_lack() -> str | None:
         return "docker version did not answer within 20 s"
     if answer.returncode != 0:
         return f"no Docker engine answers: {answer.stderr.strip()}"
-    from launcher import image
+    from launcher.local.engine import image
 
     tag = image.default_image()
     return None if image.present(tag) else f"the image {tag} has not been built"

@@ -11,7 +11,7 @@ from typing import Any
 
 import botocore.exceptions
 
-from launcher.session import Session
+from launcher.session.session import Session
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)

@@ -10,7 +10,7 @@ from scripted_server import ModelServer
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
-from launcher.jsonpath import ROOT, JsonPath
+from launcher.api.jsonpath import ROOT, JsonPath
 from launcher.local.transform.outcome import Outcome
 from launcher.local.transform.run import transform
 from launcher.local.transform.settings import Settings

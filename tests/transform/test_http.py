@@ -17,10 +17,10 @@ import pytest
 import uvloop
 from scripted_server import DROP, Reply
 
+from launcher.local.executors.address import ServerAddress
 from launcher.local.processes import ProcessId
-from launcher.local.serving.address import ServerAddress
+from launcher.local.transform.client import ModelClient
 from launcher.local.transform.connection import SMALL, Call
-from launcher.local.transform.http import ModelClient
 from launcher.local.transform.settings import Settings
 
 MIB = 1024 * 1024

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrl.contract.errors import InputError
-from launcher.jsonpath import MAX_LENGTH, JsonPath, PathNotFound
+from launcher.api.jsonpath import MAX_LENGTH, JsonPath, PathNotFound
 
 RECORD = {
     "id": 7,

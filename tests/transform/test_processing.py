@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from launcher.jsonpath import ROOT, JsonPath
+from launcher.api.jsonpath import ROOT, JsonPath
 from launcher.local.transform.jsonrecords import shown
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import packed, single, whole

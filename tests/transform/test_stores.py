@@ -127,7 +127,7 @@ DRIVER = """
 import json, sys
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import s3_client
-from launcher.local.serving.address import ServerAddress
+from launcher.local.executors.address import ServerAddress
 from launcher.local.transform.run import transform
 from launcher.local.transform.settings import Settings
 from launcher.local.transform.sources import SourceObject

@@ -6,8 +6,8 @@ import pytest
 from transforms import transform_request
 
 from batchrl.contract.layout import S3Url
-from launcher import apimodel
-from launcher.transformrules import overlap, problems
+from launcher.api import servicemodel
+from launcher.api.transform_rules import overlap, problems
 
 
 def given(content="application/jsonlines", accept=None, split="Line", assemble="Line", **processing):
@@ -133,7 +133,7 @@ def test_all_faults_are_told_together():
 def test_B156_the_model_itself_limits_the_length_of_filters():
     request = given(InputFilter="$." + "a" * 62)
     assert problems(request) == []
-    assert any("63" in fault for fault in apimodel.problems("sagemaker", "CreateTransformJob", request))
+    assert any("63" in fault for fault in servicemodel.problems("sagemaker", "CreateTransformJob", request))
 
 
 def test_what_breaks_the_model_is_left_to_it():

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchrl.agents.model import PolicyModel
-from batchrl.agents.policy import POINTERS, load_policy
 from batchrl.checkpoints.export import import_model
 from batchrl.checkpoints.files import read_state
+from batchrl.checkpoints.policy import POINTERS, load_policy
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.inference import CODE_FOLDER, InferenceCode
 from batchrl.contract.paths import RESOLVED_PRESET_NAME

@@ -89,8 +89,8 @@ def make_policy(text: str, n_actions: int, softening: Softening) -> Policy:
             or a temperature is given for one without values.
     """
     if _is_trained(text):
-        from batchrl.agents.policy import load_policy
         from batchrl.agents.target_policy import TargetPolicy
+        from batchrl.checkpoints.policy import load_policy
 
         trained = load_policy(Path(text))
         if softening.epsilon is not None:

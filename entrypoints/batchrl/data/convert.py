@@ -25,7 +25,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.data.cells import numbers
 from batchrl.data.dataset import Floats64
-from batchrl.data.places import Places
+from batchrl.data.locations import Places
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import out_of_room
 from batchrl.data.tables import Table, data_files, is_packed, open_table

@@ -19,9 +19,9 @@ from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.errors import InputError
 from batchrl.contract.limits import LEAST_HELD_OUT, held_out_size
 from batchrl.data.convert import write_batches
+from batchrl.data.convert_schema import batches_of
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.loader import CheckedRows, read_checked
-from batchrl.data.reframe import batches_of
 from batchrl.data.storage import taken
 from presets.schema import DataSettings
 

@@ -15,7 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.cells import Bytes, flags, labels, numbers
 from batchrl.data.dataset import Floats32, Floats64, Integers
-from batchrl.data.places import Places
+from batchrl.data.locations import Places
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Kind, Storage
 from batchrl.data.tables import CellOfAnotherType, Table, data_files, open_table

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from batchrl.agents.policy import load_policy
+from batchrl.checkpoints.policy import load_policy
 from batchrl.serving.invocation import Service
 from batchrl.serving.predictor import ROWS_MULTIPLE, Predictor
 from batchrl.serving.records import Records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from batchrl.data.dataset import Dataset
-from batchrl.ope.evaluator import Evaluator
+from batchrl.ope.study.evaluator import Evaluator
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.scores import SelectionScorer, TrainingReturns
 from batchrl.training.state import RunState

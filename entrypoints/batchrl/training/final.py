@@ -16,10 +16,10 @@ from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.folder import Choice
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
-from batchrl.ope.bootstrap import Estimate
-from batchrl.ope.fitted import Following
-from batchrl.ope.logged import ScoredPolicy
-from batchrl.ope.report import PolicyReport, estimate_json
+from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.report.report import PolicyReport, estimate_json
+from batchrl.ope.study.fitted import Following
+from batchrl.ope.study.logged import ScoredPolicy
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.estimating import episodes_of_an_epoch, estimable, evaluator_of, scorer_of
 from batchrl.training.scores import ACTING, SelectionScores

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from batchrl.agents.policy import load_policy
 from batchrl.checkpoints.export import export_model
 from batchrl.checkpoints.files import publish, publish_json
 from batchrl.checkpoints.folder import CheckpointFolder, Choice
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract import columns
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME, JobPaths
 from batchrl.data.loader import LoadedData

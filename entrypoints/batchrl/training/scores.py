@@ -15,14 +15,14 @@ from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
-from batchrl.ope.bootstrap import Estimate, intervals
-from batchrl.ope.estimand import horizon
-from batchrl.ope.logged import EpisodeLog, ScoredPolicy, Values, policies_of
-from batchrl.ope.paired import paired_difference
-from batchrl.ope.quotients import Quotients
-from batchrl.ope.student import student_interval, student_quantile
-from batchrl.ope.weights import WeightDiagnostics, trajectory_log_weights
-from batchrl.ope.window import window_scores
+from batchrl.ope.estimators.bootstrap import Estimate, intervals
+from batchrl.ope.estimators.quotients import Quotients
+from batchrl.ope.estimators.student import student_interval, student_quantile
+from batchrl.ope.estimators.weights import WeightDiagnostics, trajectory_log_weights
+from batchrl.ope.report.estimand import horizon
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.paired import paired_difference
+from batchrl.ope.study.window import window_scores
 from presets.schema import TrainPreset
 
 # The policy that acts takes the action that it prefers.

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from batchrl.checkpoints.folder import Choice
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
-from batchrl.ope.weights import averages_to_one
+from batchrl.ope.estimators.weights import averages_to_one
 from batchrl.training.table import Row
 from presets.schema import SelectionSettings, TrainPreset
 

@@ -12,6 +12,7 @@ import torch
 
 from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.model import PolicyModel
+from batchrl.agents.prefit import FrozenModels, fit_frozen_models
 from batchrl.agents.registry import make_agent
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.agents.transitions import Transitions
@@ -20,9 +21,8 @@ from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, Split, split_for_run
-from batchrl.ope.fqe import check_updates
+from batchrl.ope.study.fqe import check_updates
 from batchrl.seeds import Stream
-from batchrl.training.frozen import FrozenModels, fit_frozen_models
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
 from presets.schema import TrainPreset
 

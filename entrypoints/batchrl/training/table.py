@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
-from batchrl.ope.bootstrap import Estimate
-from batchrl.ope.evaluator import PolicyEstimates
+from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
 
 # The window scores follow them: their number is a setting.

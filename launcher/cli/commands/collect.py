@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from launcher.cli import scripts
 from launcher.cli.groups import make_command
+from launcher.library import scripts
 
 SCRIPT = "collect.py"
 
 
 def script_path() -> Path:
-    """Where the script lies in this installation; see ``launcher.cli.scripts.script_path`` for the errors."""
+    """Where the script lies in this installation; see ``launcher.library.scripts.script_path`` for the errors."""
     return scripts.script_path(SCRIPT)
 
 
@@ -47,5 +47,5 @@ def command(ctx: click.Context, options: tuple[str, ...], show_help: bool) -> in
 
 
 def run_script(options: tuple[str, ...], stdout: int | None = None) -> int:
-    """Run the script on this terminal and return its exit code; see ``launcher.cli.scripts.run_script``."""
+    """Run the script on this terminal and return its exit code; see ``launcher.library.scripts.run_script``."""
     return scripts.run_script(script_path(), options, stdout)

@@ -21,8 +21,8 @@ from launcher.cli.output import Form, Output, plain
 from launcher.cli.scoring import score, scoring_options
 
 if TYPE_CHECKING:
-    from launcher.comparison import Run, Score
-    from launcher.job import Job
+    from launcher.jobs.training import Job
+    from launcher.reports.runs import Run, Score
 
 LINE = "  {score:<25}{effective:>6}  {final:<25}{rely:<6}{simulator:>12}"
 HEADING = {
@@ -76,7 +76,7 @@ def command(runs: tuple[str, ...], data: str | None, against: str, scoring: dict
 
 
 def _read(name: str, aws: bool) -> Run:
-    from launcher.comparison import files_of_folder, files_of_job, read_run
+    from launcher.reports.runs import files_of_folder, files_of_job, read_run
 
     path = Path(name).expanduser()
     if path.is_dir():
@@ -91,8 +91,8 @@ def _read(name: str, aws: bool) -> Run:
 
 def _evaluated(trained: Job, aws: bool) -> tuple[float, float | None] | None:
     """Mean return and standard error of the newest evaluation of a job's checkpoints."""
-    from launcher.cli.evaluations import read_evaluation
-    from launcher.job import Job, list_jobs
+    from launcher.jobs.training import Job, list_jobs
+    from launcher.reports.evaluations import read_evaluation
 
     session = session_for(aws)
     for summary in list_jobs(session, status="Completed", limit=LOOKED_AT):
@@ -108,7 +108,7 @@ def _evaluated(trained: Job, aws: bool) -> tuple[float, float | None] | None:
 
 
 def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:
-    from launcher.comparison import remarks, sort_key
+    from launcher.reports.runs import remarks, sort_key
 
     runs = sorted(runs, key=sort_key)
     words = remarks(runs)
@@ -116,7 +116,7 @@ def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:
     if "output" in scoring:
         _write(scoring["output"], json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
     if "plot" in scoring:
-        from launcher.forest import draw_runs
+        from launcher.reports.forestplot import draw_runs
 
         draw_runs(runs, scoring["plot"])
         click.echo(f"Drew {scoring['plot']}", err=True)

@@ -80,7 +80,7 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
 
     Columns of a policy to be scored are checked as well.
     """
-    from launcher.data import ask, local_data
+    from launcher.library.ask import ask, local_data
 
     section = _section(preset, settings)
     with local_data(data, out.byte_progress) as path:
@@ -118,7 +118,7 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
 
     A small share or probability of an action means that little can be said about policies that take it.
     """
-    from launcher.data import ask, local_data
+    from launcher.library.ask import ask, local_data
 
     section = _section(preset, settings)
     options = () if discount is None else ("--discount", str(discount))
@@ -156,7 +156,7 @@ def convert(source: str, target: str, to_schema: str | None, force: bool, out: O
 
     The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
     """
-    from launcher.data import ask, local_data
+    from launcher.library.ask import ask, local_data
 
     options = [*(("--to-schema", to_schema) if to_schema else ()), *(("--force",) if force else ())]
     with local_data(source, out.byte_progress) as path:

@@ -42,7 +42,7 @@ def command(preset: str, executor: str, epochs: int | None, folder: Path, seed: 
     read from S3 while it trains, and the checkpoint that they choose is evaluated by a second job.
     Containers are used when an engine answers and has the image, processes when not.
     """
-    from launcher.demo import Demo
+    from launcher.cli.demo.story import Demo
 
     report = Demo(executor, preset, epochs, folder, seed, say=out.text if out.for_people else out.note).run()
     if out.for_people:

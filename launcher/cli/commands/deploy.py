@@ -14,7 +14,7 @@ from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
-    from launcher.endpoint import Endpoint
+    from launcher.jobs.endpoint import Endpoint
 
 # States of more features are not written on a command line.
 FEATURES_SHOWN = 12
@@ -40,7 +40,7 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
     It serves until it is deleted, on Amazon SageMaker for money: `batchrl rm ENDPOINT` deletes it with its
     configuration and its model.
     """
-    from launcher.endpoint import Endpoint
+    from launcher.jobs.endpoint import Endpoint
 
     predictor = serving.model(model).deploy(
         serving.instance_count,
@@ -68,8 +68,8 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
 def _example(endpoint: Endpoint) -> str:
     """A state that the policy takes, as an argument of ``invoke``; a file where its width is not known, or large."""
     from batchrl.contract.layout import S3Url
-    from launcher.cli.serving import model_of
-    from launcher.exported import features_of
+    from launcher.cli.described import model_of
+    from launcher.serving.exported import features_of
 
     with contextlib.suppress(BatchRLError):  # the endpoint stands, whatever may not be looked at
         for name in endpoint.model_names():

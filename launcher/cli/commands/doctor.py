@@ -11,7 +11,7 @@ from launcher.cli.options import output_options
 from launcher.cli.output import Output, fields, stdout_width
 
 if TYPE_CHECKING:
-    from launcher.doctor import Finding
+    from launcher.local.doctor import Finding
 
 
 @make_command("doctor", examples=("batchrl doctor", "batchrl doctor --json"))
@@ -22,7 +22,7 @@ def command(out: Output) -> int | None:
     Each line says ok, or what is limited or broken and what to do about it. Nothing is started.
     Exit code 3 when something is broken without which no job can run.
     """
-    from launcher.doctor import Health, examine
+    from launcher.local.doctor import Health, examine
 
     findings = []
     for finding in examine():

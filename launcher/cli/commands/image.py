@@ -36,7 +36,7 @@ def build(base_image: str | None, wheelhouse: Path | None, tag: str | None, out:
 
     Its steps are printed to stderr as they go.
     """
-    from launcher import image
+    from launcher.local.engine import image
 
     built = image.build(base_image, wheelhouse, tag, on_line=out.note)
     if out.for_people:

@@ -42,7 +42,7 @@ def command(endpoint: str, states: tuple[str, ...], file: str | None, aws: bool,
     A state is a list of features in JSON; without STATE and --file they are read from stdin, one a line. A state
     that the policy cannot take gets a line with its error, and the exit code is 2. --quiet prints actions alone.
     """
-    from launcher.predictor import Predictor
+    from launcher.serving.predictor import Predictor
 
     if states and file is not None:
         raise click.UsageError("give states as arguments or in --file, not both.")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import click
 
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, job_argument, kind_option
 
 

@@ -17,9 +17,9 @@ from launcher.cli.options import aws_option, complete_jobs, output_options
 from launcher.cli.output import Output, size
 
 if TYPE_CHECKING:
-    from launcher.exported import ExportedModel
-    from launcher.job import Job
-    from launcher.policies import Fetched
+    from launcher.jobs.training import Job
+    from launcher.reports.policies import Fetched
+    from launcher.serving.exported import ExportedModel
 
 SCRIPT = "export.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")
@@ -56,11 +56,11 @@ def show(model: str | None, aws: bool, out: Output) -> None:
     Networks, inputs, mask, target policy, training job and data. MODEL is a training job's name, by
     default the newest one's, a model.tar.gz, a folder with model.json, or an S3 URL.
     """
-    from launcher.cli.evaluations import newest_training
     from launcher.cli.jobs import session_for
     from launcher.cli.scoring import find_policy
-    from launcher.exported import read_exported
-    from launcher.policies import fetch_model
+    from launcher.reports.evaluations import newest_training
+    from launcher.reports.policies import fetch_model
+    from launcher.serving.exported import read_exported
 
     model = model or newest_training(session_for(aws)).name
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
@@ -99,7 +99,7 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
     onnxscript and onnxruntime, which come with `make`.
     """
     from launcher.cli.scoring import find_policy
-    from launcher.cli.scripts import run_script, script_path
+    from launcher.library.scripts import run_script, script_path
 
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
         found = find_policy(model, Path(scratch) / "policy", aws, partial(_of_job, which=options["which"]))
@@ -115,7 +115,7 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
 
 def _of_job(job: Job, folder: Path, which: str | None) -> Fetched:
     """What is exported of a job: its model, with the code that it ran with; else a checkpoint."""
-    from launcher.policies import fetch_model, fetch_policy
+    from launcher.reports.policies import fetch_model, fetch_policy
 
     if which is None:
         try:

@@ -13,8 +13,8 @@ from launcher.cli.options import complete_presets, output_options
 from launcher.cli.output import Column, Output, size, stdout_width, table
 
 if TYPE_CHECKING:
-    from launcher.package import Package
-    from launcher.source import Listing
+    from launcher.staging.package import Package
+    from launcher.staging.source import Listing
 
 FILES = (Column("name", "FILE"), Column("size", "SIZE", right=True))
 EXCLUDED = (Column("name", "LEFT OUT"), Column("size", "SIZE", right=True), Column("rule", "WHY"))
@@ -53,8 +53,8 @@ def command(
     Nothing is sent. The archive is named by its content: an unchanged tree is sent once.
     """
     import presets
-    from launcher.package import build
-    from launcher.source import Source
+    from launcher.staging.package import build
+    from launcher.staging.source import Source
 
     own = (Path(preset),) if preset is not None and presets.is_path(preset) else ()
     package = build(Source(entry_point, source_dir, dependencies, own))
@@ -93,7 +93,7 @@ def _report(package: Package, whole: bool, width: int) -> Iterator[str]:
 
 def _files(listing: Listing, whole: bool) -> Iterator[dict[str, str]]:
     """A row a file; batchrl's own libraries are a row each unless ``whole``."""
-    from launcher.source import PRODUCT_LIBRARIES
+    from launcher.staging.source import PRODUCT_LIBRARIES
 
     libraries: dict[str, list[int]] = {}
     for file in listing.files:

@@ -28,7 +28,7 @@ def command(
 
     Nothing is sent and nothing is started. What would be wrong with the job is said, with exit code 2.
     """
-    from launcher.request import check_job_name
+    from launcher.api.training import check_job_name
 
     if job_name is not None:
         check_job_name(job_name)

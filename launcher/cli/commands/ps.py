@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.cli.finding import KINDS, list_kinds
 from launcher.cli.groups import make_command
-from launcher.cli.handles import KINDS, list_kinds
 from launcher.cli.jobs import session_for
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output, duration, size
-from launcher.facts import ENDPOINT, TRAINING, TRANSFORM
 
 if TYPE_CHECKING:
-    from launcher.job import JobSummary
-    from launcher.session import Session
+    from launcher.jobs.training import JobSummary
+    from launcher.session.session import Session
 
 JOB_STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 ENDPOINT_STATUSES = ("Creating", "InService", "Updating", "Failed", "Deleting", "OutOfService")
@@ -89,9 +89,9 @@ def _row(summary: JobSummary, bytes_: int | None, now: datetime) -> dict[str, An
 def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str], int]:
     """Bytes of each job's results: by listing them on AWS, by looking at the disk here."""
     from launcher.cli.sizes import local_bytes, results_bytes
-    from launcher.job import Job
-    from launcher.session import LocalSession
-    from launcher.transformjob import TransformJob
+    from launcher.jobs.training import Job
+    from launcher.jobs.transform import TransformJob
+    from launcher.session.session import LocalSession
 
     jobs = [(summary.kind, summary.name) for summary in summaries if summary.kind in (TRAINING, TRANSFORM)]
     if isinstance(session, LocalSession):

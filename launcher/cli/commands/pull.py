@@ -11,8 +11,8 @@ import click
 
 from batchrl.contract.errors import InputError
 from launcher.cli.errorrecords import tell_error_records
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output, size
 from launcher.cli.sizes import results_bytes
@@ -37,8 +37,8 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
     Of a transform job these are the outputs below its output path. Every file is verified. What is there and good is
     not fetched again.
     """
-    from launcher.job import Job
-    from launcher.transformjob import TransformJob
+    from launcher.jobs.training import Job
+    from launcher.jobs.transform import TransformJob
 
     found = find_handle(job, aws, kind)
     if not isinstance(found, Job | TransformJob):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.api.constants import ENDPOINT, TRANSFORM
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, complete_jobs, kind_option, output_options
 from launcher.cli.output import Column, Output
-from launcher.facts import ENDPOINT, TRANSFORM
 
 if TYPE_CHECKING:
-    from launcher.handle import Handle
+    from launcher.jobs.handle import Handle
 
 KEPT = " Its results and checkpoints stay in {place}/; a job of the same name would go on from them."
 SHARED = " What has a name of its own stays: {names}."
@@ -52,9 +52,9 @@ def command(jobs: tuple[str, ...], results: bool, kind: str | None, aws: bool, o
 
 
 def _delete(handle: Handle, results: bool, out: Output) -> dict[str, Any]:
-    from launcher.endpoint import Endpoint
-    from launcher.job import Job
-    from launcher.modelplan import delete_models_of
+    from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.training import Job
+    from launcher.serving.modelplan import delete_models_of
 
     facts: dict[str, Any] = {"name": handle.name, "kind": handle.kind, "results": None, "models": [], "kept": []}
     if isinstance(handle, Endpoint):

@@ -6,15 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.hyperparameters import user_values
+from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.jobs import TRAIN_SCRIPT, program_of
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output, duration
-from launcher.cli.serving import endpoint_lines, model_of, transform_lines, without_empty
 
 if TYPE_CHECKING:
-    from launcher.job import Job
+    from launcher.jobs.training import Job
 
 
 @make_command("show", examples=("batchrl show", "batchrl show my-job --json", "batchrl show my-endpoint"))
@@ -28,10 +28,10 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
 
     --json gives the whole answer of the API's Describe operation, the places of results and log, and the choice.
     """
-    from launcher.endpoint import Endpoint
-    from launcher.job import Job
-    from launcher.transformjob import TransformJob
-    from launcher.watch import log_place
+    from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.training import Job
+    from launcher.jobs.transform import TransformJob
+    from launcher.jobs.waiting import log_place
 
     found = find_handle(job, aws, kind)
     log = {"log": log_place(found)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, complete_jobs, kind_option, output_options
 from launcher.cli.output import Column, Output
 
@@ -24,7 +24,7 @@ def command(jobs: tuple[str, ...], wait: bool, kind: str | None, aws: bool, out:
 
     A transform job keeps nothing: it stores outputs when it ends well. A job that has ended is left as it is.
     """
-    from launcher.handle import JobHandle
+    from launcher.jobs.handle import JobHandle
 
     found = []
     for name in dict.fromkeys(jobs):

@@ -18,10 +18,10 @@ from launcher.cli.running import AFTER_START, follow_to_end
 from launcher.cli.transformdata import content_type_of_data
 
 if TYPE_CHECKING:
-    from launcher.pull import PullReport
-    from launcher.transformer import Transformer
-    from launcher.transformjob import TransformJob
-    from launcher.transformplan import TransformPlan
+    from launcher.jobs.transform import TransformJob
+    from launcher.results.pull import PullReport
+    from launcher.serving.transformer import Transformer
+    from launcher.serving.transformplan import TransformPlan
 
 SPLITS = ("Line", "None", "RecordIO", "TFRecord")
 NOTHING = "none"
@@ -131,7 +131,7 @@ def _records(data: str, accept: str | None, given: dict[str, Any]) -> dict[str, 
     Raises:
         InputError: nothing tells what the data holds.
     """
-    from launcher.transformrules import LINE_TYPES
+    from launcher.api.transform_rules import LINE_TYPES
 
     content_type = given["content_type"] or content_type_of_data(data)
     client = {"InvocationsTimeoutInSeconds": given["timeout"], "InvocationsMaxRetries": given["retries"]}

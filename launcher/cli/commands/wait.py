@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.handles import find_handle
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output
 

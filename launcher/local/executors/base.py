@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from launcher.local.executors.address import ServerAddress
 from launcher.local.home import HomePaths
-from launcher.local.serving.address import ServerAddress
 
 DOCKER = "docker"
 PROCESS = "process"

@@ -17,13 +17,13 @@ import docker.types
 import requests.exceptions
 
 from batchrl.contract.paths import PLATFORM_ROOT
-from launcher.engine import IMAGE_LABEL
+from launcher.local.engine.status import IMAGE_LABEL
+from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import DOCKER, Program, direct_loopback
-from launcher.local.executors.engine import Client, Engine, EngineUnusable
+from launcher.local.executors.client import Client, Engine, EngineUnusable
 from launcher.local.executors.network import SERVER_PORT, Network, remove_networks
 from launcher.local.faults import JobFault, client_fault, internal_fault
 from launcher.local.home import HomePaths
-from launcher.local.serving.address import ServerAddress
 from launcher.local.sockets import SocketBridge, loopback_ports
 
 __all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]

@@ -20,11 +20,11 @@ from typing import Any
 
 import docker.errors
 
+from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import Program
-from launcher.local.executors.engine import Client, Engine
+from launcher.local.executors.client import Client, Engine
 from launcher.local.faults import client_fault
 from launcher.local.processes import ProcessId
-from launcher.local.serving.address import ServerAddress
 
 SERVER_PORT = 8080
 LOOPBACK = "127.0.0.1"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 from batchrl.contract.errors import InputError
-from launcher.facts import ENDPOINT, TRAINING
+from launcher.api.constants import ENDPOINT, TRAINING
 from launcher.local.address import Identity
 from launcher.local.executors.base import DOCKER, PROCESS, instance_name, server_socket_name
 from launcher.local.executors.process import kill_processes
 from launcher.local.home import HomePaths
-from launcher.local.records import JobRecord
+from launcher.local.records.records import JobRecord
 from launcher.local.sockets import socket_path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.apimodel import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
+from launcher.api.servicemodel import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
 from launcher.local.executors.base import Executor
 from launcher.local.executors.process import ProcessExecutor
 from launcher.local.faults import JobFault, client_fault

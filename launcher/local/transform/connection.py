@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from launcher.local.serving.address import ServerAddress
+from launcher.local.executors.address import ServerAddress
 from launcher.local.transform.settings import Settings
 from launcher.local.transform.spool import Spool
 

@@ -20,9 +20,10 @@ from functools import partial
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
+from launcher.api.transform_rules import LINE_TYPES
 from launcher.local.faults import ALGORITHM, CLIENT
+from launcher.local.transform.client import NO_RESPONSE, ModelClient
 from launcher.local.transform.connection import Call
-from launcher.local.transform.http import NO_RESPONSE, ModelClient
 from launcher.local.transform.jsonrecords import error_line, error_text
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import Payload, blocks, packed, single, whole
@@ -31,7 +32,6 @@ from launcher.local.transform.reading import gunzip, read
 from launcher.local.transform.settings import MIB, Settings
 from launcher.local.transform.sink import Sink
 from launcher.local.transform.sources import SourceObject
-from launcher.transformrules import LINE_TYPES
 
 # What is sent and not yet stored, an object: so many bodies for each request slot, or so many bytes.
 QUEUED_A_SLOT = 8

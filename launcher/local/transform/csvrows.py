@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from launcher.jsonpath import JsonPath, PathNotFound
+from launcher.api.jsonpath import JsonPath, PathNotFound
 from launcher.local.faults import ALGORITHM, CLIENT
 from launcher.local.transform.jsonrecords import Locate, shown
 from launcher.local.transform.outcome import RecordFault

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import orjson
 
-from launcher.facts import CSV
+from launcher.api.constants import CSV
+from launcher.api.transform_rules import JSON_TYPES, LINE_TYPES
 from launcher.local.faults import ALGORITHM
 from launcher.local.transform.csvrows import CsvRows
 from launcher.local.transform.jsonrecords import JsonRecords, Locate
@@ -20,7 +21,6 @@ from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import Payload
 from launcher.local.transform.records import Block, Lines
 from launcher.local.transform.settings import Settings
-from launcher.transformrules import JSON_TYPES, LINE_TYPES
 
 # Told of each error record that our own server gave: where, and its text.
 Report = Callable[[str, str], None]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.jsonpath import ROOT, JsonPath
-from launcher.transformrules import (
+from launcher.api.jsonpath import ROOT, JsonPath
+from launcher.api.transform_rules import (
     DEFAULT_PAYLOAD_MB,
     MAX_CONCURRENT,
     MAX_PAYLOAD_MB,
@@ -70,7 +70,7 @@ class Settings:
         """The values of a job.
 
         Args:
-            request: CreateTransformJob, without ``problems`` (``launcher.transformrules``).
+            request: CreateTransformJob, without ``problems`` (``launcher.api.transform_rules``).
             offered: the body of the server's /execution-parameters; None if it has none (131).
 
         Raises:

@@ -1,0 +1,138 @@
+"""What ``batchrl data`` and the client's check of inputs run: ``python -m batchrl.data check|describe|convert ...``.
+
+    check PATH                              would a training job accept it?
+    describe PATH [--discount G]            its figures
+    convert SOURCE TARGET [--to-schema A|B] [--force]
+    divide SOURCE KEPT [--held-out FILE --share S] --seed N --prefix TEXT [--logged-by P [--epsilon E]]
+                                            episodes to learn from and episodes to judge by
+
+Stdin, for check and describe: a JSON object with the preset's section ``data`` and its ``seed``.
+Stdout: a JSON object with the result and exit code 0; or with ``message`` and ``hint`` and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from batchrl.contract.errors import EXIT_DONE, InputError
+from batchrl.data.convert import convert
+from batchrl.data.convert_schema import reframe
+from batchrl.data.describe import describe
+from batchrl.data.divide import Probabilities, divide
+from batchrl.data.loader import load_dataset
+from batchrl.data.split import split_for_run
+from batchrl.data.storage import is_mapped
+from presets.schema import DataSettings
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        result = arguments.run(arguments)
+    except InputError as error:
+        json.dump({"message": error.message, "hint": error.hint}, sys.stdout)
+        return error.exit_code
+    json.dump(result, sys.stdout)
+    return EXIT_DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="batchrl.commandline.data")
+    parts = parser.add_subparsers(required=True)
+    check = parts.add_parser("check")
+    check.add_argument("path", type=Path)
+    check.add_argument("--targets", action="store_true")
+    check.set_defaults(run=_check)
+    described = parts.add_parser("describe")
+    described.add_argument("path", type=Path)
+    described.add_argument("--discount", type=float)
+    described.set_defaults(run=_describe)
+    converted = parts.add_parser("convert")
+    converted.add_argument("source", type=Path)
+    converted.add_argument("target", type=Path)
+    converted.add_argument("--to-schema", choices=["A", "B"])
+    converted.add_argument("--force", action="store_true")
+    converted.set_defaults(run=_convert)
+    divided = parts.add_parser("divide")
+    divided.add_argument("source", type=Path)
+    divided.add_argument("kept", type=Path)
+    divided.add_argument("--held-out", type=Path)
+    divided.add_argument("--share", type=float, default=0.0)
+    divided.add_argument("--seed", type=int, required=True)
+    divided.add_argument("--prefix", required=True)
+    divided.add_argument("--logged-by")
+    divided.add_argument("--epsilon", type=float)
+    divided.add_argument("--temperature", type=float)
+    divided.set_defaults(run=_divide)
+    return parser
+
+
+def _given() -> tuple[DataSettings, int]:
+    given = json.load(sys.stdin)
+    return DataSettings.model_validate_json(json.dumps(given["data"])), int(given["seed"])
+
+
+def _check(arguments: argparse.Namespace) -> dict[str, Any]:
+    settings, seed = _given()
+    loaded = load_dataset(arguments.path, settings, with_targets=arguments.targets)
+    data = loaded.dataset
+    split = split_for_run(data.lengths, settings, seed)
+    return {
+        "path": str(arguments.path),
+        "schema": loaded.schema,
+        "episodes": data.n_episodes,
+        "transitions": data.n_transitions,
+        "actions": data.n_actions,
+        "features": data.n_features,
+        "unknown_ends": loaded.unknown_ends,
+        "left_out_episodes": loaded.left_out,
+        "train_episodes": len(split.train),
+        "evaluation_episodes": len(split.evaluation),
+        "test_episodes": len(split.test),
+        "storage": "mapped" if is_mapped(data.states) else "memory",
+        "target_action_probabilities": loaded.target_policy is not None,
+        "target_q_values": loaded.target_q is not None,
+    }
+
+
+def _describe(arguments: argparse.Namespace) -> dict[str, Any]:
+    settings, _ = _given()
+    return describe(load_dataset(arguments.path, settings), arguments.discount).to_dict()
+
+
+def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
+    source, target, schema = arguments.source, arguments.target, arguments.to_schema
+    if schema is None:
+        rows = convert(source, target, arguments.force)
+    else:
+        rows = reframe(source, target, schema, arguments.force)
+    return {"path": str(target), "rows": rows, "bytes": target.stat().st_size}
+
+
+def _divide(arguments: argparse.Namespace) -> dict[str, Any]:
+    def logged_by(n_actions: int) -> Probabilities:
+        from batchrl.collect.acting import Softening, make_policy
+        from batchrl.collect.naming import import_from_here
+
+        import_from_here()
+        softening = Softening(arguments.epsilon, arguments.temperature)
+        return make_policy(arguments.logged_by, n_actions, softening).action_probabilities
+
+    found = divide(
+        arguments.source,
+        arguments.kept,
+        arguments.held_out,
+        share=arguments.share,
+        seed=arguments.seed,
+        prefix=arguments.prefix,
+        logged_by=None if arguments.logged_by is None else logged_by,
+    )
+    return found.to_json()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

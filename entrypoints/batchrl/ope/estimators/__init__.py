@@ -1,0 +1,1 @@
+"""Off-policy estimators and their intervals, as functions of arrays."""

@@ -1,0 +1,201 @@
+"""A report as people read it, 80 characters wide."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterator
+
+from batchrl.contract import columns
+from batchrl.contract import estimators as names
+from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.report.report import Figure, OpeReport, PolicyReport
+
+WIDTH = 80
+DASH = "-"
+DIGITS = 4
+# The names that tables and command lines use, in the order in which figures are shown.
+SHORT_NAMES = {
+    names.WDR: "WDR",
+    names.SDR: "SDR",
+    names.MAGIC: "MAGIC",
+    names.PDWIS: "PDWIS",
+    names.WIS: "WIS",
+    names.PDIS: "PDIS",
+    names.IS: "IS",
+    names.FQE: "FQE",
+    names.DM_VALUE: "DM",
+    columns.IPS: "IPS-1",
+    columns.DM: "DM-1",
+    columns.DR: "DR-1",
+}
+FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
+BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
+# A difference of less than this share of its value is none.
+ROUNDING = 1e-9
+INTERVAL_WIDTH = 19  # of a column of 20, so that a space follows
+DIFFERENCE_WIDTH = 25
+
+
+def full_report(report: OpeReport) -> Iterator[str]:
+    """Lines: the log, the logging policy, then each policy with all figures."""
+    yield from _head(report)
+    for policy in report.policies:
+        yield ""
+        yield from _wrapped(f"{policy.source}: {policy.policy}")
+        yield from _wrapped(_weights(policy), "  ")
+        yield FIGURE.format(
+            name="",
+            value="VALUE",
+            interval=f"{report.settings['confidence']:.0%} INTERVAL",
+            bound="AT LEAST",
+            difference=_heading_of_difference(report),
+            rely="RELY",
+        ).rstrip()
+        for name in sorted(policy.figures, key=list(SHORT_NAMES).index):
+            yield _figure(name, policy.figures[name])
+        yield from _words(policy)
+    yield from _tail(report)
+
+
+def brief_report(report: OpeReport) -> Iterator[str]:
+    """Lines: the log, the logging policy, then each policy with the figure that speaks for it."""
+    yield from _head(report)
+    yield ""
+    yield BRIEF.format(
+        verdict="",
+        name="",
+        value="VALUE",
+        interval=f"{report.settings['confidence']:.0%} INTERVAL",
+        difference=_heading_of_difference(report),
+    ).rstrip()
+    for policy in report.policies:
+        yield from _wrapped(f"{policy.source}: {policy.policy}")
+        verdict = policy.verdict
+        name = verdict.estimate if verdict is not None else None
+        figure = policy.figures[name] if name is not None else None
+        yield BRIEF.format(
+            verdict=verdict.outcome if verdict is not None else DASH,
+            name=DASH if name is None else SHORT_NAMES[name],
+            value=DASH if figure is None else number(figure.value),
+            interval=DASH if figure is None else interval(figure.bootstrap),
+            difference=DASH if figure is None else signed(figure.difference, figure.value),
+        ).rstrip()
+        yield from _wrapped(_weights(policy), "    ")
+        yield from _words(policy, "    ")
+    yield from _tail(report)
+
+
+def number(value: float, digits: int = DIGITS) -> str:
+    """So many significant digits, or a dash for what is undefined."""
+    return f"{value:.{digits}g}" if math.isfinite(value) else DASH
+
+
+def interval(estimate: Estimate) -> str:
+    """``[27.63, 45.9]``, with fewer digits where it would be too wide, or a dash."""
+    if not (math.isfinite(estimate.lower) and math.isfinite(estimate.upper)):
+        return DASH
+    return _narrow(
+        lambda digits: f"[{number(estimate.lower, digits)}, {number(estimate.upper, digits)}]", DIGITS, INTERVAL_WIDTH
+    )
+
+
+def signed(difference: Estimate | None, beside: float = 0.0) -> str:
+    """``+18.3 [8.4, 26.6]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
+    if difference is None or not math.isfinite(difference.value):
+        return DASH
+    if max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside):
+        return "0"
+    if interval(difference) == DASH:
+        return f"{difference.value:+.3g}"
+    ends = (difference.lower, difference.upper)
+    return _narrow(
+        lambda digits: f"{difference.value:+.{digits}g} [{number(ends[0], digits)}, {number(ends[1], digits)}]",
+        DIGITS - 1,
+        DIFFERENCE_WIDTH,
+    )
+
+
+def _narrow(text: Callable[[int], str], digits: int, width: int) -> str:
+    """The text with as many digits as the width allows."""
+    return next((shown for count in range(digits, 1, -1) if len(shown := text(count)) <= width), text(1))
+
+
+def _head(report: OpeReport) -> Iterator[str]:
+    data, scored = report.data, report.scored
+    yield from _wrapped(
+        f"{data['source']}: {data['episodes']} episodes, {data['transitions']} transitions, {data['actions']} actions"
+    )
+    yield from _wrapped(f"Scored on {scored['which']}: {scored['episodes']} of {data['episodes']}.")
+    yield ""
+    yield f"Logging policy   {number(report.logged.value)} {interval(report.logged)}"
+    yield from _wrapped(f"{report.logged_estimand}; mean undiscounted return {number(report.mean_return)}", "  ")
+
+
+def _heading_of_difference(report: OpeReport) -> str:
+    return "ABOVE LOGGED" if report.baseline == report.logged_estimand.policy else "ABOVE THE FIRST"
+
+
+def _figure(name: str, figure: Figure) -> str:
+    return FIGURE.format(
+        name=SHORT_NAMES[name],
+        value=number(figure.value),
+        interval=interval(figure.bootstrap),
+        bound=number(figure.lower_bound) if math.isfinite(figure.lower_bound) else "",
+        difference=signed(figure.difference, figure.value) if figure.difference is not None else "",
+        rely="yes" if figure.doubt is None and math.isfinite(figure.value) else "no",
+    ).rstrip()
+
+
+def _weights(policy: PolicyReport) -> str:
+    weights = policy.weights
+    return (
+        f"effective {weights.effective_episodes:.1f} of {weights.n_episodes} episodes, largest weight "
+        f"{number(weights.max_normalised_weight)}, mean weight {number(weights.mean_weight)} "
+        f"{interval(weights.mean_weight_interval)}".removesuffix(f" {DASH}")
+    )
+
+
+def _words(policy: PolicyReport, indent: str = "  ") -> Iterator[str]:
+    if policy.verdict is not None:
+        yield from _wrapped(policy.verdict.words, indent)
+    if policy.window is not None and policy.doubt is not None:
+        yield from _wrapped(
+            f"{policy.window.estimand.policy}: {signed(policy.window.difference)} above the logging policy all along "
+            f"(no value of the policy itself; {policy.window.effective_windows:.0f} effective windows).",
+            indent,
+        )
+
+
+def _tail(report: OpeReport) -> Iterator[str]:
+    yield ""
+    horizons = {
+        (figure.estimand.discount, figure.estimand.horizon): SHORT_NAMES[name]
+        for policy in report.policies
+        for name, figure in policy.figures.items()
+        if figure.estimand.discount is not None
+    }
+    groups: dict[tuple[float | None, str], list[str]] = {}
+    for policy in report.policies:
+        for name in sorted(policy.figures, key=list(SHORT_NAMES).index):
+            estimand = policy.figures[name].estimand
+            group = groups.setdefault((estimand.discount, estimand.horizon), [])
+            group += [] if SHORT_NAMES[name] in group else [SHORT_NAMES[name]]
+    for (discount, horizon), members in groups.items():
+        what = "expected reward of" if discount is None else f"expected return, discount {discount:g},"
+        yield from _wrapped(f"{', '.join(members)}: {what} {horizon}.")
+    if len(horizons) > 1:
+        yield from _wrapped("Figures of different horizons are not comparable with each other.")
+    for remark in report.remarks:
+        yield from _wrapped(remark)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,120 @@
+"""Fitted Q evaluation: the action values of a given policy, from logged transitions (Le, Voloshin & Yue 2019)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from batchrl.agents.agent import Problem
+from batchrl.agents.model import Scorer
+from batchrl.agents.transitions import Batch, Transitions
+from batchrl.agents.values import ValueAgent
+from batchrl.contract.errors import InputError
+from batchrl.contract.limits import effective_horizon, least_fqe_updates
+from batchrl.data.dataset import Dataset, Floats64
+from batchrl.ope.estimators.threads import one_torch_thread
+from presets.schema import AgentSettings
+
+SLOWEST_SOFT_RATE = 0.01
+# Values inside the network reach about so far (section 5.4: returns of up to 100, learnt divided by 10).
+LARGEST_SCALED_VALUE = 10.0
+
+
+class FittedQ(ValueAgent):
+    """``y = r + discount sum_a pi(a | s') Q-(s', a)``: expected SARSA of a fixed policy (Le et al. 2019)."""
+
+    next_probabilities: Tensor
+
+    def bootstrap(
+        self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        return (target_next * self.next_probabilities[batch.rows]).sum(dim=2)
+
+
+def fit_q_evaluation(
+    dataset: Dataset,
+    next_probabilities: Floats64,
+    discount: float,
+    updates: int,
+    seed: int,
+    hidden: tuple[int, ...] = (64, 64),
+) -> Scorer:
+    """Fit ``Q(s, a)`` of a policy: a network on standardised states, soft target updates, a cosine schedule.
+
+    Targets are clipped to what the logged rewards allow, ``[min(0, min r), max(0, max r)] / (1 - discount)``. The
+    target network moves by as much as ``COPIES_PER_HORIZON`` copies for each step of the effective horizon. The same
+    arguments give the same values, bit by bit, on the same machine.
+
+    As Q inside doubly robust estimates, fit it on other episodes than those that are estimated on. By itself it is
+    optimistic for a policy that was chosen on the same transitions.
+
+    Args:
+        dataset: episodes to fit on.
+        next_probabilities: ``[N, A]``, the policy at each ``next_states``; anything finite where terminal.
+        discount: of one step.
+        updates: gradient steps.
+        seed: of weights and minibatches.
+        hidden: units of each hidden layer; none for a linear Q.
+
+    Returns:
+        ``Q(s, .)``, ``[B, A]`` of states ``[B, d]``, in the rewards' units.
+
+    Raises:
+        InputError: there are too few updates to carry rewards over the horizon.
+    """
+    settings = _settings(dataset, discount, updates, hidden)
+    data = Transitions.of(dataset, settings)
+    problem = Problem.of(data, settings, epochs=1)
+    agent = FittedQ(problem, settings, torch.Generator().manual_seed(seed))
+    agent.next_probabilities = torch.from_numpy(next_probabilities.astype(np.float32))
+    with one_torch_thread():
+        agent.train_epoch(data, np.random.default_rng(seed))
+    return agent.preferences()
+
+
+def check_updates(dataset: Dataset, discount: float, updates: int) -> None:
+    """Refuse too few gradient steps for a fit, before anything is trained.
+
+    Args:
+        dataset: episodes to fit on.
+        discount: of one step.
+        updates: gradient steps.
+
+    Raises:
+        InputError: there are too few to carry rewards over the horizon.
+    """
+    horizon = _horizon(dataset, discount)
+    copies = least_fqe_updates(horizon)
+    if updates < copies:
+        raise InputError(
+            f"ope.fqe_updates is {updates}: fitted Q evaluation needs at least {copies} to carry rewards over "
+            f"{horizon:g} steps.",
+            f"Set ope.fqe_updates={10 * copies} or more.",
+        )
+
+
+def _horizon(dataset: Dataset, discount: float) -> float:
+    return effective_horizon(float(dataset.lengths.max()), discount)
+
+
+def _settings(dataset: Dataset, discount: float, updates: int, hidden: tuple[int, ...]) -> AgentSettings:
+    check_updates(dataset, discount, updates)
+    horizon = _horizon(dataset, discount)
+    largest = horizon * float(np.abs(dataset.rewards).max())
+    return AgentSettings(
+        discount=discount,
+        learning_rate=1e-3,
+        lr_schedule="cosine",
+        batch_size=256,
+        updates_per_epoch=updates,
+        adam_beta2=0.999,
+        adam_epsilon=1e-8,
+        target_update="soft",
+        soft_rate=max(SLOWEST_SOFT_RATE, least_fqe_updates(horizon) / updates),
+        standardise_inputs=True,
+        value_scale=largest / LARGEST_SCALED_VALUE if largest > 0 else 1.0,
+        value_bounds="rewards",
+        embedder=hidden,
+        middleware=(),
+    )

@@ -1,0 +1,182 @@
+"""Policies scored on a log: all estimators, the same resamples for all, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from batchrl.contract import columns
+from batchrl.contract import estimators as names
+from batchrl.data.dataset import Floats64
+from batchrl.ope.estimators.bandit import direct_method, doubly_robust, inverse_propensity_score
+from batchrl.ope.estimators.bootstrap import Estimate, intervals, resampled
+from batchrl.ope.estimators.magic import MagicSettings
+from batchrl.ope.estimators.quotients import Quotients
+from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.estimators.weights import WeightDiagnostics
+from batchrl.ope.report.estimand import LOGGING_POLICY, Estimand
+from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_weights
+from batchrl.ope.report.report import Figure, PolicyReport, Window
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
+from batchrl.ope.study.window import window_scores
+from presets.schema import SelectionSettings
+
+_DEFAULTS = SelectionSettings()
+MAX_WINDOW = _DEFAULTS.max_window
+EFFECTIVE_WINDOWS = _DEFAULTS.window_ess_floor
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """How figures get their intervals.
+
+    Args:
+        resamples: of episodes; 0 for no percentile intervals.
+        confidence: what an interval aims to cover.
+        seed: of the resamples, the same for every policy.
+        estimators: names of those to compute; None for all that the log and the policy have the arrays for.
+        least_reward: no reward of a step can be lower, which the lower bounds rest on; None: the least that was logged
+            is taken for it.
+    """
+
+    resamples: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+    estimators: Collection[str] | None = None
+    least_reward: float | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A policy's report, with the resampled values that comparisons are made of.
+
+    Args:
+        report: for people and JSON.
+        draws: ``[B]`` by name of the estimator; ``nan`` where a resample leaves it undefined.
+    """
+
+    report: PolicyReport
+    draws: Mapping[str, Floats64]
+
+
+class Scorer:
+    """Scores any number of policies on the same episodes and resamples.
+
+    Args:
+        log: the episodes.
+        settings: of the intervals.
+        modelled_rewards: ``[N, A]``, a reward model's output in each state, for two of the one-step figures.
+    """
+
+    def __init__(
+        self, log: EpisodeLog, settings: ScoreSettings | None = None, modelled_rewards: Floats64 | None = None
+    ) -> None:
+        self.log = log
+        self.settings = settings or ScoreSettings()
+        self._modelled = modelled_rewards
+        self._logged = self._draws({LOGGING_POLICY: log.logged_return})[LOGGING_POLICY]
+
+    @property
+    def logged(self) -> Estimate:
+        """The discounted return of the logging policy, with its percentile interval."""
+        return Estimate.of(self.log.logged_return.value, self._logged, self.settings.confidence)
+
+    @property
+    def logged_estimand(self) -> Estimand:
+        """What ``logged`` is."""
+        return Estimand.of(names.IS, LOGGING_POLICY, self.log.discount, len(self.log.cut), False)
+
+    def score(self, policy: ScoredPolicy) -> Scored:
+        """All figures of one policy; differences are against the logging policy.
+
+        Raises:
+            InputError: its arrays do not fit the log, or are not finite.
+        """
+        log, confidence = self.log, self.settings.confidence
+        sample = log.sample(policy)
+        estimators = self._estimators(policy, sample)
+        bounds = lower_bounds(sample, self.least_reward, confidence, self.settings.seed)
+        weights = WeightDiagnostics.of(sample.log_weights, confidence)
+        doubt = doubt_of_weights(weights, log.clip is not None)
+        draws = self._draws(estimators)
+        figures = {}
+        for name, quotients in estimators.items():
+            estimand = Estimand.of(name, policy.label, log.discount, len(log.cut), policy.knows_end_values)
+            figures[name] = Figure(
+                estimand=estimand,
+                bootstrap=Estimate.of(quotients.value, draws[name], confidence),
+                student_t=student_interval(quotients, confidence),
+                lower_bound=bounds.get(name, float("nan")),
+                difference=self._above_logged(estimand, quotients, draws[name]),
+                doubt=doubt_of_figure(name, doubt),
+            )
+        return Scored(PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample)), draws)
+
+    @property
+    def least_reward(self) -> float:
+        """What the lower bounds take for the least reward of a step."""
+        given = self.settings.least_reward
+        return float(self.log.dataset.rewards.min()) if given is None else given
+
+    def _window(self, policy: str, sample: Sample) -> Window | None:
+        """The longest window with enough effective windows; None where none has."""
+        log, settings = self.log, self.settings
+        scores = window_scores(log.grid, sample.log_ratios, log.rewards, log.discount, MAX_WINDOW)
+        able = [score for score in scores if score.effective_windows >= EFFECTIVE_WINDOWS]
+        if not able:
+            return None
+        chosen = able[-1]
+        (difference,) = intervals([chosen.difference], settings.resamples, settings.confidence, settings.seed)
+        steps = "the first step" if chosen.steps == 1 else f"the first {chosen.steps} steps"
+        label = f"{policy} for {steps} from a logged state, then {LOGGING_POLICY}"
+        estimand = Estimand(label, log.discount, self.logged_estimand.horizon)
+        return Window(chosen.steps, difference, chosen.effective_windows, estimand)
+
+    def _above_logged(self, estimand: Estimand, quotients: Quotients, draws: Floats64) -> Estimate | None:
+        if (estimand.discount, estimand.horizon) != (self.logged_estimand.discount, self.logged_estimand.horizon):
+            return None
+        value = quotients.value - self.log.logged_return.value
+        return Estimate.of(value, draws - self._logged, self.settings.confidence)
+
+    def _estimators(self, policy: ScoredPolicy, sample: Sample) -> dict[str, Quotients]:
+        wanted = self.settings.estimators
+        found = trajectory_estimators(sample, wanted, MagicSettings(seed=self.settings.seed))
+        found[columns.IPS] = inverse_propensity_score(self.log.grid, sample.log_ratios, sample.rewards)
+        if self._modelled is not None:
+            pad, grid = self.log.grid.pad, self.log.grid
+            modelled = pad((policy.probabilities * self._modelled).sum(axis=1))
+            taken = pad(self.log.taken(self._modelled))
+            found[columns.DM] = direct_method(grid, modelled)
+            found[columns.DR] = doubly_robust(grid, sample.log_ratios, sample.rewards, taken, modelled)
+        return {name: found[name] for name in found if wanted is None or name in wanted}
+
+    def _draws(self, estimators: Mapping[str, Quotients]) -> dict[str, Floats64]:
+        settings = self.settings
+        if not settings.resamples or not estimators:
+            return {name: np.empty(0) for name in estimators}
+        drawn = resampled(list(estimators.values()), settings.resamples, settings.seed)
+        return dict(zip(estimators, drawn.T, strict=True))
+
+
+def against_first(scored: Sequence[Scored], confidence: float) -> list[PolicyReport]:
+    """The reports with differences against the first policy in place of those against the logging policy.
+
+    The resamples are the same, so that a difference is paired: what all policies share in a resample cancels.
+    """
+    return [replace(each.report, figures=_compared(each, scored[0], confidence)) for each in scored]
+
+
+def _compared(each: Scored, first: Scored, confidence: float) -> dict[str, Figure]:
+    figures = {}
+    for name, figure in each.report.figures.items():
+        other = first.report.figures.get(name)
+        difference = None
+        same = other is not None and other.estimand.horizon == figure.estimand.horizon
+        if other is not None and same and each is not first:
+            draws = each.draws[name] - first.draws[name]
+            difference = Estimate.of(figure.value - other.value, draws, confidence)
+        figures[name] = replace(figure, difference=difference)
+    return figures

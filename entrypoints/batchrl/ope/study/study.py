@@ -1,0 +1,299 @@
+"""One question to a log: which policies, on which of its episodes, with which settings, against what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from batchrl.agents.model import PolicyModel
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.data.dataset import Dataset, Floats64, Integers
+from batchrl.data.loader import LoadedData
+from batchrl.data.split import Split
+from batchrl.ope.report.estimand import LOGGING_POLICY
+from batchrl.ope.report.report import OpeReport, PolicyReport
+from batchrl.ope.report.verdict import decide, reference
+from batchrl.ope.study.episodes import Chosen, Episodes, choose_episodes
+from batchrl.ope.study.fitted import Following, cross_fitted
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings, against_first
+from batchrl.ope.study.sources import TrainedPolicy
+
+DEFAULT_DISCOUNT = 0.99
+COLUMNS = "the log's own columns"
+Baseline = Literal["logged", "first"]
+# What is told of a policy's making.
+SHOWN_FACTS = ("job_name", "preset", "algorithm", "seed", "epoch", "selection", "data_sha256")
+
+
+@dataclass(frozen=True)
+class FqeSettings:
+    """Fitted Q evaluation for the values inside the doubly robust estimates.
+
+    Args:
+        updates: gradient steps of each fit.
+        other: episodes to fit on; None for those of the log that are not scored, or, where all are, each half of them
+            on the other half.
+        other_source: where they come from.
+    """
+
+    updates: int
+    other: LoadedData | None = None
+    other_source: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Args:
+        source: the log, as the user named it.
+        policies: trained policies; none where the log's columns are the policy.
+        targets: what is made of each trained policy's preferences.
+        episodes: which episodes of the log to score on.
+        discount: of one step; None for the first policy's own.
+        baseline: what policies are compared with.
+        clip: largest ratio of a step; None leaves the ratios as they are.
+        settings: of the intervals.
+        fqe: None for no fitted Q evaluation.
+    """
+
+    source: str
+    policies: Sequence[TrainedPolicy]
+    targets: Sequence[TargetPolicy]
+    episodes: Episodes = "auto"
+    discount: float | None = None
+    baseline: Baseline = "logged"
+    clip: float | None = None
+    settings: ScoreSettings = field(default_factory=ScoreSettings)
+    fqe: FqeSettings | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One policy that is scored: where it comes from, what it would do, and what it would do next."""
+
+    source: str
+    facts: Mapping[str, Any]
+    actions: ScoredPolicy
+    following: Callable[[LoadedData], Following]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Where fitted values come from: episodes that are not scored, or the other half."""
+
+    settings: FqeSettings
+    loaded: LoadedData
+    chosen: Chosen
+    discount: float
+    seed: int
+
+    def values(self, following: Callable[[LoadedData], Following]) -> Values:
+        """Fitted Q evaluation of a policy, on the scored episodes."""
+        fit = (self.discount, self.settings.updates, self.seed)
+        whole = following(self.loaded)
+        scored = whole if self.chosen.whole else whole.select(self.chosen.positions)
+        if self.settings.other is not None:
+            return scored.values(following(self.settings.other).fit(*fit))
+        if self.chosen.whole:
+            return cross_fitted(whole, *fit)
+        return scored.values(whole.select(self._others).fit(*fit))
+
+    @property
+    def words(self) -> str:
+        """Which episodes the values were fitted on."""
+        if self.settings.other is not None:
+            return f"Values were fitted on {self.settings.other_source}."
+        if self.chosen.whole:
+            return "Values were fitted on each half of the episodes for the other half; all episodes are scored."
+        return f"Values were fitted on the {len(self._others)} episodes of the log that are not scored."
+
+    @property
+    def _others(self) -> Integers:
+        return np.setdiff1d(np.arange(self.loaded.dataset.n_episodes), self.chosen.positions)
+
+
+def answer(question: Question, loaded: LoadedData, progress: Callable[[str], None] = lambda text: None) -> OpeReport:
+    """Score every policy on the same episodes and resamples.
+
+    Args:
+        question: what is asked.
+        loaded: the log, with the target columns where no policy is given.
+        progress: told what is being done.
+
+    Raises:
+        InputError: a policy does not fit the log, the columns are missing, or there are no such episodes.
+    """
+    dataset = loaded.dataset
+    _check(question, loaded)
+    discount, remarks = _discount(question)
+    digest = dataset.sha256()
+    splits = [policy.split_of(dataset, digest) for policy in question.policies]
+    chosen = choose_episodes(dataset.n_episodes, question.policies, splits, question.episodes)
+    part = dataset if chosen.whole else dataset.select(chosen.positions)
+    log = EpisodeLog(part, discount, question.clip)
+    scorer = Scorer(log, question.settings, _modelled_rewards(question.policies, part))
+    fitting = None if question.fqe is None else Fitting(question.fqe, loaded, chosen, discount, question.settings.seed)
+
+    scored: list[Scored] = []
+    for contender in _contenders(question, loaded, log):
+        actions = contender.actions
+        if fitting is not None:
+            progress(f"fitting values of {contender.source}: {actions.label}")
+            actions = replace(actions, fitted_values=fitting.values(contender.following))
+        result = scorer.score(actions)
+        scored.append(replace(result, report=replace(result.report, source=contender.source, facts=contender.facts)))
+    if fitting is not None:
+        remarks += (fitting.words,)
+    if question.clip is not None:
+        remarks += (f"Ratios of a step are at most {question.clip:g}: figures with weights are biased.",)
+    if question.settings.least_reward is None:
+        remarks += (f"Lower bounds assume that no step can pay less than {scorer.least_reward:.4g}, the least logged.",)
+    reports, baseline = _against_baseline(question, scored)
+    if loaded.unknown_ends:
+        remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
+    return OpeReport(
+        data={
+            "source": question.source,
+            "sha256": digest,
+            "episodes": dataset.n_episodes,
+            "transitions": dataset.n_transitions,
+            "actions": dataset.n_actions,
+            "schema": loaded.schema,
+        },
+        scored={"episodes": part.n_episodes, "transitions": part.n_transitions, "which": chosen.which},
+        settings={
+            "discount": discount,
+            "confidence": question.settings.confidence,
+            "resamples": question.settings.resamples,
+            "seed": question.settings.seed,
+            "clip": question.clip,
+        },
+        mean_return=float(part.returns.mean()),
+        logged=scorer.logged,
+        logged_estimand=scorer.logged_estimand,
+        baseline=baseline,
+        policies=reports,
+        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, splits, digest)),
+    )
+
+
+def _discount(question: Question) -> tuple[float, tuple[str, ...]]:
+    """The discount, and what there is to say about it."""
+    if question.discount is not None:
+        return question.discount, ()
+    known = {policy.discount for policy in question.policies if policy.discount is not None}
+    if not known:
+        return DEFAULT_DISCOUNT, (f"No discount is known: {DEFAULT_DISCOUNT} is assumed (--discount).",)
+    first = next(policy.discount for policy in question.policies if policy.discount is not None)
+    if len(known) > 1:
+        return first, (f"The policies were trained with different discounts; all are scored with {first:g}.",)
+    return first, ()
+
+
+def _modelled_rewards(policies: Sequence[TrainedPolicy], part: Dataset) -> Floats64 | None:
+    """The reward model's output where there is one run; several have one each."""
+    return policies[0].modelled_rewards(part) if len(policies) == 1 else None
+
+
+def _check(question: Question, loaded: LoadedData) -> None:
+    """Refuse what cannot be answered, before anything is computed."""
+    dataset, settings, fqe = loaded.dataset, question.settings, question.fqe
+    for policy in question.policies:
+        policy.check_fit(dataset, question.source)
+    if not question.policies and loaded.target_policy is None:
+        raise InputError(
+            f"{question.source} has no column {columns.TARGET_ACTION_PROBABILITIES}.",
+            "Name a policy by --model, or log what a policy would do in that column.",
+        )
+    lowest = float(dataset.rewards.min())
+    if settings.least_reward is not None and settings.least_reward > lowest:
+        raise InputError(
+            f"--least-reward {settings.least_reward:g}: {question.source} has a reward of {lowest:g}.",
+            "Give that, or less.",
+        )
+    if fqe is None:
+        return
+    if fqe.other is None and dataset.n_episodes < 2:
+        raise InputError(
+            "--fqe: one episode cannot be divided into one to fit on and one to score.", "Give --fqe-data."
+        )
+    if fqe.other is not None:
+        other = fqe.other.dataset
+        if (other.n_features, other.n_actions) != (dataset.n_features, dataset.n_actions):
+            raise InputError(
+                f"{fqe.other_source} has {other.n_features} features and {other.n_actions} actions, but "
+                f"{question.source} has {dataset.n_features} and {dataset.n_actions}.",
+                "Give data of the same problem.",
+            )
+
+
+def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iterator[Contender]:
+    for policy in question.policies:
+        facts = {name: policy.facts[name] for name in SHOWN_FACTS if policy.facts.get(name) is not None}
+        facts |= {"acts_under_mask": policy.model.mask is not None}
+        actions = policies_of(policy.model, log, question.targets)
+        for target, scored in zip(question.targets, actions, strict=True):
+            label = f"{scored.label}, under its mask" if policy.model.mask is not None else scored.label
+            following = partial(_following_model, policy.model, target)
+            yield Contender(policy.name, facts, replace(scored, label=label), following)
+    if not question.policies and loaded.target_policy is not None:
+        values = None if loaded.target_q is None else Values(loaded.target_q)
+        label = f"that of {columns.TARGET_ACTION_PROBABILITIES}"
+        yield Contender(COLUMNS, {}, ScoredPolicy(label, loaded.target_policy, values), _following_columns)
+
+
+def _following_model(model: PolicyModel, target: TargetPolicy, loaded: LoadedData) -> Following:
+    return Following.of_model(loaded.dataset, model, target)
+
+
+def _following_columns(loaded: LoadedData) -> Following:
+    if loaded.target_policy is None:
+        raise InputError(
+            f"--fqe-data has no column {columns.TARGET_ACTION_PROBABILITIES}.",
+            "It says what the policy would do there.",
+        )
+    return Following.of_columns(loaded.dataset, loaded.target_policy)
+
+
+def _against_baseline(question: Question, scored: Sequence[Scored]) -> tuple[list[PolicyReport], str]:
+    """Reports with their differences; the first model's policies stand against those of the same kind of the others."""
+    if question.baseline == "logged":
+        return [_judged(each.report, LOGGING_POLICY) for each in scored], LOGGING_POLICY
+    kinds = max(1, len(question.targets)) if question.policies else 1
+    name, confidence = scored[0].report.source, question.settings.confidence
+    groups = [against_first(scored[kind::kinds], confidence) for kind in range(kinds)]
+    judged = [
+        [replace(first, verdict=reference(first)), *(_judged(each, name, first.doubt) for each in rest)]
+        for first, *rest in groups
+    ]
+    return [report for together in zip(*judged, strict=True) for report in together], name
+
+
+def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = None) -> PolicyReport:
+    return replace(report, verdict=decide(report, baseline, doubt_of_baseline))
+
+
+def _remarks_on(policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], digest: str) -> Iterable[str]:
+    if not policies:
+        yield (
+            f"The probabilities are {COLUMNS}: a policy that was trained on these episodes is scored optimistically."
+        )
+    for policy, split in zip(policies, splits, strict=True):
+        if policy.data_sha256 != digest:
+            yield (
+                f"{policy.name} was trained on other data; episodes that it shares with this log are scored "
+                "optimistically."
+            )
+        elif split is None:
+            yield (
+                f"{policy.name} was trained on episodes of this log, and nothing says on which: those are scored "
+                "optimistically."
+            )

@@ -1,0 +1,360 @@
+"""From the description of a job to the CreateTrainingJob request: a pure function, and its checks (contract D)."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from batchrl.contract import hyperparameters as wire
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import JobLayout, S3Url
+from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
+from launcher.api import servicemodel
+
+MAX_NAME = 63
+NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+MAX_CHANNELS = 19  # of 20; the code is one
+MAX_ENVIRONMENT_VALUE = 512
+MAX_RUN_SECONDS = 28 * 24 * 3600  # contract 91
+RESERVED_VARIABLES = ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")
+FOLDER_NAMES = (".", "..")  # the API's pattern takes them for channels, whose names become folders
+SUBMIT_DIRECTORY = str(JobPaths().channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME)
+
+# The lines that train.py and evaluate.py print: name=value, separated by blanks.
+_VALUE = r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
+DEFAULT_METRICS: Mapping[str, str] = {
+    name: rf"(?:^|\s){name}={_VALUE}" for name in ("wis", "sdr", "loss", "mean_return")
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input channel of a job (contract A7).
+
+    Args:
+        name: its name; the job finds it at ``/opt/ml/input/data/<name>``.
+        s3_uri: raw key prefix, one object, or a manifest.
+        content_type: MIME type shown to the job.
+        input_mode: ``File``, ``FastFile`` or ``Pipe``; None for the job's own.
+        distribution: ``FullyReplicated`` or ``ShardedByS3Key``.
+        data_type: ``S3Prefix``, ``ManifestFile`` or ``AugmentedManifestFile``.
+        compression: ``None`` or ``Gzip`` (Pipe only).
+        record_wrapping: ``None`` or ``RecordIO`` (Pipe only).
+        attribute_names: of an augmented manifest.
+        shuffle_seed: seed of the shuffling, if it is wanted.
+    """
+
+    name: str
+    s3_uri: str
+    content_type: str | None = None
+    input_mode: str | None = None
+    distribution: str = "FullyReplicated"
+    data_type: str = "S3Prefix"
+    compression: str | None = None
+    record_wrapping: str | None = None
+    attribute_names: tuple[str, ...] = ()
+    shuffle_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Everything that a training job is made of; times are seconds, sizes GiB.
+
+    Args:
+        job_name: unique per account and region.
+        role_arn: the role that the job acts as.
+        image_uri: the container image; None for an executor that needs none.
+        instance_type: a type of SageMaker's or of the local cloud's.
+        output_path: where results go.
+        program: the script, as a path in the code archive.
+        code_uri: the code archive.
+        region: told to the job.
+        submit_directory: where the job finds its code: the archive, or a folder for a job that runs in place.
+        metrics: regular expressions by metric name (contract 113).
+        checkpoint_s3_uri: where checkpoints go and come from; None for the job's own folder.
+        tags: values by key.
+    """
+
+    job_name: str
+    role_arn: str
+    image_uri: str | None
+    instance_type: str
+    output_path: S3Url
+    program: str
+    code_uri: S3Url
+    region: str
+    submit_directory: str = SUBMIT_DIRECTORY
+    instance_count: int = 1
+    volume_size_gib: int = 30
+    max_run_seconds: int = 86400
+    max_wait_seconds: int | None = None
+    use_spot: bool = False
+    max_retry_attempts: int | None = None
+    keep_alive_seconds: int | None = None
+    hyperparameters: Mapping[str, wire.Value] = field(default_factory=dict)
+    channels: tuple[Channel, ...] = ()
+    input_mode: str = "File"
+    metrics: Mapping[str, str] = field(default_factory=lambda: DEFAULT_METRICS)
+    checkpoint_s3_uri: str | None = None
+    checkpoint_local_path: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    subnets: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    network_isolation: bool = False
+    encrypt_traffic: bool = False
+    volume_kms_key: str | None = None
+    output_kms_key: str | None = None
+
+
+def job_name_from(base: str, now: datetime.datetime | None = None, suffix: str | None = None) -> str:
+    """A name that no other job has: the base made valid, the time, and six random digits (contract 189, 215).
+
+    Args:
+        base: any text; what a job name cannot hold becomes a dash.
+        now: the time, UTC.
+        suffix: instead of the random digits.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    tail = f"-{now:%Y%m%d-%H%M%S}-{suffix or secrets.token_hex(3)}"
+    return (valid_name(base, MAX_NAME - len(tail)) or "job") + tail
+
+
+def valid_name(text: str, longest: int = MAX_NAME) -> str:
+    """A text made a name, of at most so many characters; what a name cannot hold becomes a dash. It may be empty."""
+    return re.sub(r"[^a-zA-Z0-9-]+", "-", text).strip("-")[:longest].rstrip("-")
+
+
+def check_job_name(name: str, what: str = "a job") -> None:
+    """Refuse a name that the API would refuse (contract 189, 190).
+
+    Args:
+        name: the name.
+        what: what it is to be the name of.
+
+    Raises:
+        InputError: with a valid name that is near.
+    """
+    if len(name) <= MAX_NAME and NAME_PATTERN.fullmatch(name):
+        return
+    valid = valid_name(name) or f"my-{what.split()[-1]}"
+    raise InputError(
+        f"'{name}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
+        f"'{valid}' could.",
+    )
+
+
+def refuse(what: str, faults: Iterable[str]) -> None:
+    """Report every fault of a request at once.
+
+    Args:
+        what: what was to be requested, as ``the job 'x'``.
+        faults: a sentence each; the same one may come twice.
+
+    Raises:
+        InputError: there are some.
+    """
+    lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
+    if lines:
+        raise InputError(f"{what} cannot be requested:\n{lines}")
+
+
+def checkpoint_path_fault(local_path: str) -> str | None:
+    """What is wrong with a LocalPath of checkpoints, which must hold nothing else of the job; None if nothing is."""
+    path = PurePosixPath("/", local_path.lstrip("/"))
+    if not local_path.startswith("/"):
+        return "is not an absolute path."
+    if ".." in path.parts:
+        return "leads upwards: write it without '..'."
+    root, default = PurePosixPath(PLATFORM_ROOT), JobPaths().checkpoints
+    if root.is_relative_to(path):
+        return f"holds the whole tree of the job: give a folder of its own, as {default}."
+    of_the_platform = any(path.is_relative_to(root / name) for name in ("input", "output"))
+    if of_the_platform or path in (root / "model", root / "code"):
+        return f"is one of the job's own folders: give another, as {default}."
+    return None
+
+
+def create_training_job(spec: JobSpec) -> dict[str, Any]:
+    """The request of a job, checked.
+
+    Raises:
+        InputError: naming everything that the API would refuse.
+    """
+    faults = [*_hyperparameter_faults(spec), *_rule_faults(spec)]
+    request = _build(spec)
+    faults += servicemodel.problems("sagemaker", "CreateTrainingJob", request)
+    refuse(f"the job '{spec.job_name}'", faults)
+    return request
+
+
+def _build(spec: JobSpec) -> dict[str, Any]:
+    algorithm: dict[str, Any] = {
+        "TrainingInputMode": spec.input_mode,
+        "MetricDefinitions": [{"Name": name, "Regex": text} for name, text in spec.metrics.items()],
+        "TrainingImage": spec.image_uri,
+    }
+    request: dict[str, Any] = {
+        "TrainingJobName": spec.job_name,
+        "HyperParameters": _hyperparameters(spec),
+        "AlgorithmSpecification": given(algorithm),
+        "RoleArn": spec.role_arn,
+        "InputDataConfig": [_channel(channel) for channel in spec.channels] + [_code_channel(spec)],
+        "OutputDataConfig": given({"S3OutputPath": str(spec.output_path), "KmsKeyId": spec.output_kms_key}),
+        "ResourceConfig": given(
+            {
+                "InstanceType": spec.instance_type,
+                "InstanceCount": spec.instance_count,
+                "VolumeSizeInGB": spec.volume_size_gib,
+                "VolumeKmsKeyId": spec.volume_kms_key,
+                "KeepAlivePeriodInSeconds": spec.keep_alive_seconds,
+            }
+        ),
+        "StoppingCondition": given(
+            {"MaxRuntimeInSeconds": spec.max_run_seconds, "MaxWaitTimeInSeconds": spec.max_wait_seconds}
+        ),
+        "CheckpointConfig": given(
+            {"S3Uri": checkpoint_uri(spec), "LocalPath": spec.checkpoint_local_path or str(JobPaths().checkpoints)}
+        ),
+        "EnableNetworkIsolation": spec.network_isolation,
+        "EnableInterContainerTrafficEncryption": spec.encrypt_traffic,
+        "EnableManagedSpotTraining": spec.use_spot,
+    }
+    if spec.environment:
+        request["Environment"] = dict(spec.environment)
+    if tags := wire_tags(spec.tags):
+        request["Tags"] = tags
+    if spec.subnets or spec.security_group_ids:
+        request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_group_ids)}
+    if spec.max_retry_attempts is not None:
+        request["RetryStrategy"] = {"MaximumRetryAttempts": spec.max_retry_attempts}
+    return request
+
+
+def checkpoint_uri(spec: JobSpec) -> str:
+    """Where the job's checkpoints go and come from."""
+    return spec.checkpoint_s3_uri or str(JobLayout(spec.output_path, spec.job_name).checkpoints)
+
+
+def _hyperparameters(spec: JobSpec) -> dict[str, str]:
+    reserved: dict[str, wire.Value] = {
+        wire.PROGRAM: spec.program,
+        wire.SUBMIT_DIRECTORY: spec.submit_directory,
+        wire.S3_OUTPUT: str(spec.output_path),
+        wire.JOB_NAME: spec.job_name,
+        wire.REGION: spec.region,
+    }
+    encoded = {}
+    for key, value in {**spec.hyperparameters, **reserved}.items():
+        with contextlib.suppress(TypeError):  # reported by _hyperparameter_faults
+            encoded[key] = wire.encode_value(value)
+    return encoded
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    source = {
+        "S3DataType": channel.data_type,
+        "S3Uri": channel.s3_uri,
+        "S3DataDistributionType": channel.distribution,
+        "AttributeNames": list(channel.attribute_names) or None,
+    }
+    return given(
+        {
+            "ChannelName": channel.name,
+            "DataSource": {"S3DataSource": given(source)},
+            "ContentType": channel.content_type,
+            "CompressionType": channel.compression,
+            "RecordWrapperType": channel.record_wrapping,
+            "InputMode": channel.input_mode,
+            "ShuffleConfig": None if channel.shuffle_seed is None else {"Seed": channel.shuffle_seed},
+        }
+    )
+
+
+def _code_channel(spec: JobSpec) -> dict[str, Any]:
+    """Code comes as a channel of its own, so that it arrives under network isolation too (contract 123)."""
+    return _channel(Channel(CODE_CHANNEL, str(spec.code_uri), input_mode="File"))
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not None: what a request leaves out has the API's own default."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _hyperparameter_faults(spec: JobSpec) -> list[str]:
+    faults = []
+    for key, value in spec.hyperparameters.items():
+        if key.startswith(wire.RESERVED_PREFIX):
+            faults.append(f"hyperparameter '{key}': names that begin with {wire.RESERVED_PREFIX} are reserved.")
+        try:
+            wire.encode({key: value})
+        except InputError as error:
+            faults.append(error.message)
+        except TypeError:
+            faults.append(f"hyperparameter '{key}': a {type(value).__name__} cannot be sent as JSON.")
+    return faults
+
+
+def _rule_faults(spec: JobSpec) -> list[str]:
+    """Rules between fields, and those that stand only in the API's prose."""
+    faults = [*_channel_faults(spec), *_spot_faults(spec), *_metric_faults(spec)]
+    if isinstance(spec.max_run_seconds, int) and spec.max_run_seconds > MAX_RUN_SECONDS:
+        faults.append(f"max_run ({spec.max_run_seconds} s) is above 28 days ({MAX_RUN_SECONDS} s).")
+    if spec.checkpoint_local_path and (fault := checkpoint_path_fault(str(spec.checkpoint_local_path))):
+        faults.append(f"checkpoint_local_path '{spec.checkpoint_local_path}' {fault}")
+    if bool(spec.subnets) != bool(spec.security_group_ids):
+        faults.append("subnets and security_group_ids are given together or not at all.")
+    for name, value in spec.environment.items():
+        if name in RESERVED_VARIABLES:
+            faults.append(f"environment variable {name} is set by the platform.")
+        if isinstance(value, str) and len(value) > MAX_ENVIRONMENT_VALUE:
+            faults.append(f"environment variable {name}: {len(value)} characters, at most {MAX_ENVIRONMENT_VALUE}.")
+    return faults
+
+
+def _channel_faults(spec: JobSpec) -> list[str]:
+    faults = []
+    names = [channel.name for channel in spec.channels]
+    if CODE_CHANNEL in names:
+        faults.append(f"the channel name '{CODE_CHANNEL}' is taken by the job's code.")
+    faults += [f"channel '{name}': the job would find it in another folder." for name in FOLDER_NAMES if name in names]
+    faults += [f"channel '{name}' is given twice." for name in sorted({n for n in names if names.count(n) > 1})]
+    if len(names) > MAX_CHANNELS:
+        faults.append(f"{len(names)} channels are given; {MAX_CHANNELS} are possible beside the job's code.")
+    return faults
+
+
+def _spot_faults(spec: JobSpec) -> list[str]:
+    if spec.use_spot and spec.max_wait_seconds is None:
+        return ["a spot job needs max_wait, in seconds, at least max_run."]
+    if spec.max_wait_seconds is None:
+        return []
+    if not spec.use_spot:
+        return ["max_wait is for spot jobs only: set use_spot_instances=True."]
+    if spec.max_wait_seconds < spec.max_run_seconds:
+        return [f"max_wait ({spec.max_wait_seconds} s) is below max_run ({spec.max_run_seconds} s)."]
+    return []
+
+
+def _metric_faults(spec: JobSpec) -> list[str]:
+    faults = []
+    for name, text in spec.metrics.items():
+        try:
+            groups = re.compile(text).groups
+        except re.error as error:
+            faults.append(f"metric '{name}': the regular expression is not valid: {error}.")
+        else:
+            if groups < 1:
+                faults.append(f"metric '{name}': the regular expression has no group for the value.")
+    return faults
+
+
+def wire_tags(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
+    """Tags as the API lists them; None where there are none."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()] or None

@@ -1,0 +1,116 @@
+"""What people want to know of a transform job and of an endpoint, label to value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from launcher.cli.output import duration
+
+if TYPE_CHECKING:
+    from launcher.session.session import Session
+
+Wire = Mapping[str, Any]
+# What the API answers for what was not asked for.
+DEFAULTS = (None, "None", "$", "")
+
+
+def transform_lines(answer: Wire, places: Mapping[str, str], model: Wire) -> dict[str, Any]:
+    """Lines about a transform job.
+
+    Args:
+        answer: of DescribeTransformJob.
+        places: where its outputs and its log are.
+        model: as ``model_of`` gives it.
+    """
+    given, taken = answer["TransformInput"], answer["TransformOutput"]
+    resources, processing = answer["TransformResources"], answer.get("DataProcessing") or {}
+    started, ended = answer.get("TransformStartTime"), answer.get("TransformEndTime")
+    requests = {
+        "strategy": answer.get("BatchStrategy"),
+        "payload, MB": answer.get("MaxPayloadInMB"),
+        "at a time": answer.get("MaxConcurrentTransforms"),
+        **(answer.get("ModelClientConfig") or {}),
+    }
+    records = {
+        "content type": given.get("ContentType"),
+        "accept": taken.get("Accept"),
+        "compression": given.get("CompressionType"),
+        "split": given.get("SplitType"),
+        "assemble": taken.get("AssembleWith"),
+        "input filter": processing.get("InputFilter"),
+        "join": processing.get("JoinSource"),
+        "output filter": processing.get("OutputFilter"),
+    }
+    return without_empty(
+        {
+            "transform job": answer["TransformJobName"],
+            "status": answer["TransformJobStatus"],
+            "reason": answer.get("FailureReason"),
+            "created": answer.get("CreationTime"),
+            "started": started,
+            "ended": ended,
+            "took": duration((ended - started).total_seconds()) if started and ended else None,
+            "runs on": f"{resources['InstanceCount']} x {resources['InstanceType']}",
+            "model": answer["ModelName"],
+            "archive": model.get("archive"),
+            "image": model.get("image"),
+            "input": given["DataSource"]["S3DataSource"]["S3Uri"],
+            "records": {label: value for label, value in records.items() if value not in DEFAULTS},
+            "requests": {label: value for label, value in requests.items() if value not in DEFAULTS},
+            "settings": dict(answer.get("Environment") or {}),
+            **places,
+        }
+    )
+
+
+def endpoint_lines(answer: Wire, places: Mapping[str, str], config: Wire, models: Sequence[Wire]) -> dict[str, Any]:
+    """Lines about an endpoint.
+
+    Args:
+        answer: of DescribeEndpoint.
+        places: where its log is.
+        config: of DescribeEndpointConfig.
+        models: as ``model_of`` gives them.
+    """
+    variants = config.get("ProductionVariants", ())
+    return without_empty(
+        {
+            "endpoint": answer["EndpointName"],
+            "status": answer["EndpointStatus"],
+            "reason": answer.get("FailureReason"),
+            "created": answer.get("CreationTime"),
+            "runs on": [f"{each.get('InitialInstanceCount', 1)} x {each.get('InstanceType')}" for each in variants],
+            "model": [model["name"] for model in models],
+            "archive": [model["archive"] for model in models if model.get("archive")],
+            "image": [model["image"] for model in models if model.get("image")],
+            "settings": {name: value for model in models for name, value in model.get("settings", {}).items()},
+            **places,
+        }
+    )
+
+
+def model_of(session: Session, name: str) -> dict[str, Any]:
+    """Name, archive, image and settings of a model; the name alone where it is gone or may not be looked at.
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+    from launcher.serving.modelplan import MODEL
+
+    with session.reported(f"looking at the model {name}", session.sagemaker):
+        known = MODEL.find(session, name) or {}
+    container = known.get("PrimaryContainer") or {}
+    return without_empty(
+        {
+            "name": name,
+            "archive": container.get("ModelDataUrl"),
+            "image": container.get("Image"),
+            "settings": dict(container.get("Environment") or {}),
+        }
+    )
+
+
+def without_empty(lines: Mapping[str, Any]) -> dict[str, Any]:
+    """The lines that say something."""
+    return {label: value for label, value in lines.items() if value not in (None, {}, [])}

@@ -1,0 +1,94 @@
+"""Finding what a command is about by its name: a training job, a transform job or an endpoint."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from batchrl.contract.errors import InputError
+from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.cli.jobs import session_for
+
+if TYPE_CHECKING:
+    from launcher.jobs.handle import Handle, JobSummary
+    from launcher.session.session import Session
+
+KINDS = (TRAINING, TRANSFORM, ENDPOINT)
+# Kinds that end by themselves; the newest of these is meant where none is named.
+JOBS = (TRAINING, TRANSFORM)
+
+
+def find_handle(name: str | None, aws: bool = False, kind: str | None = None) -> Handle:
+    """What bears a name, or the newest job.
+
+    Args:
+        name: None for the newest.
+        aws: whether it is on Amazon SageMaker.
+        kind: what it is; None for any, and where none is named for any job.
+
+    Raises:
+        InputError: there is none, or several kinds bear the name; the hint names the nearest, or what tells them apart.
+        Unreachable: the cloud does not answer.
+    """
+    session = session_for(aws)
+    if name is None:
+        newest = list_kinds(session, (kind,) if kind else JOBS, limit=1)
+        if not newest:
+            raise InputError(f"there are no {_plural(kind)} yet.", _START[kind or TRAINING])
+        return handle_of(newest[0].kind, newest[0].name, session)
+    candidates = [handle_of(each, name, session) for each in ((kind,) if kind else KINDS)]
+    found = [handle for handle in candidates if handle.find() is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        nouns = " and ".join(f"a {handle.noun}" if handle.kind != ENDPOINT else "an endpoint" for handle in found)
+        raise InputError(f"{nouns} are named '{name}'.", f"Say which one: --kind {found[-1].kind}")
+    raise _unknown(name, kind, session)
+
+
+def handle_of(kind: str, name: str, session: Session) -> Handle:
+    """A handle of a kind; nothing is asked."""
+    from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.training import Job
+    from launcher.jobs.transform import TransformJob
+
+    types: dict[str, type[Handle]] = {TRAINING: Job, TRANSFORM: TransformJob, ENDPOINT: Endpoint}
+    return types[kind](name, session)
+
+
+def list_kinds(
+    session: Session,
+    kinds: tuple[str, ...],
+    status: str | None = None,
+    name_contains: str | None = None,
+    limit: int = 100,
+) -> list[JobSummary]:
+    """The newest of several kinds, the newest first; arguments and errors as ``launcher.list_jobs``."""
+    from launcher.jobs.endpoint import list_endpoints
+    from launcher.jobs.training import list_jobs
+    from launcher.jobs.transform import list_transform_jobs
+
+    lists = {TRAINING: list_jobs, TRANSFORM: list_transform_jobs, ENDPOINT: list_endpoints}
+    found = [summary for kind in kinds for summary in lists[kind](session, status, name_contains, limit)]
+    return sorted(found, key=lambda summary: summary.created_at, reverse=True)[:limit]
+
+
+_START = {
+    TRAINING: "Start one: batchrl demo, or batchrl train --training DATA",
+    TRANSFORM: "Start one: batchrl transform DATA",
+    ENDPOINT: "Start one: batchrl deploy JOB",
+}
+
+
+def _plural(kind: str | None) -> str:
+    return {None: "jobs", TRAINING: "training jobs", TRANSFORM: "transform jobs", ENDPOINT: "endpoints"}[kind]
+
+
+def _unknown(name: str, kind: str | None, session: Session) -> InputError:
+    from launcher.jobs.handle import where
+
+    what = {None: "job or endpoint", TRAINING: "job", TRANSFORM: "transform job", ENDPOINT: "endpoint"}[kind]
+    names = [summary.name for summary in list_kinds(session, (kind,) if kind else KINDS)]
+    nearest = difflib.get_close_matches(name, names, 1)
+    hint = f"Did you mean '{nearest[0]}'?" if nearest else "List them: batchrl ps"
+    return InputError(f"there is no {what} named '{name}' {where(session)}.", hint)

@@ -1,0 +1,157 @@
+"""A training job that was submitted: its state, log and results, on either cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import JobLayout, S3Url
+from batchrl.contract.store import list_objects
+from launcher.api.constants import TRAINING, TRAINING_GROUP
+from launcher.clock import Clock
+from launcher.jobs.handle import JobHandle, JobStatus, JobSummary, Listing
+from launcher.session.session import Session
+
+if TYPE_CHECKING:
+    from launcher.results.metrics import Metrics
+    from launcher.results.pull import PullReport
+
+__all__ = ["Job", "JobStatus", "JobSummary", "list_jobs"]
+
+
+class Job(JobHandle):
+    """A training job by its name.
+
+    Args:
+        name: its name.
+        session: the cloud that it is on.
+        clock: time, for tests.
+    """
+
+    kind = TRAINING
+    noun = "job"
+
+    def __init__(self, name: str, session: Session, clock: Clock | None = None) -> None:
+        super().__init__(name, session, clock)
+        self._layout: JobLayout | None = None
+        self._checkpoints: str | None = None
+
+    @property
+    def log_group(self) -> str:
+        return TRAINING_GROUP
+
+    def delete(self, results: bool = False) -> None:
+        """Forget a job that has ended; its name is free again (contract 206).
+
+        Args:
+            results: whether to delete its results in S3 as well; checkpoints that were given a place elsewhere stay.
+
+        Raises:
+            InputError: it has not ended, or there is no such job.
+        """
+        state = self.status()
+        if not state.ended:
+            raise InputError(f"the job '{self.name}' has not ended ({state}).", f"batchrl stop {self.name}")
+        layout = self.layout
+        client = self.session.sagemaker
+        with self.session.reported(f"deleting the job {self.name}", client):
+            client.delete_training_job(TrainingJobName=self.name)
+        if results:
+            s3 = self.session.s3
+            with self.session.reported(f"deleting {layout.job}", s3):
+                for key, _ in list_objects(s3, S3Url(layout.job.bucket, layout.job.key + "/")):
+                    s3.delete_object(Bucket=layout.job.bucket, Key=key)
+
+    def metrics(self) -> Metrics:
+        """The estimates of every epoch so far.
+
+        Raises:
+            InputError: none was written yet.
+        """
+        from launcher.results.metrics import Metrics
+
+        return Metrics.read(self.session, self.layout)
+
+    def pull(
+        self,
+        folder: str | Path,
+        what: str = "all",
+        unpack: bool = False,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> PullReport:
+        """Copy results into a folder; see ``launcher.results.pull.pull``."""
+        from launcher.results.pull import pull
+
+        return pull(self, Path(folder), what, unpack, on_bytes)
+
+    @property
+    def layout(self) -> JobLayout:
+        """Where the job's results lie."""
+        if self._layout is None:
+            self._remember(self.describe())
+        assert self._layout is not None
+        return self._layout
+
+    @property
+    def model_uri(self) -> str:
+        """The model archive; it is there when the job has ended."""
+        return str(self.layout.model_archive)
+
+    @property
+    def output_uri(self) -> str:
+        """The archive of ``/opt/ml/output/data``; it is there when the job has ended."""
+        return str(self.layout.output_archive)
+
+    @property
+    def intermediate_uri(self) -> str:
+        """Prefix of the files that are synced while the job runs, the csv of estimates among them."""
+        return f"{self.layout.intermediate}/"
+
+    @property
+    def checkpoint_uri(self) -> str:
+        """Prefix of the checkpoints, as an evaluation takes it for its channel ``checkpoint``."""
+        if self._checkpoints is None:
+            self._remember(self.describe())
+        return f"{self._checkpoints}/"
+
+    def _ask(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.session.sagemaker.describe_training_job(TrainingJobName=self.name)
+        return answer
+
+    def _state(self, answer: dict[str, Any]) -> JobStatus:
+        transitions = answer.get("SecondaryStatusTransitions") or [{}]
+        return JobStatus(
+            answer["TrainingJobStatus"],
+            answer.get("SecondaryStatus") or answer["TrainingJobStatus"],
+            transitions[-1].get("StatusMessage"),
+            answer.get("FailureReason"),
+        )
+
+    def _ask_to_stop(self) -> None:
+        self.session.sagemaker.stop_training_job(TrainingJobName=self.name)
+
+    def _remember(self, answer: dict[str, Any]) -> None:
+        output = S3Url.parse(answer["OutputDataConfig"]["S3OutputPath"])
+        self._layout = JobLayout(output, self.name)
+        configured = (answer.get("CheckpointConfig") or {}).get("S3Uri")
+        self._checkpoints = (configured or str(self._layout.checkpoints)).rstrip("/")
+
+
+def list_jobs(
+    session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
+) -> list[JobSummary]:
+    """The newest jobs of a cloud, the newest first.
+
+    Args:
+        session: the cloud; None for the local one.
+        status: only those with this primary status.
+        name_contains: only those whose name holds this text.
+        limit: at most so many.
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+    listing = Listing("list_training_jobs", "TrainingJobSummaries", "TrainingJob", "TrainingEndTime", TRAINING)
+    return listing.newest(session or Session.local(), status, name_contains, limit)

@@ -1,0 +1,98 @@
+"""What the processes of jobs are told (contract A1, A2, B1): requests in, programs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchrl.contract.paths import JOB_ARN_VARIABLE, JOB_NAME_VARIABLE, PLATFORM_ROOT
+from launcher.local.address import CloudAddress
+from launcher.local.executors.base import Program
+from launcher.local.home import HomePaths
+from launcher.local.records.jobrecord import JobRecord
+
+TRAIN = "train"
+SERVE = "serve"
+
+
+def training_program(
+    record: JobRecord, home: HomePaths, address: CloudAddress, checkpoints: tuple[str, Path] | None
+) -> Program:
+    """The program of a training job (contract 1 to 4, 12 to 16, 18).
+
+    Args:
+        record: the job.
+        home: the data folder.
+        address: its cloud.
+        checkpoints: the folder of checkpoints as the job spells it, and where it lies on this machine.
+    """
+    request, algorithm = record.request, record.request["AlgorithmSpecification"]
+    isolated = bool(request.get("EnableNetworkIsolation"))
+    entrypoint = algorithm.get("ContainerEntrypoint") or None
+    arguments = algorithm.get("ContainerArguments") or None
+    own = {JOB_NAME_VARIABLE: record.name, JOB_ARN_VARIABLE: record.arn}
+    return Program(
+        key=record.key,
+        home=home,
+        root=home.job(record.key).ml,
+        image=str(algorithm.get("TrainingImage", "")),
+        instance_type=str(request["ResourceConfig"].get("InstanceType", "")),
+        arguments=[TRAIN] if arguments is None and entrypoint is None else arguments,
+        environment=cloud_variables(address, isolated) | (request.get("Environment") or {}) | own,
+        endpoints=(address.door_url, address.s3_url),
+        isolated=isolated,
+        entrypoint=entrypoint,
+        outside=checkpoints if checkpoints and not Path(checkpoints[0]).is_relative_to(PLATFORM_ROOT) else None,
+    )
+
+
+def serving_program(
+    record: JobRecord,
+    home: HomePaths,
+    address: CloudAddress,
+    model: Mapping[str, Any],
+    *,
+    instance_type: str,
+    instance: int,
+    environment: Mapping[str, str],
+) -> Program:
+    """A model server (contract 125, 128, 178, 180).
+
+    Args:
+        record: the transform job or the endpoint.
+        home: the data folder.
+        address: its cloud.
+        model: the CreateModel request.
+        instance_type: a type of SageMaker's or of the local cloud's.
+        instance: which one it is, from 1.
+        environment: comes over the model's own.
+    """
+    container = model["PrimaryContainer"]
+    isolated = bool(model.get("EnableNetworkIsolation"))
+    return Program(
+        key=record.key,
+        home=home,
+        root=home.job(record.key).root(instance),
+        image=str(container.get("Image", "")),
+        instance_type=instance_type,
+        arguments=[SERVE],
+        environment=cloud_variables(address, isolated) | (container.get("Environment") or {}) | dict(environment),
+        endpoints=(address.door_url, address.s3_url),
+        isolated=isolated,
+        instance=instance,
+        serves=True,
+    )
+
+
+def cloud_variables(address: CloudAddress, isolated: bool) -> dict[str, str]:
+    """Region, endpoints and credentials; under network isolation the region alone (contract 14 to 16)."""
+    region = {"AWS_REGION": address.region, "AWS_DEFAULT_REGION": address.region}
+    if isolated:
+        return region
+    return region | {
+        "AWS_ACCESS_KEY_ID": address.access_key,
+        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "AWS_ENDPOINT_URL": address.door_url,
+        "AWS_ENDPOINT_URL_S3": address.s3_url,
+    }

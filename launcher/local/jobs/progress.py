@@ -1,0 +1,45 @@
+"""The record of one job, as the job's own shim reads and moves it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from launcher.local.records.records import JobRecord, Records
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """A stop was asked for before anything was started."""
+
+
+class Progress:
+    """One job in the records.
+
+    Args:
+        records: the records.
+        record: the job.
+    """
+
+    def __init__(self, records: Records, record: JobRecord) -> None:
+        self._records = records
+        self._name = record.name
+        self._kind = record.kind
+
+    def move(self, status: str, message: str, **columns: Any) -> JobRecord:
+        """Take the next secondary status; see ``Records.transition``."""
+        log.info("%s: %s: %s", self._name, status, message)
+        return self._records.transition(self._name, status, message, kind=self._kind, **columns)
+
+    def note(self, **columns: Any) -> None:
+        """Set columns beside the status; see ``Records.update``."""
+        self._records.update(self._name, self._kind, **columns)
+
+    def stop_requested(self) -> bool:
+        return self._records.get(self._name, self._kind).stop_requested_at is not None
+
+    def refuse_if_stopped(self) -> None:
+        """Raise ``Stopped`` where a stop was asked for."""
+        if self.stop_requested():
+            raise Stopped

@@ -1,0 +1,249 @@
+"""One transform job from Starting to its end: servers, objects, and what became of them (contract B)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import S3Url
+from batchrl.contract.store import Client
+from launcher.local.address import CloudAddress
+from launcher.local.executors.base import Executor
+from launcher.local.executors.selection import executor_for
+from launcher.local.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
+from launcher.local.home import HomePaths
+from launcher.local.jobs.programs import serving_program
+from launcher.local.jobs.progress import Progress, Stopped
+from launcher.local.jobs.training import stop_grace
+from launcher.local.logs.joblogs import StreamWriter
+from launcher.local.modelserver.fleet import start_all, stop_all
+from launcher.local.modelserver.server import ModelServer
+from launcher.local.records import states
+from launcher.local.records.jobrecord import MODEL_MEMBER
+from launcher.local.records.records import JobRecord, Records
+from launcher.local.transform.outcome import Outcome
+from launcher.local.transform.run import transform
+from launcher.local.transform.settings import Settings, batch_variables
+from launcher.local.transform.sources import SourceObject, partition, source_objects
+from launcher.local.volumes.modeldata import provide
+
+# All results are stored when the servers are told to end: nothing is in flight.
+END_GRACE_SECONDS = 10.0
+STOP_POLL_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class TransformJob:
+    """One job, driven to its end.
+
+    Args:
+        home: the data folder.
+        address: its cloud.
+        records: its records.
+        record: the job.
+        client: S3 client of its store.
+        executor: what runs its servers; None for the one that its instance type means.
+    """
+
+    def __init__(
+        self,
+        home: HomePaths,
+        address: CloudAddress,
+        records: Records,
+        record: JobRecord,
+        client: Client,
+        executor: Executor | None = None,
+    ) -> None:
+        self._home = home
+        self._address = address
+        self._record = record
+        self._client = client
+        self._executor = executor
+        self._progress = Progress(records, record)
+        self._request = record.request
+        self._folder = home.job(record.key)
+        self._output = S3Url.parse(record.request["TransformOutput"]["S3OutputPath"])
+        self._started = int(time.time())
+        self._stop = _StopWatch(self._progress.stop_requested)
+
+    def run(self) -> None:
+        """Take the job to a terminal status, whatever happens."""
+        try:
+            self._run()
+        except Stopped:
+            self._progress.move(states.STOPPED, "The transform job was stopped")
+        except JobFault as fault:
+            self._fail(fault.reason)
+        except Exception as error:
+            log.exception("the job %s cannot go on", self._record.name)
+            self._fail(internal_fault(f"{type(error).__name__}: {error}").reason)
+        log.info("%s ended", self._record.key)
+
+    def _run(self) -> None:
+        parts = partition(self._objects(), self._record.instances)
+        self._progress.refuse_if_stopped()
+        executor = self._executor or executor_for(str(self._request["TransformResources"]["InstanceType"]))
+        self._progress.note(executor=executor.name)
+        servers = [self._server(executor, instance) for instance in range(1, len(parts) + 1)]
+        with self._stop:
+            try:
+                outcomes = self._transform(servers, parts)
+            finally:
+                stop_all(servers)
+                self._remove_trees()
+        self._end(outcomes)
+
+    def _objects(self) -> Sequence[SourceObject]:
+        what = "listing the input"
+        try:
+            objects = source_objects(self._client, self._request)
+        except Exception as error:
+            raise storage_fault(what, error) from error
+        if not objects:
+            source = self._request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+            raise client_fault(
+                f"no S3 objects found under S3 URL '{source}'. Check that bucket and prefix are spelled right "
+                "and that the data was uploaded before the job was started."
+            )
+        return objects
+
+    def _server(self, executor: Executor, instance: int) -> ModelServer:
+        program = serving_program(
+            self._record,
+            self._home,
+            self._address,
+            self._request[MODEL_MEMBER],
+            instance_type=str(self._request["TransformResources"]["InstanceType"]),
+            instance=instance,
+            environment=batch_variables(self._request) | (self._request.get("Environment") or {}),
+        )
+        log_file = self._folder.log_file(self._stream(instance))
+        return ModelServer(executor, program, log_file, self._grace(), proceed=lambda: not self._stop.requested)
+
+    def _transform(self, servers: Sequence[ModelServer], parts: Sequence[Sequence[SourceObject]]) -> list[Outcome]:
+        container = self._request[MODEL_MEMBER]["PrimaryContainer"]
+        provide(self._client, container, self._folder.roots(len(parts)))
+        try:
+            start_all(servers)
+        except JobFault:
+            if self._stop.requested:
+                raise Stopped from None
+            raise
+        self._progress.note(container=servers[0].handle, log_stream=f"{self._record.name}/{self._stream(1)}")
+        self._progress.move(states.TRANSFORMING, "Transforming")
+        try:
+            settings = Settings.of(self._request, servers[0].execution_parameters())
+        except InputError as error:
+            raise JobFault(f"{ALGORITHM}: {error.message}") from error
+        calls = [
+            partial(self._instance, instance, server, objects, settings)
+            for instance, (server, objects) in enumerate(zip(servers, parts, strict=True), start=1)
+        ]
+        with ThreadPoolExecutor(len(calls), thread_name_prefix="instance") as pool:
+            futures = [pool.submit(call) for call in calls]
+        return [future.result() for future in futures]
+
+    def _instance(
+        self, instance: int, server: ModelServer, objects: Sequence[SourceObject], settings: Settings
+    ) -> Outcome:
+        """All objects of one instance, with the data log that the platform keeps of them (contract 134, 177)."""
+        writer = StreamWriter(self._folder.log_file(f"{self._stream(instance)}/data-log"))
+        lock = threading.Lock()
+
+        def note(line: str) -> None:
+            with lock:
+                writer.write(line)
+
+        note(settings.described())
+        try:
+            outcome = transform(
+                self._client, objects, self._output, server, settings, note, lambda: self._stop.requested
+            )
+            note(outcome.described())
+            return outcome
+        finally:
+            writer.close()
+
+    def _end(self, outcomes: Sequence[Outcome]) -> None:
+        """Take the terminal status: one bad object makes the job Failed, the others' results stay (contract 152)."""
+        written = [url for outcome in outcomes for url in outcome.written]
+        if self._progress.stop_requested():
+            self._forget_results(written)
+            raise Stopped
+        self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
+        faults = [fault for outcome in outcomes for fault in outcome.faults]
+        if not faults:
+            count = sum(outcome.converted for outcome in outcomes)
+            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {count} objects")
+            if ended.status == states.STOPPED:  # it was asked for in this moment
+                self._forget_results(written)
+            return
+        total = len(faults) + sum(outcome.converted for outcome in outcomes)
+        listed = "; ".join(f"{fault.url}: {fault.message}" for fault in faults)
+        raise JobFault(f"{faults[0].kind}: {len(faults)} of {total} objects could not be transformed: {listed}")
+
+    def _forget_results(self, written: Sequence[S3Url]) -> None:
+        """A job that is stopped stores no output (contract 153)."""
+        for url in written:
+            try:
+                self._client.delete_object(Bucket=url.bucket, Key=url.key)
+            except Exception as error:
+                log.warning("%s of the stopped job could not be deleted: %s", url, error)
+
+    def _fail(self, reason: str) -> None:
+        log.error("%s: %s", self._record.key, reason)
+        self._progress.move(states.FAILED, "The transform job failed", failure_reason=reason)
+
+    def _remove_trees(self) -> None:
+        for root in self._folder.roots(self._record.instances):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(root)
+
+    def _stream(self, instance: int) -> str:
+        return f"i-{instance}-{self._started}"
+
+    @staticmethod
+    def _grace() -> float:
+        return min(stop_grace(), END_GRACE_SECONDS)
+
+
+class _StopWatch:
+    """Looks for a stop in the records a few times a second, so that whoever asks has the answer at hand.
+
+    Args:
+        stop_requested: asks the records.
+    """
+
+    def __init__(self, stop_requested: Callable[[], bool]) -> None:
+        self._stop_requested = stop_requested
+        self._found = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stop", daemon=True)
+
+    @property
+    def requested(self) -> bool:
+        return self._found.is_set()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(STOP_POLL_SECONDS):
+            try:
+                if self._stop_requested():
+                    self._found.set()
+                    return
+            except Exception:
+                log.exception("the records cannot be read; they are asked again")

@@ -1,0 +1,147 @@
+"""The door as a WSGI application: who may come in, and who answers.
+
+==========================  ====================================================
+signed for the service      answered by
+==========================  ====================================================
+sagemaker, logs             ``operations``; ``POST /endpoints/...`` is its runtime's
+s3                          the store, through ``gateway``
+sts, iam, ecr               moto, an allow-list of operations (``foreign``)
+batchrl                     the exchange of versions with the client
+==========================  ====================================================
+
+All else is UnknownOperationException. Nothing is answered before its signature was verified.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from launcher.local.handshake import OWN_SERVICE, VERSION_PATH, proof
+from launcher.local.keyring import Keyring
+from launcher.local.server import auth, validation
+from launcher.local.server.errors import ApiError, disk_full, rendered, unknown_operation
+from launcher.local.server.gateway import Gateway
+from launcher.local.server.moto_services import ALLOWED, Foreign
+from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
+from launcher.local.server.operations.context import Context, Operation
+from launcher.local.server.wire import Request, Response
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+# Target prefix of the JSON protocol -> name of the service in botocore, and its operations.
+JSON_SERVICES: dict[str, tuple[str, dict[str, Operation]]] = {
+    "SageMaker": (
+        "sagemaker",
+        training.OPERATIONS | transforms.OPERATIONS | models.OPERATIONS | endpoints.OPERATIONS | tags.OPERATIONS,
+    ),
+    "Logs_20140328": ("logs", logs.OPERATIONS),
+}
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """The door.
+
+    Args:
+        context: what its operations may touch.
+        keyring: whom it lets in.
+        gateway: the way to the store.
+        foreign: the services that moto answers.
+        version: what it says about itself; may wait until the store is ready.
+        on_request: called for every request that was let in.
+        now: the time, with its zone.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        keyring: Keyring,
+        gateway: Gateway,
+        foreign: Foreign,
+        version: Callable[[], dict[str, Any]],
+        on_request: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self._context = context
+        self._keyring = keyring
+        self._gateway = gateway
+        self._foreign = foreign
+        self._version = version
+        self._on_request = on_request
+        self._now = now
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request.of(environ)
+        try:
+            response = self._answer(request)
+        except ApiError as error:
+            response = rendered(error, request)
+        except Exception as error:
+            log.exception("%s %s %s", request.method, request.path, request.headers.get("x-amz-target", ""))
+            response = rendered(self._fault(error), request)
+        response = response.with_identity()
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
+        return [response.body] if isinstance(response.body, bytes) else response.body
+
+    def _fault(self, error: Exception) -> ApiError:
+        """What to answer when something here did not work."""
+        if _is_full_disk(error):
+            return disk_full(self._context.paths.root)
+        if isinstance(error, sqlite3.OperationalError):
+            return ApiError("InternalFailure", f"The records cannot be used: {error}.", 500)
+        return ApiError("InternalFailure", "The door failed; its log says why.", 500, s3_code="InternalError")
+
+    def _answer(self, request: Request) -> Response:
+        signature = auth.parse(request)
+        if signature.service == "s3":
+            auth.verify(request, signature, None, self._keyring.find, self._now())
+            self._on_request()
+            return self._gateway.answer(request)
+        body = request.read(MAX_BODY_BYTES)
+        if body is None:
+            raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
+        auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
+        self._on_request()
+        if signature.service == OWN_SERVICE and request.path == VERSION_PATH:
+            return self._exchange(request, signature.access_key)
+        if signature.service == "sagemaker" and (endpoint := runtime.endpoint_of(request)) is not None:
+            return runtime.invoke(self._context, endpoint, request, body)
+        prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
+        if prefix in JSON_SERVICES and signature.service == JSON_SERVICES[prefix][0]:
+            return self._execute(prefix, operation, body)
+        if signature.service in ALLOWED:
+            return self._foreign.answer(request, body, signature.service)
+        raise unknown_operation(f"{signature.service}:{operation or request.method}")
+
+    def _execute(self, prefix: str, name: str, body: bytes) -> Response:
+        service, operations = JSON_SERVICES[prefix]
+        operation = operations.get(name)
+        if operation is None:
+            raise unknown_operation(f"{service}:{name}")
+        try:
+            parsed = json.loads(body or b"{}")
+        except ValueError:
+            raise ApiError("SerializationException", "The request is no JSON.") from None
+        validation.check(service, name, parsed)
+        return Response.json(operation(self._context, parsed))
+
+    def _exchange(self, request: Request, access_key: str) -> Response:
+        """Say who we are, and prove it."""
+        nonce = parse_qs(request.query).get("nonce", [""])[0]
+        keys = self._keyring.find(access_key)
+        return Response.json(self._version() | {"proof": proof(keys.secret_key if keys else "", nonce)})
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

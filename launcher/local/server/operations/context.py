@@ -1,0 +1,61 @@
+"""What an operation may touch."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.local.home import HomePaths
+from launcher.local.records.records import Records
+from launcher.local.server.errors import validation
+
+Wire = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The door as its operations see it.
+
+    Args:
+        paths: the data folder.
+        records: jobs and tags.
+        region, account_id: parts of every ARN.
+        hand_over: gives a new job, by name and kind, to a shim.
+        clock: seconds since 1970.
+    """
+
+    paths: HomePaths
+    records: Records
+    region: str
+    account_id: str
+    hand_over: Callable[[str, str], None]
+    clock: Callable[[], float]
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+
+Operation = Callable[[Context, Wire], Wire]
+
+
+def page_token(*values: Any) -> str:
+    """An opaque token that carries where a list goes on."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def read_page_token(token: str, count: int) -> list[Any]:
+    """What ``page_token`` was given.
+
+    Raises:
+        ApiError: the token is none of ours.
+    """
+    try:
+        values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if not isinstance(values, list) or len(values) != count:
+            raise ValueError(token)
+    except ValueError:
+        raise validation("Invalid NextToken: it does not come from this list.") from None
+    return values

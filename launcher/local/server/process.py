@@ -1,0 +1,233 @@
+"""The API server's process: ``python -m launcher.local.server.process --home HOME``; ``cloud.ensure_up`` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from batchrl.contract.errors import BatchRLError, InputError
+from launcher.local.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
+from launcher.local.home import HomePaths
+from launcher.local.keyring import Keyring
+from launcher.local.processes import ProcessId
+from launcher.local.records.records import SCHEMA_VERSION, Records
+from launcher.local.server.app import App
+from launcher.local.server.auth import Keys
+from launcher.local.server.gateway import Gateway
+from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
+from launcher.local.server.moto_services import Foreign
+from launcher.local.server.operations.context import Context
+from launcher.local.shims.pool import ShimPool, nursery_command
+from launcher.local.store import EmbeddedStore
+from launcher.local.version import fingerprint, version
+
+KEEP_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Everything that one door holds.
+
+    Args:
+        paths: the data folder; it holds cloud.json.
+        command: how the nursery of its shims is started.
+        idle_seconds: how long nothing must happen until the cloud leaves.
+
+    Raises:
+        InputError: another door serves this folder, or the folder cannot be used.
+    """
+
+    def __init__(self, paths: HomePaths, command: Sequence[str], idle_seconds: float = IDLE_SECONDS) -> None:
+        self._paths = paths
+        self._lock = _only_door(paths.door_lock)
+        self._settings = StoreSettings.read(paths.settings)
+        self._sockets, self._identity = _bound(paths, _identity(paths))
+        self._store = None if self._settings else EmbeddedStore(paths, self._identity)
+        if self._store:
+            self._store.start()
+        self._records = Records(paths.records)
+        self._pool = ShimPool(paths, self._records, command)
+        self._gateway = Gateway(self._store_address)
+        self._idle = IdleWatch(lambda: bool(self._records.running()), self._store_in_use, idle_seconds)
+        self._stopping = threading.Event()
+        self._fingerprint = fingerprint()
+        own = Keys(self._identity.access_key, self._identity.secret_key)
+        keyring = Keyring(own)
+        context = Context(paths, self._records, REGION, ACCOUNT_ID, self._hand_over, time.time)
+        app = App(
+            context,
+            keyring,
+            self._gateway,
+            Foreign(ACCOUNT_ID, keyring),
+            self._version,
+            self._idle.touch,
+        )
+        self._servers = [_server(one, app) for one in self._sockets]
+
+    def run(self) -> None:
+        """Serve until a signal or idleness ends it. The store stays, except when the whole cloud is idle."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        own = ProcessId.of(os.getpid())
+        assert own is not None
+        threads = [threading.Thread(target=one.serve_forever, args=(0.1,), daemon=True) for one in self._servers]
+        for thread in threads:
+            thread.start()
+        own.write(self._paths.door_process)
+        log.info("door %s listens at %s:%s", version(), HOST, self._identity.door_port)
+        idle = self._keep()
+        self._pool.close()
+        for server in self._servers:
+            server.shutdown()
+        if idle and self._store:
+            self._store.stop()
+        self._paths.door_process.unlink(missing_ok=True)
+        self._paths.door_socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the store, or a job, may still listen there
+            self._paths.runtime.rmdir()
+        log.info("door leaves%s", ", nobody needed it" if idle else "")
+
+    def _keep(self) -> bool:
+        """Look after store, shims and jobs; True when it ended because nothing happened any more."""
+        while not self._stopping.is_set():
+            try:
+                if self._store and self._store.start():
+                    log.warning("the store was gone; started it again")
+                self._pool.reconcile()
+                self._pool.keep()
+                if self._idle.expired():
+                    return True
+            except Exception:
+                log.exception("looking after the cloud")
+            self._stopping.wait(KEEP_SECONDS)
+        return False
+
+    def _hand_over(self, name: str, kind: str) -> None:
+        try:
+            self._pool.hand_over(name, kind)
+        except OSError:
+            log.exception("%s %s gets its shim later", kind, name)
+
+    def _store_in_use(self) -> bool:
+        self._gateway.let_go()  # or the door would take itself for somebody who uses the store
+        return self._store is not None and self._store.in_use()
+
+    def _store_address(self) -> StoreAddress:
+        return self._identity.address(self._paths).store
+
+    def _version(self) -> dict[str, Any]:
+        if self._store:
+            self._store.start()
+            self._store.wait()
+        return {
+            "version": version(),
+            "fingerprint": self._fingerprint,
+            "schema": SCHEMA_VERSION,
+            "pid": os.getpid(),
+            "store": self._settings.endpoint_url if self._settings else "embedded",
+        }
+
+
+class _Handler(WSGIRequestHandler):
+    """Logs what went wrong only, and answers ``Expect`` once (werkzeug does it, http.server would too)."""
+
+    def handle_expect_100(self) -> bool:
+        return True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if str(code) >= "500":
+            log.warning("%s %s: %s", self.command, self.path, code)
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        log.info(message, *args)
+
+
+def _server(listener: socket.socket, app: App) -> BaseWSGIServer:
+    name = listener.getsockname()
+    host, port = (f"unix://{name}", 0) if isinstance(name, str) else name[:2]
+    server: BaseWSGIServer = make_server(host, port, app, threaded=True, request_handler=_Handler, fd=listener.fileno())
+    return server
+
+
+def _only_door(path: Path) -> int:
+    """Hold the lock that only one door can hold; the system lets go of it when the process ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"another door serves {path.parent} already.") from None
+    return handle
+
+
+def _identity(paths: HomePaths) -> Identity:
+    identity = Identity.read(paths.cloud_file)
+    if identity is None:
+        raise InputError(f"{paths.cloud_file} is not there.", "Run: batchrl cloud up")
+    return identity
+
+
+def _bound(paths: HomePaths, identity: Identity) -> tuple[list[socket.socket], Identity]:
+    """Listening sockets, and the identity with other ports where somebody else has taken ours."""
+    try:
+        listener = socket.create_server((HOST, identity.door_port), backlog=128)
+    except OSError as error:
+        listener = socket.create_server((HOST, 0), backlog=128)
+        port = int(listener.getsockname()[1])
+        log.warning("port %s is taken (%s); the door moves to %s", identity.door_port, error.strerror, port)
+        identity = identity.with_ports(door_port=port)
+    store_runs = (process := ProcessId.read(paths.store_process)) is not None and process.alive
+    if not store_runs and not _free(identity.store_port):
+        identity = identity.with_ports(store_port=free_ports(1)[0])
+        log.warning("the store's port is taken; it moves to %s", identity.store_port)
+    if identity != _identity(paths):
+        identity.write(paths.cloud_file)
+    paths.door_socket.unlink(missing_ok=True)
+    local = socket.socket(socket.AF_UNIX)
+    local.bind(str(paths.door_socket))
+    local.listen(128)
+    return [listener, local], identity
+
+
+def _free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a door until it is told to end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m launcher.local.server.process", description="The API of a local cloud."
+    )
+    parser.add_argument("--home", type=Path, required=True, help="data folder")
+    paths = HomePaths.of(parser.parse_args(arguments).home)
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        paths.create()
+        Door(paths, nursery_command(paths)).run()
+    except BatchRLError as error:
+        log.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The folders that a job sees under ``/opt/ml``: input channels, checkpoints, model archives, results."""

@@ -1,0 +1,118 @@
+"""What an evaluation job found."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.paths import EVALUATION_NAME
+from launcher.cli.jobs import LOOKED_AT, TRAIN_SCRIPT, program_of
+from launcher.notices import say
+
+if TYPE_CHECKING:
+    from launcher.jobs.training import Job
+    from launcher.session.session import Session
+
+# A job that is stopped leaves what it had learnt.
+WITH_MODEL = frozenset({"Completed", "Stopped"})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns of whole episodes, plain and discounted.
+
+    Args:
+        mean_return: over all episodes.
+        standard_error: of that mean; None with one episode.
+        min_return, max_return: of an episode.
+        episodes, steps: how many were played.
+        discount: of one step; None where the policy does not say it.
+        discounted_return: mean over all episodes.
+        discounted_standard_error: of that mean.
+    """
+
+    mean_return: float
+    standard_error: float | None
+    min_return: float
+    max_return: float
+    episodes: int
+    steps: int
+    discount: float | None = None
+    discounted_return: float | None = None
+    discounted_standard_error: float | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Evaluation:
+        """Read the file that an evaluation job writes.
+
+        Raises:
+            DamagedContent: it is not what such a job writes.
+        """
+        try:
+            values: dict[str, Any] = json.loads(path.read_text())
+            wanted = [field for field in fields(cls) if field.name in values or field.default is MISSING]
+            return cls(**{field.name: values[field.name] for field in wanted})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedContent(f"{path} does not hold an evaluation: {error!r}.") from error
+
+    @property
+    def mean(self) -> str:
+        """The mean with its standard error."""
+        return _with_error(self.mean_return, self.standard_error)
+
+    @property
+    def discounted_mean(self) -> str:
+        """The discounted mean with its standard error; a dash where it is not known."""
+        return (
+            "-"
+            if self.discounted_return is None
+            else _with_error(self.discounted_return, self.discounted_standard_error)
+        )
+
+    def sentence(self) -> str:
+        """The result in a line."""
+        discounted = ""
+        if self.discounted_return is not None:
+            discounted = f" Discounted by {self.discount:g} a step: {self.discounted_mean}."
+        span = f"{self.min_return:g} to {self.max_return:g}"
+        return f"Mean return {self.mean}, {self.episodes} episodes, {span}.{discounted}"
+
+
+def _with_error(mean: float, error: float | None) -> str:
+    return f"{mean:.2f}" if error is None else f"{mean:.2f} +- {error:.2f} (s.e.)"
+
+
+def read_evaluation(job: Job) -> Evaluation:
+    """The result of an evaluation job that has ended.
+
+    Raises:
+        InputError: the job has no output.
+        DamagedContent: its output holds no evaluation.
+        Unreachable: the store does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
+        job.pull(folder, what="output", unpack=True)
+        return Evaluation.read(Path(folder) / "output" / "data" / EVALUATION_NAME)
+
+
+def newest_training(session: Session) -> Job:
+    """The newest job that ran the product's ``train.py`` and has ended well; a notice says which it is.
+
+    Raises:
+        InputError: there is none among the newest jobs.
+        Unreachable: the cloud does not answer.
+    """
+    from launcher.jobs.training import Job, list_jobs
+
+    for summary in list_jobs(session, limit=LOOKED_AT):
+        job = Job(summary.name, session)
+        if summary.status in WITH_MODEL and program_of(job) == TRAIN_SCRIPT:
+            say(f"No model was named: that of the newest training job, {job.name}")
+            return job
+    raise InputError(
+        "there is no training job that has ended with a model.", "Name one: --job NAME, or --checkpoint URI"
+    )

@@ -1,0 +1,116 @@
+"""Policies and data that a command names, brought to this computer: paths, S3 prefixes, training jobs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import botocore.exceptions
+
+from batchrl.contract.download import download, plan_download
+from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.layout import BEST_NAME, S3_SCHEME, S3Url
+from batchrl.contract.manifest import MANIFEST_NAME
+from batchrl.contract.published import read_published
+from batchrl.contract.store import is_missing, list_objects
+from launcher.results.pull import Item, fetch_all
+from launcher.session.session import Session, session_of
+
+if TYPE_CHECKING:
+    from launcher.jobs.training import Job
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Something on this computer, and what its user calls it."""
+
+    name: str
+    path: Path
+
+
+def fetch_prefix(text: str, folder: Path, session: Session | None = None) -> Fetched:
+    """A file or folder, or what lies below an S3 prefix, copied into a folder.
+
+    Args:
+        text: a path or S3 URL.
+        folder: where to; made if need be.
+        session: the cloud of the bucket; None for the one that its name means.
+
+    Raises:
+        InputError: nothing is there.
+        Unreachable: the store does not answer.
+    """
+    if not text.startswith(S3_SCHEME):
+        path = Path(text).expanduser()
+        if not path.exists():
+            raise InputError(f"there is no file or folder {path}.")
+        return Fetched(text, path)
+    url = S3Url.parse(text)
+    cloud = session or session_of(url)
+    with cloud.reported(f"download of {text}", cloud.s3):
+        found = plan_download(cloud.s3, url, folder)
+        transfers = [transfer for transfer in found if transfer.file.name != MANIFEST_NAME]
+        if not transfers:
+            raise InputError(f"{text}: nothing lies there.")
+        download(cloud.s3, url.bucket, transfers)
+    single = len(transfers) == 1 and transfers[0].key == url.key
+    return Fetched(text, transfers[0].file if single else folder)
+
+
+def fetch_policy(job: Job, folder: Path, pointer: str = BEST_NAME) -> Fetched:
+    """A checkpoint of a training job, which may still run; its exported model where it keeps no checkpoints.
+
+    Args:
+        job: the job.
+        folder: where to; made if need be.
+        pointer: the file that names the checkpoint, for the best one or the latest.
+
+    Raises:
+        InputError: the job has neither.
+        DamagedContent: it could not be read whole.
+        Unreachable: the store does not answer.
+    """
+    place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
+    s3 = job.session.s3
+    with job.session.reported(f"reading the checkpoints of {job.name}", s3):
+        try:
+            wanted = {pointer, _pointed(read_published(s3, place, pointer), place / pointer)}
+        except botocore.exceptions.ClientError as error:
+            if not is_missing(error):
+                raise
+            try:
+                return fetch_model(job, folder)
+            except InputError as none:
+                raise InputError(f"the job '{job.name}' has neither checkpoints nor a model.", none.hint) from none
+        below = S3Url(place.bucket, f"{place.key}/")
+        items = [
+            Item(place.bucket, key, size, "", folder / name, place, name)
+            for key, size in list_objects(s3, below)
+            if (name := key.removeprefix(below.key)) in wanted
+        ]
+        fetch_all(s3, items)
+    return Fetched(job.name, folder)
+
+
+def fetch_model(job: Job, folder: Path) -> Fetched:
+    """The exported model of a training job that has ended.
+
+    Raises:
+        InputError: it has none.
+        DamagedContent: it could not be read whole.
+        Unreachable: the store does not answer.
+    """
+    try:
+        report = job.pull(folder, what="model")
+    except InputError as error:
+        raise InputError(f"the job '{job.name}' has no model.", error.message) from error
+    return Fetched(job.name, folder / report.files[0])
+
+
+def _pointed(pointer: bytes, place: S3Url) -> str:
+    try:
+        return Path(str(json.loads(pointer)["checkpoint"])).name
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedContent(f"{place} cannot be read: {error}.") from error

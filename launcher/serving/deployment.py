@@ -1,0 +1,174 @@
+"""Serving a model at an endpoint: the requests, in order, and nothing left behind when one of them is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+
+from batchrl.contract.errors import BatchRLError
+from launcher.api import arguments
+from launcher.api.arguments import Vocabulary
+from launcher.api.endpoint import EndpointRequests, EndpointSpec, create_endpoint
+from launcher.api.training import check_job_name, job_name_from
+from launcher.jobs.endpoint import Endpoint
+from launcher.jobs.handle import is_unknown
+from launcher.local import preflight
+from launcher.notices import say
+from launcher.serving.modelplan import MODEL, ModelPlan
+from launcher.serving.predictor import Predictor
+from launcher.session.creation import Creation
+from launcher.session.session import Session
+
+if TYPE_CHECKING:
+    from launcher.serving.model import Model
+
+ENDPOINT = Creation("an endpoint", "endpoint", "EndpointName", ("EndpointConfigName",))
+CONFIG = Creation("an endpoint configuration", "endpoint_config", "EndpointConfigName", ("ProductionVariants",))
+
+_ONE_SERVER = "only endpoints with servers that always run are made here"
+VOCABULARY = Vocabulary(
+    "deploy",
+    ignored={
+        "serializer": "predict() takes states as lists, arrays or frames",
+        "deserializer": "predict() gives a launcher.Prediction",
+        "predictor_cls": "deploy() gives a launcher.Predictor",
+    },
+    refused={
+        "accelerator_type": "choose an instance_type with an accelerator",
+        "serverless_inference_config": _ONE_SERVER,
+        "async_inference_config": _ONE_SERVER,
+        "data_capture_config": "log what predict() gives, with its propensities",
+        "update_endpoint": "deploy under another name, then delete the old one",
+    },
+)
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """The rarer arguments of ``deploy``; times are seconds, sizes GiB.
+
+    Args:
+        tags: a mapping, or the API's list of Key and Value.
+        kms_key: key for the disks.
+        volume_size: disk of each machine.
+        model_data_download_timeout: for the model archive.
+        container_startup_health_check_timeout: until the server answers.
+    """
+
+    tags: object = None
+    kms_key: str | None = None
+    volume_size: int | None = None
+    model_data_download_timeout: int | None = None
+    container_startup_health_check_timeout: int | None = None
+
+
+def deploy(
+    model: Model,
+    instance_count: int,
+    instance_type: str,
+    endpoint_name: str | None,
+    env: Mapping[str, str] | None,
+    wait: bool,
+    options: Mapping[str, Any],
+) -> Predictor:
+    """See ``Model.deploy``."""
+    session = model.session_for(instance_type)
+    plan, requests = planned(model, session, instance_count, instance_type, endpoint_name, env, options)
+    create(session, plan, requests)
+    predictor = Predictor(requests.endpoint["EndpointName"], session)
+    if wait:
+        come_into_service(Endpoint(predictor.endpoint_name, session))
+    return predictor
+
+
+def planned(
+    model: Model,
+    session: Session,
+    instance_count: int,
+    instance_type: str,
+    endpoint_name: str | None,
+    env: Mapping[str, str] | None,
+    options: Mapping[str, Any],
+) -> tuple[ModelPlan, EndpointRequests]:
+    """The model and the requests of an endpoint, checked; nothing is sent.
+
+    Raises:
+        InputError: whatever is wrong.
+    """
+    more = arguments.read(DeployOptions, options, VOCABULARY)
+    name = endpoint_name if endpoint_name is not None else job_name_from(f"{model.base_name}-endpoint")
+    check_job_name(name, "an endpoint")
+    plan = model.plan(session, name, env)
+    spec = EndpointSpec(
+        endpoint_name=name,
+        model_name=plan.name,
+        instance_type=instance_type,
+        instance_count=instance_count,
+        volume_size_gib=more.volume_size,
+        download_timeout_seconds=more.model_data_download_timeout,
+        startup_timeout_seconds=more.container_startup_health_check_timeout,
+        kms_key=more.kms_key,
+        tags=arguments.as_tags(more.tags),
+    )
+    return plan, create_endpoint(spec)
+
+
+def create(session: Session, plan: ModelPlan, requests: EndpointRequests) -> None:
+    """Create model, configuration and endpoint.
+
+    Raises:
+        InputError: a name is taken, or the cloud refuses; what this call made is removed again.
+        Unreachable: cloud or store do not answer.
+    """
+    if session.is_local:
+        preflight.check_instance(requests.config["ProductionVariants"][0]["InstanceType"], plan.image)
+    ENDPOINT.check_free(session, requests.endpoint)
+    CONFIG.check_free(session, requests.config)
+    is_new = plan.ensure(session)
+    made: list[tuple[str, dict[str, str]]] = [("delete_model", {"ModelName": plan.name})] if is_new else []
+    try:
+        CONFIG.create(session, requests.config)
+        made.append(("delete_endpoint_config", {"EndpointConfigName": requests.config["EndpointConfigName"]}))
+        ENDPOINT.create(session, requests.endpoint)
+    except BaseException:
+        for operation, key in reversed(made):
+            # Why it could not be made is what the user has to know.
+            with contextlib.suppress(BatchRLError), session.reported("removing what was made", session.sagemaker):
+                getattr(session.sagemaker, operation)(**key)
+        raise
+
+
+def remove(session: Session, name: str) -> None:
+    """Delete what ``deploy`` makes under a name: endpoint, configuration and model, each if it is there.
+
+    What a process left that was killed while it made or deleted them goes as well.
+
+    Raises:
+        InputError: the cloud refuses.
+        Unreachable: the cloud does not answer.
+    """
+    with session.reported(f"removing the endpoint {name}", session.sagemaker):
+        for creation in (ENDPOINT, CONFIG, MODEL):
+            try:
+                getattr(session.sagemaker, f"delete_{creation.resource}")(**{creation.key: name})
+            except botocore.exceptions.ClientError as error:
+                if not is_unknown(error):
+                    raise
+
+
+def come_into_service(endpoint: Endpoint) -> None:
+    """Wait for an endpoint; Ctrl-C leaves it to come into service by itself.
+
+    Raises:
+        JobFailed: it failed; the message says why, and how to remove it.
+    """
+    say(f"Endpoint {endpoint.name}")
+    try:
+        endpoint.wait()
+    except KeyboardInterrupt:
+        say(f"It goes on without you. Delete it with: batchrl rm {endpoint.name}")
+        raise

@@ -1,0 +1,343 @@
+"""``Transformer``: runs a model over many states with batch transform, here or on Amazon SageMaker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BucketLayout, S3Url
+from launcher.api import arguments, transform_rules
+from launcher.api.arguments import Vocabulary
+from launcher.api.constants import CSV
+from launcher.api.servicemodel import LOCAL_SERVING_TYPES
+from launcher.api.training import check_job_name, job_name_from
+from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
+from launcher.jobs import interrupt
+from launcher.jobs.handle import JobStatus
+from launcher.jobs.transform import TransformJob
+from launcher.notices import say
+from launcher.serving.csvheader import check_no_header
+from launcher.serving.modelplan import ModelPlan
+from launcher.serving.transformplan import TransformPlan
+from launcher.session.session import Session, resolve_session
+from launcher.staging.datasets import resolve_data
+from launcher.training.options import check_instance_type
+
+if TYPE_CHECKING:
+    from launcher.serving.model import Model
+
+JOIN_INPUT = "Input"
+SPLIT_LINE = "Line"
+VOCABULARY = Vocabulary("Transformer", renamed={"sagemaker_session": "session", "model": "model_name"})
+CALL_VOCABULARY = Vocabulary(
+    "transform",
+    refused={
+        "experiment_config": "tag the job: transformer(tags={...})",
+        "batch_data_capture_config": "join the input to the output: transform(join_source='Input')",
+    },
+)
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """The arguments of ``Transformer``; what is None has the API's default, or the model server's own.
+
+    Args:
+        model_name: a ``Model``, or the name of one that exists.
+        instance_count: number of machines; objects are shared out among them.
+        instance_type: ``local``, ``local_gpu`` (containers), ``local_process`` or ``ml.*`` (Amazon SageMaker).
+        strategy: ``SingleRecord`` or ``MultiRecord``: one record a request, or as many as fit.
+        assemble_with: ``Line`` puts a line end behind each answer.
+        output_path: S3 URL below which outputs go; None for ``s3://<default bucket>/<job>``.
+        output_kms_key: key for the outputs.
+        accept: MIME type of the outputs.
+        max_concurrent_transforms: requests at a time and machine.
+        max_payload: size of one request, MB.
+        tags: a mapping, or the API's list of Key and Value.
+        env: environment variables of the server, on top of the model's.
+        base_transform_job_name: beginning of the jobs' names; None for the model's job.
+        session: the cloud; None for the model's, or the one that the instance type asks for.
+        volume_kms_key: key for the disk.
+        transform_ami_version: machine image of GPU instances.
+        code_location: S3 URL below which inputs of this computer go; None for the default bucket.
+    """
+
+    model_name: Model | str
+    instance_count: int = 1
+    instance_type: str = "local"
+    strategy: str | None = None
+    assemble_with: str | None = None
+    output_path: str | None = None
+    output_kms_key: str | None = None
+    accept: str | None = None
+    max_concurrent_transforms: int | None = None
+    max_payload: int | None = None
+    tags: object = None
+    env: Mapping[str, str] | None = None
+    base_transform_job_name: str | None = None
+    session: object = None
+    volume_kms_key: str | None = None
+    transform_ami_version: str | None = None
+    code_location: str | None = None
+
+
+class Transformer:
+    """Batch transform with one model: described once, run on any number of inputs.
+
+    Args:
+        model_name: a ``Model``, or the name of one that exists.
+        options: see ``TransformerOptions``; names of SageMaker's SDK are understood or answered.
+
+    Attributes:
+        latest_transform_job: the job that was started last; None before the first.
+
+    Raises:
+        UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
+        InputError: an option cannot be.
+    """
+
+    def __init__(
+        self,
+        model_name: Model | str | None = None,
+        instance_count: int = 1,
+        instance_type: str = "local",
+        **options: Any,
+    ) -> None:
+        given = {"instance_count": instance_count, "instance_type": instance_type, **options}
+        if model_name is not None:
+            given["model_name"] = model_name
+        self.options = arguments.read(TransformerOptions, given, VOCABULARY)
+        check_instance_type(self.options.instance_type, LOCAL_SERVING_TYPES)
+        self.latest_transform_job: TransformJob | None = None
+        self._session: Session | None = None
+
+    @classmethod
+    def attach(cls, transform_job_name: str, session: Session | None = None) -> Transformer:
+        """A transformer for a job that exists already, with that job as its latest.
+
+        Args:
+            transform_job_name: name of the job.
+            session: the cloud; None for the local one.
+
+        Raises:
+            InputError: there is no such job.
+        """
+        job = TransformJob.attach(transform_job_name, session)
+        known = job.describe()
+        output, resources = known["TransformOutput"], known["TransformResources"]
+        transformer = cls(
+            model_name=known["ModelName"],
+            instance_count=resources["InstanceCount"],
+            instance_type=resources["InstanceType"],
+            strategy=known.get("BatchStrategy"),
+            assemble_with=output.get("AssembleWith"),
+            output_path=output["S3OutputPath"],
+            output_kms_key=output.get("KmsKeyId") or None,
+            accept=output.get("Accept"),
+            max_concurrent_transforms=known.get("MaxConcurrentTransforms"),
+            max_payload=known.get("MaxPayloadInMB"),
+            env=known.get("Environment"),
+            session=job.session,
+        )
+        transformer.latest_transform_job = job
+        return transformer
+
+    @property
+    def session(self) -> Session:
+        """The cloud that jobs go to."""
+        if self._session is None:
+            kind, model = self.options.instance_type, self.options.model_name
+            if self.options.session is None and not isinstance(model, str):
+                self._session = model.session_for(kind)
+            else:
+                self._session = resolve_session(self.options.session, kind)
+        return self._session
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, whether or not it has been created."""
+        plan = self._model_plan()
+        return plan.name if plan else str(self.options.model_name)
+
+    @property
+    def output_path(self) -> str | None:
+        """Where outputs go: as was chosen, else where those of the latest job are; None before the first."""
+        if self.options.output_path or self.latest_transform_job is None:
+            return self.options.output_path
+        return str(self.latest_transform_job.output_path)
+
+    def plan(
+        self,
+        data: str | Path | S3Url,
+        data_type: str = "S3Prefix",
+        content_type: str | None = None,
+        compression_type: str | None = None,
+        split_type: str | None = None,
+        job_name: str | None = None,
+        input_filter: str | None = None,
+        output_filter: str | None = None,
+        join_source: str | None = None,
+        model_client_config: Mapping[str, int] | None = None,
+    ) -> TransformPlan:
+        """The job as it would be submitted: everything is checked, nothing is sent or started.
+
+        Arguments and errors are those of ``transform``.
+        """
+        options, session, model = self.options, self.session, self._model_plan()
+        name = job_name if job_name is not None else job_name_from(self._base_name())
+        check_job_name(name, "a transform job")
+        place = options.code_location or f"s3://{session.default_bucket}"
+        uri, uploads = resolve_data("data", data, BucketLayout(S3Url.parse_place(place)))
+        names = [upload.path.name for upload in uploads] or [uri]
+        content_type = content_type or (_common(content_type_of(each) for each in names) if names else None)
+        if split_type == SPLIT_LINE and transform_rules.media_type(content_type) == CSV:
+            for upload in uploads:
+                check_no_header(upload.path)
+        joined = join_source == JOIN_INPUT
+        spec = TransformSpec(
+            job_name=name,
+            model_name=model.name if model else str(options.model_name),
+            data_uri=uri,
+            output_path=S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}/{name}"),
+            instance_type=options.instance_type,
+            instance_count=options.instance_count,
+            data_type=data_type,
+            content_type=content_type,
+            accept=options.accept or (content_type if joined else None),
+            compression_type=compression_type or ("Gzip" if all(each.endswith(".gz") for each in names) else None),
+            split_type=split_type,
+            assemble_with=options.assemble_with or (split_type if joined else None),
+            strategy=options.strategy,
+            max_concurrent_transforms=options.max_concurrent_transforms,
+            max_payload_mb=options.max_payload,
+            environment=options.env or {},
+            input_filter=input_filter,
+            output_filter=output_filter,
+            join_source=join_source,
+            model_client=model_client_config,
+            output_kms_key=options.output_kms_key,
+            volume_kms_key=options.volume_kms_key,
+            ami_version=options.transform_ami_version,
+            tags=arguments.as_tags(options.tags),
+        )
+        return TransformPlan(create_transform_job(spec), uploads, model)
+
+    def transform(
+        self,
+        data: str | Path | S3Url,
+        data_type: str = "S3Prefix",
+        content_type: str | None = None,
+        compression_type: str | None = None,
+        split_type: str | None = None,
+        job_name: str | None = None,
+        input_filter: str | None = None,
+        output_filter: str | None = None,
+        join_source: str | None = None,
+        model_client_config: Mapping[str, int] | None = None,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        on_bytes: Callable[[int], None] = lambda count: None,
+        **others: Any,
+    ) -> TransformJob:
+        """Run the model over data.
+
+        What is left out is chosen so that it fits: the content type by the names of the files, and for a join the
+        output's type and assembly as the input's type and split (contract 166).
+
+        Args:
+            data: a file or folder of this computer, which is uploaded by its content, or an S3 URL.
+            data_type: ``S3Prefix``, or ``ManifestFile`` for a list of objects.
+            content_type: MIME type of the records.
+            compression_type: ``Gzip`` for compressed objects.
+            split_type: ``Line`` for a record a line; None to send each object whole.
+            job_name: None for one that is made from the model's job and the time.
+            input_filter: JSONPath of what the model sees of a record.
+            output_filter: JSONPath of what is kept of an output.
+            join_source: ``Input`` to put each record beside its prediction.
+            model_client_config: ``InvocationsTimeoutInSeconds`` and ``InvocationsMaxRetries``.
+            wait: whether to wait for its end; otherwise it is followed with the job that is returned.
+            logs: whether to print its log while waiting, or what to do with each line.
+            on_bytes: told the bytes of every part that is sent.
+            others: further names of SageMaker's SDK, which are answered.
+
+        Raises:
+            InputError: something is wrong; nothing was started.
+            Unreachable: cloud or store do not answer.
+            JobFailed: it failed; the message holds the object and the line that it failed on.
+            JobStopped: it was stopped.
+            KeyboardInterrupt: after Ctrl-C, whether it was detached from or stopped.
+        """
+        names = [name for name in inspect.signature(Transformer.transform).parameters if name not in ("self", "others")]
+        for notice in arguments.settle(others, names, CALL_VOCABULARY)[1]:
+            say(notice)
+        plan = self.plan(
+            *(data, data_type, content_type, compression_type, split_type, job_name),
+            *(input_filter, output_filter, join_source, model_client_config),
+        )
+        return self.submit(plan, wait, logs, on_bytes)
+
+    def submit(
+        self,
+        plan: TransformPlan,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> TransformJob:
+        """Send a plan as it is; arguments and errors as in ``transform``."""
+        plan.submit(self.session, on_bytes)
+        job = self.latest_transform_job = TransformJob(plan.job_name, self.session)
+        if wait:
+            say(f"Transform job {job.name}")
+            with interrupt.handled(job.name, job.stop, lambda: job.wait(logs=logs, check=False)):
+                job.wait(logs=logs)
+        return job
+
+    def wait(self, logs: bool | Callable[[str], object] = True) -> JobStatus:
+        """Wait for the latest job; see ``TransformJob.wait``."""
+        return self._job.wait(logs=logs)
+
+    def stop_transform_job(self, wait: bool = True) -> None:
+        """Stop the latest job.
+
+        Args:
+            wait: whether to come back when it has stopped.
+        """
+        self._job.stop()
+        if wait:
+            self._job.wait(check=False)
+
+    def delete_model(self) -> None:
+        """Remove the cloud's model; its archive stays."""
+        name, session = self.model_name, self.session
+        with session.reported(f"deleting the model {name}", session.sagemaker):
+            session.sagemaker.delete_model(ModelName=name)
+
+    @property
+    def _job(self) -> TransformJob:
+        if self.latest_transform_job is None:
+            raise InputError("this transformer has run no job yet.", "Call transform() first, or Transformer.attach().")
+        return self.latest_transform_job
+
+    def _model_plan(self) -> ModelPlan | None:
+        model = self.options.model_name
+        return None if isinstance(model, str) else model.plan(self.session)
+
+    def _base_name(self) -> str:
+        if self.options.base_transform_job_name:
+            return self.options.base_transform_job_name
+        model = self.options.model_name
+        return "transform" if isinstance(model, str) else f"{model.base_name}-transform"
+
+
+# Editors and help() show the options instead of ``**options``.
+Transformer.__signature__ = inspect.signature(TransformerOptions)  # type: ignore[attr-defined]
+
+
+def _common(values: Any) -> Any:
+    """The one value that all have; None where they differ."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,1 @@
+"""Either cloud as one session: credentials, roles, creating things once, how answers and faults are read."""

@@ -1,0 +1,107 @@
+"""Creating what has a name exactly once.
+
+The API knows no client token (contract 205): a request that is sent twice, because the first answer was lost, is
+answered as if somebody else had taken the name. What is there is then compared with what was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+
+from batchrl.contract.errors import InputError
+from launcher.session.session import Session
+
+EXISTS = "ResourceInUse"
+# What describing something that does not exist is answered with (contract 209).
+UNKNOWN = ("ValidationException", "ResourceNotFound")
+
+
+@dataclass(frozen=True)
+class Creation:
+    """How the API creates one kind of thing.
+
+    Args:
+        noun: what sentences call it, with its article.
+        resource: the name in the operations, as in ``create_training_job``.
+        key: where a request holds the name.
+        same: keys that tell two requests of one name apart.
+    """
+
+    noun: str
+    resource: str
+    key: str
+    same: tuple[str, ...]
+
+    def check_free(self, session: Session, request: dict[str, Any]) -> None:
+        """Refuse a name that is taken.
+
+        Raises:
+            InputError: it is.
+            Unreachable: the cloud does not answer.
+        """
+        with session.reported(f"looking for {self.noun} {request[self.key]}", session.sagemaker):
+            if (known := self.find(session, request[self.key])) is not None:
+                raise self.name_taken(request, known)
+
+    def find(self, session: Session, name: str) -> dict[str, Any] | None:
+        """What the cloud knows under a name; None for nothing, and where it may not be looked at.
+
+        Raises:
+            ClientError: the question failed otherwise.
+        """
+        try:
+            answer: dict[str, Any] = getattr(session.sagemaker, f"describe_{self.resource}")(**{self.key: name})
+        except botocore.exceptions.ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            # Who may create something need not be allowed to look at it: creation itself tells then.
+            if code in UNKNOWN or code.startswith("AccessDenied"):
+                return None
+            raise
+        return answer
+
+    def create(self, session: Session, request: dict[str, Any]) -> None:
+        """Send the request.
+
+        Raises:
+            InputError: the cloud refuses it, or the name is taken.
+            Unreachable: the cloud does not answer.
+        """
+        with session.reported(f"creating {self.noun} {request[self.key]}", session.sagemaker):
+            try:
+                getattr(session.sagemaker, f"create_{self.resource}")(**request)
+            except botocore.exceptions.ClientError as error:
+                if not says_taken(error):
+                    raise
+                if not (_was_repeated(error) and self.is_same(session, request)):
+                    raise self.name_taken(request) from error
+
+    def is_same(self, session: Session, request: dict[str, Any]) -> bool:
+        """Whether what bears the name is what the request asks for."""
+        known = self.find(session, request[self.key])
+        return known is not None and all(known.get(key) == request.get(key) for key in self.same)
+
+    def name_taken(self, request: dict[str, Any], known: dict[str, Any] | None = None) -> InputError:
+        """The error for a name that is taken, by what is known of it."""
+        if (known or {}).get("EndpointStatus") == "Failed":
+            name = request[self.key]
+            return InputError(
+                f"{self.noun} named '{name}' exists already; it has failed.", f"Delete it: batchrl rm {name}"
+            )
+        return InputError(
+            f"{self.noun} named '{request[self.key]}' exists already.", "Choose another name, or leave it out."
+        )
+
+
+def says_taken(error: botocore.exceptions.ClientError) -> bool:
+    """Whether an answer says that the name is taken; models and endpoints have no code of their own (contract 207)."""
+    answer = error.response.get("Error", {})
+    return answer.get("Code") == EXISTS or "already exist" in answer.get("Message", "").lower()
+
+
+def _was_repeated(error: botocore.exceptions.ClientError) -> bool:
+    """Whether botocore sent the request more than once: the first try may have succeeded."""
+    metadata: dict[str, Any] = dict(error.response.get("ResponseMetadata", {}))
+    return int(metadata.get("RetryAttempts", 0)) > 0

@@ -1,0 +1,1 @@
+"""What travels to and from the store: ignore rules, source archives, datasets, uploads and verified downloads."""

@@ -1,0 +1,1 @@
+"""Training jobs as their user describes them: ``RLEstimator``, its options, the plan that is sent, debugging."""

@@ -1,0 +1,351 @@
+"""``RLEstimator``: describes a job once, and runs it here or on Amazon SageMaker."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchrl.contract import hyperparameters as wire
+from batchrl.contract.errors import InputError
+from batchrl.contract.layout import BucketLayout, S3Url
+from launcher.api import arguments, training
+from launcher.api.servicemodel import LOCAL_INSTANCE_TYPES
+from launcher.jobs import interrupt
+from launcher.jobs.training import Job
+from launcher.local import preflight
+from launcher.notices import say
+from launcher.serving.model import PUSH_OUR_IMAGE, Model, serving_type
+from launcher.session.roles import role_arn
+from launcher.session.session import LocalSession, Session, resolve_session
+from launcher.staging import package
+from launcher.staging.datasets import resolve_inputs
+from launcher.staging.source import Source, product_scripts
+from launcher.training import datacheck, presetting
+from launcher.training import debug as debugging
+from launcher.training.options import Options
+from launcher.training.plan import Plan, submit
+
+if TYPE_CHECKING:
+    from launcher.results.metrics import Metrics
+    from launcher.serving.predictor import Predictor
+    from launcher.serving.transformer import Transformer
+
+HOW_TO_GET_AN_IMAGE = f"""\
+{PUSH_OUR_IMAGE}
+or take AWS's PyTorch image, whose toolkit runs the same code (pip install sagemaker):
+  sagemaker.core.image_uris.retrieve("pytorch", region="<region>", version="2.6", py_version="py312",
+                                     instance_type="ml.m5.xlarge", image_scope="training")
+and give the image's URI as image_uri."""
+
+# What ``transformer`` takes for the model, by the model's own names.
+_OF_MODEL = {
+    "role": "role",
+    "image_uri": "image_uri",
+    "model_name": "name",
+    "enable_network_isolation": "enable_network_isolation",
+}
+
+
+class RLEstimator:
+    """A job on logged data, described once and run any number of times.
+
+    Args:
+        entry_point: the script: a file of the user's, or ``train.py``, ``evaluate.py``, ``collect.py`` of the product.
+        options: see ``launcher.training.options.Options``; names of SageMaker's SDK are understood or answered.
+
+    Raises:
+        UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
+        InputError: an option cannot be.
+    """
+
+    def __init__(self, entry_point: str = "train.py", **options: Any) -> None:
+        self.options = Options.read({"entry_point": entry_point, **options})
+        self.latest_job: Job | None = None
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """The cloud that jobs go to."""
+        if self._session is None:
+            self._session = resolve_session(self.options.session, self.options.instance_type)
+        return self._session
+
+    def plan(self, inputs: object = None, job_name: str | None = None, debug: bool = False) -> Plan:
+        """The job as it would be submitted: everything is checked, nothing is sent or started.
+
+        Args:
+            inputs: channels; see ``launcher.staging.datasets.resolve_inputs``.
+            job_name: None for one that is made from the base name and the time.
+            debug: whether the script is to run in the foreground of this terminal.
+
+        Raises:
+            InputError: whatever is wrong, before anything is sent.
+        """
+        options, session = self.options, self.session
+        name = job_name or training.job_name_from(options.base_job_name or Path(options.entry_point).stem)
+        training.check_job_name(name)
+        chosen = presetting.settings(options.preset, options.hyperparameters or {})
+        source = self._source(chosen)
+        code = package.build(source)
+        program = code.listing.program
+        script = program if code.listing.runs_product_script(product_scripts()) else None
+        preset = presetting.check(chosen, script)
+        instance_type = self._instance_type(debug)
+        changes = _in_place(source, code, chosen, options) if instance_type == debugging.INSTANCE_TYPE else {}
+        output = S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}")
+        layout = BucketLayout(S3Url.parse_place(options.code_location) if options.code_location else output)
+        given = resolve_inputs(inputs, layout)
+        datacheck.check_inputs(script, preset, given)
+        code_url = layout.source_archive(code.sha256)
+        spec = training.JobSpec(
+            job_name=name,
+            role_arn=role_arn(options.role, session),
+            image_uri=self._image(),
+            instance_type=instance_type,
+            output_path=output,
+            program=program,
+            code_uri=code_url,
+            region=session.region,
+            channels=given.channels,
+            **{"hyperparameters": chosen.hyperparameters, **self._settings(), **changes},
+        )
+        return Plan(training.create_training_job(spec), code, code_url, given.uploads)
+
+    def fit(
+        self,
+        inputs: object = None,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        job_name: str | None = None,
+        debug: bool = False,
+        debug_port: int | None = None,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> Job:
+        """Run the job.
+
+        Args:
+            inputs: channels; a path or an S3 URL alone is the channel ``training``.
+            wait: whether to wait for its end; otherwise it is followed with the job that is returned.
+            logs: whether to print its log while waiting, or what to do with each line.
+            job_name: None for one that is made from the base name and the time.
+            debug: run the script in the foreground of this terminal, so that ``breakpoint()`` works.
+            debug_port: the same, and wait for a debugger (debugpy) at this port of loopback.
+            on_bytes: told the bytes of every part that is sent.
+
+        Raises:
+            InputError: something is wrong; nothing was started.
+            Unreachable: cloud or store do not answer.
+            JobFailed: it failed.
+            JobStopped: it was stopped, or reached its time limit.
+            KeyboardInterrupt: after Ctrl-C, whether it was detached from or stopped.
+        """
+        debugging.check_debugger(debug_port)
+        plan = self.plan(inputs, job_name, debug or debug_port is not None)
+        return self.submit(plan, wait, logs, debug_port, on_bytes)
+
+    def submit(
+        self,
+        plan: Plan,
+        wait: bool = True,
+        logs: bool | Callable[[str], object] = True,
+        debug_port: int | None = None,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> Job:
+        """Send a plan as it is; arguments and errors as in ``fit``."""
+        if self.session.is_local:
+            preflight.check(plan.request)
+        if isinstance(self.session, LocalSession):
+            preflight.check_space(plan.size, self.session.home)
+        for warning in plan.package.warnings:
+            say(f"Warning: {warning}")
+        submit(plan, self.session, on_bytes)
+        job = self.latest_job = Job(plan.job_name, self.session)
+        if plan.request["ResourceConfig"]["InstanceType"] == debugging.INSTANCE_TYPE:
+            debugging.run_in_foreground(job, debug_port)
+        elif wait:
+            say(f"Job {job.name}")
+            with interrupt.handled(job.name, job.stop, lambda: job.wait(logs=logs, check=False)):
+                job.wait(logs=logs)
+        return job
+
+    @classmethod
+    def attach(cls, job_name: str, session: Session | None = None) -> RLEstimator:
+        """An estimator for a job that exists already, with that job as its latest.
+
+        Args:
+            job_name: name of the job.
+            session: the cloud; None for the local one.
+
+        Raises:
+            InputError: there is no such job.
+        """
+        job = Job.attach(job_name, session)
+        known = job.describe()
+        hyperparameters = known.get("HyperParameters", {})
+        resources = known.get("ResourceConfig", {})
+        estimator = cls(
+            str(wire.decode_value(hyperparameters.get(wire.PROGRAM, "train.py"))),
+            hyperparameters=wire.user_values(hyperparameters),
+            role=known.get("RoleArn"),
+            instance_type=resources.get("InstanceType", "local"),
+            instance_count=resources.get("InstanceCount", 1),
+            volume_size=resources.get("VolumeSizeInGB", 30),
+            image_uri=known.get("AlgorithmSpecification", {}).get("TrainingImage"),
+            output_path=known["OutputDataConfig"]["S3OutputPath"],
+            session=job.session,
+        )
+        estimator.latest_job = job
+        return estimator
+
+    @property
+    def checkpoint_uri(self) -> str:
+        """Where the checkpoints of the latest job lie, as ``fit`` takes it for a channel."""
+        return self._job.checkpoint_uri
+
+    @property
+    def model_uri(self) -> str:
+        """The model archive of the latest job."""
+        return self._job.model_uri
+
+    @property
+    def model_data(self) -> str:
+        """``model_uri``, as SageMaker's SDK calls it."""
+        return self.model_uri
+
+    def create_model(self, **options: Any) -> Model:
+        """The model of the latest job, which must have ended.
+
+        Args:
+            options: see ``launcher.Model``; by default image, role, network and instance type are the job's.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model.
+        """
+        own = {
+            "image_uri": self.options.image_uri,
+            "instance_type": serving_type(self.options.instance_type),
+            "enable_network_isolation": self.options.enable_network_isolation,
+            "subnets": self.options.subnets,
+            "security_group_ids": self.options.security_group_ids,
+        }
+        return Model.of_job(self._job, **(own | {name: value for name, value in options.items() if value is not None}))
+
+    def transformer(self, instance_count: int = 1, instance_type: str | None = None, **options: Any) -> Transformer:
+        """What runs the model of the latest job over many states.
+
+        Args:
+            instance_count: number of machines.
+            instance_type: what they are; None for the estimator's own.
+            options: see ``launcher.Transformer``; those of the model (``role``, ``image_uri``, ``model_name``,
+                ``enable_network_isolation``) are taken as well.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
+        """
+        of_model = {_OF_MODEL[name]: options.pop(name) for name in _OF_MODEL if name in options}
+        return self.create_model(**of_model).transformer(instance_count, instance_type, **options)
+
+    def deploy(
+        self,
+        initial_instance_count: int = 1,
+        instance_type: str | None = None,
+        endpoint_name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        wait: bool = True,
+        **options: Any,
+    ) -> Predictor:
+        """Serve the model of the latest job at an endpoint; see ``Model.deploy``.
+
+        Args:
+            instance_type: None for the estimator's own.
+
+        Raises:
+            InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
+            JobFailed: the endpoint failed; the message says why.
+        """
+        return self.create_model().deploy(
+            initial_instance_count, instance_type, endpoint_name, env, wait=wait, **options
+        )
+
+    def metrics(self) -> Metrics:
+        """The estimates of the latest job; see ``Job.metrics``."""
+        return self._job.metrics()
+
+    @property
+    def _job(self) -> Job:
+        if self.latest_job is None:
+            raise InputError("this estimator has run no job yet.", "Call fit() first, or RLEstimator.attach(name).")
+        return self.latest_job
+
+    def _source(self, chosen: presetting.Settings) -> Source:
+        options = self.options
+        if options.source_dir is not None and "://" in str(options.source_dir):
+            raise InputError(f"source_dir '{options.source_dir}': give a folder on this computer.")
+        return Source(
+            str(options.entry_point),
+            Path(options.source_dir) if options.source_dir is not None else None,
+            tuple(Path(item) for item in options.dependencies or ()),
+            chosen.files,
+        )
+
+    def _instance_type(self, debug: bool) -> str:
+        if not debug:
+            return self.options.instance_type
+        if self.options.instance_type not in LOCAL_INSTANCE_TYPES:
+            raise InputError(
+                f"debug: a job on {self.options.instance_type} has no terminal.", "Choose instance_type='local'."
+            )
+        return debugging.INSTANCE_TYPE
+
+    def _image(self) -> str:
+        if self.options.image_uri:
+            return self.options.image_uri
+        if not self.session.is_local:
+            raise InputError("a job on AWS needs a container image.", HOW_TO_GET_AN_IMAGE)
+        from launcher.local.engine.image import default_image
+
+        return default_image()
+
+    def _settings(self) -> dict[str, Any]:
+        """The options that go into the request as they are."""
+        options = self.options
+        environment: Mapping[str, str] = options.environment or {}
+        return {
+            "instance_count": options.instance_count,
+            "volume_size_gib": options.volume_size,
+            "max_run_seconds": options.max_run,
+            "max_wait_seconds": options.max_wait,
+            "use_spot": options.use_spot_instances,
+            "max_retry_attempts": options.max_retry_attempts,
+            "keep_alive_seconds": options.keep_alive_period_in_seconds,
+            "input_mode": options.input_mode,
+            "metrics": {**training.DEFAULT_METRICS, **arguments.as_metrics(options.metric_definitions)},
+            "checkpoint_s3_uri": options.checkpoint_s3_uri,
+            "checkpoint_local_path": options.checkpoint_local_path,
+            "environment": environment,
+            "tags": arguments.as_tags(options.tags),
+            "subnets": tuple(options.subnets or ()),
+            "security_group_ids": tuple(options.security_group_ids or ()),
+            "network_isolation": options.enable_network_isolation,
+            "encrypt_traffic": options.encrypt_inter_container_traffic,
+            "volume_kms_key": options.volume_kms_key,
+            "output_kms_key": options.output_kms_key,
+        }
+
+
+# Editors and help() show the options instead of ``**options``.
+RLEstimator.__signature__ = inspect.signature(Options)  # type: ignore[attr-defined]
+
+
+def _in_place(source: Source, code: package.Package, chosen: presetting.Settings, options: Options) -> dict[str, Any]:
+    """What is different about a job that runs its source where it lies."""
+    place = debugging.in_place(source, code.listing)
+    search = os.pathsep.join(str(path) for path in place.search_path)
+    return {
+        "submit_directory": str(place.folder),
+        "hyperparameters": chosen.in_place(),
+        "environment": {"PYTHONPATH": search, **(options.environment or {})},
+    }
