@@ -20,7 +20,7 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from launcher import RLEstimator
 from launcher.jobs.training import TERMINAL
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 from launcher.session.session import LocalSession
 
 PRESET = "cartpole-ddqn-bcq"

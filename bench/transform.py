@@ -25,7 +25,7 @@ from launcher import Model, RLEstimator, Transformer
 from launcher.api.constants import ENDPOINT, TRANSFORM
 from launcher.local.engine.image import default_image, engine_status, present
 from launcher.local.executors.address import ServerAddress
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 from launcher.session.session import LocalSession
 

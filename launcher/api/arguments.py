@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from batchrl.contract.errors import InputError
-from launcher.notices import say
+from launcher.base.notices import say
 
 Arguments = TypeVar("Arguments")
 

@@ -22,10 +22,3 @@ MAX_INVOCATION_BYTES = 6_291_456
 CSV = "text/csv"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
-
-_AWS_TYPES = "ml."
-
-
-def is_aws_type(instance_type: str) -> bool:
-    """Whether an instance type is one of Amazon's machines; all others are of this computer."""
-    return instance_type.startswith(_AWS_TYPES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launcher.api import servicemodel
-from launcher.api.training import given, refuse, wire_tags
+from launcher.api.building import given, refuse, wire_tags
 
 # SageMaker's own tools name the only variant so.
 VARIANT = "AllTraffic"

@@ -11,8 +11,9 @@ from typing import Any
 
 from batchrl.contract import variables
 from launcher.api import servicemodel
+from launcher.api.building import given, refuse, wire_tags
 from launcher.api.constants import MAX_MODEL_ENVIRONMENT_BYTES
-from launcher.api.training import MAX_NAME, given, refuse, wire_tags
+from launcher.api.names import MAX_NAME
 
 DIGEST_CHARACTERS = 10
 # What ``job_name_from`` puts behind a base.

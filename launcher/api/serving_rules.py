@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.api import transform_rules
-from launcher.api.constants import MAX_MODEL_ENVIRONMENT_BYTES, is_aws_type
-from launcher.api.servicemodel import LOCAL_SERVING_TYPES
+from launcher.api.constants import MAX_MODEL_ENVIRONMENT_BYTES
+from launcher.api.errors import validation
+from launcher.api.instances import LOCAL_SERVING_TYPES, is_aws_type
 from launcher.api.training_rules import check_s3_url, check_tags, check_unique, not_here
-from launcher.local.server.errors import validation
 
 Wire = Mapping[str, Any]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import re
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,9 +14,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher.api import servicemodel
+from launcher.api.building import given, refuse, wire_tags
 
-MAX_NAME = 63
-NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MAX_CHANNELS = 19  # of 20; the code is one
 MAX_ENVIRONMENT_VALUE = 512
 MAX_RUN_SECONDS = 28 * 24 * 3600  # contract 91
@@ -111,58 +108,6 @@ class JobSpec:
     encrypt_traffic: bool = False
     volume_kms_key: str | None = None
     output_kms_key: str | None = None
-
-
-def job_name_from(base: str, now: datetime.datetime | None = None, suffix: str | None = None) -> str:
-    """A name that no other job has: the base made valid, the time, and six random digits (contract 189, 215).
-
-    Args:
-        base: any text; what a job name cannot hold becomes a dash.
-        now: the time, UTC.
-        suffix: instead of the random digits.
-    """
-    now = now or datetime.datetime.now(datetime.UTC)
-    tail = f"-{now:%Y%m%d-%H%M%S}-{suffix or secrets.token_hex(3)}"
-    return (valid_name(base, MAX_NAME - len(tail)) or "job") + tail
-
-
-def valid_name(text: str, longest: int = MAX_NAME) -> str:
-    """A text made a name, of at most so many characters; what a name cannot hold becomes a dash. It may be empty."""
-    return re.sub(r"[^a-zA-Z0-9-]+", "-", text).strip("-")[:longest].rstrip("-")
-
-
-def check_job_name(name: str, what: str = "a job") -> None:
-    """Refuse a name that the API would refuse (contract 189, 190).
-
-    Args:
-        name: the name.
-        what: what it is to be the name of.
-
-    Raises:
-        InputError: with a valid name that is near.
-    """
-    if len(name) <= MAX_NAME and NAME_PATTERN.fullmatch(name):
-        return
-    valid = valid_name(name) or f"my-{what.split()[-1]}"
-    raise InputError(
-        f"'{name}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
-        f"'{valid}' could.",
-    )
-
-
-def refuse(what: str, faults: Iterable[str]) -> None:
-    """Report every fault of a request at once.
-
-    Args:
-        what: what was to be requested, as ``the job 'x'``.
-        faults: a sentence each; the same one may come twice.
-
-    Raises:
-        InputError: there are some.
-    """
-    lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
-    if lines:
-        raise InputError(f"{what} cannot be requested:\n{lines}")
 
 
 def checkpoint_path_fault(local_path: str) -> str | None:
@@ -282,11 +227,6 @@ def _code_channel(spec: JobSpec) -> dict[str, Any]:
     return _channel(Channel(CODE_CHANNEL, str(spec.code_uri), input_mode="File"))
 
 
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are not None: what a request leaves out has the API's own default."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
 def _hyperparameter_faults(spec: JobSpec) -> list[str]:
     faults = []
     for key, value in spec.hyperparameters.items():
@@ -353,8 +293,3 @@ def _metric_faults(spec: JobSpec) -> list[str]:
             if groups < 1:
                 faults.append(f"metric '{name}': the regular expression has no group for the value.")
     return faults
-
-
-def wire_tags(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
-    """Tags as the API lists them; None where there are none."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()] or None

@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.api.constants import is_aws_type
-from launcher.api.servicemodel import LOCAL_INSTANCE_TYPES
+from launcher.api.errors import ApiError, validation
+from launcher.api.instances import LOCAL_INSTANCE_TYPES, is_aws_type
 from launcher.api.training import FOLDER_NAMES, MAX_RUN_SECONDS, checkpoint_path_fault
-from launcher.local.server.errors import ApiError, validation
 
 Wire = Mapping[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any
 from batchrl.contract import variables
 from batchrl.contract.layout import S3Url
 from launcher.api import servicemodel, transform_rules
+from launcher.api.building import given, refuse, wire_tags
 from launcher.api.constants import CSV, JSON, JSON_LINES
-from launcher.api.training import given, refuse, wire_tags
 
 # Content types by the end of a name, as the server of our models takes them.
 CONTENT_TYPES = {

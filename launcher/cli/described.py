@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from launcher.cli.output import duration
+from launcher.base.units import duration
 
 if TYPE_CHECKING:
     from launcher.session.session import Session

@@ -61,7 +61,7 @@ def write_report(error: BaseException, arguments: Sequence[str]) -> Path | None:
 
 
 def _reports_folder() -> Path:
-    from launcher.local.home import HomePaths
+    from launcher.local.host.home import HomePaths
 
     return HomePaths.of().root / "reports"
 

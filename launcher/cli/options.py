@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from batchrl.contract.errors import InputError
 from launcher.cli.output import Form, Output
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -29,7 +28,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of this computer's jobs, newest first, read from the records: no cloud is started for a Tab."""
-    from launcher.local.home import HomePaths
+    from launcher.local.host.home import HomePaths
     from launcher.local.records.records import Records
 
     path = HomePaths.of().records
@@ -71,21 +70,3 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change one key of the preset, as agent.discount=0.98.",
 )
-
-
-def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Values of ``--set``, by dotted key; the preset's schema types them.
-
-    Raises:
-        InputError: a pair has no ``=`` or no key, or a key stands twice.
-    """
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        key = key.strip()
-        if not separator or not key:
-            raise InputError(f"--set '{pair}': no key and value.", "Write --set agent.discount=0.98.")
-        if key in settings:
-            raise InputError(f"--set {key}: given twice ('{settings[key]}' and '{value}').", "Keep one of them.")
-        settings[key] = value
-    return settings

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 
 import click
 
+from launcher.base.units import duration, size
+
 UNLIMITED_WIDTH = 10_000
 COLUMN_GAP = "  "
 PLAIN_PROGRESS_SECONDS = 5.0
@@ -267,24 +269,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
     return str(value)
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    whole = max(0, round(seconds))
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
-
-
-def size(count: float | None) -> str:
-    """``512 B``, ``3.4 MB`` (powers of 1000, as disks are sold); empty when unknown."""
-    if count is None:
-        return ""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

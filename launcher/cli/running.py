@@ -25,7 +25,7 @@ def run_job(
     debug_port: int | None = None,
 ) -> Job:
     """Submit a job and, if wanted, follow it to its end; arguments and errors are those of ``RLEstimator.fit``."""
-    from launcher.api.training import check_job_name
+    from launcher.api.names import check_job_name
     from launcher.training.debug import INSTANCE_TYPE, check_debugger
 
     check_debugger(debug_port)

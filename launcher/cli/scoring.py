@@ -14,9 +14,10 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
-from launcher.cli.jobs import find_job
+from launcher.cli.finding import find_job
 from launcher.library.scripts import run_script, script_path
-from launcher.reports.policies import Fetched, fetch_policy, fetch_prefix
+from launcher.reports.policies import fetch_policy
+from launcher.staging.fetch import Fetched, fetch_prefix
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

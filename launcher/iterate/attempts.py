@@ -7,7 +7,7 @@ from itertools import count
 from typing import Protocol, TypeVar
 
 from launcher.jobs import interrupt
-from launcher.jobs.handle import JobStatus
+from launcher.jobs.status import JobStatus
 
 # In these states a job has no result, and another one takes its place.
 LOST = frozenset({"Failed", "Stopped"})

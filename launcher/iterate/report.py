@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.api.constants import is_aws_type
-from launcher.cli.output import Column
+from launcher.api.instances import is_aws_type
 from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
 from launcher.iterate.records import Round
@@ -20,14 +19,6 @@ WIDTH = 80
 CANNOT_TELL = "cannot tell"
 # Two numbers are one but for rounding.
 SAME = 1e-9
-COLUMNS = (
-    Column("round", "ROUND", right=True),
-    Column("in_place", "IN PLACE"),
-    Column("returned", "RETURN +- S.E.", right=True),
-    Column("difference", "DIFFERENCE", right=True),
-    Column("outcome", "DECISION"),
-    Column("evaluated", "EVALUATED", right=True),
-)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import presets
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
-from launcher.api.training import MAX_NAME, check_job_name
-from launcher.cli.joboptions import JobOptions
+from launcher.api.names import MAX_NAME, check_job_name
 from launcher.iterate.state import FORMAT, LOOP, LoopFolder
+from launcher.training.joboptions import JobOptions
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class LoopSettings:
             PresetError: a preset or a setting is wrong.
             InputError: an option is wrong, or the settings cannot be those of a loop.
         """
-        from launcher.cli.options import parse_settings
+        from launcher.training.joboptions import parse_settings
 
         preset = _in_one_environment(
             presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, parse_settings(jobs.settings))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
-from launcher.cli.joboptions import DEFAULT_PRESETS, JobOptions
 from launcher.iterate import attempts, collectors, feasible
 from launcher.iterate.records import Evaluated, Trained
 from launcher.iterate.settings import LoopSettings
@@ -24,6 +23,7 @@ from launcher.library import answering
 from launcher.library.answering import Answers
 from launcher.library.ask import ask
 from launcher.library.scripts import script_path
+from launcher.training.joboptions import DEFAULT_PRESETS, JobOptions
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
@@ -100,7 +100,7 @@ class Work:
 
     def _check_jobs(self) -> None:
         """Refuse job options with which the jobs of a round would be refused: each is planned, nothing is sent."""
-        from launcher.api.servicemodel import CONTAINER_INSTANCE_TYPES
+        from launcher.api.instances import CONTAINER_INSTANCE_TYPES
         from launcher.local.engine.image import default_image
         from launcher.local.preflight import require_container
 

@@ -10,7 +10,10 @@ import botocore.exceptions
 
 from launcher.api.constants import ENDPOINT, ENDPOINT_GROUPS
 from launcher.jobs import follow, waiting
-from launcher.jobs.handle import Handle, JobStatus, JobSummary, Listing, is_unknown
+from launcher.jobs.handle import Handle
+from launcher.jobs.listing import JobSummary, Listing
+from launcher.jobs.status import JobStatus
+from launcher.session.answers import LOST, connection_fault, is_unknown
 from launcher.session.session import Session
 
 IN_SERVICE = "InService"
@@ -137,10 +140,10 @@ class Endpoint(Handle):
         except botocore.exceptions.ClientError as error:
             if is_unknown(error):
                 return True
-            if reason := follow.connection_fault(error):
+            if reason := connection_fault(error):
                 raise follow.Broken(reason) from error
             raise
-        except follow.LOST as error:
+        except LOST as error:
             raise follow.Broken(str(error)) from error
 
     def _ask(self) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from typing import Any, Protocol
 import botocore.exceptions
 
 from batchrl.contract.errors import Unreachable
-from launcher.clock import Clock, Pace, SystemClock
+from launcher.base.clock import Clock, Pace, SystemClock
+from launcher.session.answers import LOST, connection_fault
 from launcher.session.session import Session
 
 LOCAL_PACE = (0.2, 1.0)
@@ -31,9 +32,6 @@ AWS_PACE = (2.0, 10.0)
 LOCAL_DRAIN = 0.0
 AWS_DRAIN = 8.0
 PATIENCE = 600.0
-THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
-
-LOST = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 
 
 class Broken(Exception):
@@ -77,17 +75,6 @@ class LogSource(Protocol):
 
     def revive(self) -> None:
         """Try to have the connection back."""
-
-
-def connection_fault(error: Exception) -> str | None:
-    """Why a fault of botocore is one of the connection, or None where asking again would not help."""
-    if isinstance(error, botocore.exceptions.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = error.response.get("Error", {}).get("Code", "")
-        return f"{status} {code}" if status >= 500 or code in THROTTLED else None
-    if isinstance(error, LOST):
-        return str(error)
-    return None
 
 
 @dataclass

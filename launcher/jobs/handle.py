@@ -2,118 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import TRAINING
-from launcher.api.training import NAME_PATTERN
-from launcher.clock import Clock, SystemClock
+from launcher.api.names import NAME_PATTERN
+from launcher.base.clock import Clock, SystemClock
 from launcher.jobs import waiting
+from launcher.jobs.status import JobStatus
+from launcher.session.answers import is_unknown
 from launcher.session.session import Session
-
-TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
-GONE = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """The state of a job at one moment.
-
-    Args:
-        status: InProgress, Stopping, Completed, Failed, Stopped, or one that this version does not know.
-        secondary: the finer state of a training job (contract 99 to 103); ``status`` where there is none (176).
-        message: what the platform says about it.
-        failure_reason: why it failed.
-    """
-
-    status: str
-    secondary: str
-    message: str | None = None
-    failure_reason: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.status in TERMINAL
-
-    def __str__(self) -> str:
-        return self.status if self.status == self.secondary else f"{self.status} ({self.secondary})"
-
-
-@dataclass(frozen=True)
-class JobSummary:
-    """One line of a list; times are in UTC.
-
-    Args:
-        name: of the job or endpoint.
-        status: its state.
-        created_at, ended_at, modified_at: when; None where it has not happened, or the cloud does not say.
-        kind: ``training``, ``transform`` or ``endpoint``.
-    """
-
-    name: str
-    status: str
-    created_at: datetime.datetime
-    ended_at: datetime.datetime | None
-    modified_at: datetime.datetime | None
-    kind: str = TRAINING
-
-
-@dataclass(frozen=True)
-class Listing:
-    """How the API lists one kind of thing.
-
-    Args:
-        operation: name of the client's method.
-        entries: key of the answer's list.
-        prefix: what the keys ``Name`` and ``Status`` of an entry begin with.
-        ended: key of the time of its end; None where it has none.
-        kind: what is listed.
-    """
-
-    operation: str
-    entries: str
-    prefix: str
-    ended: str | None
-    kind: str
-
-    def newest(self, session: Session, status: str | None, name_contains: str | None, limit: int) -> list[JobSummary]:
-        """The newest ones, the newest first.
-
-        Args:
-            session: the cloud.
-            status: only those in this state.
-            name_contains: only those whose name holds this text.
-            limit: at most so many.
-
-        Raises:
-            Unreachable: the cloud does not answer.
-        """
-        filters = {"StatusEquals": status, "NameContains": name_contains}
-        client = session.sagemaker
-        with session.reported(f"listing the {self.kind} jobs" if self.ended else f"listing the {self.kind}s", client):
-            pages = client.get_paginator(self.operation).paginate(
-                SortBy="CreationTime",
-                SortOrder="Descending",
-                PaginationConfig={"MaxItems": limit, "PageSize": min(limit, 100)},
-                **{key: value for key, value in filters.items() if value},
-            )
-            return [self._summary(entry) for page in pages for entry in page[self.entries]]
-
-    def _summary(self, entry: dict[str, Any]) -> JobSummary:
-        return JobSummary(
-            entry[f"{self.prefix}Name"],
-            entry[f"{self.prefix}Status"],
-            entry["CreationTime"],
-            entry.get(self.ended) if self.ended else None,
-            entry.get("LastModifiedTime"),
-            self.kind,
-        )
 
 
 class Handle(ABC):
@@ -273,13 +174,6 @@ class JobHandle(Handle):
     @abstractmethod
     def _ask_to_stop(self) -> None:
         """Send the API's Stop operation."""
-
-
-def is_unknown(error: botocore.exceptions.ClientError) -> bool:
-    """Whether an answer says that there is no such thing; the code alone does not tell it (contract 209)."""
-    answer = error.response.get("Error", {})
-    text = answer.get("Message", "").lower()
-    return answer.get("Code") in GONE or "not found" in text or "could not find" in text
 
 
 def where(session: Session) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from launcher.notices import say
+from launcher.base.notices import say
 
 QUESTION = "The job '{name}' is still running. [d]etach and leave it running, or [s]top it? [s] "
 

@@ -10,10 +10,10 @@ from batchrl.contract.errors import InputError, JobFailed
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME
 from batchrl.contract.store import list_objects
-from launcher.clock import Clock, SystemClock
+from launcher.base.clock import Clock, SystemClock
+from launcher.base.notices import say
 from launcher.jobs.training import Job
-from launcher.local.address import BUCKET
-from launcher.notices import say
+from launcher.local.host.address import BUCKET
 from launcher.results.pull import Item, fetch_all
 from launcher.session.session import Session
 

@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.hyperparameters import PROGRAM, decode_value
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.store import list_objects
 from launcher.api.constants import TRAINING, TRAINING_GROUP
-from launcher.clock import Clock
-from launcher.jobs.handle import JobHandle, JobStatus, JobSummary, Listing
+from launcher.base.clock import Clock
+from launcher.jobs.handle import JobHandle
+from launcher.jobs.listing import JobSummary, Listing
+from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
 if TYPE_CHECKING:
     from launcher.results.metrics import Metrics
     from launcher.results.pull import PullReport
+
+# How far back the newest job of a kind is looked for.
+LOOKED_AT = 50
+
 
 __all__ = ["Job", "JobStatus", "JobSummary", "list_jobs"]
 
@@ -84,7 +91,8 @@ class Job(JobHandle):
         """Copy results into a folder; see ``launcher.results.pull.pull``."""
         from launcher.results.pull import pull
 
-        return pull(self, Path(folder), what, unpack, on_bytes)
+        checkpoints = S3Url.parse(self.checkpoint_uri.rstrip("/"))
+        return pull(self.session, self.layout, checkpoints, Path(folder), what, unpack, on_bytes)
 
     @property
     def layout(self) -> JobLayout:
@@ -155,3 +163,8 @@ def list_jobs(
     """
     listing = Listing("list_training_jobs", "TrainingJobSummaries", "TrainingJob", "TrainingEndTime", TRAINING)
     return listing.newest(session or Session.local(), status, name_contains, limit)
+
+
+def program_of(job: Job) -> object:
+    """The script that a job runs, None where its request names none."""
+    return decode_value(job.describe().get("HyperParameters", {}).get(PROGRAM, "null"))

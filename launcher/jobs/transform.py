@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from launcher.api.constants import OUTPUT_SUFFIX, TRANSFORM, TRANSFORM_GROUP
-from launcher.jobs.handle import JobHandle, JobStatus, JobSummary, Listing
+from launcher.jobs.handle import JobHandle
+from launcher.jobs.listing import JobSummary, Listing
+from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
 if TYPE_CHECKING:

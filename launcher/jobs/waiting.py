@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import botocore.exceptions
 
 from batchrl.contract.errors import JobFailed, JobStopped, Unreachable
 from batchrl.contract.layout import without_dataset
-from launcher.clock import Clock
+from launcher.base.clock import Clock
+from launcher.base.notices import say
 from launcher.jobs import follow
 from launcher.jobs.follow import LogLine, Notice
-from launcher.notices import say
+from launcher.jobs.status import JobStatus
+from launcher.session.answers import LOST, connection_fault
 from launcher.session.session import LocalSession, Session
-
-if TYPE_CHECKING:
-    from launcher.jobs.handle import Handle, JobStatus
 
 TAIL_LINES = 20
 # Seconds between two looks at the state, first and longest, when no log is followed.
@@ -30,8 +29,35 @@ SHORT_PACE = (0.1, 0.3)
 DATA_LOG = "data-log"
 
 
+class Awaited(Protocol):
+    """What can be waited for; see ``launcher.jobs.handle.Handle`` for what each of these is."""
+
+    name: str
+    session: Session
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def noun(self) -> str: ...
+
+    @property
+    def arrived(self) -> str: ...
+
+    @property
+    def is_short(self) -> bool: ...
+
+    @property
+    def log_group(self) -> str: ...
+
+    @property
+    def stream_prefix(self) -> str: ...
+
+    def status(self, raw_faults: bool = False) -> JobStatus: ...
+
+
 def wait(
-    handle: Handle, timeout: float | None, logs: bool | Callable[[str], object], check: bool, clock: Clock
+    handle: Awaited, timeout: float | None, logs: bool | Callable[[str], object], check: bool, clock: Clock
 ) -> JobStatus:
     """See ``Handle.wait``."""
     write = logs if callable(logs) else _print
@@ -51,7 +77,7 @@ def wait(
     return state
 
 
-def log_lines(handle: Handle, following: bool, clock: Clock, ended: Callable[[], bool] | None = None) -> Iterator[str]:
+def log_lines(handle: Awaited, following: bool, clock: Clock, ended: Callable[[], bool] | None = None) -> Iterator[str]:
     """See ``Handle.logs``.
 
     Args:
@@ -64,17 +90,17 @@ def log_lines(handle: Handle, following: bool, clock: Clock, ended: Callable[[],
     return (line.text for line in _told(handle, follower.lines() if following else follower.available()))
 
 
-def log_place(handle: Handle) -> str:
+def log_place(handle: Awaited) -> str:
     """Where a user finds the log: a folder on this computer, or the names that CloudWatch knows it by."""
     if isinstance(handle.session, LocalSession):
-        from launcher.local.home import HomePaths
+        from launcher.local.host.home import HomePaths
         from launcher.local.records.jobrecord import job_key
 
         return str(HomePaths.of(handle.session.home).job(job_key(handle.kind, handle.name)).logs)
     return f"CloudWatch, group {handle.log_group}, streams {handle.stream_prefix}..."
 
 
-def _log_of(handle: Handle) -> follow.CloudLogs:
+def _log_of(handle: Awaited) -> follow.CloudLogs:
     return follow.CloudLogs(handle.session, handle.log_group, handle.stream_prefix)
 
 
@@ -128,7 +154,7 @@ class _NoLog:
         self.session.revive()
 
 
-def _follower(handle: Handle, source: follow.LogSource, clock: Clock, ended: Callable[[], bool]) -> follow.Follower:
+def _follower(handle: Awaited, source: follow.LogSource, clock: Clock, ended: Callable[[], bool]) -> follow.Follower:
     local, with_log = handle.session.is_local, not isinstance(source, _NoLog)
     slow, quick = (AWS_PACE, LOCAL_PACE) if not with_log else (follow.AWS_PACE, follow.LOCAL_PACE)
     pace = (SHORT_PACE if handle.is_short else quick) if local else slow
@@ -145,7 +171,7 @@ class _End:
         timeout: seconds after which one that has not ended is given up.
     """
 
-    def __init__(self, handle: Handle, clock: Clock, timeout: float | None = None) -> None:
+    def __init__(self, handle: Awaited, clock: Clock, timeout: float | None = None) -> None:
         self._handle = handle
         self._clock = clock
         self._timeout = timeout
@@ -162,8 +188,8 @@ class _End:
         """
         try:
             self.state = self._handle.status(raw_faults=True)
-        except (botocore.exceptions.ClientError, *follow.LOST) as error:
-            if reason := follow.connection_fault(error):
+        except (botocore.exceptions.ClientError, *LOST) as error:
+            if reason := connection_fault(error):
                 raise follow.Broken(reason) from error
             self.state = self._handle.status()  # says in our words what is wrong
         if self.state.ended:
@@ -176,7 +202,7 @@ class _End:
         return False
 
 
-def _told(handle: Handle, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
+def _told(handle: Awaited, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
     """Log lines as text; each names its stream, but for the first container's. Notices go to the user."""
     first: str | None = None
     for line in lines:
@@ -193,7 +219,7 @@ def _told(handle: Handle, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
         yield _Told(f"[{label}] {message}" if label else message, line.message, in_data_log)
 
 
-def _last_lines(handle: Handle, clock: Clock) -> list[_Told]:
+def _last_lines(handle: Awaited, clock: Clock) -> list[_Told]:
     """The end of the log; nothing where it cannot be read, as it is only an addition to what is told."""
     tail = _Tail()
     follower = _follower(handle, _log_of(handle), clock, lambda: True)
@@ -205,7 +231,7 @@ def _last_lines(handle: Handle, clock: Clock) -> list[_Told]:
     return tail.lines()
 
 
-def _failure(handle: Handle, state: JobStatus, tail: list[_Told]) -> JobFailed:
+def _failure(handle: Awaited, state: JobStatus, tail: list[_Told]) -> JobFailed:
     """The error for a failure: its reason, the end of the log where it tells more, and where all of it is."""
     reason = state.failure_reason or "no reason was given"
     message = f"the {handle.noun} '{handle.name}' failed: {without_dataset(reason)}"

@@ -9,18 +9,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from batchrl.contract.errors import BatchRLError, InputError
-from batchrl.contract.layout import S3_SCHEME, S3Url
 
 MODULE = "batchrl.commandline.data"
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
 class CouldNotAsk(BatchRLError):
@@ -53,45 +47,3 @@ def ask(part: str, *arguments: str, settings: Mapping[str, Any] | None = None) -
         raise CouldNotAsk(f"reading the data ended with exit code {done.returncode}: {done.stderr.strip()[-200:]}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-@contextmanager
-def local_data(given: str, progress: Progress) -> Iterator[Path]:
-    """A path as it is, or what lies below an S3 prefix in a temporary folder that is removed afterwards.
-
-    Inside, errors about the temporary folder name the prefix instead.
-
-    Args:
-        given: path or ``s3://`` URL of a file or of files with a common prefix.
-        progress: makes a progress display from a text and a number of bytes.
-
-    Raises:
-        InputError: nothing lies there, or there is no room for it.
-        Unreachable: the store does not answer.
-    """
-    if not given.startswith(S3_SCHEME):
-        yield Path(given).expanduser()
-        return
-    from batchrl.contract.download import download, plan_download
-    from launcher.session.session import session_of
-
-    source = S3Url.parse(given)
-    session = session_of(source)
-    with tempfile.TemporaryDirectory(prefix="batchrl-data-") as folder:
-        with session.reported(f"looking for {source}", session.s3):
-            transfers = plan_download(session.s3, source, Path(folder))
-            if not transfers:
-                raise InputError(f"{source}: nothing lies there.", "Give the URL of a file, or of a folder of files.")
-        total = sum(transfer.size for transfer in transfers)
-        with (
-            session.reported(f"download of {source}", session.s3),
-            progress(f"download of {source}", total) as on_bytes,
-        ):
-            download(session.s3, source.bucket, transfers, on_bytes)
-        base = str(source)[: str(source).rfind("/") + 1]
-        try:
-            yield Path(folder)
-        except InputError as error:
-            raise InputError(
-                error.message.replace(f"{folder}/", base).replace(folder, str(source)), error.hint
-            ) from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 
 

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.local.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.cleanup import Removed, collect
-from launcher.local.home import HomePaths
-from launcher.local.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
+from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
+from launcher.local.host.store import EmbeddedStore, last_lines
+from launcher.local.host.version import fingerprint
 from launcher.local.records.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
 from launcher.local.server import probe
-from launcher.local.store import EmbeddedStore, last_lines
-from launcher.local.version import fingerprint
 
 __all__ = [
     "CloudAddress",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from batchrl.contract.errors import BatchRLError
 
 if TYPE_CHECKING:
-    from launcher.local.address import StoreAddress
+    from launcher.local.host.address import StoreAddress
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK_BYTES = 2_000_000_000
@@ -92,8 +92,8 @@ def torch() -> Finding:
 
 
 def disk(home: Path | None) -> Finding:
-    from launcher.cli.output import size
-    from launcher.local.home import HomePaths
+    from launcher.base.units import size
+    from launcher.local.host.home import HomePaths
 
     folder = HomePaths.of(home).root
     existing = next(place for place in (folder, *folder.parents) if place.exists())
@@ -137,9 +137,9 @@ def image() -> Finding:
 def store(home: Path | None) -> Finding:
     """Whether the object store answers; where the cloud is down, whether the embedded one could start."""
     from launcher.local import cloud as local
-    from launcher.local.address import StoreSettings
-    from launcher.local.home import HomePaths
-    from launcher.local.store import rclone
+    from launcher.local.host.address import StoreSettings
+    from launcher.local.host.home import HomePaths
+    from launcher.local.host.store import rclone
 
     status = local.status(home)
     settings = StoreSettings.read(HomePaths.of(home).settings)
@@ -169,7 +169,7 @@ def _list(address: StoreAddress) -> None:
         Unreachable: it does not answer.
     """
     from batchrl.contract.store import reported
-    from launcher.local.address import BUCKET
+    from launcher.local.host.address import BUCKET
 
     client = address.client()
     with reported(f"the bucket {BUCKET}", client):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.api.servicemodel import CONTAINER_INSTANCE_TYPES
-from launcher.local.home import HomePaths
+from launcher.api.instances import CONTAINER_INSTANCE_TYPES
+from launcher.local.host.home import HomePaths
 
 # The store keeps what is sent, and the job's own folder holds it once more; the margin is for records and logs.
 COPIES = 2
@@ -61,7 +61,7 @@ def check_space(size: int, home: Path | None) -> None:
     Raises:
         InputError: naming folder, needed and free bytes.
     """
-    from launcher.local.address import StoreSettings
+    from launcher.local.host.address import StoreSettings
 
     paths = HomePaths.of(home)
     if StoreSettings.read(paths.settings) is not None:
@@ -77,8 +77,8 @@ def check_space(size: int, home: Path | None) -> None:
 
 def _check_rules(request: dict[str, Any]) -> None:
     """The very check that the door makes, in its words."""
+    from launcher.api.errors import ApiError
     from launcher.api.training_rules import check_training_job
-    from launcher.local.server.errors import ApiError
 
     try:
         check_training_job(request)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import EVALUATION_NAME
-from launcher.cli.jobs import LOOKED_AT, TRAIN_SCRIPT, program_of
-from launcher.notices import say
+from launcher.base.notices import say
+from launcher.jobs.training import LOOKED_AT, program_of
+from launcher.library.scripts import TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

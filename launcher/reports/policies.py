@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
-from batchrl.contract.download import download, plan_download
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.layout import BEST_NAME, S3_SCHEME, S3Url
-from batchrl.contract.manifest import MANIFEST_NAME
+from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing, list_objects
 from launcher.results.pull import Item, fetch_all
-from launcher.session.session import Session, session_of
+from launcher.staging.fetch import Fetched
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """Something on this computer, and what its user calls it."""
-
-    name: str
-    path: Path
-
-
-def fetch_prefix(text: str, folder: Path, session: Session | None = None) -> Fetched:
-    """A file or folder, or what lies below an S3 prefix, copied into a folder.
-
-    Args:
-        text: a path or S3 URL.
-        folder: where to; made if need be.
-        session: the cloud of the bucket; None for the one that its name means.
-
-    Raises:
-        InputError: nothing is there.
-        Unreachable: the store does not answer.
-    """
-    if not text.startswith(S3_SCHEME):
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise InputError(f"there is no file or folder {path}.")
-        return Fetched(text, path)
-    url = S3Url.parse(text)
-    cloud = session or session_of(url)
-    with cloud.reported(f"download of {text}", cloud.s3):
-        found = plan_download(cloud.s3, url, folder)
-        transfers = [transfer for transfer in found if transfer.file.name != MANIFEST_NAME]
-        if not transfers:
-            raise InputError(f"{text}: nothing lies there.")
-        download(cloud.s3, url.bucket, transfers)
-    single = len(transfers) == 1 and transfers[0].key == url.key
-    return Fetched(text, transfers[0].file if single else folder)
 
 
 def fetch_policy(job: Job, folder: Path, pointer: str = BEST_NAME) -> Fetched:

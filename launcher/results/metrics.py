@@ -14,6 +14,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import JobLayout
 from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing
+from launcher.results.plot import plot
 from launcher.session.session import Session
 
 if TYPE_CHECKING:
@@ -78,6 +79,4 @@ class Metrics:
 
     def plot(self, path: str | Path) -> Path:
         """Draw WIS and SDR with their 95 % intervals into a picture; see ``launcher.results.plot.plot``."""
-        from launcher.results.plot import plot
-
-        return plot(self, Path(path))
+        return plot(self.frame, self.job_name, Path(path))

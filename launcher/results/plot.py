@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from launcher.results.metrics import Metrics
-
 INCHES = (8.0, 6.0)
 DPI = 150
 FONT_POINTS = 12
@@ -49,11 +47,13 @@ WIS = Curve(columns.WIS, "Weighted importance sampling (WIS)", "#0072B2", "o")
 SDR = Curve(columns.SDR, "Sequential doubly robust (SDR)", "#D55E00", "s")
 
 
-def plot(metrics: Metrics, path: Path) -> Path:
+def plot(frame: pd.DataFrame, job_name: str, path: Path) -> Path:
     """Draw a job's curves into a file; the suffix decides the format.
 
     Args:
-        metrics: the table; epochs without an estimate leave a gap.
+        frame: one row an epoch, columns as ``batchrl.contract.columns`` names them; epochs without an estimate leave
+            a gap.
+        job_name: whose estimates they are.
         path: the file; its folder is made if need be.
 
     Returns:
@@ -67,9 +67,8 @@ def plot(metrics: Metrics, path: Path) -> Path:
     from matplotlib.ticker import MaxNLocator
 
     check_format(path)
-    frame = metrics.frame
     if frame[[WIS.column, SDR.column]].isna().all(axis=None):
-        raise InputError(f"the job '{metrics.job_name}' has no estimate to draw yet.")
+        raise InputError(f"the job '{job_name}' has no estimate to draw yet.")
     figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -77,7 +76,7 @@ def plot(metrics: Metrics, path: Path) -> Path:
     _draw(lower, frame, SDR)
     lower.set_xlabel("Epoch", fontsize=FONT_POINTS)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.suptitle(f"Off-policy estimates with 95 % intervals\n{metrics.job_name}", fontsize=FONT_POINTS)
+    figure.suptitle(f"Off-policy estimates with 95 % intervals\n{job_name}", fontsize=FONT_POINTS)
     return save(figure, path)
 
 

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
@@ -35,16 +34,14 @@ from batchrl.contract.archive import extract
 from batchrl.contract.download import DOWNLOAD_THREADS, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
-from batchrl.contract.layout import BEST_NAME, LATEST_NAME, S3Url
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME, JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.parallel import run_all
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.published import load_manifest, read_published
 from batchrl.contract.store import Client, is_missing
-from launcher.jobs.follow import connection_fault
-
-if TYPE_CHECKING:
-    from launcher.jobs.training import Job
+from launcher.session.answers import connection_fault
+from launcher.session.session import Session
 
 UNPACKED = {MODEL_ARCHIVE_NAME: "model", OUTPUT_ARCHIVE_NAME: "data"}
 KINDS = ("all", "model", "output", "intermediate", "checkpoints")
@@ -141,7 +138,9 @@ class Published:
 
 
 def pull(
-    job: Job,
+    session: Session,
+    layout: JobLayout,
+    checkpoints: S3Url,
     folder: Path,
     what: str = "all",
     unpack: bool = False,
@@ -150,7 +149,9 @@ def pull(
     """Copy results of a job into a folder, as they lie in the bucket: ``output/...`` and ``checkpoints/...``.
 
     Args:
-        job: the job; it may still run.
+        session: the cloud that the job is on.
+        layout: where the job's results lie; it may still run.
+        checkpoints: folder of its checkpoints.
         folder: made if need be.
         what: ``all``, ``model``, ``output``, ``intermediate`` or ``checkpoints``.
         unpack: whether to unpack the archives beside them, into ``output/model`` and ``output/data``.
@@ -163,11 +164,11 @@ def pull(
     """
     if what not in KINDS:
         raise InputError(f"pull: '{what}' is unknown.", f"It may be {', '.join(KINDS)}.")
-    s3 = job.session.s3
-    with job.session.reported(f"pulling results of {job.name}", s3):
-        items = list(_items(job, s3, folder, what))
+    s3 = session.s3
+    with session.reported(f"pulling results of {layout.job_name}", s3):
+        items = list(_items(s3, layout, checkpoints, folder, what))
         if not items:
-            raise InputError(f"the job '{job.name}' has no {'results' if what == 'all' else what} yet.")
+            raise InputError(f"the job '{layout.job_name}' has no {'results' if what == 'all' else what} yet.")
         fetched = fetch_all(s3, items, on_bytes)
     if unpack:
         for item in items:
@@ -178,8 +179,7 @@ def pull(
     return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
 
-def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
-    layout = job.layout
+def _items(s3: Client, layout: JobLayout, checkpoints: S3Url, folder: Path, what: str) -> Iterator[Item]:
     for kind, archive in (("model", layout.model_archive), ("output", layout.output_archive)):
         if what in ("all", kind):
             found = listed(s3, archive, folder / "output", layout.output)
@@ -187,8 +187,7 @@ def _items(job: Job, s3: Client, folder: Path, what: str) -> Iterator[Item]:
     if what in ("all", "intermediate"):
         yield from listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
     if what in ("all", "checkpoints"):
-        place = S3Url.parse(job.checkpoint_uri)
-        yield from listed(s3, place, folder / "checkpoints", S3Url(place.bucket, place.key.rstrip("/")))
+        yield from listed(s3, checkpoints / "", folder / "checkpoints", checkpoints)
 
 
 def listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None = None) -> Iterator[Item]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import botocore.exceptions
 
@@ -13,18 +13,15 @@ from batchrl.contract.errors import BatchRLError
 from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
 from launcher.api.endpoint import EndpointRequests, EndpointSpec, create_endpoint
-from launcher.api.training import check_job_name, job_name_from
+from launcher.api.names import check_job_name, job_name_from
+from launcher.base.notices import say
 from launcher.jobs.endpoint import Endpoint
-from launcher.jobs.handle import is_unknown
 from launcher.local import preflight
-from launcher.notices import say
-from launcher.serving.modelplan import MODEL, ModelPlan
+from launcher.serving.modelplan import MODEL, ModelPlan, ServedModel
 from launcher.serving.predictor import Predictor
+from launcher.session.answers import is_unknown
 from launcher.session.creation import Creation
 from launcher.session.session import Session
-
-if TYPE_CHECKING:
-    from launcher.serving.model import Model
 
 ENDPOINT = Creation("an endpoint", "endpoint", "EndpointName", ("EndpointConfigName",))
 CONFIG = Creation("an endpoint configuration", "endpoint_config", "EndpointConfigName", ("ProductionVariants",))
@@ -67,7 +64,7 @@ class DeployOptions:
 
 
 def deploy(
-    model: Model,
+    model: ServedModel,
     instance_count: int,
     instance_type: str,
     endpoint_name: str | None,
@@ -86,7 +83,7 @@ def deploy(
 
 
 def planned(
-    model: Model,
+    model: ServedModel,
     session: Session,
     instance_count: int,
     instance_type: str,

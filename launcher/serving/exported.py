@@ -15,7 +15,7 @@ import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import CODE_FOLDER, DESCRIPTION_NAME
-from launcher.jobs.follow import LOST
+from launcher.session.answers import LOST
 
 if TYPE_CHECKING:
     from batchrl.contract.layout import S3Url

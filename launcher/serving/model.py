@@ -14,15 +14,14 @@ from batchrl.contract.layout import S3_SCHEME, BucketLayout, JobLayout, S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME
 from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
+from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.model import ModelSpec, create_model, named_by_content, without_time
-from launcher.api.servicemodel import LOCAL_SERVING_TYPES
-from launcher.api.training import check_job_name
+from launcher.api.names import check_job_name
 from launcher.jobs.training import Job
 from launcher.serving.modelplan import MODEL, ModelPlan, archive_of, check_local_archive
 from launcher.session.roles import role_arn
 from launcher.session.session import Session, resolve_session
 from launcher.staging.datasets import FILE_SCHEME, Upload, resolve_data
-from launcher.training.options import check_instance_type
 
 if TYPE_CHECKING:
     from launcher.serving.predictor import Predictor

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import botocore.exceptions
 
@@ -20,9 +20,9 @@ from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import is_missing
 from launcher.api.model import is_named_by_content, is_same_model, name_base
-from launcher.jobs.handle import is_unknown
 from launcher.jobs.training import Job
-from launcher.session.creation import Creation, says_taken
+from launcher.session.answers import is_unknown, says_taken
+from launcher.session.creation import Creation
 from launcher.session.session import Session
 from launcher.staging.datasets import Upload
 from launcher.staging.uploads import send
@@ -95,6 +95,22 @@ class ModelPlan:
                 "Choose another name, or leave it out.",
             )
         return known is not None
+
+
+class ServedModel(Protocol):
+    """What transform jobs and endpoints need of a ``launcher.Model``, which describes each of these."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def base_name(self) -> str: ...
+
+    def session_for(self, instance_type: str) -> Session: ...
+
+    def plan(
+        self, session: Session | None = None, name: str | None = None, env: Mapping[str, str] | None = None
+    ) -> ModelPlan: ...
 
 
 def require_archive(session: Session, archive: S3Url) -> None:

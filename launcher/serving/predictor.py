@@ -13,11 +13,12 @@ from batchrl.contract.errors import BatchRLError, InputError, JobFailed, Unreach
 from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
 from launcher.api.constants import JSON_LINES
+from launcher.base.notices import say
 from launcher.jobs.endpoint import Endpoint, Removed
-from launcher.jobs.handle import is_unknown, where
-from launcher.notices import say
+from launcher.jobs.handle import where
 from launcher.serving.prediction import Answer, Prediction, check, read_lines
 from launcher.serving.rows import as_rows, bodies, encode
+from launcher.session.answers import is_unknown
 from launcher.session.session import session_from
 
 MODEL_ERROR = "ModelError"

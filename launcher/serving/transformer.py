@@ -6,29 +6,25 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from launcher.api import arguments, transform_rules
 from launcher.api.arguments import Vocabulary
 from launcher.api.constants import CSV
-from launcher.api.servicemodel import LOCAL_SERVING_TYPES
-from launcher.api.training import check_job_name, job_name_from
+from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
+from launcher.api.names import check_job_name, job_name_from
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
+from launcher.base.notices import say
 from launcher.jobs import interrupt
-from launcher.jobs.handle import JobStatus
+from launcher.jobs.status import JobStatus
 from launcher.jobs.transform import TransformJob
-from launcher.notices import say
 from launcher.serving.csvheader import check_no_header
-from launcher.serving.modelplan import ModelPlan
+from launcher.serving.modelplan import ModelPlan, ServedModel
 from launcher.serving.transformplan import TransformPlan
 from launcher.session.session import Session, resolve_session
 from launcher.staging.datasets import resolve_data
-from launcher.training.options import check_instance_type
-
-if TYPE_CHECKING:
-    from launcher.serving.model import Model
 
 JOIN_INPUT = "Input"
 SPLIT_LINE = "Line"
@@ -66,7 +62,7 @@ class TransformerOptions:
         code_location: S3 URL below which inputs of this computer go; None for the default bucket.
     """
 
-    model_name: Model | str
+    model_name: ServedModel | str
     instance_count: int = 1
     instance_type: str = "local"
     strategy: str | None = None
@@ -102,7 +98,7 @@ class Transformer:
 
     def __init__(
         self,
-        model_name: Model | str | None = None,
+        model_name: ServedModel | str | None = None,
         instance_count: int = 1,
         instance_type: str = "local",
         **options: Any,

@@ -11,9 +11,9 @@ import botocore.exceptions
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher.jobs.handle import is_unknown
 from launcher.local import preflight
 from launcher.serving.modelplan import ModelPlan
+from launcher.session.answers import is_unknown
 from launcher.session.creation import Creation
 from launcher.session.session import LocalSession, Session
 from launcher.staging.datasets import Upload

@@ -12,11 +12,8 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from launcher.session.answers import UNKNOWN, says_taken, was_repeated
 from launcher.session.session import Session
-
-EXISTS = "ResourceInUse"
-# What describing something that does not exist is answered with (contract 209).
-UNKNOWN = ("ValidationException", "ResourceNotFound")
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Creation:
             except botocore.exceptions.ClientError as error:
                 if not says_taken(error):
                     raise
-                if not (_was_repeated(error) and self.is_same(session, request)):
+                if not (was_repeated(error) and self.is_same(session, request)):
                     raise self.name_taken(request) from error
 
     def is_same(self, session: Session, request: dict[str, Any]) -> bool:
@@ -93,15 +90,3 @@ class Creation:
         return InputError(
             f"{self.noun} named '{request[self.key]}' exists already.", "Choose another name, or leave it out."
         )
-
-
-def says_taken(error: botocore.exceptions.ClientError) -> bool:
-    """Whether an answer says that the name is taken; models and endpoints have no code of their own (contract 207)."""
-    answer = error.response.get("Error", {})
-    return answer.get("Code") == EXISTS or "already exist" in answer.get("Message", "").lower()
-
-
-def _was_repeated(error: botocore.exceptions.ClientError) -> bool:
-    """Whether botocore sent the request more than once: the first try may have succeeded."""
-    metadata: dict[str, Any] = dict(error.response.get("ResponseMetadata", {}))
-    return int(metadata.get("RetryAttempts", 0)) > 0

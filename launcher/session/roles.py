@@ -8,8 +8,8 @@ import re
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
-from launcher.local.address import ACCOUNT_ID
-from launcher.notices import say
+from launcher.base.notices import say
+from launcher.local.host.address import ACCOUNT_ID
 from launcher.session.session import AwsSession, Session
 
 LOCAL_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"

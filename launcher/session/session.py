@@ -20,14 +20,14 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
 from launcher.api import servicemodel
-from launcher.api.constants import is_aws_type
-from launcher.local.address import ACCOUNT_ID, BUCKET, REGION, Identity
-from launcher.local.home import HomePaths
+from launcher.api.instances import is_aws_type
+from launcher.local.host.address import ACCOUNT_ID, BUCKET, REGION, Identity
+from launcher.local.host.home import HomePaths
 
 if TYPE_CHECKING:
     import boto3
 
-    from launcher.local.address import CloudAddress
+    from launcher.local.host.address import CloudAddress
 
 AWS_ATTEMPTS = 5
 LOCAL_ATTEMPTS = 2

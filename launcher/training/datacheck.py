@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL
+from launcher.base.notices import say
 from launcher.library.ask import CouldNotAsk, ask
-from launcher.notices import say
+from launcher.library.scripts import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.staging.datasets import Inputs, LocalInput
 from launcher.staging.package import cache_folder
-from launcher.training.presetting import EVALUATE_SCRIPT, TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from presets import Preset

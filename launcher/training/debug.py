@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
-from launcher.local.home import HomePaths
-from launcher.notices import say
+from launcher.base.notices import say
+from launcher.local.host.home import HomePaths
 from launcher.session.session import LocalSession
 from launcher.staging.source import Listing, Source, library_folder
 

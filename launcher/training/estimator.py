@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher.api import arguments, training
-from launcher.api.servicemodel import LOCAL_INSTANCE_TYPES
+from launcher.api import arguments, names, training
+from launcher.api.instances import LOCAL_INSTANCE_TYPES
+from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.training import Job
 from launcher.local import preflight
-from launcher.notices import say
 from launcher.serving.model import PUSH_OUR_IMAGE, Model, serving_type
 from launcher.session.roles import role_arn
 from launcher.session.session import LocalSession, Session, resolve_session
@@ -85,8 +85,8 @@ class RLEstimator:
             InputError: whatever is wrong, before anything is sent.
         """
         options, session = self.options, self.session
-        name = job_name or training.job_name_from(options.base_job_name or Path(options.entry_point).stem)
-        training.check_job_name(name)
+        name = job_name or names.job_name_from(options.base_job_name or Path(options.entry_point).stem)
+        names.check_job_name(name)
         chosen = presetting.settings(options.preset, options.hyperparameters or {})
         source = self._source(chosen)
         code = package.build(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from batchrl.contract.errors import InputError
 from launcher.api import arguments
-from launcher.api.servicemodel import LOCAL_INSTANCE_TYPES
+from launcher.api.instances import LOCAL_INSTANCE_TYPES, check_instance_type
 
 
 @dataclass(frozen=True)
@@ -97,16 +96,3 @@ class Options:
         if isinstance(options.dependencies, str | Path):
             raise InputError("dependencies: give a list of paths.")
         return options
-
-
-def check_instance_type(given: object, local_types: Sequence[str]) -> None:
-    """Refuse what is no type of an instance, before a cloud is chosen by it.
-
-    Raises:
-        InputError: it is neither one of the local cloud's nor one of SageMaker's.
-    """
-    if not isinstance(given, str) or not (given in local_types or re.fullmatch(r"ml\.[\w.-]+", given)):
-        raise InputError(
-            f"instance_type {given!r} is unknown.",
-            f"It may be {', '.join(local_types)}, or a type of SageMaker's such as ml.m5.xlarge.",
-        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
+from launcher.library.scripts import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.staging.source import USER_PRESETS
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 # Hyperparameters of the product's scripts that are no settings of a preset.
 SCRIPT_KEYS = (wire.PRESET, wire.LEGACY_PRESET, wire.SAVE_MODEL)
-TRAIN_SCRIPT = "train.py"
-EVALUATE_SCRIPT = "evaluate.py"
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_the_doctor_refuses_a_remote_engine(run: Run, monkeypatch: pytest.Monkey
 def test_the_doctor_finds_a_broken_store_and_says_exit_code_3(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.local.store.rclone", lambda: "/bin/false")
+    monkeypatch.setattr("launcher.local.host.store.rclone", lambda: "/bin/false")
 
     ended = run("doctor")
 

@@ -16,8 +16,9 @@ COMMAND = """
 import pathlib, signal, sys
 from launcher.cli.commands import collect
 signal.signal(signal.SIGINT, signal.default_int_handler)
-collect.script_path = lambda: pathlib.Path(sys.argv[1])
-sys.exit(collect.run_script(()))
+script = pathlib.Path(sys.argv[1])
+collect.script_path = lambda name: script
+sys.exit(collect.command.main((), standalone_mode=False))
 """
 SCRIPT = """
 import os, pathlib, time

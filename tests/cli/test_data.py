@@ -11,7 +11,7 @@ import pytest
 from command_line import Run
 
 from launcher.local import cloud
-from launcher.local.address import BUCKET
+from launcher.local.host.address import BUCKET
 from launcher.session.session import Session
 
 NARROW = 80

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from launcher.base.units import duration, size
 from launcher.cli import output
-from launcher.cli.output import Column, Form, Output, duration, fields, size, table
+from launcher.cli.output import Column, Form, Output, fields, table
 
 COLUMNS = (Column("name", "JOB"), Column("status", "STATUS"), Column("size", "SIZE", right=True))
 ROWS: list[dict[str, Any]] = [

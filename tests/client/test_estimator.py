@@ -14,8 +14,8 @@ from batchrl.contract.errors import InputError
 from launcher import RLEstimator
 from launcher.api.arguments import IGNORED, RENAMED, UnknownArgument
 from launcher.local import preflight
-from launcher.local.address import StoreSettings
-from launcher.local.home import HomePaths
+from launcher.local.host.address import StoreSettings
+from launcher.local.host.home import HomePaths
 from launcher.session.session import AwsSession, LocalSession, Session
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"

@@ -9,7 +9,8 @@ import botocore.exceptions
 import pytest
 
 from batchrl.contract.errors import Unreachable
-from launcher.jobs.follow import Broken, CloudLogs, Denied, Follower, LogLine, Notice, connection_fault
+from launcher.jobs.follow import Broken, CloudLogs, Denied, Follower, LogLine, Notice
+from launcher.session.answers import connection_fault
 
 
 class FakeLog:

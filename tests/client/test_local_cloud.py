@@ -25,7 +25,7 @@ from batchrl.contract.manifest import sha256_of
 from batchrl.contract.sync import FolderUploader
 from launcher import Job, RLEstimator, Session, list_jobs
 from launcher.local import cloud
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 from launcher.results.metrics import Metrics
 from launcher.session.session import LocalSession
 

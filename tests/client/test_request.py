@@ -18,16 +18,8 @@ from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from launcher.api import servicemodel
-from launcher.api.training import (
-    DEFAULT_METRICS,
-    MAX_NAME,
-    NAME_PATTERN,
-    Channel,
-    JobSpec,
-    check_job_name,
-    create_training_job,
-    job_name_from,
-)
+from launcher.api.names import MAX_NAME, NAME_PATTERN, check_job_name, job_name_from
+from launcher.api.training import DEFAULT_METRICS, Channel, JobSpec, create_training_job
 
 SPEC = JobSpec(
     job_name="train-1",

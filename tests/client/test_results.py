@@ -336,7 +336,7 @@ def test_curves_are_drawn(content: bytes, suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "name"), [(csv(3, blank=(1, 2, 3)), "x.png"), (csv(3), "x.bmp")])
 def test_what_cannot_be_drawn_is_told(content: bytes, name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        plot(Metrics.parse("job", content), tmp_path / name)
+        plot(Metrics.parse("job", content).frame, "job", tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

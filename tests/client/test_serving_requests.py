@@ -25,7 +25,7 @@ from launcher.api.model import (
     named_by_content,
     without_time,
 )
-from launcher.api.training import MAX_NAME, check_job_name, job_name_from
+from launcher.api.names import MAX_NAME, check_job_name, job_name_from
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
 
 ROLE = "arn:aws:iam::123456789012:role/jobs"

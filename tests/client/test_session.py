@@ -13,8 +13,8 @@ import pytest
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.jobs.training import list_jobs
-from launcher.local.address import CloudAddress, Identity, StoreAddress
-from launcher.local.home import HomePaths
+from launcher.local.host.address import CloudAddress, Identity, StoreAddress
+from launcher.local.host.home import HomePaths
 from launcher.session.roles import LOCAL_ROLE, get_execution_role, role_arn
 from launcher.session.session import AwsSession, LocalSession, Session, resolve_session
 

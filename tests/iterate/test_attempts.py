@@ -8,7 +8,7 @@ import pytest
 
 from batchrl.contract.errors import JobFailed
 from launcher.iterate import attempts
-from launcher.jobs.handle import JobStatus
+from launcher.jobs.status import JobStatus
 
 
 class FakeJob:

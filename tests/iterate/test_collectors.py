@@ -15,7 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError, JobFailed
 from launcher import Job, Model
 from launcher.iterate import collectors
-from launcher.jobs.handle import JobStatus
+from launcher.jobs.status import JobStatus
 from launcher.library import answering
 from launcher.library.scripts import script_path
 from presets.loop import CollectSettings

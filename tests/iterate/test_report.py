@@ -10,11 +10,12 @@ import pytest
 from fake_loops import Bench, FakeSteps, settings_of
 
 from batchrl.contract.divided import Returns
+from launcher.cli.commands.iterate import COLUMNS
 from launcher.cli.output import table
 from launcher.iterate import picture, state
 from launcher.iterate.gate import Level, alpha_spent
 from launcher.iterate.records import Round
-from launcher.iterate.report import COLUMNS, LoopReport, interval, notes, with_error
+from launcher.iterate.report import LoopReport, interval, notes, with_error
 
 OUTCOMES = {1: ("undecided", "promoted"), 2: ("kept out",), 3: ("undecided", "doubtful"), 4: ("promoted",)}
 

@@ -13,10 +13,10 @@ from fake_loops import JOBS, FakeSteps
 from killing import Killed, Killer
 
 from batchrl.contract.errors import InputError
-from launcher.cli.joboptions import JobOptions
 from launcher.iterate import running
 from launcher.iterate.records import Round
 from launcher.iterate.state import LOCK, LoopFolder
+from launcher.training.joboptions import JobOptions
 
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}
 

@@ -13,12 +13,12 @@ from fake_loops import JOBS, settings_of
 
 import presets
 from batchrl.contract.errors import InputError
-from launcher.api.training import check_job_name
-from launcher.cli.joboptions import JobOptions
+from launcher.api.names import check_job_name
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import LOOP, LoopFolder, publish_json
 from launcher.iterate.steps import Actor
 from launcher.iterate.work import behavior_of
+from launcher.training.joboptions import JobOptions
 
 
 def jobs(*settings: str, preset: str | None = None, **changes: object) -> JobOptions:

@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from door_support import KEYS, RunningDoor
 
 from launcher.local import cloud
-from launcher.local.address import ACCOUNT_ID, REGION, StoreAddress
-from launcher.local.home import HomePaths
-from launcher.local.keyring import Keyring
+from launcher.local.host.address import ACCOUNT_ID, REGION, StoreAddress
+from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 from launcher.local.server.app import App
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import Foreign
 from launcher.local.server.operations.context import Context
+from launcher.local.server.protocol.auth import Keyring
 
 
 @pytest.fixture

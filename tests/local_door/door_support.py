@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from launcher.local.address import ACCOUNT_ID, REGION, CloudAddress
+from launcher.local.host.address import ACCOUNT_ID, REGION, CloudAddress
 from launcher.local.records.records import Records
-from launcher.local.server.auth import Keys, digest_of, sign
 from launcher.local.server.operations.context import Context
+from launcher.local.server.protocol.auth import Keys, digest_of, sign
 
 KEYS = Keys("BATCHRLTESTKEY123456", "a-secret-of-the-tests")
 ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.records import states
 from launcher.local.records.records import Records
 

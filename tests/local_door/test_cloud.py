@@ -19,9 +19,9 @@ from door_support import eventually, job_request, of_cloud
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.api.constants import TRAINING
 from launcher.local import cloud
-from launcher.local.address import HOST, Identity
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId
+from launcher.local.host.address import HOST, Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import SCHEMA_VERSION, JobRecord, Records
 from launcher.local.server import probe
 

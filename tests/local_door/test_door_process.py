@@ -14,15 +14,15 @@ from door_support import eventually, of_cloud
 
 from batchrl.contract.errors import InputError
 from launcher.local import cloud
-from launcher.local.address import Identity
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.server.process import Door
 
 IMPATIENT = """
 import sys
 from launcher.local.server.process import Door
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 Door(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=float(sys.argv[2])).run()
 """
 

@@ -19,8 +19,8 @@ from door_support import RunningDoor, of_cloud
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.local import cloud
-from launcher.local.address import CloudAddress
-from launcher.local.server.auth import Keys, digest_of, sign
+from launcher.local.host.address import CloudAddress
+from launcher.local.server.protocol.auth import Keys, digest_of, sign
 
 MEGABYTE = 1024 * 1024
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher.local.address import Identity, StoreSettings
-from launcher.local.home import HomePaths, default_home
+from launcher.local.host.address import Identity, StoreSettings
+from launcher.local.host.home import HomePaths, default_home
 
 
 def test_the_environment_names_the_folder(tmp_path: Path) -> None:

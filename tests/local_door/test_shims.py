@@ -12,8 +12,8 @@ import pytest
 from door_support import eventually, job_request
 
 from launcher.api.constants import TRAINING
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import JobRecord, Records
 from launcher.local.shims.pool import ShimPool
 

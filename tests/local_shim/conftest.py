@@ -22,10 +22,10 @@ import pytest
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
 from launcher.api.constants import TRAINING
-from launcher.local.address import Identity
-from launcher.local.home import HomePaths
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.logs.joblogs import LogReader
-from launcher.local.processes import ProcessId
 from launcher.local.records.records import JobRecord, Records
 
 # The folder is no package (importlib mode), so that what its tests share is found by its place.

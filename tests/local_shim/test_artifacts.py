@@ -15,8 +15,8 @@ from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.published import load_manifest
-from launcher.local.faults import JobFault, algorithm_reason, storage_fault
-from launcher.local.retry import persist
+from launcher.local.host.faults import JobFault, algorithm_reason, storage_fault
+from launcher.local.host.retry import persist
 from launcher.local.volumes import artifacts
 
 

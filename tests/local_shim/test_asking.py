@@ -12,8 +12,8 @@ import pytest
 from scripted_server import ModelServer, Reply
 
 from launcher.local.executors.address import ServerAddress
+from launcher.local.host.processes import ProcessId
 from launcher.local.modelserver.http import Unanswered, ask
-from launcher.local.processes import ProcessId
 
 
 @pytest.fixture

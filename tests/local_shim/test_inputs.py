@@ -152,7 +152,7 @@ def test_kinds_of_channels_that_are_not_known_are_named(cloud, fields, expected)
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(cloud, monkeypatch):
-    from launcher.local.faults import JobFault
+    from launcher.local.host.faults import JobFault
     from launcher.local.volumes import inputs
 
     paths = JobPaths(cloud.home.root / "ml")

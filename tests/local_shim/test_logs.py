@@ -7,7 +7,7 @@ import math
 import pytest
 
 from launcher.local.executors.metricscan import MetricScanner
-from launcher.local.faults import JobFault
+from launcher.local.host.faults import JobFault
 from launcher.local.logs.lines import MAX_LINE_BYTES, LineAssembler
 
 

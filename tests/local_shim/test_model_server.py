@@ -12,8 +12,8 @@ import scripted_server
 from scripted_server import Reply
 
 from launcher.local.executors.base import Program
-from launcher.local.faults import JobFault
-from launcher.local.home import HomePaths
+from launcher.local.host.faults import JobFault
+from launcher.local.host.home import HomePaths
 from launcher.local.modelserver import server as module
 from launcher.local.modelserver.server import ModelServer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.cli.joboptions import JobOptions
+from launcher.training.joboptions import JobOptions
 
 # A command line's options of a job that runs as a process, none of which was given.
 PROCESS_JOBS = JobOptions(

@@ -18,7 +18,7 @@ import uvloop
 from scripted_server import DROP, Reply
 
 from launcher.local.executors.address import ServerAddress
-from launcher.local.processes import ProcessId
+from launcher.local.host.processes import ProcessId
 from launcher.local.transform.client import ModelClient
 from launcher.local.transform.connection import SMALL, Call
 from launcher.local.transform.settings import Settings

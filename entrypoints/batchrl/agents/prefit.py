@@ -22,7 +22,7 @@ from batchrl.agents.neighbours import expected_seconds
 from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.supervised import Loss, fit, imitation_loss, reward_loss
 from batchrl.agents.transitions import input_scaling
-from batchrl.checkpoints.files import State
+from batchrl.contract.files import State
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.split import Parts
 from presets.schema import AgentSettings, TrainPreset

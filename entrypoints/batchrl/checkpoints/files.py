@@ -15,9 +15,7 @@ from typing import Any
 import torch
 
 from batchrl.contract.errors import DamagedContent
-from batchrl.contract.files import TEMPORARY_SUFFIX
-
-State = dict[str, Any]
+from batchrl.contract.files import TEMPORARY_SUFFIX, State
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchrl.checkpoints.files import Published, State, check_state, publish_json, publish_state, read_state
+from batchrl.checkpoints.files import Published, check_state, publish_json, publish_state, read_state
 from batchrl.contract.errors import DamagedContent
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import TEMPORARY_SUFFIX, State
 from batchrl.contract.layout import BEST_NAME, CHECKPOINT_PATTERN, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
 

@@ -6,6 +6,11 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+# What is written as JSON or as a checkpoint: values by key.
+State = dict[str, Any]
+
 
 # Whoever writes a file that others watch writes it under this name first, and renames it when it is whole.
 TEMPORARY_SUFFIX = ".tmp"

@@ -16,9 +16,9 @@ from batchrl.agents.prefit import FrozenModels, fit_frozen_models
 from batchrl.agents.registry import make_agent
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.agents.transitions import Transitions
-from batchrl.checkpoints.files import State
 from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
 from batchrl.contract.errors import InputError
+from batchrl.contract.files import State
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, Split, split_for_run
 from batchrl.ope.study.fqe import check_updates

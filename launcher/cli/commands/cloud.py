@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError, Unreachable
+from launcher.base.units import size
 from launcher.cli.groups import make_group
 from launcher.cli.options import output_options
-from launcher.cli.output import Column, Output, size
+from launcher.cli.output import Column, Output
 
 if TYPE_CHECKING:
     from launcher.local.cloud import CloudAddress
@@ -99,7 +100,7 @@ def down(stop_jobs: bool, out: Output) -> None:
 def status(out: Output) -> int | None:
     """Say what is up. Exit code 3 when the cloud is not."""
     from launcher.local import cloud
-    from launcher.local.home import HomePaths
+    from launcher.local.host.home import HomePaths
 
     found = cloud.status()
     if found is None:

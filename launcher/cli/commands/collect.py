@@ -6,19 +6,11 @@ The script runs in a process of its own: it needs torch and gymnasium, which thi
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from launcher.cli.groups import make_command
-from launcher.library import scripts
-
-SCRIPT = "collect.py"
-
-
-def script_path() -> Path:
-    """Where the script lies in this installation; see ``launcher.library.scripts.script_path`` for the errors."""
-    return scripts.script_path(SCRIPT)
+from launcher.library.scripts import COLLECT_SCRIPT, run_script, script_path
 
 
 @make_command(
@@ -43,9 +35,4 @@ def command(ctx: click.Context, options: tuple[str, ...], show_help: bool) -> in
         click.echo("\nOptions of the script:\n")
         sys.stdout.flush()
         options = ("--help",)
-    return run_script(options)
-
-
-def run_script(options: tuple[str, ...], stdout: int | None = None) -> int:
-    """Run the script on this terminal and return its exit code; see ``launcher.library.scripts.run_script``."""
-    return scripts.run_script(script_path(), options, stdout)
+    return run_script(script_path(COLLECT_SCRIPT), options)

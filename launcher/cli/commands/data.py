@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from launcher.base.units import size
 from launcher.cli.groups import make_group
-from launcher.cli.joboptions import DEFAULT_PRESETS
-from launcher.cli.jobs import TRAIN_SCRIPT
-from launcher.cli.options import complete_presets, output_options, parse_settings, set_option
-from launcher.cli.output import Column, Output, fields, size, stdout_width, table
+from launcher.cli.options import complete_presets, output_options, set_option
+from launcher.cli.output import Column, Output, fields, stdout_width, table
+from launcher.library.scripts import TRAIN_SCRIPT
+from launcher.training.joboptions import DEFAULT_PRESETS, parse_settings
 
 SPREAD = (
     Column("what", ""),
@@ -80,7 +81,8 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
 
     Columns of a policy to be scored are checked as well.
     """
-    from launcher.library.ask import ask, local_data
+    from launcher.library.ask import ask
+    from launcher.staging.fetch import local_data
 
     section = _section(preset, settings)
     with local_data(data, out.byte_progress) as path:
@@ -118,7 +120,8 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
 
     A small share or probability of an action means that little can be said about policies that take it.
     """
-    from launcher.library.ask import ask, local_data
+    from launcher.library.ask import ask
+    from launcher.staging.fetch import local_data
 
     section = _section(preset, settings)
     options = () if discount is None else ("--discount", str(discount))
@@ -156,7 +159,8 @@ def convert(source: str, target: str, to_schema: str | None, force: bool, out: O
 
     The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
     """
-    from launcher.library.ask import ask, local_data
+    from launcher.library.ask import ask
+    from launcher.staging.fetch import local_data
 
     options = [*(("--to-schema", to_schema) if to_schema else ()), *(("--force",) if force else ())]
     with local_data(source, out.byte_progress) as path:

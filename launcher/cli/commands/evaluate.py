@@ -10,14 +10,16 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, user_values
 from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
-from launcher.api.constants import is_aws_type
+from launcher.api.instances import is_aws_type
+from launcher.cli.finding import find_job, session_for
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, checkpoint_place, job_options
-from launcher.cli.jobs import EVALUATE_SCRIPT, find_job, session_for
+from launcher.cli.joboptions import checkpoint_place, job_options
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
+from launcher.library.scripts import EVALUATE_SCRIPT
 from launcher.reports.evaluations import newest_training, read_evaluation
+from launcher.training.joboptions import JobOptions
 
 
 @make_command(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from launcher.base.units import duration, size
 from launcher.cli.groups import make_group
 from launcher.cli.options import output_options
-from launcher.cli.output import Output, duration, size
+from launcher.cli.output import Output
 
 
 @make_group("image", examples=("batchrl image build",))

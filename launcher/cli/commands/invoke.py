@@ -11,8 +11,8 @@ from typing import Any, TextIO
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.cli.finding import session_for
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import session_for
 from launcher.cli.options import aws_option, complete_jobs, output_options
 from launcher.cli.output import Form, Output
 

@@ -12,12 +12,23 @@ from click.core import ParameterSource
 
 from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, job_options
+from launcher.cli.joboptions import job_options
 from launcher.cli.options import output_options
-from launcher.cli.output import Output
+from launcher.cli.output import Column, Output
+from launcher.training.joboptions import JobOptions
 
 if TYPE_CHECKING:
     from launcher.iterate.report import LoopReport
+
+COLUMNS = (
+    Column("round", "ROUND", right=True),
+    Column("in_place", "IN PLACE"),
+    Column("returned", "RETURN +- S.E.", right=True),
+    Column("difference", "DIFFERENCE", right=True),
+    Column("outcome", "DECISION"),
+    Column("evaluated", "EVALUATED", right=True),
+)
+
 
 ROUNDS = 3
 FOLDER = Path("batchrl-iterate")
@@ -94,7 +105,7 @@ def command(
 
 def tell(report: LoopReport, out: Output) -> None:
     """Show a loop."""
-    from launcher.iterate.report import COLUMNS, notes
+    from launcher.iterate.report import notes
 
     if not out.for_people:
         out.record(report.to_json(), "name")

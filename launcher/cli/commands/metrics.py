@@ -10,8 +10,8 @@ import click
 
 from batchrl.contract import columns
 from launcher.cli.estimates import HEADING, chosen_line, follow_frames, new_rows, records, shown_row
+from launcher.cli.finding import find_job
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
 from launcher.cli.options import aws_option, job_argument, output_options
 from launcher.cli.output import Column, Form, Output
 

@@ -12,14 +12,15 @@ import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from launcher.base.units import size
 from launcher.cli.groups import make_group
 from launcher.cli.options import aws_option, complete_jobs, output_options
-from launcher.cli.output import Output, size
+from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
-    from launcher.reports.policies import Fetched
     from launcher.serving.exported import ExportedModel
+    from launcher.staging.fetch import Fetched
 
 SCRIPT = "export.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")
@@ -56,7 +57,7 @@ def show(model: str | None, aws: bool, out: Output) -> None:
     Networks, inputs, mask, target policy, training job and data. MODEL is a training job's name, by
     default the newest one's, a model.tar.gz, a folder with model.json, or an S3 URL.
     """
-    from launcher.cli.jobs import session_for
+    from launcher.cli.finding import session_for
     from launcher.cli.scoring import find_policy
     from launcher.reports.evaluations import newest_training
     from launcher.reports.policies import fetch_model

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from launcher.base.units import size
 from launcher.cli.groups import make_command
 from launcher.cli.options import complete_presets, output_options
-from launcher.cli.output import Column, Output, size, stdout_width, table
+from launcher.cli.output import Column, Output, stdout_width, table
 
 if TYPE_CHECKING:
     from launcher.staging.package import Package

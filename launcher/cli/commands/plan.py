@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from launcher.base.units import size
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, checkpoint_place, training_channels, training_options
-from launcher.cli.output import Output, size
+from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
+from launcher.cli.output import Output
+from launcher.training.joboptions import JobOptions
 
 
 @make_command(
@@ -28,7 +30,7 @@ def command(
 
     Nothing is sent and nothing is started. What would be wrong with the job is said, with exit code 2.
     """
-    from launcher.api.training import check_job_name
+    from launcher.api.names import check_job_name
 
     if job_name is not None:
         check_job_name(job_name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from launcher.cli.finding import find_job
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import find_job
 from launcher.cli.options import aws_option, job_argument, output_options
 from launcher.cli.output import Output
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
-from launcher.cli.finding import KINDS, list_kinds
+from launcher.base.units import duration, size
+from launcher.cli.finding import KINDS, list_kinds, session_for
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import session_for
 from launcher.cli.options import aws_option, output_options
-from launcher.cli.output import Column, Output, duration, size
+from launcher.cli.output import Column, Output
 
 if TYPE_CHECKING:
     from launcher.jobs.training import JobSummary
@@ -88,14 +88,15 @@ def _row(summary: JobSummary, bytes_: int | None, now: datetime) -> dict[str, An
 
 def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str], int]:
     """Bytes of each job's results: by listing them on AWS, by looking at the disk here."""
-    from launcher.cli.sizes import local_bytes, results_bytes
+    from launcher.cli.sizes import results_bytes
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
+    from launcher.local.usage import local_bytes
     from launcher.session.session import LocalSession
 
     jobs = [(summary.kind, summary.name) for summary in summaries if summary.kind in (TRAINING, TRANSFORM)]
     if isinstance(session, LocalSession):
-        return local_bytes(session, jobs)
+        return local_bytes(session.home, jobs)
     return {
         (kind, name): results_bytes((Job if kind == TRAINING else TransformJob)(name, session)) for kind, name in jobs
     }

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.base.units import size
 from launcher.cli.errorrecords import tell_error_records
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
-from launcher.cli.output import Output, size
+from launcher.cli.output import Output
 from launcher.cli.sizes import results_bytes
 
 KINDS = ("all", "model", "output", "intermediate", "checkpoints")

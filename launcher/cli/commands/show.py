@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.hyperparameters import user_values
+from launcher.base.units import duration
 from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
-from launcher.cli.jobs import TRAIN_SCRIPT, program_of
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
-from launcher.cli.output import Output, duration
+from launcher.cli.output import Output
+from launcher.jobs.training import program_of
+from launcher.library.scripts import TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

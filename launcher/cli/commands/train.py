@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import JobOptions, checkpoint_place, training_channels, training_options
-from launcher.cli.jobs import TRAIN_SCRIPT
+from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
 from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
+from launcher.library.scripts import TRAIN_SCRIPT
+from launcher.training.joboptions import JobOptions
 
 
 @make_command(

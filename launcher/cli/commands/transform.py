@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import JobFailed
+from launcher.base.units import size
 from launcher.cli.errorrecords import BadRecords, downloaded, logged
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
-from launcher.cli.output import Output, size
+from launcher.cli.output import Output
 from launcher.cli.running import AFTER_START, follow_to_end
 from launcher.cli.transformdata import content_type_of_data
 

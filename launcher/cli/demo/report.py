@@ -12,8 +12,8 @@ from typing import Any
 
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
+from launcher.base.units import duration
 from launcher.cli.estimates import interval, number
-from launcher.cli.output import duration
 from launcher.reports.evaluations import Evaluation
 
 WIDTH = 60

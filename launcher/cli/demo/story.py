@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from launcher.jobs.training import Job
+from launcher.library.scripts import COLLECT_SCRIPT, TRAIN_SCRIPT, run_script, script_path
 
 ENVIRONMENT = "CartPole-v0"
 NUM_ENVS = 100
@@ -104,7 +105,7 @@ class Demo:
         from launcher.training import presetting
         from presets.schema import TrainPreset
 
-        preset = presetting.check(presetting.settings(self.preset, self._settings()), presetting.TRAIN_SCRIPT)
+        preset = presetting.check(presetting.settings(self.preset, self._settings()), TRAIN_SCRIPT)
         assert isinstance(preset, TrainPreset)
         return preset.epochs
 
@@ -117,8 +118,6 @@ class Demo:
             ) from error
 
     def _collect(self, data: Path) -> None:
-        from launcher.cli.commands.collect import run_script
-
         self.say(f"\n1. Collect: {NUM_ENVS} environments, {EPISODES_PER_ENV} episodes each, uniform policy")
         options = {
             "--env": ENVIRONMENT,
@@ -129,7 +128,7 @@ class Demo:
         }
         arguments = tuple(part for option in options.items() for part in option)
         # stdout is for the report: with --json it must hold nothing else.
-        code = run_script(arguments, stdout=sys.stderr.fileno())
+        code = run_script(script_path(COLLECT_SCRIPT), arguments, stdout=sys.stderr.fileno())
         if code:
             fault = BatchRLError(f"the collection ended with exit code {code}.")
             fault.exit_code = code

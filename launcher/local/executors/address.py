@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from launcher.local.processes import ProcessId
+from launcher.local.host.processes import ProcessId
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from launcher.local.executors.address import ServerAddress
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 
 DOCKER = "docker"
 PROCESS = "process"

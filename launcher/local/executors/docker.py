@@ -22,9 +22,9 @@ from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import DOCKER, Program, direct_loopback
 from launcher.local.executors.client import Client, Engine, EngineUnusable
 from launcher.local.executors.network import SERVER_PORT, Network, remove_networks
-from launcher.local.faults import JobFault, client_fault, internal_fault
-from launcher.local.home import HomePaths
-from launcher.local.sockets import SocketBridge, loopback_ports
+from launcher.local.host.faults import JobFault, client_fault, internal_fault
+from launcher.local.host.home import HomePaths
+from launcher.local.host.sockets import SocketBridge, loopback_ports
 
 __all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]
 

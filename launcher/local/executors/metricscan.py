@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from launcher.local.faults import client_fault
+from launcher.local.host.faults import client_fault
 from launcher.local.records.records import Metric
 
 

@@ -23,8 +23,8 @@ import docker.errors
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import Program
 from launcher.local.executors.client import Client, Engine
-from launcher.local.faults import client_fault
-from launcher.local.processes import ProcessId
+from launcher.local.host.faults import client_fault
+from launcher.local.host.processes import ProcessId
 
 SERVER_PORT = 8080
 LOOPBACK = "127.0.0.1"

@@ -13,7 +13,7 @@ from pathlib import Path
 from batchrl.contract.paths import PLATFORM_ROOT, ROOT_VARIABLE, SERVE_SOCKET_VARIABLE
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import PROCESS, Program, direct_loopback, server_socket_name
-from launcher.local.faults import JobFault, client_fault
+from launcher.local.host.faults import JobFault, client_fault
 
 CHUNK_BYTES = 64 * 1024
 SIGNAL_EXIT_BASE = 128

@@ -6,12 +6,12 @@ import shutil
 
 from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, TRAINING
-from launcher.local.address import Identity
 from launcher.local.executors.base import DOCKER, PROCESS, instance_name, server_socket_name
 from launcher.local.executors.process import kill_processes
-from launcher.local.home import HomePaths
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.sockets import socket_path
 from launcher.local.records.records import JobRecord
-from launcher.local.sockets import socket_path
 
 
 def reap(home: HomePaths, record: JobRecord) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from launcher.api.servicemodel import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
+from launcher.api.instances import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
 from launcher.local.executors.base import Executor
 from launcher.local.executors.process import ProcessExecutor
-from launcher.local.faults import JobFault, client_fault
+from launcher.local.host.faults import JobFault, client_fault
 
 
 def executor_for(instance_type: str) -> Executor:

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrl.contract.store import Client
-from launcher.local.address import CloudAddress
 from launcher.local.executors.base import Executor
 from launcher.local.executors.selection import executor_for
-from launcher.local.faults import ALGORITHM, JobFault, internal_fault
-from launcher.local.home import HomePaths
+from launcher.local.host.address import CloudAddress
+from launcher.local.host.faults import ALGORITHM, JobFault, internal_fault
+from launcher.local.host.home import HomePaths
 from launcher.local.jobs.programs import serving_program
 from launcher.local.jobs.progress import Progress
-from launcher.local.modelserver.fleet import start_all, stop_all
-from launcher.local.modelserver.server import ModelServer
+from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
 from launcher.local.records.records import JobRecord, Records, ServerRecord

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.paths import JOB_ARN_VARIABLE, JOB_NAME_VARIABLE, PLATFORM_ROOT
-from launcher.local.address import CloudAddress
 from launcher.local.executors.base import Program
-from launcher.local.home import HomePaths
+from launcher.local.host.address import CloudAddress
+from launcher.local.host.home import HomePaths
 from launcher.local.records.jobrecord import JobRecord
 
 TRAIN = "train"

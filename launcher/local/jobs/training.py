@@ -13,14 +13,21 @@ from pathlib import Path
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
-from launcher.local.address import CloudAddress
 from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.metricscan import MetricScanner
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
 from launcher.local.executors.output import OutputPump
 from launcher.local.executors.selection import executor_for
-from launcher.local.faults import MAX_REASON, JobFault, algorithm_reason, client_fault, internal_fault, storage_fault
-from launcher.local.home import HomePaths
+from launcher.local.host.address import CloudAddress
+from launcher.local.host.faults import (
+    MAX_REASON,
+    JobFault,
+    algorithm_reason,
+    client_fault,
+    internal_fault,
+    storage_fault,
+)
+from launcher.local.host.home import HomePaths
 from launcher.local.jobs.programs import training_program
 from launcher.local.jobs.progress import Progress, Stopped
 from launcher.local.records import states

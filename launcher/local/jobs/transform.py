@@ -14,17 +14,16 @@ from functools import partial
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
-from launcher.local.address import CloudAddress
 from launcher.local.executors.base import Executor
 from launcher.local.executors.selection import executor_for
-from launcher.local.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
-from launcher.local.home import HomePaths
+from launcher.local.host.address import CloudAddress
+from launcher.local.host.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
+from launcher.local.host.home import HomePaths
 from launcher.local.jobs.programs import serving_program
 from launcher.local.jobs.progress import Progress, Stopped
 from launcher.local.jobs.training import stop_grace
 from launcher.local.logs.joblogs import StreamWriter
-from launcher.local.modelserver.fleet import start_all, stop_all
-from launcher.local.modelserver.server import ModelServer
+from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODEL_MEMBER
 from launcher.local.records.records import JobRecord, Records

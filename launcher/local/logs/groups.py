@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.api.constants import ENDPOINT, ENDPOINT_GROUPS, TRAINING_GROUP, TRANSFORM, TRANSFORM_GROUP
-from launcher.local.home import HomePaths, JobHome
+from launcher.local.host.home import HomePaths, JobHome
 from launcher.local.logs.joblogs import LogReader
 from launcher.local.records.jobrecord import job_key
 

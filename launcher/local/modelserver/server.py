@@ -16,7 +16,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -27,7 +28,7 @@ from launcher.local.executors.base import Execution, Executor, Program
 from launcher.local.executors.metricscan import MetricScanner
 from launcher.local.executors.monitor import Waiter
 from launcher.local.executors.output import OutputPump
-from launcher.local.faults import ALGORITHM, JobFault
+from launcher.local.host.faults import ALGORITHM, JobFault
 from launcher.local.logs.joblogs import LogReader
 from launcher.local.modelserver.http import Unanswered, ask
 
@@ -247,3 +248,28 @@ class ModelServer:
     def _last_lines(self) -> str:
         events = LogReader(self._log_file).backward(None, limit=SHOWN_LINES).events
         return " Its log ends with: " + " | ".join(event.message for event in events) if events else ""
+
+
+def start_all(servers: Sequence[ModelServer]) -> None:
+    """Start servers at the same time; when one cannot be started, all are ended.
+
+    Raises:
+        JobFault: that of the first server, in their order, which could not be started.
+    """
+    try:
+        _each(servers, ModelServer.start)
+    except BaseException:
+        stop_all(servers)
+        raise
+
+
+def stop_all(servers: Sequence[ModelServer]) -> None:
+    """End servers at the same time."""
+    _each(servers, ModelServer.stop)
+
+
+def _each(servers: Sequence[ModelServer], action: Callable[[ModelServer], None]) -> None:
+    with ThreadPoolExecutor(max(1, len(servers)), thread_name_prefix="server") as pool:
+        futures = [pool.submit(action, server) for server in servers]
+    for future in futures:
+        future.result()

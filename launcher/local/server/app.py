@@ -24,15 +24,16 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from launcher.local.handshake import OWN_SERVICE, VERSION_PATH, proof
-from launcher.local.keyring import Keyring
-from launcher.local.server import auth, validation
-from launcher.local.server.errors import ApiError, disk_full, rendered, unknown_operation
+from launcher.api.errors import ApiError
+from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, Foreign
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
 from launcher.local.server.operations.context import Context, Operation
-from launcher.local.server.wire import Request, Response
+from launcher.local.server.protocol import auth, validation
+from launcher.local.server.protocol.auth import Keyring
+from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
+from launcher.local.server.protocol.wire import Request, Response
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from launcher.local.address import StoreAddress
-from launcher.local.server.auth import EMPTY_DIGEST, UNSIGNED, Keys, declared_digest, sign
-from launcher.local.server.errors import ApiError
-from launcher.local.server.wire import Request, Response
+from launcher.api.errors import ApiError
+from launcher.local.host.address import StoreAddress
+from launcher.local.server.protocol.auth import EMPTY_DIGEST, UNSIGNED, Keys, declared_digest, sign
+from launcher.local.server.protocol.wire import Request, Response
 
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = urllib3.Timeout(connect=5, read=120)

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
-from launcher.local.keyring import Keyring
-from launcher.local.server.auth import Keys
-from launcher.local.server.errors import ApiError, unknown_operation
-from launcher.local.server.wire import Request, Response
+from launcher.api.errors import ApiError
+from launcher.local.server.protocol.auth import Keyring, Keys
+from launcher.local.server.protocol.errors import unknown_operation
+from launcher.local.server.protocol.wire import Request, Response
 
 ALLOWED = {
     "sts": frozenset({"GetCallerIdentity", "AssumeRole", "GetSessionToken"}),

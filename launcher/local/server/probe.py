@@ -8,9 +8,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.local.address import HOST, REGION, Identity
-from launcher.local.handshake import OWN_SERVICE, VERSION_PATH, proof
-from launcher.local.server.auth import EMPTY_DIGEST, Keys, sign
+from launcher.local.host.address import HOST, REGION, Identity
+from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
+from launcher.local.server.protocol.auth import EMPTY_DIGEST, Keys, sign
 
 TIMEOUT = 20.0
 

@@ -19,20 +19,19 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from batchrl.contract.errors import BatchRLError, InputError
-from launcher.local.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
-from launcher.local.home import HomePaths
-from launcher.local.keyring import Keyring
-from launcher.local.processes import ProcessId
+from launcher.local.host.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
+from launcher.local.host.store import EmbeddedStore
+from launcher.local.host.version import fingerprint, version
 from launcher.local.records.records import SCHEMA_VERSION, Records
 from launcher.local.server.app import App
-from launcher.local.server.auth import Keys
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
 from launcher.local.server.moto_services import Foreign
 from launcher.local.server.operations.context import Context
+from launcher.local.server.protocol.auth import Keyring, Keys
 from launcher.local.shims.pool import ShimPool, nursery_command
-from launcher.local.store import EmbeddedStore
-from launcher.local.version import fingerprint, version
 
 KEEP_SECONDS = 2.0
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import boto3
 
-from launcher.local.address import Identity
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import Records, job_key
 from launcher.local.shims import shim
 

@@ -25,8 +25,8 @@ import time
 from collections.abc import Sequence
 
 from launcher.api.constants import ENDPOINT, TRAINING
-from launcher.local.home import HomePaths
-from launcher.local.processes import ProcessId, spawn_detached
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId, spawn_detached
 from launcher.local.records import states
 from launcher.local.records.jobrecord import JobRecord
 from launcher.local.records.records import Records, UnknownJob

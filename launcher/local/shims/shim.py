@@ -9,13 +9,13 @@ import os
 import boto3
 
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
-from launcher.local.address import Identity
 from launcher.local.executors.base import Executor
-from launcher.local.home import HomePaths
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import ProcessId
 from launcher.local.jobs.endpoint import Endpoint
 from launcher.local.jobs.training import TrainingJob
 from launcher.local.jobs.transform import TransformJob
-from launcher.local.processes import ProcessId
 from launcher.local.records.records import Records
 
 DRIVERS: dict[str, type[TrainingJob | TransformJob | Endpoint]] = {

@@ -21,7 +21,7 @@ from functools import partial
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
 from launcher.api.transform_rules import LINE_TYPES
-from launcher.local.faults import ALGORITHM, CLIENT
+from launcher.local.host.faults import ALGORITHM, CLIENT
 from launcher.local.transform.client import NO_RESPONSE, ModelClient
 from launcher.local.transform.connection import Call
 from launcher.local.transform.jsonrecords import error_line, error_text

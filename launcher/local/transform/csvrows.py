@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from launcher.api.jsonpath import JsonPath, PathNotFound
-from launcher.local.faults import ALGORITHM, CLIENT
+from launcher.local.host.faults import ALGORITHM, CLIENT
 from launcher.local.transform.jsonrecords import Locate, shown
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.settings import Settings

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from launcher.api.jsonpath import JsonPath, PathNotFound
-from launcher.local.faults import ALGORITHM
+from launcher.local.host.faults import ALGORITHM
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.settings import Settings
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchrl.contract.layout import S3Url
-from launcher.local.faults import CLIENT
+from launcher.local.host.faults import CLIENT
 
 # The last line of an instance's data log, as ``Outcome.described`` writes it.
 _DESCRIBED = re.compile(r"Objects: [\d,]+, with ([\d,]+) records(?:, ([\d,]+) of them answered by an error record)?; ")

@@ -14,7 +14,7 @@ import orjson
 
 from launcher.api.constants import CSV
 from launcher.api.transform_rules import JSON_TYPES, LINE_TYPES
-from launcher.local.faults import ALGORITHM
+from launcher.local.host.faults import ALGORITHM
 from launcher.local.transform.csvrows import CsvRows
 from launcher.local.transform.jsonrecords import JsonRecords, Locate
 from launcher.local.transform.outcome import RecordFault

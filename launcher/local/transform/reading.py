@@ -17,7 +17,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
-from launcher.local.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
 from launcher.local.transform.outcome import RecordFault
 
 CHUNK_BYTES = 1024 * 1024

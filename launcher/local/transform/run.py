@@ -13,7 +13,7 @@ import uvloop
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
-from launcher.local.faults import ALGORITHM, CLIENT, INTERNAL
+from launcher.local.host.faults import ALGORITHM, CLIENT, INTERNAL
 from launcher.local.transform.client import NO_RESPONSE, ModelClient, Server
 from launcher.local.transform.convert import Conversion, Job, Stopped
 from launcher.local.transform.outcome import ObjectFault, Outcome, RecordFault

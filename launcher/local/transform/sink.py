@@ -15,7 +15,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import MISSING, Client
-from launcher.local.retry import UPLOAD_SECONDS, persist
+from launcher.local.host.retry import UPLOAD_SECONDS, persist
 
 PART_BYTES = 8 * 1024 * 1024
 # So many have that size (some stores want it of all), then it doubles every thousand: 10,000 parts hold 4 TB.

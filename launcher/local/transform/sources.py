@@ -27,7 +27,7 @@ from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, is_missing, list_objects, reported
 from launcher.api.constants import OUTPUT_SUFFIX
 from launcher.api.transform_rules import overlap
-from launcher.local.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
 
 MANIFEST_FORM = '[{"prefix": "s3://bucket/prefix/"}, "a.jsonl", "folder/b.jsonl"]'
 # More than any manifest of names needs (bytes).

@@ -16,8 +16,8 @@ from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
-from launcher.local.faults import storage_fault
-from launcher.local.retry import UPLOAD_SECONDS, persist
+from launcher.local.host.faults import storage_fault
+from launcher.local.host.retry import UPLOAD_SECONDS, persist
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
-from launcher.local.faults import client_fault, storage_fault
-from launcher.local.retry import UPLOAD_SECONDS
+from launcher.local.host.faults import client_fault, storage_fault
+from launcher.local.host.retry import UPLOAD_SECONDS
 from launcher.local.volumes.inputs import fetch
 
 INTERVAL = 0.5

@@ -11,8 +11,8 @@ from batchrl.contract.download import Transfer, download, plan_download
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
-from launcher.local.faults import client_fault, storage_fault
-from launcher.local.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.faults import client_fault, storage_fault
+from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
 from launcher.local.volumes.tree import Request, channel_mode
 
 # A FastFile channel reads like a folder; a full copy of it does as well.

@@ -14,8 +14,8 @@ from batchrl.contract.download import Transfer, download
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, JobPaths
 from batchrl.contract.store import Client, is_missing
-from launcher.local.faults import client_fault, storage_fault
-from launcher.local.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.faults import client_fault, storage_fault
+from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
 from launcher.local.volumes.inputs import fetch
 
 GZIP = "Gzip"

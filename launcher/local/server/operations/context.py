@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.local.home import HomePaths
+from launcher.api.errors import validation
+from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
-from launcher.local.server.errors import validation
 
 Wire = dict[str, Any]
 

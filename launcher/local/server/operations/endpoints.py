@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from launcher.api import serving_rules
 from launcher.api.constants import ENDPOINT
+from launcher.api.errors import ApiError, validation
 from launcher.api.training_rules import check_tags
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
 from launcher.local.records.resources import ENDPOINT_CONFIG, DuplicateResource, Resource
-from launcher.local.server.errors import ApiError, validation
 from launcher.local.server.operations import models
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.paging import page_of_jobs, page_of_resources, without_none

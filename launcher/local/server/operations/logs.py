@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Iterator
 from itertools import islice
 
+from launcher.api.errors import ApiError
 from launcher.local.logs import groups
 from launcher.local.logs.groups import Stream
 from launcher.local.logs.joblogs import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, LogEvent
-from launcher.local.server.errors import ApiError
 from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token
 from launcher.local.server.operations.logpattern import matcher
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from launcher.api import serving_rules
+from launcher.api.errors import ApiError, validation
 from launcher.local.records.resources import MODEL, DuplicateResource, Resource
-from launcher.local.server.errors import ApiError, validation
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.paging import page_of_resources
 

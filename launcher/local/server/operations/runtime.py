@@ -9,14 +9,14 @@ import urllib.parse
 from http import HTTPStatus
 
 from launcher.api.constants import ENDPOINT_GROUPS, MAX_INVOCATION_BYTES
+from launcher.api.errors import ApiError
 from launcher.local.executors.address import ServerAddress
 from launcher.local.modelserver.http import Unanswered, ask
 from launcher.local.records import states
 from launcher.local.records.records import JobRecord, ServerRecord
-from launcher.local.server.errors import ApiError
 from launcher.local.server.operations.context import Context
 from launcher.local.server.operations.endpoints import found
-from launcher.local.server.wire import Request, Response
+from launcher.local.server.protocol.wire import Request, Response
 
 ANSWER_SECONDS = 60.0
 # Headers of the request that reach the server, and those of the answer that reach the caller.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from launcher.api.errors import validation
 from launcher.api.training_rules import check_tags
-from launcher.local.server.errors import validation
 from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token
 
 MAX_TAGS = 50

@@ -10,9 +10,9 @@ from typing import Any
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
 from launcher.api.constants import TRAINING
+from launcher.api.errors import ApiError, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
-from launcher.local.server.errors import ApiError, not_found, validation
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.paging import ASCENDING, page_of_jobs, without_none
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from launcher.api import serving_rules
 from launcher.api.constants import TRANSFORM
+from launcher.api.errors import ApiError, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.records.jobrecord import MODEL_MEMBER
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
-from launcher.local.server.errors import ApiError, not_found, validation
 from launcher.local.server.operations import models
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.paging import page_of_jobs, without_none

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import hmac
 from importlib import metadata
 from pathlib import Path
+
+VERSION_PATH = "/_batchrl/version"
+OWN_SERVICE = "batchrl"
 
 
 @functools.cache
@@ -24,13 +28,18 @@ def fingerprint() -> str:
     """
     import batchrl.contract
 
-    local = Path(__file__).parent
+    launcher = Path(__file__).parents[2]
     contract = Path(batchrl.contract.__file__).parent
-    # Of the client's modules, the local cloud imports those of ``launcher.api`` and those beside its own folder.
-    shared = local.parent
-    files = [*local.rglob("*.py"), *contract.rglob("*.py"), *(shared / "api").rglob("*.py"), *shared.glob("*.py")]
+    # Of the client's modules, the local cloud imports these alone.
+    folders = (launcher / "local", launcher / "api", launcher / "base", contract)
+    files = [file for folder in folders for file in folder.rglob("*.py")]
     digest = hashlib.sha256(version().encode())
     for file in sorted(files):
         digest.update(f"{file.parent.name}/{file.name}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def proof(secret_key: str, nonce: str) -> str:
+    """What the door answers to a nonce, and nobody without the credentials can: a port can be taken by others."""
+    return hmac.new(secret_key.encode(), f"batchrl door {nonce}".encode(), hashlib.sha256).hexdigest()

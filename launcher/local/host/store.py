@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.local.address import BUCKET, HOST, Identity
-from launcher.local.home import HomePaths
-from launcher.local.processes import POLL_SECONDS, ProcessId, spawn_detached
+from launcher.local.host.address import BUCKET, HOST, Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
 
 STOP_SECONDS = 5.0
 READY_SECONDS = 15.0

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from batchrl.contract.forward import FORWARD_VARIABLE, SOCKET_FOLDER, format_forward, serve
 from batchrl.contract.store import LOOPBACK
-from launcher.local.home import HomePaths
+from launcher.local.host.home import HomePaths
 
 BACKLOG = 128
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
-from launcher.local.home import HomePaths
-from launcher.local.processes import replace_file
+from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import replace_file
 
 if TYPE_CHECKING:
     import boto3

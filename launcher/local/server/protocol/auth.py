@@ -10,6 +10,8 @@ import datetime
 import hashlib
 import hmac
 import re
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +21,8 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from launcher.local.server.errors import ApiError
-from launcher.local.server.wire import Request
+from launcher.api.errors import ApiError
+from launcher.local.server.protocol.wire import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -265,3 +267,33 @@ def _incomplete(what: str) -> ApiError:
 
 def _mismatch(message: str, s3_code: str = "SignatureDoesNotMatch") -> ApiError:
     return ApiError("InvalidSignatureException", message, query_code="SignatureDoesNotMatch", s3_code=s3_code)
+
+
+class Keyring:
+    """Credentials by access key. Temporary ones are forgotten when they expire, and when the door ends.
+
+    Args:
+        own: the cloud's own credentials.
+        clock: seconds, never running back.
+    """
+
+    def __init__(self, own: Keys, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own = own
+        self._clock = clock
+        self._temporary: dict[str, tuple[Keys, float]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, access_key: str) -> Keys | None:
+        """The credentials with an access key, or None."""
+        if access_key == self._own.access_key:
+            return self._own
+        with self._lock:
+            keys, expires = self._temporary.get(access_key, (None, 0.0))
+        return keys if expires > self._clock() else None
+
+    def lend(self, keys: Keys, seconds: float) -> None:
+        """Accept temporary credentials for so many seconds."""
+        now = self._clock()
+        with self._lock:
+            self._temporary = {name: entry for name, entry in self._temporary.items() if entry[1] > now}
+            self._temporary[keys.access_key] = (keys, now + seconds)

@@ -12,8 +12,9 @@ from typing import Any
 
 import regex  # type: ignore[import-untyped]  # some of AWS's patterns are beyond ``re``
 
-from launcher.api.servicemodel import EXTRA_VALUES, service_model
-from launcher.local.server.errors import ApiError, validation
+from launcher.api.errors import ApiError, validation
+from launcher.api.instances import EXTRA_VALUES
+from launcher.api.servicemodel import service_model
 
 MAX_SHOWN = 256
 

@@ -1,0 +1,46 @@
+"""Errors that the API answers with: code, message and HTTP status, as client and local cloud both know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Args:
+        code: its code in the JSON protocol.
+        message: its text.
+        status: HTTP status.
+        query_code, s3_code: its code in the other protocols, where they differ.
+        members: further members of the error in the JSON protocols.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        *,
+        query_code: str | None = None,
+        s3_code: str | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.query_code = query_code or code
+        self.s3_code = s3_code or code
+        self.members = dict(members or {})
+
+
+def validation(message: str) -> ApiError:
+    """What was asked for breaks a rule."""
+    return ApiError("ValidationException", message)
+
+
+def not_found() -> ApiError:
+    """There is no such job."""
+    return validation("Requested resource not found.")
