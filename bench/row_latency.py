@@ -19,7 +19,7 @@ from batchrl.contract.columns import INTERMEDIATE_CSV
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from launcher import RLEstimator
-from launcher.jobs.training import TERMINAL
+from launcher.jobs.status import TERMINAL
 from launcher.local.host.home import HomePaths
 from launcher.session.session import LocalSession
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher.api import servicemodel
+from launcher.api import instances, servicemodel
 from launcher.api.names import MAX_NAME, NAME_PATTERN, check_job_name, job_name_from
 from launcher.api.training import DEFAULT_METRICS, Channel, JobSpec, create_training_job
 
@@ -75,7 +75,7 @@ def test_botocores_model_accepts_a_request_with_everything_in_it() -> None:
     assert request["RetryStrategy"] == {"MaximumRetryAttempts": 3}
 
 
-@pytest.mark.parametrize("instance_type", servicemodel.LOCAL_INSTANCE_TYPES)
+@pytest.mark.parametrize("instance_type", instances.LOCAL_INSTANCE_TYPES)
 def test_the_local_clouds_instance_types_pass(instance_type: str) -> None:
     assert create_training_job(changed(instance_type=instance_type))["ResourceConfig"]["InstanceType"] == instance_type
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from launcher.api import servicemodel
+from launcher.api import instances, servicemodel
 from launcher.api.endpoint import EndpointSpec, create_endpoint
 from launcher.api.model import (
     ModelSpec,
@@ -323,7 +323,7 @@ def test_the_end_of_a_name_tells_the_content_type(name: str, kind: str | None) -
 
 
 def test_no_instance_type_of_ours_is_known_to_aws() -> None:
-    for shape, own in servicemodel.EXTRA_VALUES.items():
+    for shape, own in instances.EXTRA_VALUES.items():
         enum = servicemodel.service_model("sagemaker").shape_for(shape).enum
         assert enum
         assert not set(own) & set(enum)
