@@ -1,0 +1,147 @@
+"""What the door refuses, in AWS's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api_servers import RunningDoor, call, job_request
+from botocore.exceptions import ClientError
+
+CHANNEL = {"ChannelName": "training", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/x"}}}
+NAME_PATTERN = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+
+
+def _refusal(door: RunningDoor, request: dict[str, Any]) -> tuple[str, str]:
+    status, answer = call(door, "SageMaker.CreateTrainingJob", request)
+    assert status == 400
+    assert door.records.list() == []
+    assert door.handed == []
+    return answer["__type"], answer["message"]
+
+
+def _channel(**changes: Any) -> dict[str, Any]:
+    return CHANNEL | changes
+
+
+def _source(**changes: Any) -> dict[str, Any]:
+    return {"S3DataSource": CHANNEL["DataSource"]["S3DataSource"] | changes}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"TrainingJobName": "under_score"},
+            "1 validation error detected: Value 'under_score' at 'trainingJobName' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {NAME_PATTERN}",
+        ),
+        ({"TrainingJobName": "x" * 64}, "Member must have length less than or equal to 63"),
+        ({"RoleArn": None}, "Value null at 'roleArn' failed to satisfy constraint: Member must not be null"),
+        (
+            {"RoleArn": "arn:aws:iam::1:role/x-and-more"},
+            "at 'roleArn' failed to satisfy constraint: Member must satisfy",
+        ),
+        ({"HyperParameters": {"a": "x" * 2501}}, "Map value must satisfy constraint: [Member must have length less"),
+        ({"HyperParameters": {"a" * 257: "x"}}, "Map keys must satisfy constraint: [Member must have length less"),
+        ({"HyperParameters": {"a": "two\nlines"}}, "Member must satisfy regular expression pattern: .*"),
+        ({"HyperParameters": {f"k{i}": "" for i in range(101)}}, "Member must have length less than or equal to 100"),
+        ({"Environment": {"1BAD": "x"}}, "Map keys must satisfy constraint"),
+        ({"InputDataConfig": []}, "at 'inputDataConfig' failed to satisfy constraint: Member must have length greater"),
+        ({"InputDataConfig": [_channel(ChannelName="a b")]}, "'inputDataConfig.1.member.channelName'"),
+        (
+            {"InputDataConfig": [_channel(InputMode="Slow")]},
+            "Member must satisfy enum value set: [Pipe, File, FastFile]",
+        ),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "Member must have value greater than or equal to 1"),
+        (
+            {"ResourceConfig": {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+            "Value 'ml.huge' at 'resourceConfig.instanceType' failed to satisfy constraint: "
+            "Member must satisfy enum value set",
+        ),
+        (
+            {"Nonsense": 1},
+            "Value at 'nonsense' failed to satisfy constraint: CreateTrainingJobRequest has no such member",
+        ),
+        ({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}, "the key 'a' is given more than once"),
+        ({"AlgorithmSpecification": None}, "AlgorithmSpecification is required"),
+        ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "exactly one of TrainingImage and AlgorithmName"),
+        (
+            {"AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "x", "AlgorithmName": "y"}},
+            "exactly one of TrainingImage and AlgorithmName",
+        ),
+        ({"AlgorithmSpecification": {"TrainingInputMode": "File", "AlgorithmName": "y"}}, "not supported by the local"),
+        ({"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "x"}}, None),
+        ({"ResourceConfig": None}, "ResourceConfig is required"),
+        ({"ResourceConfig": {"InstanceType": "local", "InstanceCount": 2}}, "InstanceCount 2 is not supported"),
+        ({"ResourceConfig": {"VolumeSizeInGB": 1}}, "must hold InstanceType and InstanceCount"),
+        ({"StoppingCondition": None}, "StoppingCondition is required"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 2419201}}, "MaxRuntimeInSeconds 2419201 is above 28 days"),
+        ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds is required"),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 99},
+            },
+            "Invalid MaxWaitTimeInSeconds",
+        ),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 99}}, "only allowed when"),
+        ({"InputDataConfig": [CHANNEL, CHANNEL]}, "the channel name 'training' is given more than once"),
+        (
+            {"InputDataConfig": [_channel(InputMode="FastFile")]},
+            "input mode FastFile is not supported by the local cloud",
+        ),
+        ({"InputDataConfig": [_channel(DataSource=_source(S3DataType="ManifestFile"))]}, "use S3Prefix"),
+        ({"InputDataConfig": [_channel(DataSource=_source(S3Uri="https://host/x"))]}, "is not an S3 URL"),
+        ({"InputDataConfig": [_channel(CompressionType="Gzip")]}, "CompressionType is for Pipe mode"),
+        ({"OutputDataConfig": {"S3OutputPath": "https://host/x"}}, "is not an S3 URL"),
+        ({"OutputDataConfig": {"S3OutputPath": "file:///tmp/x"}}, "Member must satisfy regular expression pattern"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "relative"}}, "not an absolute path"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/../../../tmp/x"}}, "without '..'"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/"}}, "the whole tree of the job"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "//opt/ml/model"}}, "one of the job's own folders"),
+        ({"InputDataConfig": [_channel(ChannelName="..")]}, "channel '..': a channel's name becomes a folder"),
+        ({"InputDataConfig": [_channel(ChannelName=".")]}, "channel '.': a channel's name becomes a folder"),
+    ],
+)
+def test_D_a_request_that_breaks_a_rule_is_refused(
+    door: RunningDoor, changes: dict[str, Any], message: str | None
+) -> None:
+    request = {name: value for name, value in job_request(**changes).items() if value is not None}
+    if message is None:  # an input mode without any channel binds nobody
+        door.client("sagemaker").create_training_job(**request)
+        return
+    code, text = _refusal(door, request)
+    assert code == "ValidationException"
+    assert message in text
+
+
+def test_all_faults_are_told_together(door: RunningDoor) -> None:
+    text = _refusal(door, job_request("no_good", RoleArn="short"))[1]
+    assert text.startswith("3 validation errors detected: ")
+    assert "'trainingJobName'" in text
+    assert "'roleArn'" in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"HyperParameters": {"epochs": 5}}, {"ResourceConfig": {"InstanceCount": "1"}}, {"InputDataConfig": {}}],
+)
+def test_wrong_types_do_not_pass_as_values(door: RunningDoor, changes: dict[str, Any]) -> None:
+    assert _refusal(door, job_request(**changes))[0] == "SerializationException"
+
+
+@pytest.mark.parametrize("kind", ["local", "local_gpu", "local_process", "local_debug", "ml.m5.large"])
+def test_every_executor_can_be_named(door: RunningDoor, kind: str) -> None:
+    request = job_request(ResourceConfig={"InstanceType": kind, "InstanceCount": 1, "VolumeSizeInGB": 1})
+    door.client("sagemaker").create_training_job(**request)
+
+
+def test_other_operations_are_validated_too(door: RunningDoor) -> None:
+    client = door.client("sagemaker", validate=False)
+    with pytest.raises(ClientError, match="enum value set"):
+        client.list_training_jobs(SortBy="Colour")
+    with pytest.raises(ClientError, match="less than or equal to 100"):
+        client.list_training_jobs(MaxResults=101)
+    with pytest.raises(ClientError, match="must not be null"):
+        client.describe_training_job()
