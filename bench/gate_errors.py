@@ -1,7 +1,7 @@
 """How often a loop's gate promotes a policy that is no better, and how often one that is: ``batchrl.ope.gate`` alone.
 
 Loops of some rounds in a small decision process with rare, large rewards. Every round a candidate of its own stands
-against the policy in place, on fresh episodes of that one; what is promoted takes its place. In the process ``equal``
+against the incumbent policy, on fresh episodes of that one; what is promoted takes its place. In the process ``equal``
 all policies are worth the same, so that every promotion is an error, and a loop must contain one with a probability of
 at most alpha. In ``better`` every candidate pays more than what is in place.
 
@@ -37,7 +37,7 @@ ENDS = 0.08
 # A reward comes seldom and is large, as an order does.
 CHANCE, REWARD = 0.1, 10.0
 GAIN = 3.0
-# The logging policy of round 1; candidates leave the policy in place by as much as a tilt.
+# The logging policy of round 1; candidates leave the incumbent policy by as much as a tilt.
 FIRST = np.array([[0.5, 0.5], [0.5, 0.5]])
 LEAST_PROBABILITY = 0.1
 # A rough guess of the values, so that doubly robust estimates have something to correct.

@@ -18,7 +18,7 @@ from batchrl.contract.errors import InputError
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.data.dataset import Dataset
-    from batchrl.ope.gate.gate import Decision
+    from batchrl.ope.gate.gate import GateDecision
     from batchrl.ope.gate.level import Level
     from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
     from batchrl.ope.study.sources import TrainedPolicy
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
 def make_parser() -> Parser:
     parser = Parser("gate", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("held_out", type=Path, metavar="DATA", help="episodes of the policy in place that no training saw")
+    add("held_out", type=Path, metavar="DATA", help="episodes of the incumbent policy that no training saw")
     add("--model", type=Path, required=True, metavar="PATH", help="the candidate: checkpoints or an exported model")
     acting = parser.add_mutually_exclusive_group(required=True)
     acting.add_argument("--epsilon", type=float, metavar="E", help="it acts greedily but for E random actions")
@@ -116,7 +116,7 @@ def read_episodes(path: Path, candidate: TrainedPolicy, seed: int) -> Dataset:
     return estimable(dataset.select(np.random.default_rng(seed).permutation(dataset.n_episodes)))
 
 
-def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float) -> Decision:
+def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float) -> GateDecision:
     from batchrl.ope.gate.gate import judge_by_canary
 
     return judge_by_canary(canary.discounted_returns(discount), held_out.discounted_returns(discount), level, discount)
@@ -124,7 +124,7 @@ def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float)
 
 def by_log(
     arguments: argparse.Namespace, candidate: TrainedPolicy, held_out: Dataset, level: Level, discount: float
-) -> Decision:
+) -> GateDecision:
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.ope.gate.gate import judge_by_log
     from batchrl.ope.study.logged import EpisodeLog, policies_of

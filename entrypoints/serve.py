@@ -20,7 +20,7 @@ from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import EXIT_DONE, BatchRLError, InputError
 from batchrl.contract.paths import JobPaths
 from batchrl.serving.listener import listen
-from batchrl.serving.settings import Settings, usable_cores
+from batchrl.serving.settings import ServingSettings, usable_cores
 
 EXAMPLES = """examples:
   python serve.py --model results/model &
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 def serve(folder: Path) -> int:
     # 1. Settings and the address, before anything heavy is imported: a mistake in them is reported at once, and who
     #    connects from now on waits for the model.
-    settings = Settings.from_environment(os.environ, usable_cores())
+    settings = ServingSettings.from_environment(os.environ, usable_cores())
     if not folder.is_dir() or not any(folder.iterdir()):
         raise InputError(
             f"there is no model in {folder}.", "Give the model.tar.gz of a training job as the model's data."

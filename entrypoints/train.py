@@ -62,7 +62,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
     from batchrl.training.scores import ACTING
     from batchrl.training.state import new_split, resumed, started
-    from batchrl.training.stopping import EXIT_TERMINATED, Stopped, StopRequests
+    from batchrl.training.stopping import EXIT_TERMINATED, StopRequests, TrainingStopped
     from batchrl.training.table import EpochReport
 
     make_deterministic()
@@ -141,7 +141,7 @@ def train(arguments: ScriptArguments) -> None:
                 if events is not None:
                     events.append(run.rows[-1])
                 say(report.line(preset.epochs))
-        except Stopped:
+        except TrainingStopped:
             say(f"stopped on request after epoch {run.epoch} of {preset.epochs}")
             exit_code = EXIT_TERMINATED
 

@@ -1,4 +1,4 @@
-"""The schema of a loop: collect with the policy in place, train, gate, evaluate, and again.
+"""The schema of a loop: collect with the incumbent policy, train, gate, evaluate, and again.
 
 ``train`` and ``evaluate`` name another preset; whatever else stands in them are settings of that preset, as
 ``train.agent.discount``. They are checked with it.
@@ -16,7 +16,7 @@ from presets.schema import EnvSettings, EvaluatePreset, Preset, Section, TrainPr
 
 
 class CollectSettings(Section):
-    """How the policy in place acts and is logged: always by chance, so that what it did can be weighed.
+    """How the incumbent policy acts and is logged: always by chance, so that what it did can be weighed.
 
     An action that it never takes (a fixed policy's 0, what a trained policy's mask forbids in a state) stays unknown.
     """
@@ -48,7 +48,7 @@ class CollectSettings(Section):
 
 
 class GateSettings(Section):
-    """Whether a candidate takes the place of the policy in place."""
+    """Whether a candidate takes the place of the incumbent policy."""
 
     alpha: Number = Field(
         default=0.05,
@@ -62,7 +62,7 @@ class GateSettings(Section):
     )
     undecided: Literal["keep", "canary"] = Field(
         default="keep",
-        description="keep: the policy in place stays; canary: the candidate, softened, plays canary_episodes, and its "
+        description="keep: the incumbent policy stays; canary: the candidate, softened, plays canary_episodes, and its "
         "mean return decides",
     )
     canary_episodes: Whole = Field(

@@ -1,4 +1,4 @@
-"""The closed loop: collect with the policy in place, train, gate, evaluate, and again (``batchrl iterate``).
+"""The closed loop: collect with the incumbent policy, train, gate, evaluate, and again (``batchrl iterate``).
 
 ``settings`` says what a loop is, ``state`` where it lies, ``rounds`` tells its story; ``steps`` is what a round needs
 done by others, ``work`` does it with processes and jobs, ``collectors`` answers for a policy that is deployed;

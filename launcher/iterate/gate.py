@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.iterate.records import UNDECIDED, Collected, Decision, Record, Round
+from launcher.iterate.step_files import UNDECIDED, Collected, Record, Round, RoundDecision
 
 LOOKS_WITH_CANARY = 2
 
@@ -40,13 +40,13 @@ class Level(Record):
 
 def concluded(
     looks: Sequence[Mapping[str, Any]], level: Level, policy_in_place: str, candidate: str, canary: Collected | None
-) -> Decision:
-    """The last look decides; undecided, the policy in place stays."""
+) -> RoundDecision:
+    """The last look decides; undecided, the incumbent policy stays."""
     last = looks[-1]
     reason = str(last["reason"])
     if last["outcome"] == UNDECIDED:
-        reason += f" The policy in place stays: {policy_in_place}."
-    return Decision(
+        reason += f" The incumbent policy stays: {policy_in_place}."
+    return RoundDecision(
         outcome=str(last["outcome"]),
         reason=reason,
         policy_in_place=policy_in_place,
@@ -60,7 +60,7 @@ def concluded(
 
 
 def goes_on(look: Mapping[str, Any]) -> bool:
-    """Whether a look at the log leaves a canary something to decide: not where the candidate is the policy in place."""
+    """Whether a look at the log leaves a canary something to decide: not where the candidate is the incumbent."""
     return look["outcome"] == UNDECIDED and not look.get("acts_alike", False)
 
 

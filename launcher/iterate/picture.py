@@ -1,7 +1,7 @@
 """A loop as a picture: returns by round above, what the gate saw below.
 
-Above: the mean return of the policy in place, as it acted, with its 95 % interval, and the candidate's in the
-simulator, greedy, hollow where it was not promoted. Below: the difference between candidate and policy in place with
+Above: the mean return of the incumbent policy, as it acted, with its 95 % interval, and the candidate's in the
+simulator, greedy, hollow where it was not promoted. Below: the difference between candidate and incumbent policy with
 the bounds that decided, in the colour of the decision; a look that could tell nothing is grey. Circles are looks at the
 log, diamonds at a canary; a triangle at the edge says that a bound lies beyond it.
 """
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launcher.iterate.records import KEPT_OUT, PROMOTED, UNDECIDED, Round
 from launcher.iterate.report import CANNOT_TELL
+from launcher.iterate.step_files import KEPT_OUT, PROMOTED, UNDECIDED, Round
 from launcher.results.plot import DPI, FONT_POINTS, INCHES, save
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MARKERS = {"log": "o", "canary": "D"}
 LOOKS = {"log": "by the log", "canary": "by a canary"}
 # Standard errors of a 95 % interval of a mean.
 WIDTH = 1.96
-# How far the two looks of a round stand from its middle, and the candidate beside the policy in place.
+# How far the two looks of a round stand from its middle, and the candidate beside the incumbent policy.
 APART = 0.12
 BESIDE = 0.06
 UNBOUNDED = 1e9
@@ -113,7 +113,7 @@ def _draw_gate(axes: Axes, rounds: Sequence[Round]) -> None:
     confidences = [look["confidence"] for record in rounds for look in record.decision.looks]
     least, most = (f"{100 * end:.4g}" for end in (min(confidences), max(confidences)))
     sure = f"{least} %" if least == most else f"{least} to {most} %"
-    axes.set_title(f"Candidate minus policy in place, bounds of {sure}", fontsize=FONT_POINTS)
+    axes.set_title(f"Candidate minus incumbent policy, bounds of {sure}", fontsize=FONT_POINTS)
     axes.set_ylabel("Discounted return", fontsize=FONT_POINTS)
     axes.legend(labels.values(), labels.keys(), fontsize=FONT_POINTS - 3, loc="best")
     _finish(axes)

@@ -10,9 +10,9 @@ from typing import Any
 from launcher.api.instances import is_aws_type
 from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
-from launcher.iterate.records import Round
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder
+from launcher.iterate.step_files import Round
 
 WIDTH = 80
 # In place of a figure that is not to be relied on.
@@ -100,7 +100,7 @@ class LoopReport:
             yield from _wrapped(f"Round {record.number}. {record.decision.reason}")
         if self.rounds:
             yield ""
-        yield from _wrapped(f"In place now: {self.acting}.")
+        yield from _wrapped(f"Incumbent policy: {self.acting}.")
         if len(self.rounds) < self.planned:
             step = "" if self.step is None else f", round {len(self.rounds) + 1} is at {self.step}"
             yield from _wrapped(f"{len(self.rounds)} of {self.planned} rounds are done{step}.")
@@ -116,7 +116,7 @@ class LoopReport:
             yield f"picture  {self.folder.picture}"
 
     def _deployment(self) -> str:
-        """The command that serves the policy in place, as it acts in the loop."""
+        """The command that serves the incumbent policy, as it acts in the loop."""
         acting = collectors.environment(self.settings.preset.collect)
         options = "".join(f" --env {name}={value}" for name, value in acting.items())
         if is_aws_type(instance_type := self.settings.jobs.instance_type):

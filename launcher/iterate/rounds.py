@@ -1,11 +1,11 @@
 """The story of a loop, round by round.
 
-1. **Collect** with the policy in place (at first the behaviour policy, or a file that it logged). It acts by chance and
+1. **Collect** with the incumbent policy (at first the behavior policy, or a file that it logged). It acts by chance and
    its propensities are logged; a part of the episodes is held out of this round's training.
 2. **Train** a candidate on all other episodes so far; the training chooses its epoch by off-policy estimates.
-3. **Gate**: the candidate against the policy in place, both as they act, on the held-out episodes of the policy in
-   place. Where the log cannot tell and the loop allows it, the candidate plays a canary's worth of episodes, which
-   decide, unless it acts as the policy in place does. Anything but a promotion leaves the policy in place where it is.
+3. **Gate**: the candidate against the incumbent policy, both as they act, on the held-out episodes of the incumbent
+   policy. Where the log cannot tell and the loop allows it, the candidate plays a canary's worth of episodes, which
+   decide, unless it acts as the incumbent policy does. Anything but a promotion leaves the incumbent where it is.
 4. **Evaluate** the candidate in the simulator, which decides nothing.
 
 Each step leaves its files before the next one begins. Names follow from the loop and the round alone, and so do seeds,
@@ -24,9 +24,9 @@ from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
 from launcher.iterate.gate import Level, concluded, goes_on
-from launcher.iterate.records import Collected, Decision, Evaluated, Round, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder, RoundFolder, move
+from launcher.iterate.step_files import Collected, Evaluated, Round, RoundDecision, Trained
 from launcher.iterate.steps import Actor, Cut, Look, Play, Steps
 
 Say = Callable[[str], None]
@@ -84,13 +84,13 @@ class Loop:
         folder = self._folder.round(number)
         folder.sweep()
         in_place = self._actor(done[-1].in_place_after if done else 0)
-        self._say(f"Round {number} of {rounds}: {in_place.label} is in place")
+        self._say(f"Round {number} of {rounds}: {in_place.label} is the incumbent policy")
         collected = folder.read(state.COLLECTED, Collected) or self._collect(folder, in_place)
         folder.raw.unlink(missing_ok=True)
         self._tell(f"collected {_told(collected)}")
         trained = folder.read(state.TRAINED, Trained) or self._train(folder)
         self._tell(f"trained {trained.job}: epoch {trained.epoch} of {trained.epochs}")
-        decision = folder.read(state.DECISION, Decision) or self._decide(folder, in_place, trained, rounds)
+        decision = folder.read(state.DECISION, RoundDecision) or self._decide(folder, in_place, trained, rounds)
         self._tell(decision.reason)
         evaluated = folder.read(state.EVALUATED, Evaluated) or self._evaluate(folder, trained, decision)
         self._tell(_shown(evaluated))
@@ -100,7 +100,7 @@ class Loop:
         return record
 
     def _collect(self, folder: RoundFolder, in_place: Actor) -> Collected:
-        """The episodes of the policy in place, divided."""
+        """The episodes of the incumbent policy, divided."""
         number = folder.number
         play = self._play(folder, "collect", in_place, self._settings.preset.collect.episodes)
         from_file = number == 1 and self._settings.data is not None
@@ -132,7 +132,7 @@ class Loop:
         folder.publish(state.TRAINED, trained)
         return trained
 
-    def _decide(self, folder: RoundFolder, in_place: Actor, trained: Trained, rounds: int) -> Decision:
+    def _decide(self, folder: RoundFolder, in_place: Actor, trained: Trained, rounds: int) -> RoundDecision:
         gate = self._settings.preset.gate
         level = folder.read(state.LEVEL, Level)
         if level is None:
@@ -181,7 +181,7 @@ class Loop:
                 move(scratch / target.name, target)
         self._steps.tidy(play)
 
-    def _evaluate(self, folder: RoundFolder, trained: Trained, decision: Decision) -> Evaluated:
+    def _evaluate(self, folder: RoundFolder, trained: Trained, decision: RoundDecision) -> Evaluated:
         settings = self._settings
         if settings.evaluate is None:
             evaluated = Evaluated(None, "not evaluated: the loop names no simulator")

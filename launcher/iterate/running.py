@@ -11,10 +11,10 @@ from batchrl.contract.errors import BatchRLError, InputError
 from launcher.api.names import valid_name
 from launcher.base import notices
 from launcher.iterate import picture
-from launcher.iterate.records import Round
 from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import COLLECTED, LOOP, LoopFolder, publish_json, publish_text
+from launcher.iterate.step_files import Round
 from launcher.iterate.work import Work, behavior_of
 from launcher.training.joboptions import JobOptions
 

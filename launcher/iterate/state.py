@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
-from launcher.iterate.records import LOOK_KEYS, Record, Round
+from launcher.iterate.step_files import LOOK_KEYS, Record, Round
 
 Kind = TypeVar("Kind", bound=Record)
 

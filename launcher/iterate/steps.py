@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from batchrl.contract.divided import Divided
-from launcher.iterate.records import Evaluated, Trained
+from launcher.iterate.step_files import Evaluated, Trained
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Look:
     """One question to the gate.
 
     Args:
-        held_out: unseen episodes of the policy in place.
+        held_out: unseen episodes of the incumbent policy.
         model: the candidate, exported.
         canary: its own episodes; None asks the log.
         learnt_from: files with the episodes that it learnt from, for fitted values.

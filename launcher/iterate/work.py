@@ -15,9 +15,9 @@ from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
 from launcher.iterate import attempts, collectors, feasible
-from launcher.iterate.records import Evaluated, Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import move, read_json
+from launcher.iterate.step_files import Evaluated, Trained
 from launcher.iterate.steps import Actor, Cut, Look, Play
 from launcher.library import answering
 from launcher.library.answering import Answers

@@ -1,8 +1,8 @@
-"""Start, stop and describe the local cloud of a data folder: the client's side of the door.
+"""Start, stop and describe the local cloud of a data folder: the client's side of the API server.
 
-One cloud a data folder. ``ensure_up`` starts it on first use, under a file lock: door and store are processes in
-sessions of their own, and live on when the client ends. A door that runs other code than the client is replaced; jobs
-never notice, because each has a shim of its own.
+One cloud a data folder. ``ensure_up`` starts it on first use, under a file lock: API server and store are processes in
+sessions of their own, and live on when the client ends. An API server that runs other code than the client is
+replaced; jobs never notice, because each has a shim of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 START_SECONDS = 30.0
 LOCK_SECONDS = 60.0
-DOOR_STOP_SECONDS = 10.0
+SERVER_STOP_SECONDS = 10.0
 # The grace of a stop (contract 88), and time to upload what there is.
 JOB_STOP_SECONDS = 300.0
 
@@ -55,15 +55,15 @@ class CloudStatus:
 
     Args:
         address: where it listens.
-        door_pid: the door's process.
+        server_pid: the API server's process.
         store_pid: the embedded store's process; None for a store of the user's own.
-        version: version of the door's code.
-        stale: whether that is other code than ours; the next use replaces the door.
+        version: version of the API server's code.
+        stale: whether that is other code than ours; the next use replaces the API server.
         running_jobs: names of the jobs that have not ended.
     """
 
     address: CloudAddress
-    door_pid: int
+    server_pid: int
     store_pid: int | None
     version: str
     stale: bool
@@ -75,12 +75,12 @@ class DownReport:
     """What ``down`` did.
 
     Args:
-        door_stopped, store_stopped: what was ended.
+        server_stopped, store_stopped: what was ended.
         stopped_jobs: names of the jobs that were asked to stop and did.
         running_jobs: names of the jobs that go on; the store stays for them.
     """
 
-    door_stopped: bool
+    server_stopped: bool
     store_stopped: bool
     stopped_jobs: tuple[str, ...]
     running_jobs: tuple[str, ...]
@@ -103,8 +103,8 @@ def ensure_up(home: Path | None = None) -> CloudAddress:
     with _locked(paths):
         if identity := _current(paths):
             return identity.address(paths)
-        Records(paths.records).close()  # says what is wrong with them before a door fails on it
-        _end_door(paths)
+        Records(paths.records).close()  # says what is wrong with them before an API server fails on it
+        _end_server(paths)
         return _start(paths).address(paths)
 
 
@@ -118,7 +118,7 @@ def status(home: Path | None = None) -> CloudStatus | None:
     store = ProcessId.read(paths.store_process)
     return CloudStatus(
         address=identity.address(paths),
-        door_pid=found.pid,
+        server_pid=found.pid,
         store_pid=store.pid if store and store.alive and found.store == "embedded" else None,
         version=found.version,
         stale=found.fingerprint != fingerprint(),
@@ -140,14 +140,14 @@ def down(home: Path | None = None, stop_jobs: bool = False) -> DownReport:
         before = _running(paths)
         if stop_jobs and before:
             _stop_jobs(paths)
-        door_stopped = _end_door(paths)
+        server_stopped = _end_server(paths)
         running = _running(paths)
         identity = Identity.read(paths.cloud_file)
         store_stopped = not running and identity is not None and EmbeddedStore(paths, identity).stop()
         with suppress(OSError):  # a socket of a job may still be there
             paths.runtime.rmdir()
     stopped = tuple(name for name in before if name not in running) if stop_jobs else ()
-    return DownReport(door_stopped, store_stopped, stopped, running)
+    return DownReport(server_stopped, store_stopped, stopped, running)
 
 
 def set_store(
@@ -158,7 +158,7 @@ def set_store(
     profile: str | None = None,
     variables: tuple[str, ...] = (),
 ) -> StoreAddress | None:
-    """Choose the object store of a data folder. The change holds from the next start of the door, which this ends.
+    """Choose the object store of a data folder; the API server is ended, and its next start uses the new one.
 
     Args:
         endpoint_url: S3 endpoint of a store of the user's own; None goes back to the embedded one.
@@ -182,7 +182,7 @@ def set_store(
     with _locked(paths):
         if running := _running(paths):
             raise InputError(f"jobs are running and use the present store: {', '.join(running)}.", "Stop them first.")
-        _end_door(paths)
+        _end_server(paths)
         if identity := Identity.read(paths.cloud_file):
             EmbeddedStore(paths, identity).stop()
         if address is None:
@@ -200,11 +200,11 @@ def gc(home: Path | None = None) -> tuple[Removed, ...]:
 def shell_exports(address: CloudAddress) -> list[str]:
     """Lines that point the AWS CLI, boto3 and the ``sagemaker`` SDK of a shell at a cloud.
 
-    A store of the user's own is reached through the door, so that its credentials stay where they are.
+    A store of the user's own is reached through the API server, so that its credentials stay where they are.
     """
     values = {
         "BATCHRL_HOME": str(address.home),
-        "AWS_ENDPOINT_URL": address.door_url,
+        "AWS_ENDPOINT_URL": address.api_url,
         "AWS_ENDPOINT_URL_S3": address.s3_url,
         "AWS_REGION": address.region,
         "AWS_DEFAULT_REGION": address.region,
@@ -239,9 +239,9 @@ def _current(paths: HomePaths) -> Identity | None:
     return identity if found.fingerprint == fingerprint() and same_store else None
 
 
-def _ask(paths: HomePaths, identity: Identity | None) -> probe.DoorVersion | None:
-    """Ask the door, if its process lives: whoever else may listen at its port is not waited for."""
-    process = ProcessId.read(paths.door_process)
+def _ask(paths: HomePaths, identity: Identity | None) -> probe.ServerVersion | None:
+    """Ask the API server, if its process lives: whoever else may listen at its port is not waited for."""
+    process = ProcessId.read(paths.server_process)
     return probe.ask(identity) if identity and process and process.alive else None
 
 
@@ -253,12 +253,12 @@ def _start(paths: HomePaths) -> Identity:
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
     replace_file(paths.sdk_config, _SDK_CONFIG)
     child = spawn_detached(
-        (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.door_log
+        (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.server_log
     )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if (known := ProcessId.read(paths.door_process)) and known.pid == child.pid:
-            # Read again: a door whose port was taken stores another one.
+        if (known := ProcessId.read(paths.server_process)) and known.pid == child.pid:
+            # Read again: an API server whose port was taken stores another one.
             identity = Identity.read(paths.cloud_file) or identity
             if _ask(paths, identity):
                 return identity
@@ -267,22 +267,23 @@ def _start(paths: HomePaths) -> Identity:
         time.sleep(POLL_SECONDS)
     _give_up(child)
     raise Unreachable(
-        f"the local cloud in {paths.root} does not start: {last_lines(paths.door_log)}", f"Its log is {paths.door_log}"
+        f"the local cloud in {paths.root} does not start: {last_lines(paths.server_log)}",
+        f"Its log is {paths.server_log}",
     )
 
 
 def _give_up(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None and (process := ProcessId.of(child.pid)):
-        process.end(DOOR_STOP_SECONDS)
+        process.end(SERVER_STOP_SECONDS)
         child.poll()
 
 
-def _end_door(paths: HomePaths) -> bool:
-    process = ProcessId.read(paths.door_process)
+def _end_server(paths: HomePaths) -> bool:
+    process = ProcessId.read(paths.server_process)
     if process is None or not process.alive:
         return False
-    process.end(DOOR_STOP_SECONDS)
-    paths.door_process.unlink(missing_ok=True)
+    process.end(SERVER_STOP_SECONDS)
+    paths.server_process.unlink(missing_ok=True)
     return True
 
 

@@ -183,7 +183,7 @@ def cloud(home: Path | None) -> Finding:
     status = local.status(home)
     if status is None:
         return Finding("cloud", Health.OK, "down; it starts when it is needed")
-    found = f"{status.address.door_url}, {len(status.running_jobs)} jobs running"
+    found = f"{status.address.api_url}, {len(status.running_jobs)} jobs running"
     if status.stale:
         return Finding("cloud", Health.OK, f"{found}; of another version, replaced at the next use")
     return Finding("cloud", Health.OK, found)

@@ -76,7 +76,7 @@ def check_space(size: int, home: Path | None) -> None:
 
 
 def _check_rules(request: dict[str, Any]) -> None:
-    """The very check that the door makes, in its words."""
+    """The very check that the API server makes, in its words."""
     from launcher.api.errors import ApiError
     from launcher.api.training_rules import check_training_job
 

@@ -38,7 +38,7 @@ class Prediction:
         return len(self.actions)
 
     @classmethod
-    def of(cls, answers: Iterable[Answer]) -> Prediction:
+    def of(cls, answers: Iterable[AnswerLine]) -> Prediction:
         """The prediction that checked lines make up."""
         held = list(answers)
         return cls(
@@ -51,7 +51,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerLine:
     """One line of an answer, as ``Prediction`` has it."""
 
     probabilities: Sequence[float] | None = None
@@ -88,7 +88,7 @@ def read_lines(content: bytes, rows: int, first: int, source: str) -> list[dict[
     return found
 
 
-def check(line: Mapping[str, Any], row: int, source: str) -> Answer:
+def check(line: Mapping[str, Any], row: int, source: str) -> AnswerLine:
     """One line, checked.
 
     Args:
@@ -100,7 +100,7 @@ def check(line: Mapping[str, Any], row: int, source: str) -> Answer:
         DamagedContent: it is no answer of our model server.
     """
     if "error" in line:
-        return Answer(error=str(line["error"]))
+        return AnswerLine(error=str(line["error"]))
     where = f"{source} answered row {row} with"
     probabilities = line.get("predictions")
     if isinstance(probabilities, list) and len(probabilities) == 1:
@@ -116,7 +116,7 @@ def check(line: Mapping[str, Any], row: int, source: str) -> Answer:
         raise DamagedContent(f"{where} the value {value!r}.")
     if mask is not None and not _is_mask(mask, len(probabilities)):
         raise DamagedContent(f"{where} the mask {mask!r}; it needs {len(probabilities)} truth values.")
-    return Answer(probabilities, action, value, mask)
+    return AnswerLine(probabilities, action, value, mask)
 
 
 def _is_number(value: object) -> bool:

@@ -16,7 +16,7 @@ from launcher.api.constants import JSON_LINES
 from launcher.base.notices import say
 from launcher.jobs.endpoint import Endpoint, Removed
 from launcher.jobs.handle import where
-from launcher.serving.prediction import Answer, Prediction, check, read_lines
+from launcher.serving.prediction import AnswerLine, Prediction, check, read_lines
 from launcher.serving.rows import as_rows, bodies, encode
 from launcher.session.answers import is_unknown
 from launcher.session.session import session_from
@@ -73,7 +73,7 @@ class Predictor:
         """
         if errors not in ("raise", "keep"):
             raise InputError(f"errors '{errors}' is unknown.", "It may be 'raise' or 'keep'.")
-        answers: list[Answer] = []
+        answers: list[AnswerLine] = []
         for line in self.predict_lines(encode(as_rows(states))):
             answer = check(line, len(answers) + 1, self._source)
             if answer.error is not None and errors == "raise":

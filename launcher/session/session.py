@@ -169,7 +169,7 @@ class LocalSession(Session):
     def _make_client(self, service: str) -> Client:
         cloud = self.address
         place: Any = cloud.store if service == "s3" else cloud
-        endpoint_url = cloud.store.endpoint_url if service == "s3" else cloud.door_url
+        endpoint_url = cloud.store.endpoint_url if service == "s3" else cloud.api_url
         settings: dict[str, Any] = {"s3": {"addressing_style": "path"}}
         if service != "s3":
             settings = {"retries": {"mode": "standard", "total_max_attempts": LOCAL_ATTEMPTS}}

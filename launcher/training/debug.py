@@ -31,7 +31,7 @@ INSTANCE_TYPE = "local_debug"
 
 
 @dataclass(frozen=True)
-class Place:
+class CodeLocation:
     """Where the code of a job is run from.
 
     Args:
@@ -43,14 +43,14 @@ class Place:
     search_path: tuple[Path, ...]
 
 
-def in_place(source: Source, listing: Listing) -> Place:
+def in_place(source: Source, listing: Listing) -> CodeLocation:
     """Where a source can be run without unpacking it."""
     script = next(file.path for file in listing.files if file.name == listing.program)
     folder = script.parents[len(Path(listing.program).parts) - 1]
     search = [source.source_dir.expanduser().absolute()] if source.source_dir is not None else []
     search += [path.expanduser().absolute().parent for path in source.dependencies]
     search += [library_folder(name).parent for name in ("batchrl", "presets")]
-    return Place(folder, tuple(dict.fromkeys(path for path in search if path != folder)))
+    return CodeLocation(folder, tuple(dict.fromkeys(path for path in search if path != folder)))
 
 
 def check_debugger(debug_port: int | None) -> None:

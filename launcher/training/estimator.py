@@ -280,7 +280,7 @@ class RLEstimator:
             raise InputError("this estimator has run no job yet.", "Call fit() first, or RLEstimator.attach(name).")
         return self.latest_job
 
-    def _source(self, chosen: presetting.Settings) -> Source:
+    def _source(self, chosen: presetting.AlgorithmSettings) -> Source:
         options = self.options
         if options.source_dir is not None and "://" in str(options.source_dir):
             raise InputError(f"source_dir '{options.source_dir}': give a folder on this computer.")
@@ -340,7 +340,9 @@ class RLEstimator:
 RLEstimator.__signature__ = inspect.signature(Options)  # type: ignore[attr-defined]
 
 
-def _in_place(source: Source, code: package.Package, chosen: presetting.Settings, options: Options) -> dict[str, Any]:
+def _in_place(
+    source: Source, code: package.Package, chosen: presetting.AlgorithmSettings, options: Options
+) -> dict[str, Any]:
     """What is different about a job that runs its source where it lies."""
     place = debugging.in_place(source, code.listing)
     search = os.pathsep.join(str(path) for path in place.search_path)

@@ -20,7 +20,7 @@ SCRIPT_KEYS = (wire.PRESET, wire.LEGACY_PRESET, wire.SAVE_MODEL)
 
 
 @dataclass(frozen=True)
-class Settings:
+class AlgorithmSettings:
     """What a job is told about its algorithm.
 
     Args:
@@ -42,7 +42,7 @@ class Settings:
         }
 
 
-def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value]) -> Settings:
+def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value]) -> AlgorithmSettings:
     """Join the argument ``preset`` and the hyperparameters.
 
     Raises:
@@ -57,18 +57,18 @@ def settings(preset: str | Path | None, hyperparameters: Mapping[str, wire.Value
     if len({presets.ALIASES.get(name, name) for name in named}) > 1:
         raise InputError(f"two presets are named: {' and '.join(map(repr, sorted(set(named))))}.", "Name one.")
     if not named:
-        return Settings(None, values, ())
+        return AlgorithmSettings(None, values, ())
     # The seed's name and ours of one preset may stand together; the hyperparameter's is sent, as the user wrote it.
     name = named[0]
     values.pop(wire.PRESET, None)
     values.pop(wire.LEGACY_PRESET, None)
     if not presets.is_path(name):
-        return Settings(name, {key: name, **values}, ())
+        return AlgorithmSettings(name, {key: name, **values}, ())
     path = Path(name).expanduser()
-    return Settings(str(path), {key: f"{USER_PRESETS}/{path.name}", **values}, (path,))
+    return AlgorithmSettings(str(path), {key: f"{USER_PRESETS}/{path.name}", **values}, (path,))
 
 
-def check(chosen: Settings, script: str | None) -> Preset | None:
+def check(chosen: AlgorithmSettings, script: str | None) -> Preset | None:
     """Refuse a preset or an override that the job would refuse.
 
     Args:

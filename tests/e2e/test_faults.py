@@ -47,21 +47,21 @@ for turn in itertools.count():
 """
 
 
-def door_of(home: Path) -> int:
-    """Pid of the cloud's door."""
+def server_of(home: Path) -> int:
+    """Pid of the cloud's API server."""
     found = processes(lambda command, environ: "launcher.local.server.process" in command and str(home) in command)
     assert len(found) == 1, found
     return found[0]
 
 
 @pytest.mark.parametrize("instance_type", EXECUTORS)
-def test_a_killed_door_loses_nothing(session, home, command, script, instance_type):
+def test_a_killed_server_loses_nothing(session, home, command, script, instance_type):
     estimator = RLEstimator(
         entry_point="main.py", source_dir=str(script(TICKING)), instance_type=instance_type, session=session
     )
     job = estimator.fit(wait=False)
     wait_until("the script runs", lambda: any("tick 3" in line for line in job.logs(follow=False)))
-    kill_now(door_of(home))
+    kill_now(server_of(home))
     assert job.name in command("ps").stdout
     session.revive()
     assert job.wait().status == "Completed"

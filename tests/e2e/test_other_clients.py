@@ -39,7 +39,7 @@ def address(session):
 def client(address):
     return boto3.client(
         "sagemaker",
-        endpoint_url=address.door_url,
+        endpoint_url=address.api_url,
         region_name=address.region,
         aws_access_key_id=address.access_key,
         aws_secret_access_key=address.secret_key,
@@ -75,7 +75,7 @@ def test_A90_the_time_limit_stops_a_job(client, address):
 def test_a_wrong_secret_is_refused(address):
     stranger = boto3.client(
         "sagemaker",
-        endpoint_url=address.door_url,
+        endpoint_url=address.api_url,
         region_name=address.region,
         aws_access_key_id=address.access_key,
         aws_secret_access_key="x" * len(address.secret_key),
@@ -103,7 +103,7 @@ def test_the_aws_command_line(address, command):
             check=True,
         ).stdout
 
-    endpoint = ["--endpoint-url", address.door_url]
+    endpoint = ["--endpoint-url", address.api_url]
     described = request("by-aws-cli", address, "echo from the command line")
     aws(*endpoint, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(described))
     aws(*endpoint, "sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "by-aws-cli")
@@ -168,7 +168,7 @@ def test_plain_boto3_transforms_and_invokes(client, address, archive, session):
     client.get_waiter("endpoint_in_service").wait(EndpointName="plain", WaiterConfig={"Delay": 1})
     runtime = boto3.client(
         "sagemaker-runtime",
-        endpoint_url=address.door_url,
+        endpoint_url=address.api_url,
         region_name=address.region,
         aws_access_key_id=address.access_key,
         aws_secret_access_key=address.secret_key,

@@ -120,7 +120,7 @@ def test_a_stopped_job_is_told_apart(local: LocalSession, tmp_path: Path) -> Non
     assert not job.stop()
 
 
-def test_following_survives_the_death_of_the_door(local: LocalSession, tmp_path: Path) -> None:
+def test_following_survives_the_death_of_the_server(local: LocalSession, tmp_path: Path) -> None:
     path = script(
         tmp_path,
         """
@@ -138,15 +138,15 @@ def test_following_survives_the_death_of_the_door(local: LocalSession, tmp_path:
         if line == "5":
             before = cloud.status(local.home)
             assert before is not None
-            os.kill(door_pid(local), signal.SIGKILL)
+            os.kill(server_pid(local), signal.SIGKILL)
 
     assert job.wait(logs=take).status == "Completed"
     assert lines == [str(n) for n in range(40)]
 
 
-def door_pid(local: LocalSession) -> int:
-    """The process that listens at the door's port."""
-    port = int(local.address.door_url.rpartition(":")[2])
+def server_pid(local: LocalSession) -> int:
+    """The process that listens at the API server's port."""
+    port = int(local.address.api_url.rpartition(":")[2])
     mark = f":{port:04X} "
     inodes = {
         line.split()[9]
@@ -159,7 +159,7 @@ def door_pid(local: LocalSession) -> int:
                 with contextlib.suppress(OSError):
                     if str(link.readlink())[8:-1] in inodes:
                         return int(folder.parent.name)
-    raise AssertionError("no process listens at the door's port")
+    raise AssertionError("no process listens at the API server's port")
 
 
 class Terminal:

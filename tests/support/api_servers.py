@@ -1,4 +1,4 @@
-"""A door that listens in the tests' own process, clients for it, and requests that it takes."""
+"""An API server that listens in the tests' own process, clients for it, and requests that it takes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
 
 
 @dataclass
-class RunningDoor:
-    """A door that listens, and what a test may turn."""
+class RunningServer:
+    """An API server that listens, and what a test may turn."""
 
     url: str
     context: Context
@@ -58,11 +58,11 @@ def make_client(
 
 
 def of_cloud(service: str, address: CloudAddress, **changes: Any) -> Any:
-    return make_client(service, address.door_url, address.access_key, address.secret_key, **changes)
+    return make_client(service, address.api_url, address.access_key, address.secret_key, **changes)
 
 
 def job_request(name: str = "job-1", **changes: Any) -> dict[str, Any]:
-    """A request that the door takes."""
+    """A request that the API server takes."""
     request: dict[str, Any] = {
         "TrainingJobName": name,
         "RoleArn": ROLE,
@@ -83,9 +83,9 @@ def eventually(check: Callable[[], Any], seconds: float = 30.0) -> Any:
     return answer
 
 
-def post(door: RunningDoor, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+def post(api_server: RunningServer, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
     """Send exactly these bytes and headers; status and body of the answer."""
-    connection = http.client.HTTPConnection(urlsplit(door.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(api_server.url).netloc, timeout=10)
     connection.request("POST", "/", body, headers)
     answer = connection.getresponse()
     content = answer.read()
@@ -93,34 +93,34 @@ def post(door: RunningDoor, body: bytes, headers: dict[str, str]) -> tuple[int, 
     return answer.status, content
 
 
-def signed(door: RunningDoor, target: str, body: bytes, **more: str) -> dict[str, str]:
+def signed(api_server: RunningServer, target: str, body: bytes, **more: str) -> dict[str, str]:
     """Headers of a request that botocore would not make, with a good signature."""
     headers = {
-        "host": urlsplit(door.url).netloc,
+        "host": urlsplit(api_server.url).netloc,
         "x-amz-target": target,
         "content-type": "application/x-amz-json-1.1",
         "x-amz-content-sha256": digest_of(body),
         **more,
     }
-    return sign("POST", f"{door.url}/", headers, KEYS, REGION, "sagemaker")
+    return sign("POST", f"{api_server.url}/", headers, KEYS, REGION, "sagemaker")
 
 
-def call(door: RunningDoor, target: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def call(api_server: RunningServer, target: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Call an operation with a request that botocore would refuse to send."""
     body = json.dumps(request).encode()
-    status, content = post(door, body, signed(door, target, body))
+    status, content = post(api_server, body, signed(api_server, target, body))
     answer: dict[str, Any] = json.loads(content)
     return status, answer
 
 
 def model_request(name: str = "model-1", **container: Any) -> dict[str, Any]:
-    """A CreateModel request that the door takes."""
+    """A CreateModel request that the API server takes."""
     primary = {"Image": "batchrl:0", "ModelDataUrl": "s3://batchrl-local/runs/job-1/output/model.tar.gz"} | container
     return {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": primary}
 
 
 def transform_request(name: str = "transform-1", **changes: Any) -> dict[str, Any]:
-    """A CreateTransformJob request that the door takes, once there is the model ``model-1``."""
+    """A CreateTransformJob request that the API server takes, once there is the model ``model-1``."""
     request: dict[str, Any] = {
         "TransformJobName": name,
         "ModelName": "model-1",
@@ -142,6 +142,6 @@ def transform_request(name: str = "transform-1", **changes: Any) -> dict[str, An
 
 
 def config_request(name: str = "config-1", **variant: Any) -> dict[str, Any]:
-    """A CreateEndpointConfig request that the door takes, once there is the model ``model-1``."""
+    """A CreateEndpointConfig request that the API server takes, once there is the model ``model-1``."""
     given = {"VariantName": "AllTraffic", "ModelName": "model-1", "InstanceType": "local", "InitialInstanceCount": 1}
     return {"EndpointConfigName": name, "ProductionVariants": [given | variant]}

@@ -13,7 +13,7 @@ from batchrl.contract.store import Client
 from launcher.api.jsonpath import ROOT, JsonPath
 from launcher.local.transform.outcome import Outcome
 from launcher.local.transform.run import transform
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 from launcher.local.transform.sources import source_objects
 
 BUCKET = "transform-tests"
@@ -51,5 +51,7 @@ def run(client: Client, server: ModelServer, stopped: Callable[[], bool] = lambd
         settings[name] = JsonPath.parse(settings[name]) if name in settings else ROOT
     log: list[str] = []
     objects = source_objects(client, transform_request())
-    outcome = transform(client, objects, S3Url(BUCKET, "out"), server, Settings(**settings), log.append, stopped)
+    outcome = transform(
+        client, objects, S3Url(BUCKET, "out"), server, TransformSettings(**settings), log.append, stopped
+    )
     return Ran(outcome, log)

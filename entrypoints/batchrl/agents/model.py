@@ -42,7 +42,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PolicyDecision:
     """What a policy does in B states.
 
     Args:
@@ -107,18 +107,18 @@ class PolicyModel:
         allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
         return [(target, target.probabilities(scores, allowed.numpy(), at_random.numpy())) for target in targets]
 
-    def decide(self, states: Floats32, target: TargetPolicy) -> Decision:
+    def decide(self, states: Floats32, target: TargetPolicy) -> PolicyDecision:
         """Everything about some states ``[B, d]``, with one pass over each network."""
         scores = self.preferences(states)
         values: Floats32 | None = None
         if self.values is not None:
             values = scores if self.values is self.preferences else self.values(states)
         if self.mask is None:
-            return Decision(target.probabilities(scores), values, None)
+            return PolicyDecision(target.probabilities(scores), values, None)
         support = self.mask.support(torch.from_numpy(states))
         allowed, at_random = support.with_fallback(self.fallback)
         probabilities = target.probabilities(scores, allowed.numpy(), at_random.numpy())
-        return Decision(probabilities, values, support.allowed.numpy())
+        return PolicyDecision(probabilities, values, support.allowed.numpy())
 
     def pack(self) -> tuple[Config, Tensors]:
         """The model as JSON and tensors, which share its memory."""

@@ -34,7 +34,7 @@ UNANNOUNCED_PRODUCTS = 5e12
 
 
 @dataclass(frozen=True)
-class FrozenModels:
+class PrefitModels:
     """Models that no epoch changes.
 
     Args:
@@ -81,7 +81,7 @@ class FrozenModels:
         }
 
     @classmethod
-    def from_state(cls, state: State, dataset: Dataset, preset: TrainPreset) -> FrozenModels:
+    def from_state(cls, state: State, dataset: Dataset, preset: TrainPreset) -> PrefitModels:
         """The models that ``state_dict`` described."""
         reward_model = Network(_shape(dataset, preset.agent), torch.Generator())
         reward_model.load_state_dict(state["reward_model"])
@@ -95,9 +95,9 @@ class FrozenModels:
         )
 
 
-def fit_frozen_models(
+def fit_prefit_models(
     parts: Parts, dataset: Dataset, preset: TrainPreset, generator: torch.Generator, rng: np.random.Generator
-) -> FrozenModels:
+) -> PrefitModels:
     """Fit the reward model on the training episodes, then the mask, if the agent or its policy keeps to one.
 
     Args:
@@ -114,7 +114,7 @@ def fit_frozen_models(
 
     restricted, acting = _uses(preset)
     if not (restricted or acting):
-        return FrozenModels(reward_model, None, None, None, masked_fraction=0.0, none_allowed_rate=0.0)
+        return PrefitModels(reward_model, None, None, None, masked_fraction=0.0, none_allowed_rate=0.0)
 
     numbers = {episode: number for number, episode in enumerate(dataset.episode_ids)}
     mask = _fit_mask(fitting, dataset if bcq.knn_source == "all" else train, reward_model, numbers)
@@ -126,7 +126,7 @@ def fit_frozen_models(
     evaluated = mask.support(
         torch.from_numpy(parts.evaluation.states[sample].copy()), _episodes(parts.evaluation, numbers)[sample]
     )
-    return FrozenModels(
+    return PrefitModels(
         reward_model=reward_model,
         acting_mask=mask if acting else None,
         allowed=_scattered(allowed, followed, train.n_transitions, True) if restricted else None,

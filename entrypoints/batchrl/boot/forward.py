@@ -1,4 +1,4 @@
-"""The inner half of the way to door and store: ports of this container's loopback that lead to mounted sockets."""
+"""The inner half of the way to API server and store: loopback ports that lead to mounted sockets."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _NAME = re.compile(r"epoch_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
-class Choice:
+class PointerDetails:
     """What a pointer says beside the file's name.
 
     Args:
@@ -76,7 +76,7 @@ class CheckpointFolder:
         self._damaged.discard(epoch)
         return publish_state(self.file(epoch), state)
 
-    def point(self, latest: Choice, best: Choice) -> None:
+    def point(self, latest: PointerDetails, best: PointerDetails) -> None:
         """Write both pointers, then remove checkpoints that are neither among the newest nor the best."""
         self._write_pointer(LATEST_NAME, latest)
         self._write_pointer(BEST_NAME, best)
@@ -86,7 +86,7 @@ class CheckpointFolder:
             if epoch != best.epoch:
                 self.file(epoch).unlink(missing_ok=True)
 
-    def _write_pointer(self, name: str, choice: Choice) -> None:
+    def _write_pointer(self, name: str, choice: PointerDetails) -> None:
         content = self.file(choice.epoch).read_bytes()
         pointer: dict[str, Any] = {
             "checkpoint": self.file(choice.epoch).name,

@@ -20,7 +20,7 @@ from typing import Any
 
 from batchrl.contract.errors import EXIT_DONE, InputError
 from batchrl.data.convert import convert
-from batchrl.data.convert_schema import reframe
+from batchrl.data.convert_schema import convert_schema
 from batchrl.data.describe import describe
 from batchrl.data.divide import Probabilities, divide
 from batchrl.data.loader import load_dataset
@@ -109,7 +109,7 @@ def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
     if schema is None:
         rows = convert(source, target, arguments.force)
     else:
-        rows = reframe(source, target, schema, arguments.force)
+        rows = convert_schema(source, target, schema, arguments.force)
     return {"path": str(target), "rows": rows, "bytes": target.stat().st_size}
 
 

@@ -53,7 +53,7 @@ class Number(Generic[Kind]):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceVariable:
     """A variable that holds one of a few words."""
 
     name: str
@@ -67,11 +67,11 @@ class Choice:
         return text or None
 
 
-TARGET_POLICY = Choice("BATCHRL_TARGET_POLICY", KINDS)
+TARGET_POLICY = ChoiceVariable("BATCHRL_TARGET_POLICY", KINDS)
 EPSILON = Number("BATCHRL_EPSILON", float, 0, 1)
 TEMPERATURE = Number("BATCHRL_TEMPERATURE", float, 1e-9, 1e9)
-BAD_RECORDS = Choice("BATCHRL_BAD_RECORDS", (RECORD, REJECT))
-OWN: tuple[Choice | Number[float], ...] = (TARGET_POLICY, EPSILON, TEMPERATURE, BAD_RECORDS)
+BAD_RECORDS = ChoiceVariable("BATCHRL_BAD_RECORDS", (RECORD, REJECT))
+OWN: tuple[ChoiceVariable | Number[float], ...] = (TARGET_POLICY, EPSILON, TEMPERATURE, BAD_RECORDS)
 # The kind of target policy that a number belongs to.
 BELONGS_TO = {EPSILON.name: EPSILON_GREEDY, TEMPERATURE.name: SOFTMAX}
 

@@ -3,5 +3,5 @@
 ``tables`` reads files in batches, ``cells``, ``vectors`` and ``probabilities`` their columns, into ``rows`` that lie
 in memory or in mapped files (``storage``). ``layout`` finds the steps among the rows, ``checks`` what is wrong with
 them and ``places`` where that stands; ``loader`` builds a ``Dataset``, ``split`` divides its episodes. ``convert``
-and ``reframe`` write data again, ``describe`` tells what it holds.
+and ``convert_schema`` write data again, ``describe`` tells what it holds.
 """

@@ -25,7 +25,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.data.cells import numbers
 from batchrl.data.dataset import Floats64
-from batchrl.data.locations import Places
+from batchrl.data.locations import RowLocations
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import out_of_room
 from batchrl.data.tables import Table, data_files, is_packed, open_table
@@ -184,7 +184,7 @@ def _whole(target: Path, overwrite: bool) -> Iterator[Path]:
 
 def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.RecordBatch]:
     """The file's rows with the columns in one order and with types; vectors as lists, or else as the file has them."""
-    places = Places(names)
+    places = RowLocations(names)
     places.begin(table, 0)
     row = 0
     for batch in table.batches(dict.fromkeys(names, pa.string())):
@@ -200,7 +200,7 @@ def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.Rec
         row += batch.num_rows
 
 
-def _typed(cells: pa.Array, name: str, places: Places, row: int) -> pa.Array:
+def _typed(cells: pa.Array, name: str, places: RowLocations, row: int) -> pa.Array:
     """A CSV's column as Parquet has it."""
     if not (name in (*INTEGERS, *NUMBERS) or name.startswith(FEATURES)):
         return cells
@@ -215,7 +215,7 @@ def _typed(cells: pa.Array, name: str, places: Places, row: int) -> pa.Array:
     return result.cast(pa.int64()) if whole else result
 
 
-def _vector_lists(cells: pa.Array, name: str, places: Places, row: int) -> pa.Array:
+def _vector_lists(cells: pa.Array, name: str, places: RowLocations, row: int) -> pa.Array:
     try:
         values = vectors_of(cells)
     except UnreadableProbabilities as error:

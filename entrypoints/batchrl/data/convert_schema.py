@@ -20,7 +20,7 @@ from batchrl.data.storage import Array, taken
 from presets.schema import DataSettings
 
 
-def reframe(source: Path, target: Path, schema: Schema, overwrite: bool = False) -> int:
+def convert_schema(source: Path, target: Path, schema: Schema, overwrite: bool = False) -> int:
     """Write a data set in a schema; see ``convert``, also for the errors.
 
     Args:

@@ -18,7 +18,7 @@ EMPTY = "empty"
 
 
 @dataclass(frozen=True)
-class Place:
+class RowLocation:
     """One row.
 
     Args:
@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass
-class Places:
+class RowLocations:
     """The rows of all files, counted from 0 through all of them.
 
     Args:
@@ -49,13 +49,13 @@ class Places:
         self.tables.append(table)
         self.starts.append(start)
 
-    def find(self, position: int) -> Place:
+    def find(self, position: int) -> RowLocation:
         """A row of a file that has begun."""
         number = int(np.searchsorted(self.starts, position, side="right")) - 1
         table, rest = self.tables[number], position - self.starts[number]
         place, cells = self._in_csv(table, rest) if table.lined else self._in_parquet(table, rest)
         episode = cells.get(columns.EPISODE_ID, EMPTY)
-        return Place(f"{table.path}, {place}" + (f", episode {episode}" if episode != EMPTY else ""), cells)
+        return RowLocation(f"{table.path}, {place}" + (f", episode {episode}" if episode != EMPTY else ""), cells)
 
     def _in_csv(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
         records = table.records()

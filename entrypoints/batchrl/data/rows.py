@@ -15,7 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.cells import Bytes, flags, labels, numbers
 from batchrl.data.dataset import Floats32, Floats64, Integers
-from batchrl.data.locations import Places
+from batchrl.data.locations import RowLocations
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Kind, Storage
 from batchrl.data.tables import CellOfAnotherType, Table, data_files, open_table
@@ -47,7 +47,7 @@ class Rows:
         episode_ids: ids in order of first appearance, as text.
     """
 
-    places: Places
+    places: RowLocations
     storage: Storage
     state_columns: tuple[str, ...]
     states: Floats32
@@ -134,7 +134,7 @@ class _Reading:
         self._chosen = chosen
         self._types = chosen.types(as_text)
         self._storage = storage
-        self._places = Places(chosen.names)
+        self._places = RowLocations(chosen.names)
         self._states = storage.column()
         self._next_states = storage.column() if chosen.next_states else None
         self._numbers = {name: storage.column() for name in (columns.ACTION, columns.REWARD)}

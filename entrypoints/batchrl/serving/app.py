@@ -17,9 +17,9 @@ from typing import Any
 import orjson
 
 from batchrl.serving.answers import fault_body
-from batchrl.serving.invocation import Answer, Request, Service
+from batchrl.serving.invocation import InvocationAnswer, Request, Service
 from batchrl.serving.media import Media, UnknownMedia
-from batchrl.serving.settings import MEGABYTE, Settings
+from batchrl.serving.settings import MEGABYTE, ServingSettings
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,12 +45,12 @@ class App:
         record_seconds: how long the networks take for one record.
     """
 
-    def __init__(self, service: Service, settings: Settings, record_seconds: float) -> None:
+    def __init__(self, service: Service, settings: ServingSettings, record_seconds: float) -> None:
         self._service = service
         self._most_bytes = settings.most_bytes
-        self._parameters = Answer(200, JSON, orjson.dumps(settings.execution_parameters()))
+        self._parameters = InvocationAnswer(200, JSON, orjson.dumps(settings.execution_parameters()))
         self._record_seconds = record_seconds + RECORD_SECONDS
-        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[InvocationAnswer]]] = []
         self._thread = ThreadPoolExecutor(1, "compute")
         self._began: float | None = None
         # Whether connections end with their next answer.
@@ -68,11 +68,11 @@ class App:
             if answer is None:
                 return
         elif path not in METHODS:
-            answer = Answer.error(404, f"there is no {path}; this server has {', '.join(METHODS)}")
+            answer = InvocationAnswer.error(404, f"there is no {path}; this server has {', '.join(METHODS)}")
         elif method not in METHODS[path]:
-            answer = Answer.error(405, f"{path} takes {METHODS[path][0]}, got {method}")
+            answer = InvocationAnswer.error(405, f"{path} takes {METHODS[path][0]}, got {method}")
         elif path == PING:
-            answer = Answer(200, "text/plain", b"")
+            answer = InvocationAnswer(200, "text/plain", b"")
         else:
             answer = self._parameters
         headers = [
@@ -84,7 +84,7 @@ class App:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _invoked(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Answer | None:
+    async def _invoked(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> InvocationAnswer | None:
         """The answer to an invocation; None for a client that has gone."""
         given = dict(headers)
         announced = given.get(b"content-length", b"0")
@@ -117,22 +117,22 @@ class App:
         try:
             request = Request.of(body, content_type, accept)
         except UnknownMedia as error:
-            return Answer.error(error.status, error.message)
+            return InvocationAnswer.error(error.status, error.message)
         return await self._answered(request)
 
     def _is_too_long(self, length: int) -> bool:
         return self._most_bytes is not None and length > self._most_bytes
 
-    def _too_long(self, length: int) -> Answer:
+    def _too_long(self, length: int) -> InvocationAnswer:
         assert self._most_bytes is not None
         most = f"{self._most_bytes} ({self._most_bytes // MEGABYTE} MB, SAGEMAKER_MAX_PAYLOAD_IN_MB)"
-        return Answer.error(413, f"the body has {length} bytes; this server takes at most {most}")
+        return InvocationAnswer.error(413, f"the body has {length} bytes; this server takes at most {most}")
 
-    async def _answered(self, request: Request) -> Answer:
+    async def _answered(self, request: Request) -> InvocationAnswer:
         loop = asyncio.get_running_loop()
         if len(request.body) > INLINE_BYTES or request.records_at_most * self._record_seconds > INLINE_SECONDS:
             return await loop.run_in_executor(self._thread, self._computed, request)
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[InvocationAnswer] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append((request, future))
@@ -149,7 +149,7 @@ class App:
             if not future.done():  # the connection of one that is was lost
                 future.set_result(answer)
 
-    def _computed(self, request: Request) -> Answer:
+    def _computed(self, request: Request) -> InvocationAnswer:
         self._began = time.monotonic()
         try:
             return self._service.respond(request)
@@ -159,10 +159,10 @@ class App:
             self._began = None
 
 
-def _fault() -> Answer:
+def _fault() -> InvocationAnswer:
     """The answer where this server itself failed; the log says how."""
     traceback.print_exc(file=sys.stderr)
-    return Answer(500, JSON, fault_body("a fault of the server itself; its log says more"))
+    return InvocationAnswer(500, JSON, fault_body("a fault of the server itself; its log says more"))
 
 
 async def _discarded(receive: Receive) -> bool | None:

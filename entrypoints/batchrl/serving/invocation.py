@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from batchrl.serving import answers
 from batchrl.serving.media import Media, UnknownMedia, of_answer, of_body
+from batchrl.serving.parsing import ParsedRecords, Unreadable, read_document, read_lines, trimmed
 from batchrl.serving.predictor import Predictions, Predictor
-from batchrl.serving.records import Records, Unreadable, read_document, read_lines, trimmed
 
 
 @dataclass(frozen=True)
-class Answer:
+class InvocationAnswer:
     """An answer.
 
     Args:
@@ -30,7 +30,7 @@ class Answer:
     body: bytes
 
     @classmethod
-    def error(cls, status: int, message: str, line: int | None = None) -> Answer:
+    def error(cls, status: int, message: str, line: int | None = None) -> InvocationAnswer:
         """An answer that says what was wrong."""
         return cls(status, Media.JSON.value, answers.fault_body(message, line))
 
@@ -85,25 +85,25 @@ class Service:
     predictor: Predictor
     reject: bool = False
 
-    def answer(self, content_type: str, accept: str, body: bytes) -> Answer:
+    def answer(self, content_type: str, accept: str, body: bytes) -> InvocationAnswer:
         """The answer to one request."""
         try:
             return self.respond(Request.of(body, content_type, accept))
         except UnknownMedia as error:
-            return Answer.error(error.status, error.message)
+            return InvocationAnswer.error(error.status, error.message)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> InvocationAnswer:
         """The answer to one request of any size, block by block."""
         try:
             return self.written(self.predicted(request.body, request.media), request.media, request.answer)
         except Unreadable as error:
-            return Answer.error(400, str(error))
+            return InvocationAnswer.error(400, str(error))
         except Rejected as error:
-            return Answer.error(400, error.message, error.line)
+            return InvocationAnswer.error(400, error.message, error.line)
 
-    def respond_together(self, requests: Sequence[Request]) -> list[Answer]:
+    def respond_together(self, requests: Sequence[Request]) -> list[InvocationAnswer]:
         """The answers to small requests, whose lines are read, decided on and written as those of one body."""
-        results: dict[int, Answer] = {}
+        results: dict[int, InvocationAnswer] = {}
         groups: dict[tuple[Media, Media], list[int]] = {}
         for position, request in enumerate(requests):
             if len(requests) == 1 or Media.JSON in (request.media, request.answer):
@@ -115,7 +115,7 @@ class Service:
             results |= zip(positions, self._dealt_out(bodies, media, answer), strict=True)
         return [results[position] for position in range(len(requests))]
 
-    def _dealt_out(self, bodies: Sequence[bytes | None], media: Media, answer: Media) -> Iterator[Answer]:
+    def _dealt_out(self, bodies: Sequence[bytes | None], media: Media, answer: Media) -> Iterator[InvocationAnswer]:
         """The answers to bodies of lines, trimmed; None is a body without any."""
         lines: list[bytes] = []
         faults: dict[int, str] = {}
@@ -128,9 +128,11 @@ class Service:
             start, stop = stop, stop + (0 if body is None else body.count(b"\n") + 1)
             own = {position - start: fault for position, fault in faults.items() if start <= position < stop}
             try:
-                yield Answer(200, answer.value, self._with_faults(lines[start:stop], own, answer, 1, answers.LINE))
+                yield InvocationAnswer(
+                    200, answer.value, self._with_faults(lines[start:stop], own, answer, 1, answers.LINE)
+                )
             except Rejected as error:
-                yield Answer.error(400, error.message, error.line)
+                yield InvocationAnswer.error(400, error.message, error.line)
 
     def predicted(self, body: bytes, media: Media) -> Iterator[Predictions]:
         """The predictions for a body's records, block by block.
@@ -141,7 +143,7 @@ class Service:
         for records in self._records(body, media):
             yield self.predictor.predict(records)
 
-    def written(self, parts: Iterable[Predictions], media: Media, answer: Media) -> Answer:
+    def written(self, parts: Iterable[Predictions], media: Media, answer: Media) -> InvocationAnswer:
         """The answer with some predictions.
 
         Args:
@@ -163,8 +165,8 @@ class Service:
                 written.append(self._with_faults(lines, part.faults, answer, first, unit))
             first += len(part)
         if answer is Media.JSON:
-            return Answer(200, answer.value, answers.document(kept, self.predictor.n_actions))
-        return Answer(200, answer.value, b"".join(written))
+            return InvocationAnswer(200, answer.value, answers.document(kept, self.predictor.n_actions))
+        return InvocationAnswer(200, answer.value, b"".join(written))
 
     def _with_faults(
         self, lines: list[bytes], faults: Mapping[int, str], answer: Media, first: int, unit: str
@@ -182,7 +184,7 @@ class Service:
             position = min(faults)
             raise Rejected(f"{unit} {first + position}: {faults[position]}", first + position)
 
-    def _records(self, body: bytes, media: Media) -> Iterator[Records]:
+    def _records(self, body: bytes, media: Media) -> Iterator[ParsedRecords]:
         if media is Media.JSON:
             yield read_document(body, self.predictor.n_features)
         else:

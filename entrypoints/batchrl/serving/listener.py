@@ -9,14 +9,14 @@ import stat
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
-from batchrl.serving.settings import Settings
+from batchrl.serving.settings import ServingSettings
 
 BACKLOG = 2048
 EVERY_ADDRESS = "0.0.0.0"
 PRIVATE_UMASK = 0o177
 
 
-def listen(settings: Settings) -> tuple[socket.socket, str]:
+def listen(settings: ServingSettings) -> tuple[socket.socket, str]:
     """Listen where the settings say; returns the socket and its address in words.
 
     Raises:

@@ -11,9 +11,9 @@ import torch
 
 from batchrl.checkpoints.policy import load_policy
 from batchrl.serving.invocation import Service
+from batchrl.serving.parsing import ParsedRecords
 from batchrl.serving.predictor import ROWS_MULTIPLE, Predictor
-from batchrl.serving.records import Records
-from batchrl.serving.settings import Settings
+from batchrl.serving.settings import ServingSettings
 
 # What small requests together have: their products are compiled once, before the workers are forked.
 WARM_UP_ROWS = (1, 16, *range(ROWS_MULTIPLE, 16 * ROWS_MULTIPLE + 1, ROWS_MULTIPLE))
@@ -37,7 +37,7 @@ class Loaded:
     record_seconds: float
 
 
-def load_service(folder: Path, settings: Settings) -> Loaded:
+def load_service(folder: Path, settings: ServingSettings) -> Loaded:
     """Load a policy and let it decide once, so that no request waits for what only the first one needs.
 
     Raises:
@@ -60,5 +60,5 @@ def load_service(folder: Path, settings: Settings) -> Loaded:
 def _seconds(predictor: Predictor, rows: int) -> float:
     states = np.zeros((rows, predictor.n_features), dtype=np.float32)
     began = time.perf_counter()
-    predictor.predict(Records(states))
+    predictor.predict(ParsedRecords(states))
     return time.perf_counter() - began

@@ -9,7 +9,7 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
-from batchrl.serving.records import Records
+from batchrl.serving.parsing import ParsedRecords
 
 # oneDNN compiles a product for every number of rows that it meets, and keeps a thousand of them in 250 MB.
 ROWS_MULTIPLE = 32
@@ -58,7 +58,7 @@ class Predictor:
     def n_actions(self) -> int:
         return self.model.n_actions
 
-    def predict(self, records: Records) -> Predictions:
+    def predict(self, records: ParsedRecords) -> Predictions:
         """The answers for some records with their faults; a record gets one here where its features overflow."""
         n = len(records)
         # What overflows is found afterwards, by its record.

@@ -17,7 +17,7 @@ from batchrl.contract.variables import (
     REJECT,
     TARGET_POLICY,
     TEMPERATURE,
-    Choice,
+    ChoiceVariable,
     Number,
 )
 
@@ -44,7 +44,7 @@ WORKERS = Number("SAGEMAKER_MODEL_SERVER_WORKERS", int, 1, 1024)
 TIMEOUT = Number("SAGEMAKER_MODEL_SERVER_TIMEOUT", float, 1, 86400)
 PAYLOAD = Number("SAGEMAKER_MAX_PAYLOAD_IN_MB", int, 0, 100)
 CONCURRENCY = Number("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", int, 0, MOST_CONCURRENT)
-STRATEGY = Choice("SAGEMAKER_BATCH_STRATEGY", STRATEGIES)
+STRATEGY = ChoiceVariable("SAGEMAKER_BATCH_STRATEGY", STRATEGIES)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServingSettings:
     """All of it; the defaults are for one worker.
 
     Args:
@@ -115,7 +115,7 @@ class Settings:
     reject: bool = False
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], cores: int) -> Settings:
+    def from_environment(cls, environ: Mapping[str, str], cores: int) -> ServingSettings:
         """Read the environment; a variable that is empty is not set.
 
         Args:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from batchrl.contract.errors import EXIT_DONE, BatchRLError
-from batchrl.serving.worker import Pulse
+from batchrl.serving.worker import Heartbeat
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 # Of the 30 seconds between SIGTERM and SIGKILL (contract 185).
@@ -32,11 +32,11 @@ SHORT_LIFE_SECONDS = 2.0
 MOST_SHORT_LIVES = 5
 LOOK_SECONDS = 1.0
 WAKE_BYTES = 4096
-BEAT_SLOT, CLOSED_SLOT, SLOTS = 0, 1, 2
+HEARTBEAT_SLOT, CLOSED_SLOT, SLOTS = 0, 1, 2
 SLOT_BYTES = 8
 
 # What a worker does: serve what comes by a socket, and tell how it is.
-Work = Callable[[socket.socket, Pulse], None]
+Work = Callable[[socket.socket, Heartbeat], None]
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Supervisor:
         return child.given - self._shared[child.slot + CLOSED_SLOT]
 
     def _start(self, slot: int) -> None:
-        self._shared[slot + BEAT_SLOT] = time.monotonic()
+        self._shared[slot + HEARTBEAT_SLOT] = time.monotonic()
         self._shared[slot + CLOSED_SLOT] = 0
         exit_end, entry = socket.socketpair()
         exit_end.setblocking(False)
@@ -157,7 +157,7 @@ class Supervisor:
             exit_end.close()
             for other in self._children:
                 other.exit.close()
-            self._work(entry, self._pulse(slot))
+            self._work(entry, self._heartbeat(slot))
             code = EXIT_DONE
         except BaseException:
             traceback.print_exc()
@@ -167,14 +167,14 @@ class Supervisor:
                 sys.stderr.flush()
             os._exit(code)
 
-    def _pulse(self, slot: int) -> Pulse:
+    def _heartbeat(self, slot: int) -> Heartbeat:
         def beat(moment: float) -> None:
-            self._shared[slot + BEAT_SLOT] = moment
+            self._shared[slot + HEARTBEAT_SLOT] = moment
 
         def closed(count: int) -> None:
             self._shared[slot + CLOSED_SLOT] = count
 
-        return Pulse(beat, closed)
+        return Heartbeat(beat, closed)
 
     def _replace_the_dead(self) -> bool:
         """Start a worker for each that died; False where they die as soon as they are started."""
@@ -199,10 +199,10 @@ class Supervisor:
 
     def _end_the_stuck(self) -> None:
         for child in self._children:
-            silent = time.monotonic() - self._shared[child.slot + BEAT_SLOT]
+            silent = time.monotonic() - self._shared[child.slot + HEARTBEAT_SLOT]
             if silent > self._timeout:
                 _say(f"worker {child.pid} has done one thing for {silent:.0f} s; it is ended")
-                self._shared[child.slot + BEAT_SLOT] = time.monotonic()
+                self._shared[child.slot + HEARTBEAT_SLOT] = time.monotonic()
                 os.kill(child.pid, signal.SIGKILL)
 
     def _drain(self) -> int:

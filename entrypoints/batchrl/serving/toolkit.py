@@ -14,9 +14,9 @@ from pathlib import Path
 from batchrl.serving.invocation import Rejected, Service
 from batchrl.serving.loading import load_service
 from batchrl.serving.media import Media, UnknownMedia, of_answer, of_body
+from batchrl.serving.parsing import Unreadable
 from batchrl.serving.predictor import Predictions
-from batchrl.serving.records import Unreadable
-from batchrl.serving.settings import Settings
+from batchrl.serving.settings import ServingSettings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Outgoing:
 
 def model_fn(model_dir: str) -> Service:
     """Load the model that lies in a folder."""
-    return load_service(Path(model_dir), Settings.from_environment(os.environ, cores=1)).service
+    return load_service(Path(model_dir), ServingSettings.from_environment(os.environ, cores=1)).service
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> Incoming:

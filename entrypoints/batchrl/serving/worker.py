@@ -16,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from batchrl.serving.app import App
 from batchrl.serving.invocation import Service
-from batchrl.serving.settings import Settings
+from batchrl.serving.settings import ServingSettings
 
 # Between two beats of a worker's heart, in seconds.
-BEAT_SECONDS = 0.5
+HEARTBEAT_SECONDS = 0.5
 # For what clients had sent before they could know of a stop, in seconds; its answers tell them.
 ARRIVAL_SECONDS = 0.02
 # For a request to arrive whole after a stop, in seconds.
@@ -30,7 +30,7 @@ FILES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Heartbeat:
     """What a worker tells its supervisor, in memory that both share.
 
     Args:
@@ -63,10 +63,10 @@ class Worker(uvicorn.Server):
     Args:
         app: the application.
         entry: socket that brings connections.
-        pulse: what to tell.
+        heartbeat: what to tell.
     """
 
-    def __init__(self, app: App, entry: socket.socket, pulse: Pulse) -> None:
+    def __init__(self, app: App, entry: socket.socket, heartbeat: Heartbeat) -> None:
         # On stderr, from warnings on: what uvicorn cannot say to a client.
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         config = uvicorn.Config(
@@ -85,7 +85,7 @@ class Worker(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._entry = entry
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._n_closed = 0
         self._stopping = asyncio.Event()
         self._joining: set[asyncio.Task[object]] = set()
@@ -104,11 +104,11 @@ class Worker(uvicorn.Server):
         turn = 0
         while not self._stopping.is_set():
             began = self._app.began
-            self._pulse.beat(time.monotonic() if began is None else began)
+            self._heartbeat.beat(time.monotonic() if began is None else began)
             await self.on_tick(turn)
             turn += 10  # on_tick sets the date header where this divides by 10
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), BEAT_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), HEARTBEAT_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.closing = True
@@ -158,10 +158,12 @@ class Worker(uvicorn.Server):
 
     def _lost(self) -> None:
         self._n_closed += 1
-        self._pulse.closed(self._n_closed)
+        self._heartbeat.closed(self._n_closed)
 
 
-def run_worker(service: Service, settings: Settings, record_seconds: float, entry: socket.socket, pulse: Pulse) -> None:
+def run_worker(
+    service: Service, settings: ServingSettings, record_seconds: float, entry: socket.socket, heartbeat: Heartbeat
+) -> None:
     """What a worker does, to its end.
 
     Args:
@@ -169,6 +171,6 @@ def run_worker(service: Service, settings: Settings, record_seconds: float, entr
         settings: of the server.
         record_seconds: how long the networks take for one record.
         entry: socket that brings connections.
-        pulse: what to tell the supervisor.
+        heartbeat: what to tell the supervisor.
     """
-    Worker(App(service, settings, record_seconds), entry, pulse).run()
+    Worker(App(service, settings, record_seconds), entry, heartbeat).run()

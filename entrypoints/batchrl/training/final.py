@@ -13,7 +13,7 @@ from typing import Any
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
-from batchrl.checkpoints.folder import Choice
+from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset
 from batchrl.ope.estimators.bootstrap import Estimate
@@ -112,7 +112,7 @@ class FinalFigures:
         }
 
 
-def choice_lines(choice: Choice, epochs: int) -> Iterator[str]:
+def choice_lines(choice: PointerDetails, epochs: int) -> Iterator[str]:
     """The choice for people, at most 80 characters a line."""
     yield f"best: epoch {choice.epoch} of {epochs}"
     yield from _wrapped(choice.reason, "  ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchrl.checkpoints.export import export_model
 from batchrl.checkpoints.files import publish, publish_json
-from batchrl.checkpoints.folder import CheckpointFolder, Choice
+from batchrl.checkpoints.folder import CheckpointFolder, PointerDetails
 from batchrl.checkpoints.policy import load_policy
 from batchrl.contract import columns
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME, JobPaths
@@ -28,14 +28,14 @@ def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState, ro
     publish_progress(paths, folder, state)
 
 
-def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> Choice:
+def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState) -> PointerDetails:
     """Publish pointers and csv of a state whose checkpoint exists.
 
     Returns:
         The best epoch.
     """
     best = choose_best(state.rows, folder.epochs(), state.preset)
-    latest = Choice(state.epoch, columns.EPOCH, state.epoch, "the last complete epoch")
+    latest = PointerDetails(state.epoch, columns.EPOCH, state.epoch, "the last complete epoch")
     folder.point(latest, best)
     table = to_csv(state.rows)
     publish(paths.intermediate / columns.INTERMEDIATE_CSV, table)
@@ -45,7 +45,7 @@ def publish_progress(paths: JobPaths, folder: CheckpointFolder, state: RunState)
 
 def publish_results(
     paths: JobPaths, folder: CheckpointFolder, state: RunState, loaded: LoadedData, save_model: bool, hurry: bool
-) -> tuple[Choice, FinalFigures]:
+) -> tuple[PointerDetails, FinalFigures]:
     """Publish the summary and the best policy, scored once more.
 
     The summary holds data, split, choice, and the chosen policy's figures; without fitted values in a ``hurry``, such

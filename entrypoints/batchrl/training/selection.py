@@ -25,7 +25,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from batchrl.checkpoints.folder import Choice
+from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
 from batchrl.ope.estimators.weights import averages_to_one
@@ -41,7 +41,7 @@ LEAST_EPISODES = 10
 Cells = Mapping[str, float]
 
 
-def choose_best(rows: Sequence[Row], available: Collection[int], preset: TrainPreset) -> Choice:
+def choose_best(rows: Sequence[Row], available: Collection[int], preset: TrainPreset) -> PointerDetails:
     """The epoch that the preset's rule chooses.
 
     Args:
@@ -54,7 +54,7 @@ def choose_best(rows: Sequence[Row], available: Collection[int], preset: TrainPr
         case "last":
             metric = _compared(epochs, preset.selection).metric or columns.PAIRED
             last = epochs[-1]
-            return Choice(_epoch(last), metric, last.get(metric), "the preset asks for the last epoch")
+            return PointerDetails(_epoch(last), metric, last.get(metric), "the preset asks for the last epoch")
         case "lower_bound":
             return _highest_lower_bound(epochs, available, preset)
         case "one_standard_error":
@@ -90,7 +90,7 @@ class _Compared:
 
 def _within_one_standard_error(
     epochs: Sequence[Cells], available: Collection[int], settings: SelectionSettings
-) -> Choice:
+) -> PointerDetails:
     left = _not_rejected(epochs)
     rejected = ""
     if len(left) < len(epochs):
@@ -106,7 +106,7 @@ def _within_one_standard_error(
             if left
             else "the log rules out the values of every epoch"
         )
-        return Choice(_epoch(chosen), columns.PAIRED, None, f"{which}: {why}{rejected}; {NO_EVIDENCE}")
+        return PointerDetails(_epoch(chosen), columns.PAIRED, None, f"{which}: {why}{rejected}; {NO_EVIDENCE}")
 
     def rank(cells: Cells) -> tuple[float, float]:
         return cells[metric], _epoch(cells)
@@ -120,7 +120,7 @@ def _within_one_standard_error(
         reason = f"latest epoch within one standard error of the best {metric} (epoch {_epoch(best)})"
     if chosen.get(columns.lower(metric), -math.inf) <= 0:
         reason += f"; {NO_EVIDENCE}"
-    return Choice(_epoch(chosen), metric, chosen[metric], reason + rejected)
+    return PointerDetails(_epoch(chosen), metric, chosen[metric], reason + rejected)
 
 
 def _compared(epochs: Sequence[Cells], settings: SelectionSettings) -> _Compared:
@@ -158,7 +158,7 @@ def _averages_to_one(cells: Cells) -> bool:
     return averages_to_one(mean, low, high)
 
 
-def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> Choice:
+def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> PointerDetails:
     """The epoch with the highest lower end of the interval of the preset's estimate, of equals the later.
 
     Epochs whose effective sample size is below ``ope.ess_floor``, or whose bound is undefined, do not compete. Without
@@ -173,8 +173,10 @@ def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], pr
             best = max(best or (cells[metric], _epoch(cells)), (cells[metric], _epoch(cells)))
     if best is None:
         reason = f"the last epoch: none reached {floor:g} effective episodes with a defined bound"
-        return Choice(_epoch(last), metric, last.get(metric), reason)
-    return Choice(best[1], metric, best[0], f"highest {metric} among epochs with at least {floor:g} effective episodes")
+        return PointerDetails(_epoch(last), metric, last.get(metric), reason)
+    return PointerDetails(
+        best[1], metric, best[0], f"highest {metric} among epochs with at least {floor:g} effective episodes"
+    )
 
 
 def _epoch(cells: Cells) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.model import PolicyModel
-from batchrl.agents.prefit import FrozenModels, fit_frozen_models
+from batchrl.agents.prefit import PrefitModels, fit_prefit_models
 from batchrl.agents.registry import make_agent
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.agents.transitions import Transitions
@@ -69,7 +69,7 @@ class RunState:
     job_name: str | None
     split: Split
     parts: Parts
-    models: FrozenModels
+    models: PrefitModels
     agent: Agent
     transitions: Transitions
     rng: np.random.Generator
@@ -132,7 +132,7 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
     parts = Parts.of(dataset, split)
     if preset.ope.q_function == "fqe":
         check_updates(parts.train, preset.agent.discount, preset.ope.fqe_updates)
-    models = fit_frozen_models(
+    models = fit_prefit_models(
         parts,
         dataset,
         preset,
@@ -163,7 +163,7 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
     _check_same_run(state, preset, dataset.sha256())
     split = Split(**{name: tensor.numpy() for name, tensor in state["split"].items()})
     parts = Parts.of(dataset, split)
-    models = FrozenModels.from_state(state["models"], dataset, preset)
+    models = PrefitModels.from_state(state["models"], dataset, preset)
     agent, transitions = _agent(preset, parts, models)
     agent.load_state_dict(state["agent"])
     return RunState(
@@ -187,7 +187,7 @@ def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
     return split_for_run(dataset.lengths, preset.data, preset.seed)
 
 
-def _agent(preset: TrainPreset, parts: Parts, models: FrozenModels) -> tuple[Agent, Transitions]:
+def _agent(preset: TrainPreset, parts: Parts, models: PrefitModels) -> tuple[Agent, Transitions]:
     """A new agent, and what it learns from."""
     constrained = preset.agent.algorithm == "ddqn-bcq"
     transitions = Transitions.of(

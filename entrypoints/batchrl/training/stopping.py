@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
-class Stopped(Exception):
+class TrainingStopped(Exception):
     """The run was asked to stop."""
 
 
@@ -35,7 +35,7 @@ class StopRequests:
             Stopped: it was.
         """
         if self._asked:
-            raise Stopped
+            raise TrainingStopped
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked = True

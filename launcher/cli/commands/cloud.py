@@ -66,7 +66,7 @@ def up(
         variables = () if store_profile and not store_variables else _variables(store_variables)
         cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
     address = cloud.ensure_up()
-    out.record(_public(address), "door_url", _lines(address))
+    out.record(_public(address), "api_url", _lines(address))
 
 
 def _variables(given: str | None) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def down(stop_jobs: bool, out: Output) -> None:
         if out.form.value == "json":
             out.json(report)
         return
-    out.text("The local cloud is down." if report.door_stopped or report.store_stopped else "Nothing was up.")
+    out.text("The local cloud is down." if report.server_stopped or report.store_stopped else "Nothing was up.")
     for name in report.stopped_jobs:
         out.text(f"Stopped {name}.")
     for name in report.running_jobs:
@@ -114,7 +114,7 @@ def status(out: Output) -> int | None:
         **_public(found.address),
         "version": found.version,
         "stale": found.stale,
-        "door_pid": found.door_pid,
+        "server_pid": found.server_pid,
         "store_pid": found.store_pid,
         "running_jobs": found.running_jobs,
     }
@@ -124,7 +124,7 @@ def status(out: Output) -> int | None:
         "version": f"{found.version}{note}",
         "running jobs": found.running_jobs or "none",
     }
-    out.record(facts, "door_url", lines)
+    out.record(facts, "api_url", lines)
     return None
 
 
@@ -161,7 +161,7 @@ def _public(address: CloudAddress) -> dict[str, Any]:
     """What anybody may see of an address."""
     return {
         "home": address.home,
-        "door_url": address.door_url,
+        "api_url": address.api_url,
         "store_url": address.store.endpoint_url,
         "store_embedded": address.store.embedded,
         "region": address.region,
@@ -173,7 +173,7 @@ def _public(address: CloudAddress) -> dict[str, Any]:
 def _lines(address: CloudAddress) -> dict[str, Any]:
     kind = "embedded" if address.store.embedded else "your own"
     return {
-        "cloud": f"up at {address.door_url}",
+        "cloud": f"up at {address.api_url}",
         "store": f"{address.store.endpoint_url} ({kind})",
         "bucket": address.bucket,
         "data folder": address.home,

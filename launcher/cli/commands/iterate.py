@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("round", "ROUND", right=True),
-    Column("in_place", "IN PLACE"),
+    Column("in_place", "INCUMBENT"),
     Column("returned", "RETURN +- S.E.", right=True),
     Column("difference", "DIFFERENCE", right=True),
     Column("outcome", "DECISION"),
@@ -76,9 +76,9 @@ def command(
     shown: Path | None,
     out: Output,
 ) -> None:
-    """Run rounds of: collect with the policy in place, train, gate, evaluate.
+    """Run rounds of: collect with the incumbent policy, train, gate, evaluate.
 
-    A candidate takes the place of the policy in place if the gate is sure, from episodes that no training saw, that it
+    A candidate takes the place of the incumbent policy if the gate is sure, from episodes that no training saw, that it
     is better. Everything is kept in the folder. A loop that was interrupted or killed goes on where it was: give the
     same command again, or --output alone.
     """

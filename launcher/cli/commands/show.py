@@ -47,7 +47,9 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
         places = {"output": found.output_uri, **log}
         model = model_of(found.session, answer["ModelName"])
         out.record(
-            answer | {"Model": model, "Places": places}, "TransformJobName", transform_lines(answer, places, model)
+            answer | {"Model": model, "Places": places},
+            "TransformJobName",
+            transform_lines(answer, places, model),
         )
     elif isinstance(found, Endpoint):
         config = found.config()

@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExecutorChoice:
     """Where the jobs of the demo run.
 
     Args:
@@ -170,7 +170,7 @@ class Demo:
             job.wait()
         return job
 
-    def _report(self, chosen: Choice, training: Job, evaluating: Job, seconds: float) -> DemoReport:
+    def _report(self, chosen: ExecutorChoice, training: Job, evaluating: Job, seconds: float) -> DemoReport:
         trained = self.folder / "training" / "output" / "data"
         evaluated = self.folder / "evaluation" / "output"
         preset = _read_json(trained / RESOLVED_PRESET_NAME)
@@ -210,7 +210,7 @@ def stopped_on_interrupt(job: Job) -> Iterator[None]:
         raise
 
 
-def choose_executor(wanted: str) -> Choice:
+def choose_executor(wanted: str) -> ExecutorChoice:
     """Containers when an engine answers and has the image, processes when not; the sentence says which and why.
 
     Raises:
@@ -221,20 +221,22 @@ def choose_executor(wanted: str) -> Choice:
     from launcher.local.preflight import require_container
 
     if wanted == "process":
-        return Choice("local_process", "Jobs run as processes, as asked.")
+        return ExecutorChoice("local_process", "Jobs run as processes, as asked.")
     image = default_image()
     if wanted == "docker":
         require_container(image)
-        return Choice("local", f"Jobs run in containers of the image {image}, as asked.")
+        return ExecutorChoice("local", f"Jobs run in containers of the image {image}, as asked.")
     status = engine_status()
     if not status.available:
-        return Choice("local_process", f"Jobs run as processes: {status.reason}.")
+        return ExecutorChoice("local_process", f"Jobs run as processes: {status.reason}.")
     if not present(image):
-        return Choice(
+        return ExecutorChoice(
             "local_process",
             f"Jobs run as processes: Docker answers but has no image {image} (`batchrl image build` makes it).",
         )
-    return Choice("local", f"Jobs run in containers: Docker {status.version} answers and has the image {image}.")
+    return ExecutorChoice(
+        "local", f"Jobs run in containers: Docker {status.version} answers and has the image {image}."
+    )
 
 
 def logged_data(path: Path, discount: float) -> LoggedData:

@@ -35,7 +35,7 @@ class Program:
         arguments: of its PID 1; None for the image's own.
         entrypoint: instead of the image's; None for that one.
         environment: what it is told.
-        endpoints: URLs of door and store, which it must reach; none under network isolation.
+        endpoints: URLs of API server and store, which it must reach; none under network isolation.
         isolated: whether it has no network.
         instance: which of the job's instances it is, from 1.
         outside: a folder outside of ``/opt/ml`` as the program spells it, and where it lies on this machine.
@@ -78,7 +78,7 @@ def server_socket_name(name: str) -> str:
 
 
 def direct_loopback(environ: Mapping[str, str]) -> dict[str, str]:
-    """What to add to an environment with proxies, so that door and store are reached without them."""
+    """What to add to an environment with proxies, so that API server and store are reached without them."""
     if not any(name.lower() in PROXY_VARIABLES for name in environ):
         return {}
     return {name: ",".join(filter(None, [environ.get(name), LOOPBACK_NAMES])) for name in NO_PROXY_VARIABLES}

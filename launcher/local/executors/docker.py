@@ -50,7 +50,7 @@ class DockerExecution:
         engine: where it runs.
         container: its id.
         output: its attached output, from the first byte.
-        bridge: its way to door and store.
+        bridge: its way to API server and store.
         network: the way to it.
         address: where it listens, if it is a model server and has not ended at once.
         adopt: makes the files that it wrote the caller's; None where they are already.
@@ -213,7 +213,7 @@ class DockerExecutor:
         return DockerExecution(self._engine, container, output, bridge, network, address, adoption)
 
     def _is_ours(self, image: str) -> bool:
-        """Whether an image is one of batchrl's, which can run as any uid and knows the way to door and store."""
+        """Whether an image is one of batchrl's, which can run as any uid and knows the way to API server and store."""
         try:
             config = self._engine.client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound as error:

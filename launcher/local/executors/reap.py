@@ -46,5 +46,5 @@ def _remove_sockets(home: HomePaths, record: JobRecord) -> None:
     if identity is None:
         return
     for instance in range(1, record.instances + 1):
-        for port in (identity.door_port, identity.store_port):
+        for port in (identity.api_port, identity.store_port):
             socket_path(home, instance_name(record.key, instance), port).unlink(missing_ok=True)

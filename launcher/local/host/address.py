@@ -72,7 +72,7 @@ class CloudAddress:
 
     Args:
         home: its data folder.
-        door_url: endpoint of SageMaker, Logs, STS, IAM and ECR; S3 requests to it reach the store too.
+        api_url: endpoint of SageMaker, Logs, STS, IAM and ECR; S3 requests to it reach the store too.
         region: region of its ARNs.
         access_key, secret_key: its credentials; they open the embedded store as well.
         store: its object store.
@@ -81,7 +81,7 @@ class CloudAddress:
     """
 
     home: Path
-    door_url: str
+    api_url: str
     region: str
     access_key: str
     secret_key: str = field(repr=False)
@@ -91,24 +91,28 @@ class CloudAddress:
 
     @property
     def s3_url(self) -> str:
-        """An S3 endpoint that this cloud's own credentials open: an external store is reached through the door."""
-        return self.store.endpoint_url if self.store.embedded else self.door_url
+        """The S3 endpoint that takes this cloud's own credentials; the API server stands before an external store."""
+        return self.store.endpoint_url if self.store.embedded else self.api_url
+
+
+# What the file calls the API server's port: clients and servers of version 0.1.0 read and write the same file.
+_PORT_ON_DISK = "door_port"
 
 
 @dataclass(frozen=True)
 class Identity:
     """What a data folder chose once: ports and credentials (cloud.json)."""
 
-    door_port: int
+    api_port: int
     store_port: int
     access_key: str
     secret_key: str = field(repr=False)
 
     @classmethod
     def create(cls) -> Identity:
-        door_port, store_port = free_ports(2)
+        api_port, store_port = free_ports(2)
         access_key = "BATCHRL" + "".join(secrets.choice(_ALPHABET) for _ in range(13))
-        return cls(door_port, store_port, access_key, secrets.token_hex(20))
+        return cls(api_port, store_port, access_key, secrets.token_hex(20))
 
     @classmethod
     def read(cls, path: Path) -> Identity | None:
@@ -134,17 +138,19 @@ class Identity:
         if stat.S_IMODE(info.st_mode) & 0o077:
             raise InputError(f"{path} holds credentials and can be read by other users.", f"Run: chmod 600 '{path}'")
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
+            known = json.loads(text)
+            return cls(api_port=known.pop(_PORT_ON_DISK), **known)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"{path} is damaged: {error}.", "Stop the cloud, remove the file and try again."
             ) from error
 
     def write(self, path: Path) -> None:
-        replace_file(path, json.dumps(asdict(self), indent=1))
+        values = asdict(self)
+        replace_file(path, json.dumps({_PORT_ON_DISK: values.pop("api_port"), **values}, indent=1))
 
-    def with_ports(self, door_port: int | None = None, store_port: int | None = None) -> Identity:
-        return replace(self, door_port=door_port or self.door_port, store_port=store_port or self.store_port)
+    def with_ports(self, api_port: int | None = None, store_port: int | None = None) -> Identity:
+        return replace(self, api_port=api_port or self.api_port, store_port=store_port or self.store_port)
 
     def address(self, paths: HomePaths) -> CloudAddress:
         """The whole address.
@@ -158,8 +164,8 @@ class Identity:
             if settings
             else StoreAddress(f"http://{HOST}:{self.store_port}", REGION, self.access_key, self.secret_key)
         )
-        door_url = f"http://{HOST}:{self.door_port}"
-        return CloudAddress(paths.root, door_url, REGION, self.access_key, self.secret_key, store)
+        api_url = f"http://{HOST}:{self.api_port}"
+        return CloudAddress(paths.root, api_url, REGION, self.access_key, self.secret_key, store)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
 
     <home>/cloud.json        address and credentials of the cloud (mode 0600)
            cloud.lock        held by whoever starts, stops or changes the cloud
-           door.lock         held by the door as long as it lives
-           door.json store.json   which processes they are
+           door.lock         held by the API server as long as it lives (``door`` is its name on disk since 0.1.0)
+           door.json store.json   process ids of API server and store
            settings.json     the object store, when it is not the embedded one
            records.sqlite    jobs, endpoints, models, tags
            door.log store.log
@@ -126,11 +126,11 @@ class HomePaths:
         return self.root / "cloud.lock"
 
     @property
-    def door_lock(self) -> Path:
+    def server_lock(self) -> Path:
         return self.root / "door.lock"
 
     @property
-    def door_process(self) -> Path:
+    def server_process(self) -> Path:
         return self.root / "door.json"
 
     @property
@@ -146,7 +146,7 @@ class HomePaths:
         return self.root / "records.sqlite"
 
     @property
-    def door_log(self) -> Path:
+    def server_log(self) -> Path:
         return self.root / "door.log"
 
     @property
@@ -176,8 +176,8 @@ class HomePaths:
         return RUNTIME_BASE / f"batchrl-{os.getuid()}-{digest}"
 
     @property
-    def door_socket(self) -> Path:
-        """Where the door listens besides its port."""
+    def server_socket(self) -> Path:
+        """Where the API server listens besides its port."""
         return self.runtime / "door.sock"
 
     @property

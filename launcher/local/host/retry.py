@@ -17,7 +17,7 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
 
 
-def persist(
+def retry(
     what: str,
     client: Client,
     action: Callable[[], None],

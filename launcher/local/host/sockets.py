@@ -1,4 +1,4 @@
-"""The outer half of a container's way to door and store: unix sockets that lead to ports of this machine's loopback."""
+"""The outer half of a container's way to API server and store: unix sockets that lead to loopback ports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The embedded object store: ``rclone serve s3`` over a folder, in a process of its own.
 
-It outlives the door: whoever is door next adopts it by its pid and start time. Its credentials travel in its
-environment, since a command line can be read by every user of the machine.
+It outlives the API server: the next one adopts it by its pid and start time. Its credentials travel in its environment,
+since a command line can be read by every user of the machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which code a process runs: a door that runs other code than its client is replaced."""
+"""Which code a process runs: an API server that runs other code than its client is replaced."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def version() -> str:
 
 
 def fingerprint() -> str:
-    """Digest of all code that a door or a shim would run if it were started now (4 ms).
+    """Digest of all code that an API server or a shim would run if it were started now (4 ms).
 
-    It is read from disk each time: a notebook that was started before an upgrade must not replace the upgraded door.
+    It is read from disk each time: a notebook that was started before an upgrade must not replace the upgraded server.
     """
     import batchrl.contract
 
@@ -41,5 +41,6 @@ def fingerprint() -> str:
 
 
 def proof(secret_key: str, nonce: str) -> str:
-    """What the door answers to a nonce, and nobody without the credentials can: a port can be taken by others."""
+    """What the API server answers to a nonce, and nobody without the credentials can: a port can be taken by others."""
+    # The word stands for the API server: version 0.1.0 signed it so, and its running servers must be recognised.
     return hmac.new(secret_key.encode(), f"batchrl door {nonce}".encode(), hashlib.sha256).hexdigest()

@@ -1,6 +1,6 @@
 """An endpoint from Creating until it is deleted: its servers, and what becomes of them (contract C).
 
-Its record says where the servers listen; the door passes requests on to them.
+Its record says where the servers listen; the API server passes requests on to them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Variant = Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
-class Endpoint:
+class EndpointDriver:
     """One endpoint, driven until it is gone.
 
     Args:

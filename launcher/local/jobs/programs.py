@@ -40,7 +40,7 @@ def training_program(
         instance_type=str(request["ResourceConfig"].get("InstanceType", "")),
         arguments=[TRAIN] if arguments is None and entrypoint is None else arguments,
         environment=cloud_variables(address, isolated) | (request.get("Environment") or {}) | own,
-        endpoints=(address.door_url, address.s3_url),
+        endpoints=(address.api_url, address.s3_url),
         isolated=isolated,
         entrypoint=entrypoint,
         outside=checkpoints if checkpoints and not Path(checkpoints[0]).is_relative_to(PLATFORM_ROOT) else None,
@@ -78,7 +78,7 @@ def serving_program(
         instance_type=instance_type,
         arguments=[SERVE],
         environment=cloud_variables(address, isolated) | (container.get("Environment") or {}) | dict(environment),
-        endpoints=(address.door_url, address.s3_url),
+        endpoints=(address.api_url, address.s3_url),
         isolated=isolated,
         instance=instance,
         serves=True,
@@ -93,6 +93,6 @@ def cloud_variables(address: CloudAddress, isolated: bool) -> dict[str, str]:
     return region | {
         "AWS_ACCESS_KEY_ID": address.access_key,
         "AWS_SECRET_ACCESS_KEY": address.secret_key,
-        "AWS_ENDPOINT_URL": address.door_url,
+        "AWS_ENDPOINT_URL": address.api_url,
         "AWS_ENDPOINT_URL_S3": address.s3_url,
     }

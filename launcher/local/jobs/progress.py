@@ -10,7 +10,7 @@ from launcher.local.records.records import JobRecord, Records
 log = logging.getLogger(__name__)
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """A stop was asked for before anything was started."""
 
 
@@ -40,6 +40,6 @@ class Progress:
         return self._records.get(self._name, self._kind).stop_requested_at is not None
 
     def refuse_if_stopped(self) -> None:
-        """Raise ``Stopped`` where a stop was asked for."""
+        """Raise ``StopRequested`` where a stop was asked for."""
         if self.stop_requested():
-            raise Stopped
+            raise StopRequested

@@ -29,7 +29,7 @@ from launcher.local.host.faults import (
 )
 from launcher.local.host.home import HomePaths
 from launcher.local.jobs.programs import training_program
-from launcher.local.jobs.progress import Progress, Stopped
+from launcher.local.jobs.progress import Progress, StopRequested
 from launcher.local.records import states
 from launcher.local.records.records import JobRecord, Records
 from launcher.local.volumes import artifacts
@@ -61,7 +61,7 @@ def stop_grace() -> float:
     return float(os.environ.get(GRACE_VARIABLE) or DEFAULT_GRACE_SECONDS)
 
 
-class TrainingJob:
+class TrainingDriver:
     """One job, driven to its end.
 
     Args:
@@ -101,7 +101,7 @@ class TrainingJob:
         """Take the job to a terminal status, whatever happens."""
         try:
             self._run()
-        except Stopped:
+        except StopRequested:
             self._remove_tree()
             self._progress.move(states.STOPPED, "The job was stopped before its script was started")
         except JobFault as fault:

@@ -20,7 +20,7 @@ from launcher.local.host.address import CloudAddress
 from launcher.local.host.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
 from launcher.local.host.home import HomePaths
 from launcher.local.jobs.programs import serving_program
-from launcher.local.jobs.progress import Progress, Stopped
+from launcher.local.jobs.progress import Progress, StopRequested
 from launcher.local.jobs.training import stop_grace
 from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.modelserver.server import ModelServer, start_all, stop_all
@@ -29,7 +29,7 @@ from launcher.local.records.jobrecord import MODEL_MEMBER
 from launcher.local.records.records import JobRecord, Records
 from launcher.local.transform.outcome import Outcome
 from launcher.local.transform.run import transform
-from launcher.local.transform.settings import Settings, batch_variables
+from launcher.local.transform.settings import TransformSettings, batch_variables
 from launcher.local.transform.sources import SourceObject, partition, source_objects
 from launcher.local.volumes.modeldata import provide
 
@@ -40,7 +40,7 @@ STOP_POLL_SECONDS = 0.2
 log = logging.getLogger(__name__)
 
 
-class TransformJob:
+class TransformDriver:
     """One job, driven to its end.
 
     Args:
@@ -77,7 +77,7 @@ class TransformJob:
         """Take the job to a terminal status, whatever happens."""
         try:
             self._run()
-        except Stopped:
+        except StopRequested:
             self._progress.move(states.STOPPED, "The transform job was stopped")
         except JobFault as fault:
             self._fail(fault.reason)
@@ -134,12 +134,12 @@ class TransformJob:
             start_all(servers)
         except JobFault:
             if self._stop.requested:
-                raise Stopped from None
+                raise StopRequested from None
             raise
         self._progress.note(container=servers[0].handle, log_stream=f"{self._record.name}/{self._stream(1)}")
         self._progress.move(states.TRANSFORMING, "Transforming")
         try:
-            settings = Settings.of(self._request, servers[0].execution_parameters())
+            settings = TransformSettings.of(self._request, servers[0].execution_parameters())
         except InputError as error:
             raise JobFault(f"{ALGORITHM}: {error.message}") from error
         calls = [
@@ -151,7 +151,7 @@ class TransformJob:
         return [future.result() for future in futures]
 
     def _instance(
-        self, instance: int, server: ModelServer, objects: Sequence[SourceObject], settings: Settings
+        self, instance: int, server: ModelServer, objects: Sequence[SourceObject], settings: TransformSettings
     ) -> Outcome:
         """All objects of one instance, with the data log that the platform keeps of them (contract 134, 177)."""
         writer = StreamWriter(self._folder.log_file(f"{self._stream(instance)}/data-log"))
@@ -176,7 +176,7 @@ class TransformJob:
         written = [url for outcome in outcomes for url in outcome.written]
         if self._progress.stop_requested():
             self._forget_results(written)
-            raise Stopped
+            raise StopRequested
         self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:

@@ -15,7 +15,7 @@ PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerAnswer:
     """What a server answered; names of headers are in lower case."""
 
     status: int
@@ -35,7 +35,7 @@ def ask(
     timeout: float,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> ServerAnswer:
     """Send one request and read the whole answer.
 
     Args:
@@ -60,7 +60,7 @@ def ask(
         raise Unanswered(str(error) or type(error).__name__) from error
     finally:
         connection.close()
-    return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+    return ServerAnswer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -1,6 +1,6 @@
 """The one SQLite file of a data folder: opened, migrated, written to in short transactions.
 
-Write-ahead logging lets readers go on while one process writes. Door, shims and client commands have it open at once.
+Write-ahead logging lets readers go on while one process writes: API server, shims and commands have it open at once.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
 from launcher.local.records import states
 
 MACHINES = {TRAINING: states.TRAINING_JOB, TRANSFORM: states.TRANSFORM_JOB, ENDPOINT: states.ENDPOINT}
-# What the door keeps in a record's request beside the caller's members: the model of a transform job, variants and
-# models of an endpoint, as they were when it was created. They may be deleted while it waits or runs.
+# What the API server keeps in a record's request beside the caller's members: the model of a transform job, variants
+# and models of an endpoint, as they were when it was created. They may be deleted while it waits or runs.
 MODEL_MEMBER = "Model"
 MODELS_MEMBER = "Models"
 VARIANTS_MEMBER = "ProductionVariants"

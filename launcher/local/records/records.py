@@ -1,7 +1,7 @@
-"""The records of jobs, endpoints and tags, in the database that the door and every shim use at the same time.
+"""The records of jobs, endpoints and tags, in the database that the API server and every shim use at the same time.
 
-Every write is one short transaction. Who writes what: the door creates records, asks for a stop and names the shim; the
-shim alone moves the secondary status; the door moves it only to Failed, for a job whose shim is gone.
+Every write is one short transaction. Who writes what: the API server creates records, asks for a stop and names the
+shim; the shim alone moves the secondary status; the API server moves it only to Failed, for a job whose shim is gone.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Records:
             return _store(connection, _locked(connection, name, kind), columns | {"modified_at": time.time()})
 
     def claim(self, name: str, shim_pid: int, shim_started_at: int, kind: str = TRAINING) -> bool:
-        """Name the shim of a job that has none. Door and shim both do, whoever is first.
+        """Name the shim of a job that has none. API server and shim both do, whoever is first.
 
         Returns:
             Whether this process is the job's shim now; False when another one is.

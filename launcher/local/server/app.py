@@ -1,4 +1,4 @@
-"""The door as a WSGI application: who may come in, and who answers.
+"""The API server as a WSGI application: who may come in, and who answers.
 
 ==========================  ====================================================
 signed for the service      answered by
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """The door.
+    """The API server.
 
     Args:
         context: what its operations may touch.
@@ -99,7 +99,7 @@ class App:
             return disk_full(self._context.paths.root)
         if isinstance(error, sqlite3.OperationalError):
             return ApiError("InternalFailure", f"The records cannot be used: {error}.", 500)
-        return ApiError("InternalFailure", "The door failed; its log says why.", 500, s3_code="InternalError")
+        return ApiError("InternalFailure", "The API server failed; its log says why.", 500, s3_code="InternalError")
 
     def _answer(self, request: Request) -> Response:
         signature = auth.parse(request)

@@ -1,4 +1,4 @@
-"""S3 requests at the door, passed on to the store: verified, signed again with the store's credentials, streamed.
+"""S3 requests at the API server, passed on to the store: verified, signed again with the store's credentials, streamed.
 
 It is the way of clients that know one endpoint only, and of jobs to a store whose credentials they must not see.
 """
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The store as the door's callers see it.
+    """The store as the API server's callers see it.
 
     Args:
-        store_of: the store's address now; its credentials may change while the door lives.
+        store_of: the store's address now; its credentials may change while the API server lives.
     """
 
     def __init__(self, store_of: Callable[[], StoreAddress]) -> None:

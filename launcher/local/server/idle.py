@@ -1,4 +1,4 @@
-"""When a door may leave: nobody has asked it anything for half an hour, and no job runs."""
+"""When an API server may leave: nobody has asked it anything for half an hour, and no job runs."""
 
 from __future__ import annotations
 

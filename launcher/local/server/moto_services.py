@@ -28,7 +28,7 @@ ALLOWED = {
     ),
     "ecr": frozenset({"DescribeImages", "DescribeRepositories", "ListImages", "BatchGetImage", "CreateRepository"}),
 }
-LENDING = frozenset({"AssumeRole", "GetSessionToken"})
+ISSUING = frozenset({"AssumeRole", "GetSessionToken"})
 DEFAULT_SECONDS = 3600
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -39,7 +39,7 @@ class Foreign:
 
     Args:
         account_id: the account that it speaks for.
-        keyring: told about temporary credentials, so that they open the door.
+        keyring: told about temporary credentials, so that they open the API server.
     """
 
     def __init__(self, account_id: str, keyring: Keyring) -> None:
@@ -71,7 +71,7 @@ class Foreign:
             return lambda data: None
 
         content = b"".join(self._loaded()(environ, start_response))
-        if action in LENDING and status == 200:
+        if action in ISSUING and status == 200:
             self._lend(content, body)
         kept = tuple((name, value) for name, value in headers if name.lower() in ("content-type", "x-amzn-requestid"))
         return Response(status, content, kept)
@@ -92,7 +92,7 @@ class Foreign:
         texts = {node.tag.rpartition("}")[2]: node.text or "" for node in ElementTree.fromstring(content).iter()}
         asked = parse_qs(body.decode()).get("DurationSeconds", [str(DEFAULT_SECONDS)])[0]
         seconds = float(asked) if asked.isdigit() else DEFAULT_SECONDS
-        self._keyring.lend(Keys(texts["AccessKeyId"], texts["SecretAccessKey"], texts["SessionToken"]), seconds)
+        self._keyring.issue(Keys(texts["AccessKeyId"], texts["SecretAccessKey"], texts["SessionToken"]), seconds)
 
 
 def _action(request: Request, body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The exchange of versions between a client and the door, over plain HTTP: it needs no service model."""
+"""The exchange of versions between a client and the API server, over plain HTTP: it needs no service model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
-class DoorVersion:
-    """What a door says about itself.
+class ServerVersion:
+    """What an API server says about itself.
 
     Args:
         version: version of its package.
@@ -34,22 +34,22 @@ class DoorVersion:
     store: str
 
 
-def ask(identity: Identity, timeout: float = TIMEOUT) -> DoorVersion | None:
-    """Ask the door that listens at the stored port; None when nobody, or somebody else, does."""
+def ask(identity: Identity, timeout: float = TIMEOUT) -> ServerVersion | None:
+    """Ask the API server that listens at the stored port; None when nobody, or somebody else, does."""
     nonce = secrets.token_hex(16)
-    host = f"{HOST}:{identity.door_port}"
+    host = f"{HOST}:{identity.api_port}"
     target = f"{VERSION_PATH}?nonce={nonce}"
     keys = Keys(identity.access_key, identity.secret_key)
     headers = {"host": host, "x-amz-content-sha256": EMPTY_DIGEST}
     signed = sign("GET", f"http://{host}{target}", headers, keys, REGION, OWN_SERVICE)
-    connection = http.client.HTTPConnection(HOST, identity.door_port, timeout=timeout)
+    connection = http.client.HTTPConnection(HOST, identity.api_port, timeout=timeout)
     try:
         connection.request("GET", target, headers=signed)
         answer = connection.getresponse()
         body: dict[str, Any] = json.loads(answer.read())
         if answer.status != 200 or not secrets.compare_digest(body.pop("proof"), proof(identity.secret_key, nonce)):
             return None
-        return DoorVersion(**body)
+        return ServerVersion(**body)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
         return None
     finally:

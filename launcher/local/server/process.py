@@ -31,28 +31,28 @@ from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
 from launcher.local.server.moto_services import Foreign
 from launcher.local.server.operations.context import Context
 from launcher.local.server.protocol.auth import Keyring, Keys
-from launcher.local.shims.pool import ShimPool, nursery_command
+from launcher.local.shims.pool import ShimPool, forkserver_command
 
 KEEP_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class Door:
-    """Everything that one door holds.
+class ApiServer:
+    """Everything that one API server holds.
 
     Args:
         paths: the data folder; it holds cloud.json.
-        command: how the nursery of its shims is started.
+        command: how the forkserver of its shims is started.
         idle_seconds: how long nothing must happen until the cloud leaves.
 
     Raises:
-        InputError: another door serves this folder, or the folder cannot be used.
+        InputError: another API server serves this folder, or the folder cannot be used.
     """
 
     def __init__(self, paths: HomePaths, command: Sequence[str], idle_seconds: float = IDLE_SECONDS) -> None:
         self._paths = paths
-        self._lock = _only_door(paths.door_lock)
+        self._lock = _only_server(paths.server_lock)
         self._settings = StoreSettings.read(paths.settings)
         self._sockets, self._identity = _bound(paths, _identity(paths))
         self._store = None if self._settings else EmbeddedStore(paths, self._identity)
@@ -66,7 +66,7 @@ class Door:
         self._fingerprint = fingerprint()
         own = Keys(self._identity.access_key, self._identity.secret_key)
         keyring = Keyring(own)
-        context = Context(paths, self._records, REGION, ACCOUNT_ID, self._hand_over, time.time)
+        context = Context(paths, self._records, REGION, ACCOUNT_ID, self._assign, time.time)
         app = App(
             context,
             keyring,
@@ -86,19 +86,19 @@ class Door:
         threads = [threading.Thread(target=one.serve_forever, args=(0.1,), daemon=True) for one in self._servers]
         for thread in threads:
             thread.start()
-        own.write(self._paths.door_process)
-        log.info("door %s listens at %s:%s", version(), HOST, self._identity.door_port)
+        own.write(self._paths.server_process)
+        log.info("API server %s listens at %s:%s", version(), HOST, self._identity.api_port)
         idle = self._keep()
         self._pool.close()
         for server in self._servers:
             server.shutdown()
         if idle and self._store:
             self._store.stop()
-        self._paths.door_process.unlink(missing_ok=True)
-        self._paths.door_socket.unlink(missing_ok=True)
+        self._paths.server_process.unlink(missing_ok=True)
+        self._paths.server_socket.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the store, or a job, may still listen there
             self._paths.runtime.rmdir()
-        log.info("door leaves%s", ", nobody needed it" if idle else "")
+        log.info("API server leaves%s", ", nobody needed it" if idle else "")
 
     def _keep(self) -> bool:
         """Look after store, shims and jobs; True when it ended because nothing happened any more."""
@@ -115,14 +115,14 @@ class Door:
             self._stopping.wait(KEEP_SECONDS)
         return False
 
-    def _hand_over(self, name: str, kind: str) -> None:
+    def _assign(self, name: str, kind: str) -> None:
         try:
-            self._pool.hand_over(name, kind)
+            self._pool.assign(name, kind)
         except OSError:
             log.exception("%s %s gets its shim later", kind, name)
 
     def _store_in_use(self) -> bool:
-        self._gateway.let_go()  # or the door would take itself for somebody who uses the store
+        self._gateway.let_go()  # or the API server would take itself for somebody who uses the store
         return self._store is not None and self._store.in_use()
 
     def _store_address(self) -> StoreAddress:
@@ -162,14 +162,14 @@ def _server(listener: socket.socket, app: App) -> BaseWSGIServer:
     return server
 
 
-def _only_door(path: Path) -> int:
-    """Hold the lock that only one door can hold; the system lets go of it when the process ends."""
+def _only_server(path: Path) -> int:
+    """Hold the lock that only one API server can hold; the system lets go of it when the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InputError(f"another door serves {path.parent} already.") from None
+        raise InputError(f"another API server serves {path.parent} already.") from None
     return handle
 
 
@@ -183,21 +183,21 @@ def _identity(paths: HomePaths) -> Identity:
 def _bound(paths: HomePaths, identity: Identity) -> tuple[list[socket.socket], Identity]:
     """Listening sockets, and the identity with other ports where somebody else has taken ours."""
     try:
-        listener = socket.create_server((HOST, identity.door_port), backlog=128)
+        listener = socket.create_server((HOST, identity.api_port), backlog=128)
     except OSError as error:
         listener = socket.create_server((HOST, 0), backlog=128)
         port = int(listener.getsockname()[1])
-        log.warning("port %s is taken (%s); the door moves to %s", identity.door_port, error.strerror, port)
-        identity = identity.with_ports(door_port=port)
+        log.warning("port %s is taken (%s); the API server moves to %s", identity.api_port, error.strerror, port)
+        identity = identity.with_ports(api_port=port)
     store_runs = (process := ProcessId.read(paths.store_process)) is not None and process.alive
     if not store_runs and not _free(identity.store_port):
         identity = identity.with_ports(store_port=free_ports(1)[0])
         log.warning("the store's port is taken; it moves to %s", identity.store_port)
     if identity != _identity(paths):
         identity.write(paths.cloud_file)
-    paths.door_socket.unlink(missing_ok=True)
+    paths.server_socket.unlink(missing_ok=True)
     local = socket.socket(socket.AF_UNIX)
-    local.bind(str(paths.door_socket))
+    local.bind(str(paths.server_socket))
     local.listen(128)
     return [listener, local], identity
 
@@ -211,7 +211,7 @@ def _free(port: int) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a door until it is told to end."""
+    """Run an API server until it is told to end."""
     parser = argparse.ArgumentParser(
         prog="python -m launcher.local.server.process", description="The API of a local cloud."
     )
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         paths.create()
-        Door(paths, nursery_command(paths)).run()
+        ApiServer(paths, forkserver_command(paths)).run()
     except BatchRLError as error:
         log.error("%s", error)
         return error.exit_code

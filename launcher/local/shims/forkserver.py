@@ -2,7 +2,7 @@
 
 It has imported and prepared all that a shim needs. For each line ``<kind> <name>`` on its stdin it forks one and names
 it in the job's record, so that a job starts at once, however many come one after the other. The shim leads a session of
-its own and depends on nobody from then on. When stdin ends, the nursery ends; its shims live on.
+its own and depends on nobody from then on. When stdin ends, the forkserver ends; its shims live on.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Gives each job to a shim, and notices when one is gone.
 
-A shim imports much before it can do anything. A process that has imported everything, the nursery, therefore forks one
-for each job whose name is written to its stdin. It shares nothing else with the door, so that the door may die at any
+A shim imports much before it can do anything. A process that has imported everything, the forkserver, therefore forks
+one for each job whose name is written to its stdin. It shares nothing else with the API server, which may die at any
 moment:
 
 =======================================  ==========================================================
-the door, or the nursery, was killed     what the next one finds and does
+API server or forkserver was killed      what the next one finds and does
 =======================================  ==========================================================
-before a shim was named in the record    a record without a shim: handed over now
+before a shim was named in the record    a record without a shim: assigned now
 after that                               a shim that is in the record: left alone
 =======================================  ==========================================================
 
@@ -38,18 +38,18 @@ CLIENT_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-def nursery_command(paths: HomePaths) -> tuple[str, ...]:
-    """How a nursery is started."""
+def forkserver_command(paths: HomePaths) -> tuple[str, ...]:
+    """How a forkserver is started."""
     return (sys.executable, "-m", "launcher.local.shims.forkserver", "--home", str(paths.root))
 
 
 class ShimPool:
-    """The shims of one door.
+    """The shims of one API server.
 
     Args:
         paths: the data folder.
         records: the records.
-        command: how a nursery is started; it reads lines ``<kind> <name>`` from its stdin, and ends with it.
+        command: how a forkserver is started; it reads lines ``<kind> <name>`` from its stdin, and ends with it.
     """
 
     def __init__(self, paths: HomePaths, records: Records, command: Sequence[str]) -> None:
@@ -57,17 +57,17 @@ class ShimPool:
         self._records = records
         self._command = command
         self._lock = threading.Lock()
-        self._nursery: subprocess.Popen[bytes] | None = None
+        self._forkserver: subprocess.Popen[bytes] | None = None
         self._told: set[str] = set()
         self._closed = False
 
     @property
-    def nursery_pid(self) -> int | None:
-        """Process id of the nursery."""
-        nursery = self._nursery
-        return nursery.pid if nursery else None
+    def forkserver_pid(self) -> int | None:
+        """Process id of the forkserver."""
+        forkserver = self._forkserver
+        return forkserver.pid if forkserver else None
 
-    def hand_over(self, name: str, kind: str = TRAINING) -> None:
+    def assign(self, name: str, kind: str = TRAINING) -> None:
         """Give a job to a shim, unless it has one.
 
         Raises:
@@ -77,55 +77,55 @@ class ShimPool:
             record = self._records.find(name, kind)
             if record is None or record.shim_pid is not None or record.ended or _is_foreground(record):
                 return
-            nursery = self._living_nursery()
+            forkserver = self._living_forkserver()
             if record.key in self._told:
                 return  # its shim will name itself
-            assert nursery.stdin is not None
-            nursery.stdin.write(f"{kind} {name}\n".encode())
-            nursery.stdin.flush()
+            assert forkserver.stdin is not None
+            forkserver.stdin.write(f"{kind} {name}\n".encode())
+            forkserver.stdin.flush()
             self._told.add(record.key)
 
     def keep(self) -> None:
-        """Have a nursery, and forget what it was told of jobs that are its shims' now."""
+        """Have a forkserver, and forget what it was told of jobs that are its shims' now."""
         with self._lock:
             if self._closed:
                 return
-            self._living_nursery()
+            self._living_forkserver()
             waiting = {record.key for record in self._records.running() if record.shim_pid is None}
             self._told &= waiting
 
     def close(self) -> None:
-        """Let the nursery go; its shims live on."""
+        """Let the forkserver go; its shims live on."""
         with self._lock:
             self._closed = True
-            if self._nursery is not None and self._nursery.stdin is not None:
+            if self._forkserver is not None and self._forkserver.stdin is not None:
                 with contextlib.suppress(OSError):
-                    self._nursery.stdin.close()
-            self._nursery = None
+                    self._forkserver.stdin.close()
+            self._forkserver = None
 
     def reconcile(self) -> None:
         """Hand over jobs that have no shim, and end those whose shim is gone."""
         for record in self._records.running():
             try:
                 if record.shim_pid is None and not _is_foreground(record):
-                    self.hand_over(record.name, record.kind)
+                    self.assign(record.name, record.kind)
                 elif record.shim_pid is None:
                     self._expect_client(record)
                 elif not _lives(record):
-                    self._bury(record)
+                    self._reap(record)
             except Exception:
                 log.exception("job %s", record.name)
 
-    def _living_nursery(self) -> subprocess.Popen[bytes]:
-        """The nursery, a new one where the last is gone: with it went what it was told."""
-        if self._nursery is not None and (code := self._nursery.poll()) is not None:
-            log.warning("the nursery ended with %s", code)
-            self._nursery = None
-        if self._nursery is None:
+    def _living_forkserver(self) -> subprocess.Popen[bytes]:
+        """The forkserver, a new one where the last is gone: with it went what it was told."""
+        if self._forkserver is not None and (code := self._forkserver.poll()) is not None:
+            log.warning("the forkserver ended with %s", code)
+            self._forkserver = None
+        if self._forkserver is None:
             self._told.clear()
             # A container may run as a user of its own, and must read the tree that the shim lays out for it.
-            self._nursery = spawn_detached(self._command, self._paths.door_log, stdin=subprocess.PIPE, umask=0o022)
-        return self._nursery
+            self._forkserver = spawn_detached(self._command, self._paths.server_log, stdin=subprocess.PIPE, umask=0o022)
+        return self._forkserver
 
     def _expect_client(self, record: JobRecord) -> None:
         """Fail a foreground job whose client never came to run it."""
@@ -137,7 +137,7 @@ class ShimPool:
             with contextlib.suppress(states.IllegalTransition, UnknownJob):
                 self._records.transition(record.name, states.FAILED, reason, failure_reason=reason)
 
-    def _bury(self, record: JobRecord) -> None:
+    def _reap(self, record: JobRecord) -> None:
         """End a job whose shim is gone. What it has goes before its name may be taken by another."""
         current = self._records.find(record.name, record.kind)
         if current is None or current.ended or current.shim_pid != record.shim_pid:

@@ -1,4 +1,4 @@
-"""The process that owns one job, from its claim to its end (design 2); it depends on nobody, the door may be killed."""
+"""The process that owns one job, from its claim to its end; it goes on whatever becomes of the API server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from launcher.local.executors.base import Executor
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
-from launcher.local.jobs.endpoint import Endpoint
-from launcher.local.jobs.training import TrainingJob
-from launcher.local.jobs.transform import TransformJob
+from launcher.local.jobs.endpoint import EndpointDriver
+from launcher.local.jobs.training import TrainingDriver
+from launcher.local.jobs.transform import TransformDriver
 from launcher.local.records.records import Records
 
-DRIVERS: dict[str, type[TrainingJob | TransformJob | Endpoint]] = {
-    TRAINING: TrainingJob,
-    TRANSFORM: TransformJob,
-    ENDPOINT: Endpoint,
+DRIVERS: dict[str, type[TrainingDriver | TransformDriver | EndpointDriver]] = {
+    TRAINING: TrainingDriver,
+    TRANSFORM: TransformDriver,
+    ENDPOINT: EndpointDriver,
 }
 
 log = logging.getLogger(__name__)

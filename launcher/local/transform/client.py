@@ -22,7 +22,7 @@ from typing import Protocol
 from launcher.local.executors.address import ServerAddress
 from launcher.local.modelserver.http import ENDED
 from launcher.local.transform.connection import Call, Connection, head_of
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 
 IDLE_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
@@ -55,7 +55,7 @@ class ModelClient:
         threads: where it is asked to recover the server.
     """
 
-    def __init__(self, server: Server, settings: Settings, threads: Executor) -> None:
+    def __init__(self, server: Server, settings: TransformSettings, threads: Executor) -> None:
         self._loop = asyncio.get_running_loop()
         self._server = server
         self._threads = threads

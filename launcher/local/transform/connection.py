@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import httptools
 
 from launcher.local.executors.address import ServerAddress
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 from launcher.local.transform.spool import Spool
 
 # Bodies up to this size are sent in one piece with their head, and answers of it are not counted (bytes).
@@ -56,7 +56,7 @@ class Owner(Protocol):
     def closed(self, connection: Connection, call: Call | None, why: str) -> None: ...
 
 
-def head_of(address: ServerAddress, settings: Settings) -> bytes:
+def head_of(address: ServerAddress, settings: TransformSettings) -> bytes:
     """The head of every request, up to its length."""
     lines = ["POST /invocations HTTP/1.1", f"Host: {'localhost' if address.host is None else address}"]
     lines += [f"Content-Type: {settings.content_type}"] if settings.content_type else []

@@ -29,7 +29,7 @@ from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import Payload, blocks, packed, single, whole
 from launcher.local.transform.processing import Processing
 from launcher.local.transform.reading import gunzip, read
-from launcher.local.transform.settings import MIB, Settings
+from launcher.local.transform.settings import MIB, TransformSettings
 from launcher.local.transform.sink import Sink
 from launcher.local.transform.sources import SourceObject
 
@@ -44,12 +44,12 @@ MESSAGE_SHOWN = 300
 LONG_PIECE = 64 * 1024
 
 
-class Stopped(Exception):
+class ConversionStopped(Exception):
     """The job is being stopped: nothing is read or stored any more."""
 
 
 @dataclass
-class Job:
+class ConversionContext:
     """What the conversions of one instance share.
 
     Args:
@@ -63,7 +63,7 @@ class Job:
     """
 
     client: Client
-    settings: Settings
+    settings: TransformSettings
     model: ModelClient
     readers: Executor
     writers: Executor
@@ -81,7 +81,7 @@ class Job:
             Stopped: the job is being stopped.
         """
         if self.stop.wait(seconds):
-            raise Stopped
+            raise ConversionStopped
 
 
 class Conversion:
@@ -93,7 +93,7 @@ class Conversion:
         target: where the result goes.
     """
 
-    def __init__(self, job: Job, source: SourceObject, target: S3Url) -> None:
+    def __init__(self, job: ConversionContext, source: SourceObject, target: S3Url) -> None:
         self.records = 0
         self.error_records = 0
         self.sink = Sink(job.client, target, job.pause)
@@ -217,7 +217,7 @@ class Conversion:
 
     def _publish(self) -> None:
         if self._job.stop.is_set():
-            raise Stopped
+            raise ConversionStopped
         self.sink.finish()
 
     def _store(self, action: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from launcher.api.jsonpath import JsonPath, PathNotFound
 from launcher.local.host.faults import ALGORITHM, CLIENT
 from launcher.local.transform.jsonrecords import Locate, shown
 from launcher.local.transform.outcome import RecordFault
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 
 # A column may be as long as its record; what that may be is told by the limit of requests.
 csv.field_size_limit(sys.maxsize)
@@ -32,7 +32,7 @@ class CsvRows:
 
     error_mark = b'"error: line '  # begins every error row
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TransformSettings) -> None:
         self._join = settings.join
         self._input = settings.input_filter
         self._output = settings.output_filter

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from launcher.local.transform.outcome import RecordFault
-from launcher.local.transform.records import Numbers, too_large
+from launcher.local.transform.record_stream import Numbers, too_large
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 # Which part of a record: all of it, its first, one between, its last.

@@ -17,7 +17,7 @@ import orjson
 from launcher.api.jsonpath import JsonPath, PathNotFound
 from launcher.local.host.faults import ALGORITHM
 from launcher.local.transform.outcome import RecordFault
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
 SHOWN = 80
@@ -38,7 +38,7 @@ class JsonRecords:
 
     error_mark = b'"error"'  # is in every error record, and in little else
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TransformSettings) -> None:
         self._join = settings.join
         self._input = settings.input_filter
         self._output = settings.output_filter

@@ -13,8 +13,8 @@ from functools import partial
 
 from launcher.local.transform.framing import frame_blocks, recordio, tfrecord
 from launcher.local.transform.outcome import RecordFault
-from launcher.local.transform.records import Block, Numbers, line_blocks, too_large
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.record_stream import Block, Numbers, line_blocks, too_large
+from launcher.local.transform.settings import TransformSettings
 from launcher.local.transform.spool import Spool
 
 # Payloads of one record that are made at a time: records may be of a byte, and a payload weighs some hundred.
@@ -59,7 +59,7 @@ class Payload:
                 part.close()
 
 
-def blocks(chunks: Iterator[bytes], settings: Settings) -> Iterator[Block]:
+def blocks(chunks: Iterator[bytes], settings: TransformSettings) -> Iterator[Block]:
     """The records of a stream.
 
     Raises:

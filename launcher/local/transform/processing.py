@@ -19,14 +19,14 @@ from launcher.local.transform.csvrows import CsvRows
 from launcher.local.transform.jsonrecords import JsonRecords, Locate
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import Payload
-from launcher.local.transform.records import Block, Lines
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.record_stream import Block, Lines
+from launcher.local.transform.settings import TransformSettings
 
 # Told of each error record that our own server gave: where, and its text.
 Report = Callable[[str, str], None]
 
 
-class Records(Protocol):
+class RecordFormat(Protocol):
     """What a format can do with records."""
 
     error_mark: bytes
@@ -45,12 +45,12 @@ class Processing:
         settings: of the job.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TransformSettings) -> None:
         self._settings = settings
         self._filters_input = not settings.input_filter.is_root
         self._looks_into_answers = settings.join or not settings.output_filter.is_root
-        self._records: Records = CsvRows(settings) if settings.content_kind == CSV else JsonRecords(settings)
-        self._answers: Records = CsvRows(settings) if settings.answer_kind == CSV else JsonRecords(settings)
+        self._records: RecordFormat = CsvRows(settings) if settings.content_kind == CSV else JsonRecords(settings)
+        self._answers: RecordFormat = CsvRows(settings) if settings.answer_kind == CSV else JsonRecords(settings)
         self._error_mark = self._answers.error_mark if settings.answer_kind in JSON_TYPES | {CSV} else None
         split = settings.split != "None"
         one = settings.single_record or not split

@@ -17,7 +17,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
-from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.transform.outcome import RecordFault
 
 CHUNK_BYTES = 1024 * 1024
@@ -65,7 +65,7 @@ def read(client: Client, source: S3Url, sleep: Callable[[float], None] = time.sl
 def _get(client: Client, source: S3Url, at: int, sleep: Callable[[float], None]) -> Any:
     answers: list[Any] = []
     rest = {"Range": f"bytes={at}-"} if at else {}
-    persist(
+    retry(
         f"read of {source}",
         client,
         lambda: answers.append(client.get_object(Bucket=source.bucket, Key=source.key, **rest)),

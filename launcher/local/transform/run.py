@@ -15,9 +15,9 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
 from launcher.local.host.faults import ALGORITHM, CLIENT, INTERNAL
 from launcher.local.transform.client import NO_RESPONSE, ModelClient, Server
-from launcher.local.transform.convert import Conversion, Job, Stopped
+from launcher.local.transform.convert import Conversion, ConversionContext, ConversionStopped
 from launcher.local.transform.outcome import ObjectFault, Outcome, RecordFault
-from launcher.local.transform.settings import MIB, Settings
+from launcher.local.transform.settings import MIB, TransformSettings
 from launcher.local.transform.sources import SourceObject
 
 # How often is looked whether the job is to stop, and whether an invocation takes too long (seconds).
@@ -36,7 +36,7 @@ def transform(
     objects: Sequence[SourceObject],
     output: S3Url,
     server: Server,
-    settings: Settings,
+    settings: TransformSettings,
     log: Callable[[str], None],
     stopped: Callable[[], bool],
 ) -> Outcome:
@@ -62,7 +62,7 @@ async def _transform(
     objects: Sequence[SourceObject],
     output: S3Url,
     server: Server,
-    settings: Settings,
+    settings: TransformSettings,
     log: Callable[[str], None],
     stopped: Callable[[], bool],
 ) -> Outcome:
@@ -70,7 +70,7 @@ async def _transform(
     readers = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
     writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
     model = ModelClient(server, settings, keeper)
-    job = Job(client, settings, model, readers, writers, log, threading.Event())
+    job = ConversionContext(client, settings, model, readers, writers, log, threading.Event())
     try:
         return await _Instance(job, objects, output, stopped).run()
     finally:
@@ -82,7 +82,9 @@ async def _transform(
 
 
 class _Instance:
-    def __init__(self, job: Job, objects: Sequence[SourceObject], output: S3Url, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, job: ConversionContext, objects: Sequence[SourceObject], output: S3Url, stopped: Callable[[], bool]
+    ) -> None:
         self._job = job
         self._objects = objects
         self._output = output
@@ -160,7 +162,7 @@ class _Instance:
             self._records += conversion.records
             self._error_records += conversion.error_records
             self._bytes += conversion.sink.size
-        except Stopped:
+        except ConversionStopped:
             pass
         except RecordFault as fault:
             self._fail(index, source, fault)

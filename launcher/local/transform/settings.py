@@ -32,7 +32,7 @@ SPELLINGS = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
 
 
 @dataclass(frozen=True)
-class Settings:
+class TransformSettings:
     """The effective values of one job.
 
     Args:
@@ -66,7 +66,7 @@ class Settings:
     retries: int = DEFAULT_RETRIES
 
     @classmethod
-    def of(cls, request: Mapping[str, Any], offered: Mapping[str, Any] | None) -> Settings:
+    def of(cls, request: Mapping[str, Any], offered: Mapping[str, Any] | None) -> TransformSettings:
         """The values of a job.
 
         Args:

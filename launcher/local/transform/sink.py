@@ -15,7 +15,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import MISSING, Client
-from launcher.local.host.retry import UPLOAD_SECONDS, persist
+from launcher.local.host.retry import UPLOAD_SECONDS, retry
 
 PART_BYTES = 8 * 1024 * 1024
 # So many have that size (some stores want it of all), then it doubles every thousand: 10,000 parts hold 4 TB.
@@ -132,7 +132,7 @@ class Sink:
 
     def _persist(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         answers: list[Any] = []
-        persist(
+        retry(
             f"upload of {self._target}",
             self._client,
             lambda: answers.append(operation(Bucket=self._target.bucket, Key=self._target.key, **arguments)),

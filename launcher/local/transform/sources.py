@@ -27,7 +27,7 @@ from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, is_missing, list_objects, reported
 from launcher.api.constants import OUTPUT_SUFFIX
 from launcher.api.transform_rules import overlap
-from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 
 MANIFEST_FORM = '[{"prefix": "s3://bucket/prefix/"}, "a.jsonl", "folder/b.jsonl"]'
 # More than any manifest of names needs (bytes).
@@ -73,7 +73,7 @@ def source_objects(client: Client, request: Mapping[str, Any]) -> tuple[SourceOb
         of_manifest = given["S3DataType"] == "ManifestFile"
         found[:] = _of_manifest(client, source, output) if of_manifest else _of_prefix(client, source)
 
-    persist(f"input {source}", client, attempt, patience=DOWNLOAD_SECONDS)
+    retry(f"input {source}", client, attempt, patience=DOWNLOAD_SECONDS)
     return tuple(sorted(found, key=lambda one: one.url.key))
 
 

@@ -17,7 +17,7 @@ from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
 from launcher.local.host.faults import storage_fault
-from launcher.local.host.retry import UPLOAD_SECONDS, persist
+from launcher.local.host.retry import UPLOAD_SECONDS, retry
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _publish_archive(client: Client, folder: Path, url: S3Url, scratch: Path) ->
             client.upload_file(str(file), url.bucket, url.key)
             _check_size(client, url, size)
 
-        persist(f"upload of {url}", client, send)
+        retry(f"upload of {url}", client, send)
     finally:
         file.unlink(missing_ok=True)
     return [Stored(url, size, digest)]
@@ -104,9 +104,7 @@ def _publish_manifest(client: Client, folder: S3Url, stored: list[Stored]) -> No
     for one in stored:
         manifest.publish(one.url.name, one.size, one.sha256)
     url, content = folder / MANIFEST_NAME, manifest.to_bytes()
-    persist(
-        f"upload of {url}", client, lambda: client.put_object(Bucket=url.bucket, Key=url.key, Body=content) and None
-    )
+    retry(f"upload of {url}", client, lambda: client.put_object(Bucket=url.bucket, Key=url.key, Body=content) and None)
 
 
 def _check_size(client: Client, url: S3Url, size: int) -> None:

@@ -12,7 +12,7 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
 from launcher.local.host.faults import client_fault, storage_fault
-from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.tree import Request, channel_mode
 
 # A FastFile channel reads like a folder; a full copy of it does as well.
@@ -62,7 +62,7 @@ def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empt
         _check_room(folder, transfers, what)
         download(client, source.bucket, transfers)
 
-    persist(what, client, attempt, patience=DOWNLOAD_SECONDS)
+    retry(what, client, attempt, patience=DOWNLOAD_SECONDS)
     if not transfers and not may_be_empty:
         raise client_fault(
             f"{what}: no S3 objects found under S3 URL '{source}'. Check that bucket and prefix are spelled right "

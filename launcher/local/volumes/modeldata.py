@@ -15,7 +15,7 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, JobPaths
 from batchrl.contract.store import Client, is_missing
 from launcher.local.host.faults import client_fault, storage_fault
-from launcher.local.host.retry import DOWNLOAD_SECONDS, persist
+from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.inputs import fetch
 
 GZIP = "Gzip"
@@ -61,7 +61,7 @@ def _fill(client: Client, container: Mapping[str, Any], model: Path, what: str) 
         return
     archive = model.with_name(MODEL_ARCHIVE_NAME)
     try:
-        persist(what, client, lambda: _download(client, url, archive), patience=DOWNLOAD_SECONDS)
+        retry(what, client, lambda: _download(client, url, archive), patience=DOWNLOAD_SECONDS)
         if not archive.exists():
             raise client_fault(f"the model's data {url} does not exist.")
         extract(archive, model)

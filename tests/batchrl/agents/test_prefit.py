@@ -9,7 +9,7 @@ import torch
 import presets
 from batchrl.agents import prefit
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
-from batchrl.agents.prefit import FrozenModels, costly_mask, fit_frozen_models
+from batchrl.agents.prefit import PrefitModels, costly_mask, fit_prefit_models
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, split_for_run
 from presets.schema import TrainPreset
@@ -46,11 +46,11 @@ def preset(**changes: object) -> TrainPreset:
     return resolved
 
 
-def fit(settings: TrainPreset, dataset: Dataset | None = None) -> tuple[FrozenModels, Parts]:
+def fit(settings: TrainPreset, dataset: Dataset | None = None) -> tuple[PrefitModels, Parts]:
     dataset = dataset or walk()
     parts = Parts.of(dataset, split_for_run(dataset.lengths, settings.data, seed=0))
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
-    return fit_frozen_models(parts, dataset, settings, generator, rng), parts
+    return fit_prefit_models(parts, dataset, settings, generator, rng), parts
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_index_of_all_episodes_leaves_no_evaluation_state_without_an_action()
 def test_frozen_models_come_back_from_a_checkpoint() -> None:
     settings = preset(bcq__mask_at_action_time=True, bcq__mode="coach_nn", agent__standardise_inputs=True)
     models, parts = fit(settings)
-    restored = FrozenModels.from_state(models.state_dict(), walk(), settings)
+    restored = PrefitModels.from_state(models.state_dict(), walk(), settings)
     np.testing.assert_array_equal(restored.rewards(parts.evaluation), models.rewards(parts.evaluation))
     assert isinstance(restored.acting_mask, ImitationMask)
     assert restored.acting_mask.absent == [N_ACTIONS - 1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from batchrl.checkpoints.files import publish, publish_state, read_state
-from batchrl.checkpoints.folder import CheckpointFolder, Choice
+from batchrl.checkpoints.folder import CheckpointFolder, PointerDetails
 from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.errors import DamagedContent, InputError
 
@@ -64,7 +64,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     for epoch in range(1, 7):
         folder.publish(epoch, {"epoch": epoch})
-        folder.point(Choice(epoch, "Epoch", epoch, ""), Choice(min(epoch, 2), "x", None, "because"))
+        folder.point(PointerDetails(epoch, "Epoch", epoch, ""), PointerDetails(min(epoch, 2), "x", None, "because"))
     assert folder.epochs() == [2, 5, 6]
     assert json.loads((tmp_path / "best.json").read_text())["reason"] == "because"
 

@@ -15,7 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data import storage
 from batchrl.data.convert import convert
-from batchrl.data.convert_schema import reframe
+from batchrl.data.convert_schema import convert_schema
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
 from presets.schema import DataSettings
@@ -94,8 +94,8 @@ def test_a_folder_becomes_one_file(tmp_path: Path, frame: Frame) -> None:
 def test_the_other_schema_holds_the_same_transitions(tmp_path: Path, names: tuple[str, str]) -> None:
     (tmp_path / "source.csv").write_text(SCHEMA_A)
     b, a = (tmp_path / name for name in names)
-    assert reframe(tmp_path / "source.csv", b, "B") == 3
-    assert reframe(b, a, "A") == 5
+    assert convert_schema(tmp_path / "source.csv", b, "B") == 3
+    assert convert_schema(b, a, "A") == 5
     first = load(tmp_path / "source.csv")
     for path, schema in ((b, "B"), (a, "A")):
         other = load(path)
@@ -108,8 +108,8 @@ def test_the_other_schema_holds_the_same_transitions(tmp_path: Path, names: tupl
 
 def test_the_terminal_observation_survives_both_ways(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(SCHEMA_A)
-    reframe(tmp_path / "a.csv", tmp_path / "b.parquet", "B")
-    reframe(tmp_path / "b.parquet", tmp_path / "c.parquet", "A")
+    convert_schema(tmp_path / "a.csv", tmp_path / "b.parquet", "B")
+    convert_schema(tmp_path / "b.parquet", tmp_path / "c.parquet", "A")
     written = pd.read_parquet(tmp_path / "c.parquet")
     assert written["state_feature_0"].tolist() == [0.125, 0.25, 0.375, 0.5, 0.625]
     assert written["action"].isna().tolist() == [False, False, True, False, True]
@@ -121,7 +121,7 @@ def test_episodes_may_reach_across_pieces(tmp_path: Path, frame: Frame, monkeypa
         logged[f"next_{name}"] = logged[name] + 1
     logged.to_parquet(tmp_path / "b.parquet")
     monkeypatch.setattr(storage, "CHUNK_ROWS", 4)
-    assert reframe(tmp_path / "b.parquet", tmp_path / "a.parquet", "A") == len(logged) + 30
+    assert convert_schema(tmp_path / "b.parquet", tmp_path / "a.parquet", "A") == len(logged) + 30
     assert load(tmp_path / "a.parquet").schema == "A"
     np.testing.assert_array_equal(data_of(tmp_path / "a.parquet").rewards, data_of(tmp_path / "b.parquet").rewards)
 
@@ -129,13 +129,13 @@ def test_episodes_may_reach_across_pieces(tmp_path: Path, frame: Frame, monkeypa
 def test_schema_A_is_not_made_up(tmp_path: Path, frame: Frame) -> None:
     frame().to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(InputError, match=r"b\.csv, line \d+, episode 0.*schema A holds it \(39 more rows"):
-        reframe(tmp_path / "b.csv", tmp_path / "a.csv", "A")
+        convert_schema(tmp_path / "b.csv", tmp_path / "a.csv", "A")
     assert not (tmp_path / "a.csv").exists()
 
 
 def test_the_schema_that_it_has_is_a_plain_conversion(tmp_path: Path, frame: Frame) -> None:
     frame().assign(note="kept").to_csv(tmp_path / "b.csv", index=False)
-    reframe(tmp_path / "b.csv", tmp_path / "c.parquet", "B")
+    convert_schema(tmp_path / "b.csv", tmp_path / "c.parquet", "B")
     assert "note" in pd.read_parquet(tmp_path / "c.parquet")
 
 

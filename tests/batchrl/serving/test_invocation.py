@@ -15,10 +15,10 @@ from modelservers import CSV, JSON, JSON_LINES, as_lines, network, parsed, polic
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.target_policy import TargetPolicy
-from batchrl.serving import records
+from batchrl.serving import parsing
 from batchrl.serving.invocation import Request, Service
+from batchrl.serving.parsing import ParsedRecords
 from batchrl.serving.predictor import Predictor
-from batchrl.serving.records import Records
 
 STATES = states(40)
 MASK = ImitationMask(network(3, 2, seed=5), 0.55, relative=False)
@@ -68,7 +68,7 @@ def test_every_line_says_what_the_policy_does(kind: str) -> None:
 
 def test_probabilities_are_written_to_the_last_bit() -> None:
     (line,) = parsed(service().answer(JSON_LINES, "", as_lines(STATES[:1])).body)
-    assert line["predictions"] == service().predictor.predict(Records(STATES[:1])).probabilities.tolist()
+    assert line["predictions"] == service().predictor.predict(ParsedRecords(STATES[:1])).probabilities.tolist()
     assert sum(line["predictions"][0]) == pytest.approx(1.0, abs=1e-15)
 
 
@@ -290,7 +290,7 @@ def _cells(body: bytes) -> list[list[float]]:
 def test_blocks_of_a_large_body_count_their_lines_on(monkeypatch: pytest.MonkeyPatch) -> None:
     body = as_lines(STATES) + b"[1]\n" + as_lines(STATES)
     whole = parsed(service().answer(JSON_LINES, "", body).body)
-    monkeypatch.setattr(records, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(parsing, "BLOCK_BYTES", 100)
     blocks = parsed(service().answer(JSON_LINES, "", body).body)
     assert whole[40] == blocks[40] == {"error": "line 41: expected 3 features, got 1", "line": 41}
     assert _flat(whole[:40], JSON_LINES) == [pytest.approx(row, abs=1e-6) for row in _flat(blocks[:40], JSON_LINES)]

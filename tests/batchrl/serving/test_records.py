@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrl.serving import records
+from batchrl.serving import parsing
 from batchrl.serving.media import Media
-from batchrl.serving.records import Unreadable, read_document, read_lines
+from batchrl.serving.parsing import Unreadable, read_document, read_lines
 
 LINES, CSV = Media.JSON_LINES, Media.CSV
 
@@ -146,7 +146,7 @@ def test_any_csv_body_gives_for_each_line_what_the_line_alone_gives(lines: list[
 
 
 def test_large_bodies_are_read_in_blocks_without_losing_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(parsing, "BLOCK_BYTES", 50)
     lines = [f"[{number},{-number}]" for number in range(100)]
     lines[37] = "[1]"
     body = "\n".join(lines).encode()

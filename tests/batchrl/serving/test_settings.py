@@ -8,11 +8,11 @@ import pytest
 
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract.errors import InputError
-from batchrl.serving.settings import MEGABYTE, Settings, Target, usable_cores
+from batchrl.serving.settings import MEGABYTE, ServingSettings, Target, usable_cores
 
 
-def settings(**environ: str) -> Settings:
-    return Settings.from_environment(environ, cores=2)
+def settings(**environ: str) -> ServingSettings:
+    return ServingSettings.from_environment(environ, cores=2)
 
 
 def test_130_186_an_empty_environment_means_port_8080_and_a_worker_a_core() -> None:

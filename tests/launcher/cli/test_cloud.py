@@ -24,8 +24,8 @@ def test_the_cloud_goes_up_tells_its_state_and_goes_down(run: Run, home: Path) -
     assert not home.exists(), "asking for the state makes no folder"
 
     address = run("cloud", "up", "--json").json()
-    assert address["door_url"].startswith("http://127.0.0.1:")
-    assert run("cloud", "up", "-q").out.strip() == address["door_url"]
+    assert address["api_url"].startswith("http://127.0.0.1:")
+    assert run("cloud", "up", "-q").out.strip() == address["api_url"]
     status = run("cloud", "status", "--json").json()
     assert status["up"] is True
     assert status["running_jobs"] == []
@@ -40,7 +40,7 @@ def test_the_cloud_goes_up_tells_its_state_and_goes_down(run: Run, home: Path) -
 
 
 @pytest.mark.usefixtures("ended_after")
-def test_the_exports_open_the_door_for_plain_boto3(run: Run) -> None:
+def test_the_exports_open_the_server_for_plain_boto3(run: Run) -> None:
     lines = run("cloud", "env").out.splitlines()
     values = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
 

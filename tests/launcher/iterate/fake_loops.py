@@ -14,10 +14,10 @@ from jobs import PROCESS_JOBS as JOBS
 import presets
 from batchrl.contract.divided import Divided, Returns
 from batchrl.contract.files import file_sha256
-from launcher.iterate.records import Evaluated, Round, Trained
 from launcher.iterate.rounds import Loop
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import LoopFolder
+from launcher.iterate.step_files import Evaluated, Round, Trained
 from launcher.iterate.steps import Actor, Cut, Look, Play
 
 BEHAVIOR = Actor("uniform", "uniform", softened=False)

@@ -18,9 +18,9 @@ import pytest
 from jobs import run_command
 
 from batchrl.contract import columns
-from launcher.iterate.records import Trained
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import TRAINED, LoopFolder
+from launcher.iterate.step_files import Trained
 from launcher.iterate.steps import Actor, Play
 from launcher.iterate.work import Work
 

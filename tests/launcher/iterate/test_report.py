@@ -14,8 +14,8 @@ from launcher.cli.commands.iterate import COLUMNS
 from launcher.cli.output import table
 from launcher.iterate import picture, state
 from launcher.iterate.gate import Level, alpha_spent
-from launcher.iterate.records import Round
 from launcher.iterate.report import LoopReport, interval, notes, with_error
+from launcher.iterate.step_files import Round
 
 OUTCOMES = {1: ("undecided", "promoted"), 2: ("kept out",), 3: ("undecided", "doubtful"), 4: ("promoted",)}
 
@@ -39,7 +39,9 @@ def test_the_table_and_what_stands_below_fit_80_columns(bench: Bench) -> None:
     assert "cannot tell" in lines[3] and "1.25" not in lines[3]
     assert "180.5 +- 2.5" in lines[1] and "+1.25 [0.5, 2]" in lines[1]
     assert all(f"Round {number}. " in text for number in range(1, 5))
-    assert "In place now: round 4's policy." in text and "is held to 0.05, over all rounds" in text.replace("\n  ", " ")
+    assert "Incumbent policy: round 4's policy." in text and "is held to 0.05, over all rounds" in text.replace(
+        "\n  ", " "
+    )
     assert [note.split()[:3] for note in notes(report.rounds)] == [["DIFFERENCE", "is", "of"], ["*", "by", "a"]]
     assert all(len(note) <= 80 for note in notes(report.rounds))
     (note,) = notes(report.rounds[1:2])
@@ -92,7 +94,7 @@ def test_a_loop_without_a_round_has_no_picture_and_its_first_policy_in_place(ben
     state.publish_json(bench.folder.root / state.LOOP, settings_of().to_json())
     bench.folder.plan(3)
     report = LoopReport.of(bench.folder)
-    assert list(report.lines()) == ["In place now: uniform.", "0 of 3 rounds are done."]
+    assert list(report.lines()) == ["Incumbent policy: uniform.", "0 of 3 rounds are done."]
     assert report.to_json()["picture"] is None and report.to_json()["model"] is None
 
 

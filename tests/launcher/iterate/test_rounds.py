@@ -97,7 +97,7 @@ def test_who_decides_an_undecided_round(
     assert record.decision.promoted is promoted
     assert record.in_place_after == (1 if promoted else 0)
     assert (record.decision.canary is not None) is (looks == ["log", "canary"])
-    stays = "The policy in place stays: uniform." in record.decision.reason
+    stays = "The incumbent policy stays: uniform." in record.decision.reason
     assert stays is (record.decision.outcome == "undecided")
 
 
@@ -229,7 +229,10 @@ def test_what_is_told_has_at_most_80_columns_and_names_what_happened(bench: Benc
     bench.run(FakeSteps({1: CANARY, 2: UNDECIDED}), 2, said=said)
     text = "\n".join(said)
     assert max(map(len, said)) <= 80
-    assert "Round 1 of 2: uniform is in place" in text and "Round 2 of 2: round 1's policy is in place" in text
+    assert (
+        "Round 1 of 2: uniform is the incumbent policy" in text
+        and "Round 2 of 2: round 1's policy is the incumbent policy" in text
+    )
     for part in (
         "collected 100 episodes, 100 held out",
         "epoch 3 of 5",

@@ -14,8 +14,8 @@ from killing import Killed, Killer
 
 from batchrl.contract.errors import InputError
 from launcher.iterate import running
-from launcher.iterate.records import Round
 from launcher.iterate.state import LOCK, LoopFolder
+from launcher.iterate.step_files import Round
 from launcher.training.joboptions import JobOptions
 
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}

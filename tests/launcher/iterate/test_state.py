@@ -14,8 +14,8 @@ from fake_loops import BEHAVIOR, Bench, FakeSteps, returns
 
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
-from launcher.iterate.records import Collected
 from launcher.iterate.state import LOCK, LOOP, PLACE, PLAN, LoopFolder, RoundFolder, move, publish_json
+from launcher.iterate.step_files import Collected
 
 COLLECTED = Collected(BEHAVIOR.label, 3, None, returns("a"), returns("b"), 4, 2)
 

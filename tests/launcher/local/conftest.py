@@ -154,10 +154,10 @@ class Job:
 
     def start(self) -> Job:
         self.shim = self.cloud.warm_shim()
-        self.hand_over()
+        self.assign()
         return self
 
-    def hand_over(self) -> None:
+    def assign(self) -> None:
         assert self.shim is not None
         self.shim.take(TRAINING, self.name)
 
@@ -175,17 +175,17 @@ class Job:
 
 @dataclass
 class Shim:
-    """One shim, forked by a nursery that forks no other."""
+    """One shim, forked by a forkserver that forks no other."""
 
     cloud: Cloud
-    nursery: subprocess.Popen[bytes]
+    forkserver: subprocess.Popen[bytes]
     process: ProcessId | None = None
 
     def take(self, kind: str, name: str) -> None:
         """Give it its job, and wait until the job has a shim."""
-        assert self.nursery.stdin is not None
-        self.nursery.stdin.write(f"{kind} {name}\n".encode())
-        self.nursery.stdin.close()
+        assert self.forkserver.stdin is not None
+        self.forkserver.stdin.write(f"{kind} {name}\n".encode())
+        self.forkserver.stdin.close()
         wait_until(lambda: self.cloud.records.get(name, kind).shim_pid is not None, f"{name} has a shim")
         record = self.cloud.records.get(name, kind)
         self.process = ProcessId(record.shim_pid or 0, record.shim_started_at or 0)
@@ -199,15 +199,15 @@ class Shim:
     def close(self) -> None:
         if self.process is not None:
             self.process.end(0)
-        self.nursery.kill()
-        self.nursery.wait()
-        if self.nursery.stdin is not None and not self.nursery.stdin.closed:
-            self.nursery.stdin.close()
+        self.forkserver.kill()
+        self.forkserver.wait()
+        if self.forkserver.stdin is not None and not self.forkserver.stdin.closed:
+            self.forkserver.stdin.close()
 
 
 @dataclass
 class Cloud:
-    """A data folder with records and a store, without a door."""
+    """A data folder with records and a store, without an API server."""
 
     wait_until = staticmethod(wait_until)
 
@@ -220,10 +220,10 @@ class Cloud:
     count: int = 0
 
     def warm_shim(self) -> Shim:
-        """The shim of a nursery of its own, which waits for its job."""
+        """The shim of a forkserver of its own, which waits for its job."""
         command = [*self.prefix, sys.executable, "-m", "launcher.local.shims.forkserver", "--home", self.home.root]
-        nursery = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | self.environ)
-        self.shims.append(shim := Shim(self, nursery))
+        forkserver = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | self.environ)
+        self.shims.append(shim := Shim(self, forkserver))
         return shim
 
     def job(
@@ -382,7 +382,7 @@ def foreign_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def foreign_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def other_image_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Somebody's own serving image: another user, no entry point, a program ``serve`` on the path."""
     from launcher.local.engine.image import default_image
 

@@ -92,10 +92,10 @@ def test_the_local_clouds_own_credentials_may(monkeypatch: pytest.MonkeyPatch, t
     identity = Identity.create()
     identity.write(home.cloud_file)
     monkeypatch.setenv("BATCHRL_HOME", str(home.root))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{identity.door_port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{identity.api_port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", identity.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", identity.secret_key)
-    assert Session.aws().sagemaker.meta.endpoint_url == f"http://127.0.0.1:{identity.door_port}"
+    assert Session.aws().sagemaker.meta.endpoint_url == f"http://127.0.0.1:{identity.api_port}"
 
 
 def test_missing_credentials_and_region_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ Two looks, each at a level of its own (a share of the loop's alpha):
 ======  ==========================================================  ===============================================
 look    evidence                                                    bounds
 ======  ==========================================================  ===============================================
-log     episodes that the policy in place logged and that neither   percentile bootstrap and Student's t over whole
+log     episodes that the incumbent policy logged and that neither   percentile bootstrap and Student's t over whole
         training nor choice saw: the paired difference (``paired``)  episodes, the wider end of the two
 canary  the same episodes, and as many as were asked for that the   studentised bootstrap and Welch's t, the wider
         candidate played itself: the difference of mean returns      end of the two
@@ -48,14 +48,14 @@ RETURN = " in discounted return"
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """What one look says.
 
     Args:
         look: ``log`` or ``canary``.
         outcome: of it.
         reason: the same as a sentence.
-        difference: candidate minus policy in place, in discounted return; each bound holds at the level's confidence.
+        difference: candidate minus incumbent policy, in discounted return; each bound holds at the level's confidence.
         level: of the look.
         facts: every other number, in JSON's types.
     """
@@ -82,8 +82,8 @@ class Decision:
         }
 
 
-def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Decision:
-    """The candidate on episodes that the policy in place logged.
+def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> GateDecision:
+    """The candidate on episodes that the incumbent policy logged.
 
     Args:
         log: the episodes; neither training nor choice of the candidate saw them.
@@ -100,11 +100,11 @@ def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Deci
     difference = wider(drawn, student_interval(quotients, confidence, least))
     same = bool(np.abs(log_ratios).max() < SAME_CHANCES)
     if same:
-        doubt = "the candidate acts as the policy in place does"
+        doubt = "the candidate acts as the incumbent policy does"
     elif doubt is None and difference.standard_error <= NO_SPREAD * max(abs(log.logged_return.value), 1.0):
         doubt = "the difference is the same in all of them"
     n = log.dataset.n_episodes
-    outcome, reason = _decided(difference, level, doubt, f"the {n} unseen episodes of the policy in place")
+    outcome, reason = _decided(difference, level, doubt, f"the {n} unseen episodes of the incumbent policy")
     facts = {
         "estimator": names.WDR,
         "episodes": n,
@@ -115,21 +115,21 @@ def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Deci
         "weights": weights_json(weights),
         "doubt": doubt,
     }
-    return Decision("log", outcome, reason, difference, level, facts)
+    return GateDecision("log", outcome, reason, difference, level, facts)
 
 
-def judge_by_canary(canary: Floats64, in_place: Floats64, level: Level, discount: float) -> Decision:
+def judge_by_canary(canary: Floats64, in_place: Floats64, level: Level, discount: float) -> GateDecision:
     """Two samples of discounted returns.
 
     Args:
         canary: ``[m]``, of the candidate's own episodes.
-        in_place: ``[n]``, of unseen episodes of the policy in place.
+        in_place: ``[n]``, of unseen episodes of the incumbent policy.
         level: of this look.
         discount: of one step, which the returns have already.
     """
     difference = difference_of_means(canary, in_place, level)
     doubt = _doubt_of_samples(canary, in_place, difference)
-    told = f"{len(canary)} episodes of the candidate and {len(in_place)} of the policy in place"
+    told = f"{len(canary)} episodes of the candidate and {len(in_place)} of the incumbent policy"
     outcome, reason = _decided(difference, level, doubt, told)
     facts = {
         "estimator": "difference of mean returns",
@@ -140,7 +140,7 @@ def judge_by_canary(canary: Floats64, in_place: Floats64, level: Level, discount
         "logged_return": _mean_json(in_place),
         "doubt": doubt,
     }
-    return Decision("canary", outcome, reason, difference, level, facts)
+    return GateDecision("canary", outcome, reason, difference, level, facts)
 
 
 def _decided(difference: Estimate, level: Level, doubt: str | None, evidence: str) -> tuple[Outcome, str]:
@@ -171,7 +171,7 @@ def _doubt_of_samples(canary: Floats64, in_place: Floats64, difference: Estimate
         return None
     few = [
         f"{differing(returns)} of {len(returns)} returns of {whose}"
-        for returns, whose in ((canary, "the candidate"), (in_place, "the policy in place"))
+        for returns, whose in ((canary, "the candidate"), (in_place, "the incumbent policy"))
         if differing(returns) < FEWEST_DIFFERING
     ]
     return f"only {' and '.join(few)} differ from the most common one, and a few more might undo the difference"

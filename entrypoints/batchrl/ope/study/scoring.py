@@ -162,7 +162,7 @@ class Scorer:
 
 
 def against_first(scored: Sequence[Scored], confidence: float) -> list[PolicyReport]:
-    """The reports with differences against the first policy in place of those against the logging policy.
+    """The reports with differences against the first incumbent policy of those against the logging policy.
 
     The resamples are the same, so that a difference is paired: what all policies share in a resample cancels.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 
 from batchrl.agents.model import PolicyModel
-from batchrl.agents.prefit import FrozenModels
+from batchrl.agents.prefit import PrefitModels
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.policy import LoadedPolicy, load_policy
 from batchrl.contract.errors import InputError
@@ -76,7 +76,7 @@ class TrainedPolicy:
         """``[N, A]`` of the reward model of its run; None where the source holds none."""
         if self.frozen is None or self.preset is None:
             return None
-        return FrozenModels.from_state(dict(self.frozen), dataset, self.preset).rewards(dataset)
+        return PrefitModels.from_state(dict(self.frozen), dataset, self.preset).rewards(dataset)
 
     def check_fit(self, dataset: Dataset, source: str) -> None:
         """Whether the log is of the problem that it was trained for.

@@ -1,1 +1,1 @@
-"""The operations that the door itself executes, one group a file."""
+"""The operations that the API server itself executes, one group a file."""

@@ -17,13 +17,13 @@ Wire = dict[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """The door as its operations see it.
+    """The API server as its operations see it.
 
     Args:
         paths: the data folder.
         records: jobs and tags.
         region, account_id: parts of every ARN.
-        hand_over: gives a new job, by name and kind, to a shim.
+        assign: gives a new job, by name and kind, to a shim.
         clock: seconds since 1970.
     """
 
@@ -31,7 +31,7 @@ class Context:
     records: Records
     region: str
     account_id: str
-    hand_over: Callable[[str, str], None]
+    assign: Callable[[str, str], None]
     clock: Callable[[], float]
 
     def arn(self, service: str, resource: str) -> str:

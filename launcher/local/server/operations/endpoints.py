@@ -67,7 +67,7 @@ def create(context: Context, request: Wire) -> Wire:
         context.records.create(record, models.tags_of(request))
     except DuplicateJob as error:
         raise validation(f"Cannot create already existing endpoint {error}.") from None
-    context.hand_over(name, ENDPOINT)
+    context.assign(name, ENDPOINT)
     return {"EndpointArn": arn}
 
 

@@ -25,7 +25,7 @@ def page_of_jobs(
     """One page of the jobs of a kind.
 
     Args:
-        context: the door.
+        context: the API server.
         request: of a list operation, with its filters.
         kind: kind of job.
         member: of the answer, which holds the summaries.

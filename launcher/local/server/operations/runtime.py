@@ -39,7 +39,7 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
     """Pass a request on.
 
     Args:
-        context: the door.
+        context: the API server.
         name: of the endpoint.
         request: as it came over the wire.
         body: its body.

@@ -34,7 +34,7 @@ def create(context: Context, request: Wire) -> Wire:
             "ResourceInUse",
             f"Training job names must be unique within an AWS account and region; {error} exists already.",
         ) from None
-    context.hand_over(name, TRAINING)
+    context.assign(name, TRAINING)
     return {"TrainingJobArn": arn}
 
 

@@ -32,7 +32,7 @@ def create(context: Context, request: Wire) -> Wire:
             "ResourceInUse",
             f"Transform job names must be unique within an AWS account and region; {error} exists already.",
         ) from None
-    context.hand_over(name, TRANSFORM)
+    context.assign(name, TRANSFORM)
     return {"TransformJobArn": arn}
 
 

@@ -1,7 +1,7 @@
 """AWS Signature Version 4, the verifying side.
 
 The expected signature is computed by botocore's own signer over exactly the headers that the caller signed, and
-compared in constant time. Everything that a door forwards or executes passes here first.
+compared in constant time. Everything that an API server forwards or executes passes here first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Keys:
-    """One pair of credentials that the door accepts; temporary ones come with a token."""
+    """One pair of credentials that the API server accepts; temporary ones come with a token."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -167,13 +167,15 @@ def declared_digest(request: Request) -> str | None:
     """The sha256 that a request promises for its body; None when it promises nothing.
 
     Raises:
-        ApiError: the body is signed in chunks, which the door does not take.
+        ApiError: the body is signed in chunks, which the API server does not take.
     """
     declared = request.headers.get("x-amz-content-sha256", UNSIGNED)
     if declared == UNSIGNED:
         return None
     if not _DIGEST.fullmatch(declared):
-        raise ApiError("NotImplemented", f"The door takes no body with x-amz-content-sha256: {declared[:60]}.", 501)
+        raise ApiError(
+            "NotImplemented", f"The API server takes no body with x-amz-content-sha256: {declared[:60]}.", 501
+        )
     return declared
 
 
@@ -270,7 +272,7 @@ def _mismatch(message: str, s3_code: str = "SignatureDoesNotMatch") -> ApiError:
 
 
 class Keyring:
-    """Credentials by access key. Temporary ones are forgotten when they expire, and when the door ends.
+    """Credentials by access key. Temporary ones are forgotten when they expire, and when the API server ends.
 
     Args:
         own: the cloud's own credentials.
@@ -291,7 +293,7 @@ class Keyring:
             keys, expires = self._temporary.get(access_key, (None, 0.0))
         return keys if expires > self._clock() else None
 
-    def lend(self, keys: Keys, seconds: float) -> None:
+    def issue(self, keys: Keys, seconds: float) -> None:
         """Accept temporary credentials for so many seconds."""
         now = self._clock()
         with self._lock:

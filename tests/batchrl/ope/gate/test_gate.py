@@ -50,7 +50,7 @@ def test_a_candidate_that_acts_as_the_policy_in_place_is_undecided_in_those_word
     policy = IN_PLACE + noise * np.array([1, -1])
     decision = judge_by_log(EpisodeLog(data, DISCOUNT), candidate_on(data, policy, values), LEVEL)
     assert decision.outcome == "undecided" and decision.to_json()["acts_alike"] is True
-    assert "acts as the policy in place does" in decision.reason
+    assert "acts as the incumbent policy does" in decision.reason
     if values is None:
         assert decision.difference.value == pytest.approx(0, abs=1e-6)
     else:
@@ -196,7 +196,7 @@ def test_few_returns_that_differ_decide_only_what_a_few_more_would_not_undo(
     assert decision.outcome == outcome
     if seen == 0 and outcome == "undecided":
         assert decision.difference.lower > 0  # the bound alone would promote
-        assert "only 0 of 150 returns of the policy in place differ from the most common one" in decision.reason
+        assert "only 0 of 150 returns of the incumbent policy differ from the most common one" in decision.reason
     # What keeps a candidate out is the mirror image of what promotes it.
     mirrored = judge_by_canary(-canary, -in_place, LEVEL, DISCOUNT)
     assert mirrored.outcome == outcome.replace("promoted", "kept out")

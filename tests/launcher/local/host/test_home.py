@@ -92,7 +92,7 @@ def test_credentials_are_random_private_and_hidden(tmp_path: Path) -> None:
 
 def test_a_damaged_cloud_file_says_so(tmp_path: Path) -> None:
     path = tmp_path / "cloud.json"
-    path.write_text('{"door_port": 1')
+    path.write_text('{"api_port": 1')
     path.chmod(0o600)
     with pytest.raises(InputError, match="damaged"):
         Identity.read(path)

@@ -61,7 +61,7 @@ def test_A1_A6_A7_A11_A121_the_image_runs_as_PID_1_with_train_and_its_results_ar
     assert list(cloud.home.runtime.glob("*.sock")) == []
 
 
-def test_door_and_store_are_reached_through_mounted_sockets(cloud, container_job):
+def test_server_and_store_are_reached_through_mounted_sockets(cloud, container_job):
     job = container_job(
         "import os, boto3\n"
         "s3 = boto3.client('s3', endpoint_url=os.environ['AWS_ENDPOINT_URL_S3'])\n"

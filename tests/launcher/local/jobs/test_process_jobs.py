@@ -57,7 +57,7 @@ def test_A12_A13_A18_the_environment_of_a_job(cloud):
     assert environ["TRAINING_JOB_ARN"] == record.arn
     assert environ["AWS_REGION"] == environ["AWS_DEFAULT_REGION"] == "us-east-1"
     assert environ["AWS_ACCESS_KEY_ID"] == cloud.store.identity.access_key
-    assert environ["AWS_ENDPOINT_URL"].endswith(str(cloud.store.identity.door_port))
+    assert environ["AWS_ENDPOINT_URL"].endswith(str(cloud.store.identity.api_port))
     assert environ["AWS_ENDPOINT_URL_S3"].endswith(str(cloud.store.identity.store_port))
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "SM_OLD", "BATCHRL_HOME"} & environ.keys()
 
@@ -186,10 +186,10 @@ def test_what_a_job_left_running_ends_with_it(cloud):
     assert job_processes(job.ml) == []
 
 
-def test_a_nursery_without_jobs_ends_quietly(cloud):
-    nursery = cloud.warm_shim().nursery
-    nursery.stdin.close()
-    assert nursery.wait(timeout=30) == 0
+def test_a_forkserver_without_jobs_ends_quietly(cloud):
+    forkserver = cloud.warm_shim().forkserver
+    forkserver.stdin.close()
+    assert forkserver.wait(timeout=30) == 0
 
 
 def test_a_job_has_one_shim(cloud):

@@ -235,12 +235,12 @@ def test_B178_an_isolated_server_has_no_way_out_and_no_credentials(serving, exec
 
 @pytest.mark.engine
 @pytest.mark.parametrize("executor", ["local"], indirect=True)
-def test_B125_a_foreign_image_gets_serve_as_its_command(serving, executor, foreign_server):
+def test_B125_a_foreign_image_gets_serve_as_its_command(serving, executor, other_image_server):
     job = serving.transform(
         {"report.jsonl": REPORT},
         executor,
         files={"weights": "w"},
-        model={"PrimaryContainer": {"Image": foreign_server}},
+        model={"PrimaryContainer": {"Image": other_image_server}},
     )
     assert job.run().failure_reason is None, job.logs
     report = seen(job)

@@ -1,4 +1,4 @@
-"""A door in this process, for its operations; a real cloud in processes of its own, for its life."""
+"""An API server in this process, for its operations; a real cloud in processes of its own, for its life."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from api_servers import KEYS, RunningDoor
+from api_servers import KEYS, RunningServer
 from werkzeug.serving import make_server
 
 from launcher.local import cloud
@@ -24,7 +24,7 @@ from launcher.local.server.protocol.auth import Keyring
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[RunningDoor]:
+def api_server(tmp_path: Path) -> Iterator[RunningServer]:
     paths = HomePaths.of(tmp_path / "data folder")
     paths.create()
     handed: list[str] = []
@@ -43,7 +43,7 @@ def door(tmp_path: Path) -> Iterator[RunningDoor]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    yield RunningDoor(f"http://127.0.0.1:{server.port}", context, handed, times)
+    yield RunningServer(f"http://127.0.0.1:{server.port}", context, handed, times)
     server.shutdown()
     thread.join(10)
     server.server_close()

@@ -26,10 +26,10 @@ from launcher.local.records.records import SCHEMA_VERSION, JobRecord, Records
 from launcher.local.server import probe
 
 
-def _door_pid(home: Path) -> int:
+def _server_pid(home: Path) -> int:
     status = cloud.status(home)
     assert status is not None
-    return status.door_pid
+    return status.server_pid
 
 
 def _add_job(home: Path, name: str) -> None:
@@ -51,7 +51,7 @@ def _end_job(home: Path, name: str) -> None:
 def test_it_comes_up_answers_and_goes_down(home: Path) -> None:
     assert cloud.status(home) is None
     address = cloud.ensure_up(home)
-    assert address.door_url.startswith("http://127.0.0.1:")
+    assert address.api_url.startswith("http://127.0.0.1:")
     assert of_cloud("sagemaker", address).list_training_jobs()["TrainingJobSummaries"] == []
     buckets = of_cloud("s3", address, endpoint_url=address.store.endpoint_url).list_buckets()["Buckets"]
     assert [bucket["Name"] for bucket in buckets] == ["batchrl-local"]
@@ -59,9 +59,9 @@ def test_it_comes_up_answers_and_goes_down(home: Path) -> None:
     assert status is not None
     assert (status.address, status.running_jobs, status.stale) == (address, (), False)
     report = cloud.down(home)
-    assert (report.door_stopped, report.store_stopped) == (True, True)
+    assert (report.server_stopped, report.store_stopped) == (True, True)
     assert cloud.status(home) is None
-    assert ProcessId.of(status.door_pid) is None
+    assert ProcessId.of(status.server_pid) is None
     assert cloud.down(home) == cloud.DownReport(False, False, (), ())
 
 
@@ -77,7 +77,7 @@ def _up(home: Path) -> None:
     cloud.ensure_up(home)
 
 
-def test_two_at_once_start_one_door(home: Path) -> None:
+def test_two_at_once_start_one_server(home: Path) -> None:
     context = multiprocessing.get_context("spawn")
     starters = [context.Process(target=_up, args=(home,)) for _ in range(4)]
     for starter in starters:
@@ -85,22 +85,22 @@ def test_two_at_once_start_one_door(home: Path) -> None:
     for starter in starters:
         starter.join(60)
     assert [starter.exitcode for starter in starters] == [0] * 4
-    started = HomePaths.of(home).door_log.read_text().count("listens at")
+    started = HomePaths.of(home).server_log.read_text().count("listens at")
     assert started == 1
 
 
-def test_a_killed_door_comes_back_and_finds_the_store_as_it_was(home: Path) -> None:
+def test_a_killed_server_comes_back_and_finds_the_store_as_it_was(home: Path) -> None:
     address = cloud.ensure_up(home)
     before = cloud.status(home)
     assert before is not None
-    os.kill(before.door_pid, signal.SIGKILL)
-    eventually(lambda: ProcessId.of(before.door_pid) is None)
+    os.kill(before.server_pid, signal.SIGKILL)
+    eventually(lambda: ProcessId.of(before.server_pid) is None)
     s3 = of_cloud("s3", address, endpoint_url=address.store.endpoint_url)
     s3.put_object(Bucket=address.bucket, Key="meanwhile", Body=b"x")
     assert cloud.ensure_up(home) == address
     after = cloud.status(home)
     assert after is not None
-    assert after.door_pid != before.door_pid
+    assert after.server_pid != before.server_pid
     assert after.store_pid == before.store_pid
 
 
@@ -122,15 +122,15 @@ def test_a_killed_store_is_started_again_at_its_place(home: Path) -> None:
     assert again.get_object(Bucket=address.bucket, Key="k")["Body"].read() == b"kept"
 
 
-def test_a_door_of_other_code_is_replaced_and_its_jobs_go_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_other_code_is_replaced_and_its_jobs_go_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = cloud.ensure_up(home)
-    old = _door_pid(home)
+    old = _server_pid(home)
     _add_job(home, "going-on")
     fingerprint = cloud.fingerprint()
     answers = iter(["of-another-version", "of-another-version"])
     monkeypatch.setattr(cloud, "fingerprint", lambda: next(answers, fingerprint))
     assert cloud.ensure_up(home) == address
-    assert _door_pid(home) != old
+    assert _server_pid(home) != old
     records = Records(HomePaths.of(home).records)
     assert records.get("going-on").status == "InProgress"
     records.close()
@@ -155,16 +155,16 @@ def test_a_port_that_somebody_took_is_given_up(home: Path) -> None:
     cloud.down(home)
     identity = Identity.read(HomePaths.of(home).cloud_file)
     assert identity is not None
-    with socket.create_server((HOST, identity.door_port)), socket.create_server((HOST, identity.store_port)):
+    with socket.create_server((HOST, identity.api_port)), socket.create_server((HOST, identity.store_port)):
         second = cloud.ensure_up(home)
-        assert second.door_url != first.door_url
+        assert second.api_url != first.api_url
         assert second.store.endpoint_url != first.store.endpoint_url
         assert of_cloud("sagemaker", second).list_training_jobs()["TrainingJobSummaries"] == []
         of_cloud("s3", second, endpoint_url=second.store.endpoint_url).list_buckets()
     assert cloud.ensure_up(home) == second
 
 
-def test_somebody_else_at_our_port_is_not_taken_for_the_door(tmp_path: Path) -> None:
+def test_somebody_else_at_our_port_is_not_taken_for_the_server(tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as server:
         identity = Identity(server.getsockname()[1], 1, "key", "secret")
         assert probe.ask(identity, timeout=0.2) is None
@@ -175,7 +175,7 @@ def test_an_impostor_without_the_credentials_cannot_prove_itself(home: Path) -> 
     identity = Identity.read(HomePaths.of(home).cloud_file)
     assert identity is not None
     assert probe.ask(identity) is not None
-    stranger = Identity(identity.door_port, identity.store_port, identity.access_key, "guessed")
+    stranger = Identity(identity.api_port, identity.store_port, identity.access_key, "guessed")
     assert probe.ask(stranger) is None
 
 
@@ -193,7 +193,7 @@ def test_down_keeps_running_jobs_and_the_store_they_need(home: Path) -> None:
 
 def test_stopping_does_not_wait_for_a_job_that_nobody_runs(home: Path) -> None:
     cloud.ensure_up(home)
-    os.kill(_door_pid(home), signal.SIGKILL)
+    os.kill(_server_pid(home), signal.SIGKILL)
     records = Records(HomePaths.of(home).records)
     records.create(JobRecord.new("lost", TRAINING, "arn:lost", job_request("lost"), 1000.0, "Starting"))
     assert cloud.down(home, stop_jobs=True).running_jobs == ("lost",)
@@ -262,7 +262,7 @@ def test_no_process_list_shows_a_secret(home: Path) -> None:
     address = cloud.ensure_up(home)
     status = cloud.status(home)
     assert status is not None
-    for pid in (status.door_pid, status.store_pid):
+    for pid in (status.server_pid, status.store_pid):
         assert address.secret_key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
@@ -270,8 +270,8 @@ def test_it_listens_on_loopback_only(home: Path) -> None:
     address = cloud.ensure_up(home)
     identity = Identity.read(HomePaths.of(home).cloud_file)
     assert identity is not None
-    assert address.door_url == f"http://127.0.0.1:{identity.door_port}"
-    ports = {f"{identity.door_port:04X}", f"{identity.store_port:04X}"}
+    assert address.api_url == f"http://127.0.0.1:{identity.api_port}"
+    ports = {f"{identity.api_port:04X}", f"{identity.store_port:04X}"}
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if " 0A " in line]
     ours = [entry for entry in listening if entry.split(":")[1] in ports]
     assert len(ours) == 2

@@ -1,4 +1,4 @@
-"""S3 through the door: verified, streamed, and signed anew for the store."""
+"""S3 through the API server: verified, streamed, and signed anew for the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from api_servers import RunningDoor, of_cloud
+from api_servers import RunningServer, of_cloud
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
@@ -105,8 +105,8 @@ def test_wrong_credentials_neither_read_nor_write(
 def test_a_body_that_was_changed_on_its_way_never_becomes_an_object(s3: Any, address: CloudAddress) -> None:
     s3.put_object(Bucket=address.bucket, Key="whole", Body=b"before")
     signed_body, sent_body = b"a" * MEGABYTE, b"a" * (MEGABYTE - 1) + b"b"
-    host = urlsplit(address.door_url).netloc
-    url = f"{address.door_url}/{address.bucket}/whole"
+    host = urlsplit(address.api_url).netloc
+    url = f"{address.api_url}/{address.bucket}/whole"
     headers = {"host": host, "x-amz-content-sha256": digest_of(signed_body)}
     keys = Keys(address.access_key, address.secret_key)
     connection = http.client.HTTPConnection(host, timeout=20)
@@ -120,7 +120,7 @@ def test_a_body_that_was_changed_on_its_way_never_becomes_an_object(s3: Any, add
 def test_presigned_urls_open_one_object_for_a_while(s3: Any, address: CloudAddress) -> None:
     s3.put_object(Bucket=address.bucket, Key="shared file", Body=b"shared")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": address.bucket, "Key": "shared file"}, ExpiresIn=60)
-    assert url.startswith(address.door_url)
+    assert url.startswith(address.api_url)
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"shared"
     with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -129,14 +129,14 @@ def test_presigned_urls_open_one_object_for_a_while(s3: Any, address: CloudAddre
         urllib.request.urlopen(url.replace("X-Amz-Expires=60", "X-Amz-Expires=600"), timeout=10)
 
 
-def test_a_store_that_does_not_answer_is_told_apart_from_the_door(door: RunningDoor) -> None:
+def test_a_store_that_does_not_answer_is_told_apart_from_the_server(api_server: RunningServer) -> None:
     with pytest.raises(ClientError) as caught:
-        door.client("s3").list_buckets()
+        api_server.client("s3").list_buckets()
     assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 
 
-def test_a_store_of_the_users_own_is_reached_through_the_door(
+def test_a_store_of_the_users_own_is_reached_through_the_server(
     home: Path, address: CloudAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other cloud's store plays a server of the user's."""
@@ -147,7 +147,7 @@ def test_a_store_of_the_users_own_is_reached_through_the_door(
     assert (mine.store.endpoint_url, mine.store.embedded, mine.s3_url) == (
         address.store.endpoint_url,
         False,
-        mine.door_url,
+        mine.api_url,
     )
     assert address.secret_key not in "".join(cloud.shell_exports(mine))
     of_cloud("s3", mine).put_object(Bucket=mine.bucket, Key="through/both", Body=b"x")

@@ -1,4 +1,4 @@
-"""A nursery for tests, whose shims note the names of their jobs and do what the jobs' hyperparameter ``do`` says.
+"""A forkserver for tests, whose shims note the names of their jobs and do what the jobs' hyperparameter ``do`` says.
 
 ``finish``: takes the job to its end. ``hang``: stays until it is killed. ``crash``: ends at once.
 """

@@ -21,7 +21,7 @@ FAKE_SHIM = Path(__file__).with_name("fake_shim.py")
 
 
 class Rig:
-    """A data folder with records, and pools that come and go like doors."""
+    """A data folder with records, and pools that come and go like API servers."""
 
     def __init__(self, root: Path) -> None:
         self.paths = HomePaths.of(root)
@@ -72,57 +72,57 @@ def _until(check: Callable[[], bool], pool: ShimPool) -> None:
     eventually(step)
 
 
-def test_jobs_run_one_after_the_other_in_shims_of_one_nursery(rig: Rig) -> None:
+def test_jobs_run_one_after_the_other_in_shims_of_one_forkserver(rig: Rig) -> None:
     pool = rig.pool()
     pool.keep()
-    nursery = pool.nursery_pid
+    forkserver = pool.forkserver_pid
     for name in "abc":
         rig.add(name, "finish")
-        pool.hand_over(name)
+        pool.assign(name)
         eventually(lambda name=name: rig.status(name) == "Completed")
-    assert pool.nursery_pid == nursery
+    assert pool.forkserver_pid == forkserver
     assert len({rig.records.get(name).shim_pid for name in "abc"}) == 3
 
 
-def test_a_job_runs_without_a_nursery(rig: Rig) -> None:
+def test_a_job_runs_without_a_forkserver(rig: Rig) -> None:
     rig.add("a", "finish")
-    rig.pool().hand_over("a")
+    rig.pool().assign("a")
     eventually(lambda: rig.status("a") == "Completed")
 
 
-def test_a_nursery_that_died_is_replaced_and_told_again(rig: Rig) -> None:
+def test_a_forkserver_that_died_is_replaced_and_told_again(rig: Rig) -> None:
     pool = rig.pool()
     pool.keep()
-    pid = pool.nursery_pid
+    pid = pool.forkserver_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     rig.add("a", "finish")
-    pool.hand_over("a")
+    pool.assign("a")
     os.kill(pid, signal.SIGKILL)
     _until(lambda: rig.status("a") == "Completed", pool)
     assert rig.handed() == ["a"]
 
 
-def test_a_job_is_handed_over_once(rig: Rig) -> None:
+def test_a_job_is_assigned_once(rig: Rig) -> None:
     pool = rig.pool()
     rig.add("a", "hang")
     for _ in range(3):
-        pool.hand_over("a")
+        pool.assign("a")
         pool.reconcile()
     eventually(rig.handed)
     assert rig.handed() == ["a"]
 
 
-def test_a_job_that_no_shim_ever_saw_is_handed_over_by_the_next_door(rig: Rig) -> None:
+def test_a_job_that_no_shim_ever_saw_is_assigned_by_the_next_server(rig: Rig) -> None:
     rig.add("a", "finish")
     pool = rig.pool()
     _until(lambda: rig.status("a") == "Completed", pool)
 
 
-def test_a_job_outlives_its_door(rig: Rig) -> None:
+def test_a_job_outlives_its_server(rig: Rig) -> None:
     rig.add("a", "hang")
     first = rig.pool()
-    first.hand_over("a")
+    first.assign("a")
     first.close()
     rig.pool().reconcile()
     assert rig.status("a") == "InProgress"
@@ -132,7 +132,7 @@ def test_a_job_outlives_its_door(rig: Rig) -> None:
 def test_A82_a_job_whose_shim_is_gone_has_failed_and_says_why(rig: Rig, do: str) -> None:
     pool = rig.pool()
     rig.add("a", do)
-    pool.hand_over("a")
+    pool.assign("a")
     eventually(lambda: rig.handed() and rig.records.get("a").shim_pid)
     if do == "hang":
         os.kill(rig.records.get("a").shim_pid or 0, signal.SIGKILL)
@@ -152,7 +152,7 @@ def test_a_pid_that_was_used_again_is_no_shim(rig: Rig) -> None:
 
 
 def test_what_a_new_job_of_the_same_name_runs_is_left_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The door looked at a record whose shim was gone; before it acted, the job had ended."""
+    """The API server looked at a record whose shim was gone; before it acted, the job had ended."""
     reaped: list[str] = []
     monkeypatch.setattr("launcher.local.executors.reap.reap", lambda paths, record: reaped.append(record.name))
     rig.add("a", "hang")
@@ -164,12 +164,12 @@ def test_what_a_new_job_of_the_same_name_runs_is_left_alone(rig: Rig, monkeypatc
     assert (reaped, rig.records.get("a").failure_reason) == ([], "its own")
 
 
-def test_a_nursery_ends_with_its_door_and_its_shims_do_not(rig: Rig) -> None:
+def test_a_forkserver_ends_with_its_server_and_its_shims_do_not(rig: Rig) -> None:
     pool = rig.pool()
     rig.add("a", "hang")
-    pool.hand_over("a")
+    pool.assign("a")
     eventually(lambda: rig.records.get("a").shim_pid)
-    pid = pool.nursery_pid
+    pid = pool.forkserver_pid
     assert pid is not None
     pool.close()
     eventually(lambda: ProcessId.of(pid) is None)

@@ -21,7 +21,7 @@ from launcher.local.executors.address import ServerAddress
 from launcher.local.host.processes import ProcessId
 from launcher.local.transform.client import ModelClient
 from launcher.local.transform.connection import SMALL, Call
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 
 MIB = 1024 * 1024
 
@@ -31,7 +31,7 @@ def invoke(server, bodies, *, pieces=1, ticks=True, **settings):
 
     async def run():
         with ThreadPoolExecutor(1) as threads:
-            client = ModelClient(server, Settings(**settings), threads)
+            client = ModelClient(server, TransformSettings(**settings), threads)
             left, done = len(bodies), asyncio.Event()
 
             def told(call):

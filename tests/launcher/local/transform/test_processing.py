@@ -13,8 +13,8 @@ from launcher.local.transform.jsonrecords import shown
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import packed, single, whole
 from launcher.local.transform.processing import Processing
-from launcher.local.transform.records import line_blocks
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.record_stream import line_blocks
+from launcher.local.transform.settings import TransformSettings
 
 LINES, DOCUMENT, CSV = "application/jsonlines", "application/json", "text/csv"
 
@@ -22,7 +22,7 @@ LINES, DOCUMENT, CSV = "application/jsonlines", "application/json", "text/csv"
 def settings_of(kind, **fields):
     for name in ("input_filter", "output_filter"):
         fields[name] = JsonPath.parse(fields[name]) if name in fields else ROOT
-    return Settings(**{"split": "Line", "content_type": kind, "assemble_lines": True, **fields})
+    return TransformSettings(**{"split": "Line", "content_type": kind, "assemble_lines": True, **fields})
 
 
 def convert(data, answers, kind=LINES, reports=None, **fields):

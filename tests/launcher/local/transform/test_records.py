@@ -13,7 +13,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from launcher.local.transform.framing import MAGIC, crc32c, frame_blocks, recordio, tfrecord
 from launcher.local.transform.outcome import RecordFault
 from launcher.local.transform.payloads import SINGLES, packed, single, whole
-from launcher.local.transform.records import Numbers, line_blocks
+from launcher.local.transform.record_stream import Numbers, line_blocks
 
 MIB = 1024 * 1024
 

@@ -6,7 +6,7 @@ import pytest
 from transforms import transform_request
 
 from batchrl.contract.errors import InputError
-from launcher.local.transform.settings import Settings, batch_variables
+from launcher.local.transform.settings import TransformSettings, batch_variables
 
 
 def test_B129_variables_are_those_that_the_user_set():
@@ -39,7 +39,7 @@ OFFER = {"MaxConcurrentTransforms": 8, "BatchStrategy": "SINGLE_RECORD", "MaxPay
     ],
 )
 def test_B132_B133_the_request_wins_over_the_servers_offer_and_that_over_the_defaults(asked, offered, expected):
-    settings = Settings.of(transform_request(**asked), offered)
+    settings = TransformSettings.of(transform_request(**asked), offered)
     assert (settings.max_concurrent, settings.max_payload_mb, settings.single_record) == expected
 
 
@@ -55,13 +55,13 @@ def test_B132_B133_the_request_wins_over_the_servers_offer_and_that_over_the_def
     ],
 )
 def test_B142_what_was_not_asked_for_gives_way_to_a_hundred_MB_at_once(asked, offered, expected):
-    settings = Settings.of(transform_request(**asked), offered)
+    settings = TransformSettings.of(transform_request(**asked), offered)
     assert (settings.max_concurrent, settings.max_payload_mb) == expected
 
 
 def test_B142_payloads_of_any_size():
-    assert Settings.of(transform_request(MaxPayloadInMB=0), None).max_payload_bytes is None
-    assert Settings.of(transform_request(MaxPayloadInMB=2), None).max_payload_bytes == 2 * 1024 * 1024
+    assert TransformSettings.of(transform_request(MaxPayloadInMB=0), None).max_payload_bytes is None
+    assert TransformSettings.of(transform_request(MaxPayloadInMB=2), None).max_payload_bytes == 2 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -76,30 +76,30 @@ def test_B142_payloads_of_any_size():
 )
 def test_B132_an_offer_that_is_none_is_told(offered, what):
     with pytest.raises(InputError, match=what):
-        Settings.of(transform_request(), offered)
+        TransformSettings.of(transform_request(), offered)
 
 
 def test_B132_a_whole_number_may_be_spelled_with_a_fraction():
-    settings = Settings.of(transform_request(), {"MaxConcurrentTransforms": 2.0, "MaxPayloadInMB": 3.0})
+    settings = TransformSettings.of(transform_request(), {"MaxConcurrentTransforms": 2.0, "MaxPayloadInMB": 3.0})
     assert (settings.max_concurrent, settings.max_payload_mb) == (2, 3)
     assert settings.described().startswith("MaxConcurrentTransforms=2, MaxPayloadInMB=3")
     with pytest.raises(InputError, match=r"MaxPayloadInMB 2\.5"):
-        Settings.of(transform_request(), {"MaxPayloadInMB": 2.5})
+        TransformSettings.of(transform_request(), {"MaxPayloadInMB": 2.5})
 
 
 def test_B134_the_effective_values_as_the_data_log_has_them():
     request = transform_request(MaxConcurrentTransforms=4, BatchStrategy="SingleRecord")
-    assert Settings.of(request, None).described() == (
+    assert TransformSettings.of(request, None).described() == (
         "MaxConcurrentTransforms=4, MaxPayloadInMB=6, BatchStrategy=SINGLE_RECORD"
     )
-    assert Settings().described() == "MaxConcurrentTransforms=1, MaxPayloadInMB=6, BatchStrategy=MULTI_RECORD"
+    assert TransformSettings().described() == "MaxConcurrentTransforms=1, MaxPayloadInMB=6, BatchStrategy=MULTI_RECORD"
 
 
 def test_B171_timeout_and_retries_of_invocations():
-    settings = Settings.of(transform_request(), None)
+    settings = TransformSettings.of(transform_request(), None)
     assert (settings.timeout_seconds, settings.retries) == (600, 3)
     client = {"InvocationsTimeoutInSeconds": 5, "InvocationsMaxRetries": 0}
-    settings = Settings.of(transform_request(ModelClientConfig=client), None)
+    settings = TransformSettings.of(transform_request(ModelClientConfig=client), None)
     assert (settings.timeout_seconds, settings.retries) == (5, 0)
 
 
@@ -109,8 +109,8 @@ def test_what_else_the_request_says():
         TransformOutput={"Accept": "text/csv", "AssembleWith": "Line"},
         DataProcessing={"InputFilter": "$[1:]", "OutputFilter": "$[0,-1]", "JoinSource": "Input"},
     )
-    settings = Settings.of(request, None)
+    settings = TransformSettings.of(request, None)
     assert (settings.split, settings.gzip, settings.assemble_lines, settings.join) == ("Line", True, True, True)
     assert (settings.content_type, settings.content_kind) == ("Text/CSV; header=absent", "text/csv")
     assert (settings.input_filter.text, settings.output_filter.text) == ("$[1:]", "$[0,-1]")
-    assert Settings(content_type="application/json").answer_kind == "application/json"
+    assert TransformSettings(content_type="application/json").answer_kind == "application/json"

@@ -109,14 +109,20 @@ def test_B153_a_stop_in_the_middle_of_an_upload_leaves_none(client, serve):
 
 def test_an_object_that_is_not_there_any_more_fails_alone(client, serve):
     from launcher.local.transform.run import transform
-    from launcher.local.transform.settings import Settings
+    from launcher.local.transform.settings import TransformSettings
     from launcher.local.transform.sources import SourceObject
 
     client.put_object(Bucket=BUCKET, Key="in/here", Body=b"1\n")
     objects = [SourceObject(S3Url(BUCKET, f"in/{name}"), name) for name in ("gone", "here")]
     log = []
     outcome = transform(
-        client, objects, S3Url(BUCKET, "out"), serve(PREDICT), Settings(split="Line"), log.append, lambda: False
+        client,
+        objects,
+        S3Url(BUCKET, "out"),
+        serve(PREDICT),
+        TransformSettings(split="Line"),
+        log.append,
+        lambda: False,
     )
     assert keys(client, "out/") == ["out/here.out"]
     (fault,) = outcome.faults

@@ -16,7 +16,7 @@ from transforms import BUCKET, run
 
 from batchrl.contract.layout import S3Url
 from launcher.local.transform.run import THREADS, transform
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 from launcher.local.transform.sink import PART_BYTES
 from launcher.local.transform.sources import SourceObject
 
@@ -161,7 +161,7 @@ def test_B136_large_objects_are_converted_two_at_a_time_small_ones_more(s3, serv
     for size, most in ((64 * MIB, 2), (4, 8)):
         server = serve(lambda request: Reply(b"1\n", delay=0.2))
         objects = [SourceObject(S3Url(BUCKET, f"in/{number}"), f"{number}", size) for number in range(8)]
-        settings = Settings(split="Line", max_concurrent=8)
+        settings = TransformSettings(split="Line", max_concurrent=8)
         transform(s3, objects, S3Url(BUCKET, "out"), server, settings, print, lambda: False)
         assert server.most_at_once == most
 

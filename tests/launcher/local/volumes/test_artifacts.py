@@ -16,7 +16,7 @@ from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.published import load_manifest
 from launcher.local.host.faults import JobFault, algorithm_reason, storage_fault
-from launcher.local.host.retry import persist
+from launcher.local.host.retry import retry
 from launcher.local.volumes import artifacts
 
 
@@ -101,7 +101,7 @@ def test_an_upload_is_repeated_until_the_store_is_back(session_store):
         if error := next(answers):
             raise error
 
-    persist("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
+    retry("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
     assert 0 < time.now < 10
 
 
@@ -112,7 +112,7 @@ def test_an_upload_is_given_up_after_its_time(session_store):
         raise refusal(503)
 
     with pytest.raises(Unreachable):
-        persist("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
+        retry("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
     assert 600 <= time.now < 620
 
 
@@ -123,7 +123,7 @@ def test_an_upload_that_is_refused_is_not_repeated(session_store):
         raise refusal(403)
 
     with pytest.raises(InputError):
-        persist("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
+        retry("upload", session_store.client, action, patience=600, clock=lambda: time.now, sleep=time.sleep)
     assert time.now == 0
 
 

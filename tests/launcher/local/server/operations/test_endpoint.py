@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from api_servers import RunningDoor, config_request, model_request
+from api_servers import RunningServer, config_request, model_request
 from botocore.exceptions import ClientError
 
 from launcher.api.constants import ENDPOINT
@@ -25,9 +25,9 @@ def _error(call: Any, **arguments: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(door: RunningDoor) -> Any:
-    """A client of a door that knows the model ``model-1``."""
-    client = door.client("sagemaker")
+def client(api_server: RunningServer) -> Any:
+    """A client of an API server that knows the model ``model-1``."""
+    client = api_server.client("sagemaker")
     client.create_model(**model_request())
     return client
 
@@ -73,10 +73,12 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-def _in_service(door: RunningDoor, client: Any, *servers: ServerRecord, config: dict[str, Any] | None = None) -> None:
+def _in_service(
+    api_server: RunningServer, client: Any, *servers: ServerRecord, config: dict[str, Any] | None = None
+) -> None:
     client.create_endpoint_config(**(config or config_request()))
     client.create_endpoint(EndpointName="e", EndpointConfigName="config-1")
-    door.records.transition("e", states.IN_SERVICE, kind=ENDPOINT, servers=servers)
+    api_server.records.transition("e", states.IN_SERVICE, kind=ENDPOINT, servers=servers)
 
 
 def test_configurations_come_and_go(client: Any) -> None:
@@ -105,52 +107,52 @@ def test_configurations_that_cannot_be_are_refused(client: Any, variant: dict[st
     assert said in error["Message"]
 
 
-def test_an_endpoint_is_created_handed_over_and_described(door: RunningDoor, client: Any) -> None:
+def test_an_endpoint_is_created_assigned_and_described(api_server: RunningServer, client: Any) -> None:
     client.create_endpoint_config(**config_request())
     arn = client.create_endpoint(EndpointName="e", EndpointConfigName="config-1")["EndpointArn"]
-    assert door.handed == ["e"]
+    assert api_server.handed == ["e"]
     described = client.describe_endpoint(EndpointName="e")
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("Creating", "config-1")
     assert arn in _error(client.create_endpoint, EndpointName="e", EndpointConfigName="config-1")["Error"]["Message"]
     server = ServerRecord("AllTraffic", 1.0, {"path": "/nowhere"})
-    door.records.transition("e", states.IN_SERVICE, kind=ENDPOINT, servers=(server,))
+    api_server.records.transition("e", states.IN_SERVICE, kind=ENDPOINT, servers=(server,))
     described = client.describe_endpoint(EndpointName="e")
     (variant,) = described["ProductionVariants"]
     assert (described["EndpointStatus"], variant["CurrentInstanceCount"]) == ("InService", 1)
     assert [one["EndpointStatus"] for one in client.list_endpoints()["Endpoints"]] == ["InService"]
 
 
-def test_configuration_and_model_may_go_before_the_endpoint(door: RunningDoor, client: Any) -> None:
+def test_configuration_and_model_may_go_before_the_endpoint(api_server: RunningServer, client: Any) -> None:
     client.create_endpoint_config(**config_request())
     client.create_endpoint(EndpointName="e", EndpointConfigName="config-1")
     client.delete_endpoint_config(EndpointConfigName="config-1")
     client.delete_model(ModelName="model-1")
-    kept = door.records.get("e", ENDPOINT)
+    kept = api_server.records.get("e", ENDPOINT)
     assert (kept.instances, list(kept.request["Models"])) == (1, ["model-1"])
 
 
-def test_a_deleted_endpoint_is_deleting_until_its_shim_forgets_it(door: RunningDoor, client: Any) -> None:
-    _in_service(door, client)
+def test_a_deleted_endpoint_is_deleting_until_its_shim_forgets_it(api_server: RunningServer, client: Any) -> None:
+    _in_service(api_server, client)
     client.delete_endpoint(EndpointName="e")
     assert client.describe_endpoint(EndpointName="e")["EndpointStatus"] == "Deleting"
-    door.records.forget_endpoint(door.records.get("e", ENDPOINT))
+    api_server.records.forget_endpoint(api_server.records.get("e", ENDPOINT))
     for operation in (client.describe_endpoint, client.delete_endpoint):
         assert _error(operation, EndpointName="e")["Error"]["Code"] == "ValidationException"
 
 
-def test_a_failed_endpoint_says_why_and_is_deleted_at_once(door: RunningDoor, client: Any) -> None:
-    _in_service(door, client)
-    door.records.transition("e", states.FAILED, kind=ENDPOINT, failure_reason="because", servers=())
+def test_a_failed_endpoint_says_why_and_is_deleted_at_once(api_server: RunningServer, client: Any) -> None:
+    _in_service(api_server, client)
+    api_server.records.transition("e", states.FAILED, kind=ENDPOINT, failure_reason="because", servers=())
     assert client.describe_endpoint(EndpointName="e")["FailureReason"] == "because"
     client.delete_endpoint(EndpointName="e")
     assert client.list_endpoints()["Endpoints"] == []
 
 
 def test_C183_an_invocation_reaches_the_server_with_its_headers_alone(
-    door: RunningDoor, client: Any, server: Server
+    api_server: RunningServer, client: Any, server: Server
 ) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
-    answer = door.client("sagemaker-runtime").invoke_endpoint(
+    _in_service(api_server, client, ServerRecord("AllTraffic", 1.0, server.address))
+    answer = api_server.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="e",
         Body=b"[0.1, 0.2]\n",
         ContentType="application/jsonlines",
@@ -169,10 +171,10 @@ def test_C183_an_invocation_reaches_the_server_with_its_headers_alone(
     assert not {"authorization", "user-agent", "x-amz-date"} & headers.keys()
 
 
-def test_C184_a_servers_error_is_a_model_error(door: RunningDoor, client: Any, server: Server) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
+def test_C184_a_servers_error_is_a_model_error(api_server: RunningServer, client: Any, server: Server) -> None:
+    _in_service(api_server, client, ServerRecord("AllTraffic", 1.0, server.address))
     server.status, server.body = 400, b'{"error": "line 1: expected 4 features, got 2"}'
-    runtime = door.client("sagemaker-runtime")
+    runtime = api_server.client("sagemaker-runtime")
     answer = _error(runtime.invoke_endpoint, EndpointName="e", Body=b"[1]", ContentType="application/jsonlines")
     assert answer["Error"]["Code"] == "ModelError"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
@@ -181,38 +183,42 @@ def test_C184_a_servers_error_is_a_model_error(door: RunningDoor, client: Any, s
     assert answer["LogStreamArn"].endswith("log-group:/aws/sagemaker/Endpoints/e")
 
 
-def test_C184_a_server_that_is_gone_is_a_model_error_too(door: RunningDoor, client: Any, server: Server) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
+def test_C184_a_server_that_is_gone_is_a_model_error_too(
+    api_server: RunningServer, client: Any, server: Server
+) -> None:
+    _in_service(api_server, client, ServerRecord("AllTraffic", 1.0, server.address))
     server.close()
-    answer = _error(door.client("sagemaker-runtime").invoke_endpoint, EndpointName="e", Body=b"[1]")
+    answer = _error(api_server.client("sagemaker-runtime").invoke_endpoint, EndpointName="e", Body=b"[1]")
     assert (answer["Error"]["Code"], answer["OriginalStatusCode"]) == ("ModelError", 503)
 
 
-def test_C182_a_body_above_the_limit_is_refused(door: RunningDoor, client: Any, server: Server) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
-    runtime = door.client("sagemaker-runtime", validate=False)
+def test_C182_a_body_above_the_limit_is_refused(api_server: RunningServer, client: Any, server: Server) -> None:
+    _in_service(api_server, client, ServerRecord("AllTraffic", 1.0, server.address))
+    runtime = api_server.client("sagemaker-runtime", validate=False)
     assert "6291456" in _error(runtime.invoke_endpoint, EndpointName="e", Body=b"x" * 6_291_457)["Error"]["Message"]
     assert server.asked == []
     assert runtime.invoke_endpoint(EndpointName="e", Body=b"x" * 6_291_456)["Body"].read() == b"[1]\n"
 
 
-def test_only_an_endpoint_in_service_is_invoked(door: RunningDoor, client: Any) -> None:
-    runtime = door.client("sagemaker-runtime")
+def test_only_an_endpoint_in_service_is_invoked(api_server: RunningServer, client: Any) -> None:
+    runtime = api_server.client("sagemaker-runtime")
     assert "Could not find endpoint" in _error(runtime.invoke_endpoint, EndpointName="e", Body=b"")["Error"]["Message"]
     client.create_endpoint_config(**config_request())
     client.create_endpoint(EndpointName="e", EndpointConfigName="config-1")
     assert "Creating, not InService" in _error(runtime.invoke_endpoint, EndpointName="e", Body=b"")["Error"]["Message"]
 
 
-def test_variants_share_requests_by_weight_unless_one_is_named(door: RunningDoor, client: Any, server: Server) -> None:
+def test_variants_share_requests_by_weight_unless_one_is_named(
+    api_server: RunningServer, client: Any, server: Server
+) -> None:
     variants = [
         config_request(VariantName=name, InitialVariantWeight=weight)["ProductionVariants"][0]
         for name, weight in (("new", 0.0), ("old", 1.0))
     ]
     records = [ServerRecord("new", 0.0, server.address), ServerRecord("old", 1.0, server.address)]
     config = {"EndpointConfigName": "config-1", "ProductionVariants": variants}
-    _in_service(door, client, *records, config=config)
-    runtime = door.client("sagemaker-runtime")
+    _in_service(api_server, client, *records, config=config)
+    runtime = api_server.client("sagemaker-runtime")
     invoked = {runtime.invoke_endpoint(EndpointName="e", Body=b"1")["InvokedProductionVariant"] for _ in range(8)}
     assert invoked == {"old"}
     named = runtime.invoke_endpoint(EndpointName="e", Body=b"1", TargetVariant="new")
@@ -221,21 +227,21 @@ def test_variants_share_requests_by_weight_unless_one_is_named(door: RunningDoor
     assert "no variant 'third'" in error["Message"]
 
 
-def test_where_no_variant_has_a_weight_any_may_answer(door: RunningDoor, client: Any, server: Server) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 0.0, server.address))
-    answer = door.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"1")
+def test_where_no_variant_has_a_weight_any_may_answer(api_server: RunningServer, client: Any, server: Server) -> None:
+    _in_service(api_server, client, ServerRecord("AllTraffic", 0.0, server.address))
+    answer = api_server.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"1")
     assert answer["InvokedProductionVariant"] == "AllTraffic"
 
 
-def test_an_endpoint_whose_servers_are_ended_answers_no_more(door: RunningDoor, client: Any) -> None:
-    _in_service(door, client)
-    error = _error(door.client("sagemaker-runtime").invoke_endpoint, EndpointName="e", Body=b"1")
+def test_an_endpoint_whose_servers_are_ended_answers_no_more(api_server: RunningServer, client: Any) -> None:
+    _in_service(api_server, client)
+    error = _error(api_server.client("sagemaker-runtime").invoke_endpoint, EndpointName="e", Body=b"1")
     assert error["Error"]["Code"] == "ServiceUnavailable"
     assert "are being ended" in error["Error"]["Message"]
 
 
-def test_an_invocation_without_a_signature_is_refused(door: RunningDoor, client: Any, server: Server) -> None:
-    _in_service(door, client, ServerRecord("AllTraffic", 1.0, server.address))
-    stranger = door.client("sagemaker-runtime", aws_secret_access_key="wrong")
+def test_an_invocation_without_a_signature_is_refused(api_server: RunningServer, client: Any, server: Server) -> None:
+    _in_service(api_server, client, ServerRecord("AllTraffic", 1.0, server.address))
+    stranger = api_server.client("sagemaker-runtime", aws_secret_access_key="wrong")
     assert _error(stranger.invoke_endpoint, EndpointName="e", Body=b"1")["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert server.asked == []

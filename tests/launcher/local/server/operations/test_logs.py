@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from api_servers import RunningDoor
+from api_servers import RunningServer
 from botocore.exceptions import ClientError
 
 from launcher.local.logs.joblogs import StreamWriter
@@ -16,11 +16,11 @@ Write = Callable[..., None]
 
 
 @pytest.fixture
-def write(door: RunningDoor) -> Write:
+def write(api_server: RunningServer) -> Write:
     def write(stream: str, *lines: str, start: int = 1_700_000_000_000) -> None:
         ticks = iter(range(start, start + 10_000_000, 1000))
         job, _, name = stream.partition("/")
-        writer = StreamWriter(door.context.paths.job(job).log_file(name), lambda: next(ticks))
+        writer = StreamWriter(api_server.context.paths.job(job).log_file(name), lambda: next(ticks))
         for line in lines:
             writer.write(line)
         writer.close()
@@ -32,8 +32,8 @@ def _messages(answer: dict[str, Any]) -> list[str]:
     return [event["message"] for event in answer["events"]]
 
 
-def test_A117_the_group_is_absent_before_the_first_line(door: RunningDoor) -> None:
-    logs = door.client("logs")
+def test_A117_the_group_is_absent_before_the_first_line(api_server: RunningServer) -> None:
+    logs = api_server.client("logs")
     assert logs.describe_log_groups(logGroupNamePrefix="/aws/sagemaker")["logGroups"] == []
     for call, arguments in (
         (logs.describe_log_streams, {}),
@@ -45,8 +45,8 @@ def test_A117_the_group_is_absent_before_the_first_line(door: RunningDoor) -> No
         assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_groups_and_streams_are_described(door: RunningDoor, write: Write) -> None:
-    logs = door.client("logs")
+def test_groups_and_streams_are_described(api_server: RunningServer, write: Write) -> None:
+    logs = api_server.client("logs")
     write("a/algo-1-10", "1", "2", start=1_700_000_000_000)
     write("a/algo-1-20", "3", start=1_700_000_005_000)
     write("ab/algo-1-15", "4", start=1_700_000_003_000)
@@ -62,8 +62,8 @@ def test_groups_and_streams_are_described(door: RunningDoor, write: Write) -> No
     assert names == [["a/algo-1-20", "ab/algo-1-15"], ["a/algo-1-10"]]
 
 
-def test_A118_following_reads_every_line_once(door: RunningDoor, write: Write) -> None:
-    logs = door.client("logs")
+def test_A118_following_reads_every_line_once(api_server: RunningServer, write: Write) -> None:
+    logs = api_server.client("logs")
     arguments: dict[str, Any] = {
         "logGroupName": GROUP,
         "logStreamName": "a/algo-1-10",
@@ -82,9 +82,9 @@ def test_A118_following_reads_every_line_once(door: RunningDoor, write: Write) -
     assert _messages(back) == ["1", "2"]
 
 
-def test_the_tail_comes_first_unless_asked_otherwise(door: RunningDoor, write: Write) -> None:
+def test_the_tail_comes_first_unless_asked_otherwise(api_server: RunningServer, write: Write) -> None:
     write("a/algo-1-10", *map(str, range(10)))
-    logs = door.client("logs")
+    logs = api_server.client("logs")
     tail = logs.get_log_events(logGroupName=GROUP, logStreamName="a/algo-1-10", limit=3)
     assert _messages(tail) == ["7", "8", "9"]
     earlier = logs.get_log_events(
@@ -93,9 +93,9 @@ def test_the_tail_comes_first_unless_asked_otherwise(door: RunningDoor, write: W
     assert _messages(earlier) == ["4", "5", "6"]
 
 
-def test_times_bound_what_is_read(door: RunningDoor, write: Write) -> None:
+def test_times_bound_what_is_read(api_server: RunningServer, write: Write) -> None:
     write("a/algo-1-10", *map(str, range(10)))
-    answer = door.client("logs").get_log_events(
+    answer = api_server.client("logs").get_log_events(
         logGroupName=GROUP,
         logStreamName="a/algo-1-10",
         startTime=1_700_000_003_000,
@@ -105,9 +105,9 @@ def test_times_bound_what_is_read(door: RunningDoor, write: Write) -> None:
     assert _messages(answer) == ["3", "4"]
 
 
-def test_an_unknown_stream_and_a_foreign_token_are_refused(door: RunningDoor, write: Write) -> None:
+def test_an_unknown_stream_and_a_foreign_token_are_refused(api_server: RunningServer, write: Write) -> None:
     write("a/algo-1-10", "1")
-    logs = door.client("logs")
+    logs = api_server.client("logs")
     with pytest.raises(ClientError, match="log stream does not exist"):
         logs.get_log_events(logGroupName=GROUP, logStreamName="a/algo-1-11")
     with pytest.raises(ClientError, match="nextToken is invalid"):
@@ -127,16 +127,16 @@ def test_an_unknown_stream_and_a_foreign_token_are_refused(door: RunningDoor, wr
         ("nothing", []),
     ],
 )
-def test_patterns_select_events(door: RunningDoor, write: Write, pattern: str, expected: list[str]) -> None:
+def test_patterns_select_events(api_server: RunningServer, write: Write, pattern: str, expected: list[str]) -> None:
     write("a/algo-1-10", "Epoch 1 loss=2", "ERROR: bad", "Epoch 2 loss=1", "done")
     arguments = {"filterPattern": pattern} if pattern else {}
-    assert _messages(door.client("logs").filter_log_events(logGroupName=GROUP, **arguments)) == expected
+    assert _messages(api_server.client("logs").filter_log_events(logGroupName=GROUP, **arguments)) == expected
 
 
-def test_streams_are_merged_by_time_across_pages(door: RunningDoor, write: Write) -> None:
+def test_streams_are_merged_by_time_across_pages(api_server: RunningServer, write: Write) -> None:
     write("a/algo-1-10", "a0", "a1", "a2", start=1_700_000_000_000)
     write("b/algo-1-10", "b0", "b1", "b2", start=1_700_000_000_000)
-    pages = door.client("logs").get_paginator("filter_log_events")
+    pages = api_server.client("logs").get_paginator("filter_log_events")
     for size in (1, 2, 5, 100):
         found = pages.paginate(logGroupName=GROUP, PaginationConfig={"PageSize": size}).build_full_result()
         assert _messages(found) == ["a0", "b0", "a1", "b1", "a2", "b2"]
@@ -144,7 +144,7 @@ def test_streams_are_merged_by_time_across_pages(door: RunningDoor, write: Write
     assert _messages(one) == ["b0", "b1", "b2"]
 
 
-def test_a_pattern_for_json_is_refused(door: RunningDoor, write: Write) -> None:
+def test_a_pattern_for_json_is_refused(api_server: RunningServer, write: Write) -> None:
     write("a/algo-1-10", "1")
     with pytest.raises(ClientError, match="terms only"):
-        door.client("logs").filter_log_events(logGroupName=GROUP, filterPattern="{ $.x = 1 }")
+        api_server.client("logs").filter_log_events(logGroupName=GROUP, filterPattern="{ $.x = 1 }")

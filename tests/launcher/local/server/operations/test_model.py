@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from api_servers import ROLE, RunningDoor, call, model_request
+from api_servers import ROLE, RunningServer, call, model_request
 from botocore.exceptions import ClientError
 
 
@@ -15,8 +15,8 @@ def _error(call: Any, **arguments: Any) -> tuple[str, str]:
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
-def test_a_model_is_described_as_it_was_asked_for(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_a_model_is_described_as_it_was_asked_for(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     request = model_request(Environment={"BATCHRL_EPSILON": "0.1"}) | {"EnableNetworkIsolation": True}
     arn = client.create_model(**request, Tags=[{"Key": "team", "Value": "blue"}])["ModelArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:000000000000:model/model-1"
@@ -28,24 +28,24 @@ def test_a_model_is_described_as_it_was_asked_for(door: RunningDoor) -> None:
     assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "blue"}]
 
 
-def test_D207_a_duplicate_model_is_a_validation_error(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D207_a_duplicate_model_is_a_validation_error(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     arn = client.create_model(**model_request())["ModelArn"]
     code, message = _error(client.create_model, **model_request())
     assert code == "ValidationException"
     assert arn in message
 
 
-def test_one_container_in_a_list_is_the_primary_one(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_one_container_in_a_list_is_the_primary_one(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     request = model_request()
     container = request.pop("PrimaryContainer")
     client.create_model(**request, Containers=[container])
     assert client.describe_model(ModelName="model-1")["PrimaryContainer"]["Image"] == "batchrl:0"
 
 
-def test_models_are_listed_the_newest_first_in_pages(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_models_are_listed_the_newest_first_in_pages(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     for name in ("b-1", "a-1", "b-2"):
         client.create_model(**model_request(name))
     assert [model["ModelName"] for model in client.list_models()["Models"]] == ["b-2", "a-1", "b-1"]
@@ -57,8 +57,8 @@ def test_models_are_listed_the_newest_first_in_pages(door: RunningDoor) -> None:
 
 
 @pytest.mark.parametrize("sort_by", ["Name", "CreationTime"])
-def test_a_list_goes_on_where_it_was_though_its_last_entry_was_deleted(door: RunningDoor, sort_by: str) -> None:
-    client = door.client("sagemaker")
+def test_a_list_goes_on_where_it_was_though_its_last_entry_was_deleted(api_server: RunningServer, sort_by: str) -> None:
+    client = api_server.client("sagemaker")
     for name in ("a", "b", "c", "d"):
         client.create_model(**model_request(name))
     asked = {"SortBy": sort_by, "SortOrder": "Ascending", "MaxResults": 2}
@@ -68,12 +68,12 @@ def test_a_list_goes_on_where_it_was_though_its_last_entry_was_deleted(door: Run
     assert [model["ModelName"] for page in (first, second) for model in page["Models"]] == ["a", "b", "c", "d"]
 
 
-def test_a_deleted_model_is_gone_with_its_tags(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_a_deleted_model_is_gone_with_its_tags(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     arn = client.create_model(**model_request(), Tags=[{"Key": "a", "Value": "b"}])["ModelArn"]
     client.delete_model(ModelName="model-1")
     assert client.list_models()["Models"] == []
-    assert door.records.tags(arn) == {}
+    assert api_server.records.tags(arn) == {}
     for operation in (client.describe_model, client.delete_model):
         code, message = _error(operation, ModelName="model-1")
         assert (code, arn in message) == ("ValidationException", True)
@@ -91,17 +91,17 @@ def test_a_deleted_model_is_gone_with_its_tags(door: RunningDoor) -> None:
     ],
 )
 def test_D190_D194_D195_models_that_cannot_be_are_refused(
-    door: RunningDoor, container: dict[str, Any], said: str
+    api_server: RunningServer, container: dict[str, Any], said: str
 ) -> None:
-    code, message = _error(door.client("sagemaker", validate=False).create_model, **model_request(**container))
+    code, message = _error(api_server.client("sagemaker", validate=False).create_model, **model_request(**container))
     assert code == "ValidationException"
     assert said in message
-    assert door.records.resources.list("model") == []
+    assert api_server.records.resources.list("model") == []
 
 
-def test_a_model_needs_one_container(door: RunningDoor) -> None:
+def test_a_model_needs_one_container(api_server: RunningServer) -> None:
     request = model_request()
     container = request.pop("PrimaryContainer")
     for containers in ([], [container, container]):
-        status, answer = call(door, "SageMaker.CreateModel", request | {"Containers": containers})
+        status, answer = call(api_server, "SageMaker.CreateModel", request | {"Containers": containers})
         assert (status, answer["__type"]) == (400, "ValidationException")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_servers import RunningDoor, job_request
+from api_servers import RunningServer, job_request
 from botocore.exceptions import ClientError
 
 from batchrl.contract.errors import InputError
@@ -51,20 +51,20 @@ def _error(call: Any, **arguments: Any) -> tuple[str, str]:
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
-def _finish(door: RunningDoor, name: str, last: str = states.COMPLETED) -> None:
+def _finish(api_server: RunningServer, name: str, last: str = states.COMPLETED) -> None:
     for status in (states.DOWNLOADING, states.TRAINING, states.UPLOADING, last):
-        door.records.transition(name, status)
+        api_server.records.transition(name, status)
 
 
-def test_a_job_is_recorded_and_handed_to_a_shim(door: RunningDoor) -> None:
-    arn = door.client("sagemaker").create_training_job(**job_request("job-1"))["TrainingJobArn"]
+def test_a_job_is_recorded_and_handed_to_a_shim(api_server: RunningServer) -> None:
+    arn = api_server.client("sagemaker").create_training_job(**job_request("job-1"))["TrainingJobArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:000000000000:training-job/job-1"
-    assert door.handed == ["job-1"]
-    assert door.records.get("job-1").request == job_request("job-1")
+    assert api_server.handed == ["job-1"]
+    assert api_server.records.get("job-1").request == job_request("job-1")
 
 
-def test_D211_a_young_job_is_described(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D211_a_young_job_is_described(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
     answer = client.describe_training_job(TrainingJobName="job-1")
     assert (answer["TrainingJobStatus"], answer["SecondaryStatus"]) == ("InProgress", "Starting")
@@ -76,8 +76,8 @@ def test_D211_a_young_job_is_described(door: RunningDoor) -> None:
         assert absent not in answer
 
 
-def test_D212_describe_echoes_what_was_asked_for(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D212_describe_echoes_what_was_asked_for(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request(**MODEL_TRAINER_REQUEST, Tags=[{"Key": "a", "Value": "b"}]))
     answer = client.describe_training_job(TrainingJobName="job-1")
     for name, value in MODEL_TRAINER_REQUEST.items():
@@ -88,11 +88,11 @@ def test_D212_describe_echoes_what_was_asked_for(door: RunningDoor) -> None:
     assert answer["EnableNetworkIsolation"] is False
 
 
-def test_an_ended_job_is_described_with_its_times_and_metrics(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_an_ended_job_is_described_with_its_times_and_metrics(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
-    door.records.update("job-1", metrics=(Metric("loss", 0.25, 1_700_000_000.0),))
-    _finish(door, "job-1")
+    api_server.records.update("job-1", metrics=(Metric("loss", 0.25, 1_700_000_000.0),))
+    _finish(api_server, "job-1")
     answer = client.describe_training_job(TrainingJobName="job-1")
     assert (answer["TrainingJobStatus"], answer["SecondaryStatus"]) == ("Completed", "Completed")
     assert answer["TrainingStartTime"] <= answer["TrainingEndTime"]
@@ -100,46 +100,46 @@ def test_an_ended_job_is_described_with_its_times_and_metrics(door: RunningDoor)
     assert answer["FinalMetricDataList"][0]["Value"] == 0.25
 
 
-def test_D205_a_duplicate_name_is_in_use_even_after_the_job_ended(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D205_a_duplicate_name_is_in_use_even_after_the_job_ended(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     arn = client.create_training_job(**job_request())["TrainingJobArn"]
-    _finish(door, "job-1")
+    _finish(api_server, "job-1")
     code, message = _error(client.create_training_job, **job_request())
     assert code == "ResourceInUse"
     assert arn in message
-    assert door.handed == ["job-1"]
+    assert api_server.handed == ["job-1"]
 
 
-def test_D208_D210_a_stop_is_asked_for_once(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D208_D210_a_stop_is_asked_for_once(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
     client.stop_training_job(TrainingJobName="job-1")
     client.stop_training_job(TrainingJobName="job-1")
     assert client.describe_training_job(TrainingJobName="job-1")["TrainingJobStatus"] == "Stopping"
-    door.records.transition("job-1", states.STOPPED)
+    api_server.records.transition("job-1", states.STOPPED)
     code, message = _error(client.stop_training_job, TrainingJobName="job-1")
     assert code == "ValidationException"
     assert "Stopped" in message
 
 
 @pytest.mark.parametrize("operation", ["describe_training_job", "stop_training_job", "delete_training_job"])
-def test_D209_an_unknown_job_is_not_found(door: RunningDoor, operation: str) -> None:
-    call = getattr(door.client("sagemaker"), operation)
+def test_D209_an_unknown_job_is_not_found(api_server: RunningServer, operation: str) -> None:
+    call = getattr(api_server.client("sagemaker"), operation)
     assert _error(call, TrainingJobName="nobody") == ("ValidationException", "Requested resource not found.")
 
 
-def test_D206_a_deleted_name_can_be_used_again(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_D206_a_deleted_name_can_be_used_again(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
-    folder = door.context.paths.job("job-1").folder
+    folder = api_server.context.paths.job("job-1").folder
     folder.mkdir()
     code, message = _error(client.delete_training_job, TrainingJobName="job-1")
     assert (code, "InProgress" in message) == ("ValidationException", True)
-    _finish(door, "job-1", states.FAILED)
+    _finish(api_server, "job-1", states.FAILED)
     client.delete_training_job(TrainingJobName="job-1")
     assert not folder.exists()
     client.create_training_job(**job_request())
-    assert door.handed == ["job-1", "job-1"]
+    assert api_server.handed == ["job-1", "job-1"]
 
 
 def _names(answer: dict[str, Any]) -> list[str]:
@@ -147,14 +147,14 @@ def _names(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def five(door: RunningDoor) -> RunningDoor:
-    client = door.client("sagemaker")
+def five(api_server: RunningServer) -> RunningServer:
+    client = api_server.client("sagemaker")
     for name in ("red-1", "blue-1", "red-2", "blue-2", "red-3"):
         client.create_training_job(**job_request(name))
-    _finish(door, "red-2")
-    _finish(door, "blue-1", states.FAILED)
+    _finish(api_server, "red-2")
+    _finish(api_server, "blue-1", states.FAILED)
     client.stop_training_job(TrainingJobName="blue-2")
-    return door
+    return api_server
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def five(door: RunningDoor) -> RunningDoor:
         ({"WarmPoolStatusEquals": "Available"}, []),
     ],
 )
-def test_lists_filter_and_sort(five: RunningDoor, arguments: dict[str, Any], expected: list[str]) -> None:
+def test_lists_filter_and_sort(five: RunningServer, arguments: dict[str, Any], expected: list[str]) -> None:
     assert _names(five.client("sagemaker").list_training_jobs(**arguments)) == expected
 
 
-def test_pages_are_cut_after_filtering(five: RunningDoor) -> None:
+def test_pages_are_cut_after_filtering(five: RunningServer) -> None:
     paginator = five.client("sagemaker").get_paginator("list_training_jobs")
     for order in ("Ascending", "Descending"):
         pages = paginator.paginate(NameContains="red", SortOrder=order, PaginationConfig={"PageSize": 2})
@@ -187,27 +187,27 @@ def test_pages_are_cut_after_filtering(five: RunningDoor) -> None:
     assert _names(whole) == ["red-2", "blue-1", "red-1", "red-3", "blue-2"]
 
 
-def test_a_token_of_another_list_is_refused(five: RunningDoor) -> None:
+def test_a_token_of_another_list_is_refused(five: RunningServer) -> None:
     for token in ("nonsense", "bm9uc2Vuc2U", "WzFd"):
         assert _error(five.client("sagemaker").list_training_jobs, NextToken=token)[0] == "ValidationException"
 
 
-def test_summaries_hold_what_lists_show(five: RunningDoor) -> None:
+def test_summaries_hold_what_lists_show(five: RunningServer) -> None:
     summary = five.client("sagemaker").list_training_jobs(NameContains="red-2")["TrainingJobSummaries"][0]
     assert (summary["TrainingJobStatus"], summary["SecondaryStatus"]) == ("Completed", "Completed")
     assert summary["TrainingEndTime"] >= summary["CreationTime"]
 
 
-def test_boto3s_waiter_sees_the_end(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_boto3s_waiter_sees_the_end(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
-    _finish(door, "job-1")
+    _finish(api_server, "job-1")
     waiter = client.get_waiter("training_job_completed_or_stopped")
     waiter.wait(TrainingJobName="job-1", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
 
 
-def test_tags_follow_a_job(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_tags_follow_a_job(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     tags = [{"Key": "team", "Value": "blue"}]
     arn = client.create_training_job(**job_request(Tags=tags))["TrainingJobArn"]
     client.add_tags(ResourceArn=arn, Tags=[{"Key": "run", "Value": "2"}, {"Key": "team", "Value": "red"}])
@@ -216,8 +216,8 @@ def test_tags_follow_a_job(door: RunningDoor) -> None:
     assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "red"}]
 
 
-def test_tags_have_limits(door: RunningDoor) -> None:
-    client = door.client("sagemaker")
+def test_tags_have_limits(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
     arn = client.create_training_job(**job_request())["TrainingJobArn"]
     twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
     assert "more than once" in _error(client.add_tags, ResourceArn=arn, Tags=twice)[1]
@@ -227,33 +227,33 @@ def test_tags_have_limits(door: RunningDoor) -> None:
     assert "Could not find" in _error(client.list_tags, ResourceArn=unknown)[1]
 
 
-def test_the_request_of_the_sdk_is_taken_but_for_its_two_instances(door: RunningDoor) -> None:
+def test_the_request_of_the_sdk_is_taken_but_for_its_two_instances(api_server: RunningServer) -> None:
     code, message = _error(
-        door.client("sagemaker").create_training_job,
+        api_server.client("sagemaker").create_training_job,
         **job_request(ResourceConfig={"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}),
     )
     assert code == "ValidationException"
     assert "InstanceCount 2" in message
 
 
-def test_numbers_and_text_survive_the_wire(door: RunningDoor, tmp_path: Path) -> None:
-    client = door.client("sagemaker")
+def test_numbers_and_text_survive_the_wire(api_server: RunningServer, tmp_path: Path) -> None:
+    client = api_server.client("sagemaker")
     client.create_training_job(**job_request(HyperParameters={"text": 'quotes " and ü', "empty": ""}))
     described = client.describe_training_job(TrainingJobName="job-1")
     assert json.loads(json.dumps(described["HyperParameters"])) == {"text": 'quotes " and ü', "empty": ""}
 
 
-def test_a_full_disk_has_a_code_of_its_own_and_the_door_goes_on(door: RunningDoor) -> None:
+def test_a_full_disk_has_a_code_of_its_own_and_the_server_goes_on(api_server: RunningServer) -> None:
     """SQLite's own limit of pages gives the very error of a full disk."""
-    connection = door.records._database._connection
+    connection = api_server.records._database._connection
     pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    client = door.client("sagemaker")
+    client = api_server.client("sagemaker")
     large = job_request("large", HyperParameters={f"k{n}": "x" * 2500 for n in range(100)})
     with pytest.raises(InputError, match=r"the disk of .*data folder is full") as caught, reported("creating", client):
         client.create_training_job(**large)
     assert "DiskFull" in str(caught.value.__cause__)
-    assert door.records.list() == []
+    assert api_server.records.list() == []
     connection.execute("PRAGMA max_page_count = 1000000")
     client.create_training_job(**large)
-    assert [record.name for record in door.records.list()] == ["large"]
+    assert [record.name for record in api_server.records.list()] == ["large"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from api_servers import RunningDoor, job_request, model_request, transform_request
+from api_servers import RunningServer, job_request, model_request, transform_request
 from botocore.exceptions import ClientError
 
 from launcher.api.constants import TRANSFORM
@@ -19,19 +19,19 @@ def _error(call: Any, **arguments: Any) -> tuple[str, str]:
 
 
 @pytest.fixture
-def client(door: RunningDoor) -> Any:
-    """A client of a door that knows the model ``model-1``."""
-    client = door.client("sagemaker")
+def client(api_server: RunningServer) -> Any:
+    """A client of an API server that knows the model ``model-1``."""
+    client = api_server.client("sagemaker")
     client.create_model(**model_request())
     return client
 
 
-def test_a_job_is_recorded_with_its_model_and_handed_to_a_shim(door: RunningDoor, client: Any) -> None:
+def test_a_job_is_recorded_with_its_model_and_handed_to_a_shim(api_server: RunningServer, client: Any) -> None:
     arn = client.create_transform_job(**transform_request())["TransformJobArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:000000000000:transform-job/transform-1"
-    assert door.handed == ["transform-1"]
+    assert api_server.handed == ["transform-1"]
     client.delete_model(ModelName="model-1")
-    kept = door.records.get("transform-1", TRANSFORM).request
+    kept = api_server.records.get("transform-1", TRANSFORM).request
     assert kept["Model"]["PrimaryContainer"]["Image"] == "batchrl:0"
 
 
@@ -48,11 +48,11 @@ def test_B176_a_job_is_described_with_the_defaults(client: Any) -> None:
         assert absent not in answer
 
 
-def test_B176_statuses_and_times(door: RunningDoor, client: Any) -> None:
+def test_B176_statuses_and_times(api_server: RunningServer, client: Any) -> None:
     client.create_transform_job(**transform_request())
-    door.records.transition("transform-1", states.TRANSFORMING, kind=TRANSFORM)
+    api_server.records.transition("transform-1", states.TRANSFORMING, kind=TRANSFORM)
     assert client.describe_transform_job(TransformJobName="transform-1")["TransformJobStatus"] == "InProgress"
-    door.records.transition("transform-1", states.COMPLETED, kind=TRANSFORM)
+    api_server.records.transition("transform-1", states.COMPLETED, kind=TRANSFORM)
     answer = client.describe_transform_job(TransformJobName="transform-1")
     assert answer["TransformJobStatus"] == "Completed"
     assert answer["CreationTime"] <= answer["TransformStartTime"] <= answer["TransformEndTime"]
@@ -61,13 +61,13 @@ def test_B176_statuses_and_times(door: RunningDoor, client: Any) -> None:
     )
 
 
-def test_D207_the_model_has_to_exist(door: RunningDoor, client: Any) -> None:
+def test_D207_the_model_has_to_exist(api_server: RunningServer, client: Any) -> None:
     code, message = _error(client.create_transform_job, **transform_request(ModelName="nobody"))
     assert (code, "Could not find model" in message) == ("ValidationException", True)
-    assert door.handed == []
+    assert api_server.handed == []
 
 
-def test_D205_a_duplicate_name_is_in_use_but_a_training_job_may_have_it(door: RunningDoor, client: Any) -> None:
+def test_D205_a_duplicate_name_is_in_use_but_a_training_job_may_have_it(api_server: RunningServer, client: Any) -> None:
     client.create_training_job(**job_request("same"))
     arn = client.create_transform_job(**transform_request("same"))["TransformJobArn"]
     code, message = _error(client.create_transform_job, **transform_request("same"))
@@ -77,12 +77,12 @@ def test_D205_a_duplicate_name_is_in_use_but_a_training_job_may_have_it(door: Ru
     assert [job["TrainingJobName"] for job in client.list_training_jobs()["TrainingJobSummaries"]] == ["same"]
 
 
-def test_B153_a_stop_is_asked_for_once(door: RunningDoor, client: Any) -> None:
+def test_B153_a_stop_is_asked_for_once(api_server: RunningServer, client: Any) -> None:
     client.create_transform_job(**transform_request())
     for _ in range(2):
         client.stop_transform_job(TransformJobName="transform-1")
     assert client.describe_transform_job(TransformJobName="transform-1")["TransformJobStatus"] == "Stopping"
-    door.records.transition("transform-1", states.STOPPED, kind=TRANSFORM)
+    api_server.records.transition("transform-1", states.STOPPED, kind=TRANSFORM)
     code, message = _error(client.stop_transform_job, TransformJobName="transform-1")
     assert (code, "status Stopped" in message) == ("ValidationException", True)
 
@@ -92,10 +92,10 @@ def test_a_job_that_does_not_exist_is_not_found(client: Any) -> None:
         assert _error(operation, TransformJobName="nobody")[0] == "ValidationException"
 
 
-def test_jobs_are_listed_the_newest_first_filtered_and_in_pages(door: RunningDoor, client: Any) -> None:
+def test_jobs_are_listed_the_newest_first_filtered_and_in_pages(api_server: RunningServer, client: Any) -> None:
     for name in ("b-1", "a-1", "b-2"):
         client.create_transform_job(**transform_request(name))
-    door.records.transition("a-1", states.FAILED, kind=TRANSFORM, failure_reason="because")
+    api_server.records.transition("a-1", states.FAILED, kind=TRANSFORM, failure_reason="because")
     pages = client.get_paginator("list_transform_jobs").paginate(PaginationConfig={"PageSize": 2})
     names = [[job["TransformJobName"] for job in page["TransformJobSummaries"]] for page in pages]
     assert names == [["b-2", "a-1"], ["b-1"]]
@@ -121,14 +121,14 @@ def test_jobs_are_listed_the_newest_first_filtered_and_in_pages(door: RunningDoo
     ],
 )
 def test_B142_B156_B162_B171_B178_D193_jobs_that_cannot_be_are_refused(
-    door: RunningDoor, client: Any, changes: dict[str, Any], said: str
+    api_server: RunningServer, client: Any, changes: dict[str, Any], said: str
 ) -> None:
     code, message = _error(
-        door.client("sagemaker", validate=False).create_transform_job, **transform_request(**changes)
+        api_server.client("sagemaker", validate=False).create_transform_job, **transform_request(**changes)
     )
     assert code == "ValidationException"
     assert said in message
-    assert door.handed == []
+    assert api_server.handed == []
 
 
 def test_B154_an_output_below_the_input_is_refused(client: Any) -> None:

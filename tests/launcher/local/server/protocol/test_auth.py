@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from api_servers import KEYS, RunningDoor, job_request, make_client, post, signed
+from api_servers import KEYS, RunningServer, job_request, make_client, post, signed
 from botocore.exceptions import ClientError
 
 TARGET = "SageMaker.ListTrainingJobs"
@@ -22,17 +22,17 @@ def _code(call: Any, **arguments: Any) -> tuple[str, int]:
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def _signed(door: RunningDoor, body: bytes, **more: str) -> dict[str, str]:
-    return signed(door, TARGET, body, **more)
+def _signed(api_server: RunningServer, body: bytes, **more: str) -> dict[str, str]:
+    return signed(api_server, TARGET, body, **more)
 
 
 def _type(content: bytes) -> str:
     return str(json.loads(content)["__type"])
 
 
-def test_the_right_credentials_open_the_door(door: RunningDoor) -> None:
-    assert door.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
-    assert post(door, b"{}", _signed(door, b"{}"))[0] == 200
+def test_the_right_credentials_open_the_server(api_server: RunningServer) -> None:
+    assert api_server.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+    assert post(api_server, b"{}", _signed(api_server, b"{}"))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,10 @@ def test_the_right_credentials_open_the_door(door: RunningDoor) -> None:
         ("s3", "list_buckets", ("SignatureDoesNotMatch", 403)),
     ],
 )
-def test_a_wrong_secret_is_refused(door: RunningDoor, service: str, operation: str, expected: tuple[str, int]) -> None:
-    client = door.client(service, aws_secret_access_key="another-secret")
+def test_a_wrong_secret_is_refused(
+    api_server: RunningServer, service: str, operation: str, expected: tuple[str, int]
+) -> None:
+    client = api_server.client(service, aws_secret_access_key="another-secret")
     assert _code(getattr(client, operation)) == expected
 
 
@@ -57,23 +59,25 @@ def test_a_wrong_secret_is_refused(door: RunningDoor, service: str, operation: s
         ("s3", "list_buckets", ("InvalidAccessKeyId", 403)),
     ],
 )
-def test_an_unknown_key_is_refused(door: RunningDoor, service: str, operation: str, expected: tuple[str, int]) -> None:
-    client = door.client(service, aws_access_key_id="AKIAIOSFODNN7EXAMPLE")
+def test_an_unknown_key_is_refused(
+    api_server: RunningServer, service: str, operation: str, expected: tuple[str, int]
+) -> None:
+    client = api_server.client(service, aws_access_key_id="AKIAIOSFODNN7EXAMPLE")
     assert _code(getattr(client, operation)) == expected
 
 
-def test_a_session_token_that_we_did_not_give_is_refused(door: RunningDoor) -> None:
-    client = door.client("sagemaker", aws_session_token="invented")
+def test_a_session_token_that_we_did_not_give_is_refused(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker", aws_session_token="invented")
     assert _code(client.list_training_jobs)[0] == "UnrecognizedClientException"
 
 
-def test_unsigned_requests_are_refused_in_every_wire_form(door: RunningDoor) -> None:
-    status, content = post(door, b"{}", {"x-amz-target": TARGET})
+def test_unsigned_requests_are_refused_in_every_wire_form(api_server: RunningServer) -> None:
+    status, content = post(api_server, b"{}", {"x-amz-target": TARGET})
     assert (status, _type(content)) == (400, "MissingAuthenticationTokenException")
     form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-    status, content = post(door, b"Action=GetCallerIdentity&Version=2011-06-15", form)
+    status, content = post(api_server, b"Action=GetCallerIdentity&Version=2011-06-15", form)
     assert (status, b"<Code>MissingAuthenticationToken</Code>" in content) == (403, True)
-    status, content = post(door, b"", {})
+    status, content = post(api_server, b"", {})
     assert (status, b"<Code>AccessDenied</Code>" in content) == (403, True)
 
 
@@ -87,77 +91,77 @@ def test_unsigned_requests_are_refused_in_every_wire_form(door: RunningDoor) -> 
         "AWS4-HMAC-SHA256 ,,,===",
     ],
 )
-def test_broken_signatures_are_refused(door: RunningDoor, header: str) -> None:
-    status, content = post(door, b"{}", {"authorization": header, "x-amz-target": TARGET})
+def test_broken_signatures_are_refused(api_server: RunningServer, header: str) -> None:
+    status, content = post(api_server, b"{}", {"authorization": header, "x-amz-target": TARGET})
     assert (status, _type(content)) == (400, "IncompleteSignatureException")
 
 
 @pytest.mark.parametrize(("minutes", "text"), [(6, "Signature expired"), (-6, "Signature not yet current")])
-def test_a_replayed_or_early_request_is_refused(door: RunningDoor, minutes: int, text: str) -> None:
-    door.times["ahead"] = datetime.timedelta(minutes=minutes)
+def test_a_replayed_or_early_request_is_refused(api_server: RunningServer, minutes: int, text: str) -> None:
+    api_server.times["ahead"] = datetime.timedelta(minutes=minutes)
     with pytest.raises(ClientError, match=text) as caught:
-        door.client("sagemaker").list_training_jobs()
+        api_server.client("sagemaker").list_training_jobs()
     assert caught.value.response["Error"]["Code"] == "InvalidSignatureException"
 
 
-def test_five_minutes_of_skew_are_taken(door: RunningDoor) -> None:
-    door.times["ahead"] = datetime.timedelta(minutes=4, seconds=30)
-    assert door.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+def test_five_minutes_of_skew_are_taken(api_server: RunningServer) -> None:
+    api_server.times["ahead"] = datetime.timedelta(minutes=4, seconds=30)
+    assert api_server.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
 
 
-def test_a_changed_body_is_refused(door: RunningDoor) -> None:
-    headers = _signed(door, b'{"MaxResults": 1}')
-    status, content = post(door, b'{"MaxResults": 2}', headers)
+def test_a_changed_body_is_refused(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b'{"MaxResults": 1}')
+    status, content = post(api_server, b'{"MaxResults": 2}', headers)
     assert (status, _type(content)) == (400, "InvalidSignatureException")
 
 
-def test_a_body_without_a_signed_digest_is_refused(door: RunningDoor) -> None:
-    headers = _signed(door, b"{}", **{"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
-    status, content = post(door, b"{}", headers)
+def test_a_body_without_a_signed_digest_is_refused(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b"{}", **{"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
+    status, content = post(api_server, b"{}", headers)
     assert (status, _type(content)) == (400, "InvalidSignatureException")
 
 
-def test_a_changed_signed_header_is_refused(door: RunningDoor) -> None:
-    headers = _signed(door, b"{}") | {"x-amz-target": "SageMaker.DeleteTrainingJob"}
-    assert _type(post(door, b"{}", headers)[1]) == "InvalidSignatureException"
+def test_a_changed_signed_header_is_refused(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b"{}") | {"x-amz-target": "SageMaker.DeleteTrainingJob"}
+    assert _type(post(api_server, b"{}", headers)[1]) == "InvalidSignatureException"
 
 
-def test_the_date_of_the_scope_is_that_of_the_request(door: RunningDoor) -> None:
-    headers = _signed(door, b"{}")
+def test_the_date_of_the_scope_is_that_of_the_request(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b"{}")
     headers["Authorization"] = re.sub(r"/\d{8}/", "/20200101/", headers["Authorization"])
-    assert _type(post(door, b"{}", headers)[1]) == "InvalidSignatureException"
+    assert _type(post(api_server, b"{}", headers)[1]) == "InvalidSignatureException"
 
 
-def test_a_signature_for_one_service_does_not_open_another(door: RunningDoor) -> None:
-    headers = _signed(door, b"{}")
+def test_a_signature_for_one_service_does_not_open_another(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b"{}")
     headers["X-Amz-Target"] = "Logs_20140328.DescribeLogGroups"
     del headers["x-amz-target"]
-    assert post(door, b"{}", headers)[0] == 400
+    assert post(api_server, b"{}", headers)[0] == 400
 
 
-def test_nothing_of_a_refused_request_is_done(door: RunningDoor) -> None:
-    client = door.client("sagemaker", aws_secret_access_key="another-secret")
+def test_nothing_of_a_refused_request_is_done(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker", aws_secret_access_key="another-secret")
     assert _code(client.create_training_job, **job_request())[0] == "InvalidSignatureException"
-    assert (door.records.list(), door.handed) == ([], [])
+    assert (api_server.records.list(), api_server.handed) == ([], [])
 
 
-def test_an_oversized_body_is_refused_before_it_is_read(door: RunningDoor) -> None:
-    headers = _signed(door, b"{}") | {"content-length": str(1 << 40)}
-    assert post(door, b"{}", headers)[0] == 413
+def test_an_oversized_body_is_refused_before_it_is_read(api_server: RunningServer) -> None:
+    headers = _signed(api_server, b"{}") | {"content-length": str(1 << 40)}
+    assert post(api_server, b"{}", headers)[0] == 413
 
 
-def test_an_assumed_role_opens_the_door(door: RunningDoor) -> None:
-    sts = door.client("sts")
-    assert sts.get_caller_identity()["Account"] == door.context.account_id
-    role = f"arn:aws:iam::{door.context.account_id}:role/any"
+def test_an_assumed_role_opens_the_server(api_server: RunningServer) -> None:
+    sts = api_server.client("sts")
+    assert sts.get_caller_identity()["Account"] == api_server.context.account_id
+    role = f"arn:aws:iam::{api_server.context.account_id}:role/any"
     lent = sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
     session = boto3.Session(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"], "us-east-1")
-    assert session.client("sagemaker", endpoint_url=door.url).list_training_jobs()["TrainingJobSummaries"] == []
-    without_token = make_client("sagemaker", door.url, lent["AccessKeyId"], lent["SecretAccessKey"])
+    assert session.client("sagemaker", endpoint_url=api_server.url).list_training_jobs()["TrainingJobSummaries"] == []
+    without_token = make_client("sagemaker", api_server.url, lent["AccessKeyId"], lent["SecretAccessKey"])
     assert _code(without_token.list_training_jobs)[0] == "UnrecognizedClientException"
 
 
-def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again(door: RunningDoor) -> None:
+def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again(api_server: RunningServer) -> None:
     for service, operation in (
         ("sqs", "list_queues"),
         ("ec2", "describe_instances"),
@@ -167,7 +171,7 @@ def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again
     ):
         client = boto3.client(
             service,  # type: ignore[call-overload]
-            endpoint_url=door.url,
+            endpoint_url=api_server.url,
             region_name="us-east-1",
             aws_access_key_id=KEYS.access_key,
             aws_secret_access_key=KEYS.secret_key,
@@ -179,14 +183,17 @@ def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again
         assert answer["ResponseMetadata"]["RetryAttempts"] == 0
 
 
-def test_policies_are_not_simulated(door: RunningDoor) -> None:
-    iam = door.client("iam")
-    arguments = {"PolicySourceArn": f"arn:aws:iam::{door.context.account_id}:role/x", "ActionNames": ["s3:GetObject"]}
+def test_policies_are_not_simulated(api_server: RunningServer) -> None:
+    iam = api_server.client("iam")
+    arguments = {
+        "PolicySourceArn": f"arn:aws:iam::{api_server.context.account_id}:role/x",
+        "ActionNames": ["s3:GetObject"],
+    }
     assert _code(iam.simulate_principal_policy, **arguments) == ("AccessDenied", 403)
 
 
-def test_roles_and_image_metadata_come_from_moto(door: RunningDoor) -> None:
-    iam = door.client("iam")
+def test_roles_and_image_metadata_come_from_moto(api_server: RunningServer) -> None:
+    iam = api_server.client("iam")
     iam.create_role(RoleName="trainer", AssumeRolePolicyDocument="{}")
     assert iam.get_role(RoleName="trainer")["Role"]["Arn"].endswith(":role/trainer")
-    assert _code(door.client("ecr").describe_images, repositoryName="none")[0] == "RepositoryNotFoundException"
+    assert _code(api_server.client("ecr").describe_images, repositoryName="none")[0] == "RepositoryNotFoundException"

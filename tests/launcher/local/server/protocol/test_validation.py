@@ -1,22 +1,22 @@
-"""What the door refuses, in AWS's words."""
+"""What the API server refuses, in AWS's words."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from api_servers import RunningDoor, call, job_request
+from api_servers import RunningServer, call, job_request
 from botocore.exceptions import ClientError
 
 CHANNEL = {"ChannelName": "training", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/x"}}}
 NAME_PATTERN = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 
 
-def _refusal(door: RunningDoor, request: dict[str, Any]) -> tuple[str, str]:
-    status, answer = call(door, "SageMaker.CreateTrainingJob", request)
+def _refusal(api_server: RunningServer, request: dict[str, Any]) -> tuple[str, str]:
+    status, answer = call(api_server, "SageMaker.CreateTrainingJob", request)
     assert status == 400
-    assert door.records.list() == []
-    assert door.handed == []
+    assert api_server.records.list() == []
+    assert api_server.handed == []
     return answer["__type"], answer["message"]
 
 
@@ -105,19 +105,19 @@ def _source(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_D_a_request_that_breaks_a_rule_is_refused(
-    door: RunningDoor, changes: dict[str, Any], message: str | None
+    api_server: RunningServer, changes: dict[str, Any], message: str | None
 ) -> None:
     request = {name: value for name, value in job_request(**changes).items() if value is not None}
     if message is None:  # an input mode without any channel binds nobody
-        door.client("sagemaker").create_training_job(**request)
+        api_server.client("sagemaker").create_training_job(**request)
         return
-    code, text = _refusal(door, request)
+    code, text = _refusal(api_server, request)
     assert code == "ValidationException"
     assert message in text
 
 
-def test_all_faults_are_told_together(door: RunningDoor) -> None:
-    text = _refusal(door, job_request("no_good", RoleArn="short"))[1]
+def test_all_faults_are_told_together(api_server: RunningServer) -> None:
+    text = _refusal(api_server, job_request("no_good", RoleArn="short"))[1]
     assert text.startswith("3 validation errors detected: ")
     assert "'trainingJobName'" in text
     assert "'roleArn'" in text
@@ -127,18 +127,18 @@ def test_all_faults_are_told_together(door: RunningDoor) -> None:
     "changes",
     [{"HyperParameters": {"epochs": 5}}, {"ResourceConfig": {"InstanceCount": "1"}}, {"InputDataConfig": {}}],
 )
-def test_wrong_types_do_not_pass_as_values(door: RunningDoor, changes: dict[str, Any]) -> None:
-    assert _refusal(door, job_request(**changes))[0] == "SerializationException"
+def test_wrong_types_do_not_pass_as_values(api_server: RunningServer, changes: dict[str, Any]) -> None:
+    assert _refusal(api_server, job_request(**changes))[0] == "SerializationException"
 
 
 @pytest.mark.parametrize("kind", ["local", "local_gpu", "local_process", "local_debug", "ml.m5.large"])
-def test_every_executor_can_be_named(door: RunningDoor, kind: str) -> None:
+def test_every_executor_can_be_named(api_server: RunningServer, kind: str) -> None:
     request = job_request(ResourceConfig={"InstanceType": kind, "InstanceCount": 1, "VolumeSizeInGB": 1})
-    door.client("sagemaker").create_training_job(**request)
+    api_server.client("sagemaker").create_training_job(**request)
 
 
-def test_other_operations_are_validated_too(door: RunningDoor) -> None:
-    client = door.client("sagemaker", validate=False)
+def test_other_operations_are_validated_too(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker", validate=False)
     with pytest.raises(ClientError, match="enum value set"):
         client.list_training_jobs(SortBy="Colour")
     with pytest.raises(ClientError, match="less than or equal to 100"):

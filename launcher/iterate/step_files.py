@@ -80,8 +80,8 @@ class Trained(Record):
 
 
 @dataclass(frozen=True)
-class Decision(Record):
-    """Whether the candidate takes the place of the policy in place.
+class RoundDecision(Record):
+    """Whether the candidate takes the place of the incumbent policy.
 
     Args:
         outcome: ``promoted``, ``kept out`` or ``undecided``.
@@ -146,7 +146,7 @@ class Round(Record):
 
     Args:
         number: from 1.
-        collected: the episodes of the policy in place.
+        collected: the episodes of the incumbent policy.
         trained: the candidate.
         decision: of the gate.
         evaluated: the candidate in the simulator.
@@ -156,7 +156,7 @@ class Round(Record):
     number: int
     collected: Collected
     trained: Trained
-    decision: Decision
+    decision: RoundDecision
     evaluated: Evaluated
     in_place_after: int
 
@@ -165,7 +165,7 @@ class Round(Record):
         nested = {
             "collected": Collected.from_json(values["collected"]),
             "trained": Trained.from_json(values["trained"]),
-            "decision": Decision.from_json(values["decision"]),
+            "decision": RoundDecision.from_json(values["decision"]),
             "evaluated": Evaluated.from_json(values["evaluated"]),
         }
         return cls(**{**values, **nested})

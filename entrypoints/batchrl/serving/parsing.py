@@ -33,7 +33,7 @@ SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
-class Records:
+class ParsedRecords:
     """Some records of a body, in order.
 
     Args:
@@ -52,7 +52,7 @@ class Unreadable(Exception):
     """A body that is no list of records at all."""
 
 
-def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[Records]:
+def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[ParsedRecords]:
     """The records of a body of lines, in blocks that bound the memory.
 
     Args:
@@ -76,7 +76,7 @@ def trimmed(body: bytes) -> bytes | None:
     return body.removesuffix(b"\n") if body else None
 
 
-def read_document(body: bytes, n_features: int) -> Records:
+def read_document(body: bytes, n_features: int) -> ParsedRecords:
     """The records of a JSON document: ``{"instances": [[...], ...]}``, a list of rows, or one row.
 
     Raises:
@@ -104,7 +104,7 @@ def read_document(body: bytes, n_features: int) -> Records:
     return _records(rows, n_features)
 
 
-def _json_block(block: bytes, n_features: int) -> Records:
+def _json_block(block: bytes, n_features: int) -> ParsedRecords:
     """Records of lines of JSON; all at once where every line is certain to be one list of numbers."""
     joined = block.replace(b"]\n[", b"],[")
     # Where no newline is left, each line but the first begins with "[" and each but the last ends with "]". With as
@@ -140,7 +140,7 @@ def _json_line(line: bytes) -> Any:
     return rows[0]
 
 
-def _csv_block(block: bytes, n_features: int) -> Records:
+def _csv_block(block: bytes, n_features: int) -> ParsedRecords:
     """Records of lines of CSV; as JSON where they look the same in both."""
     if b"[" not in block and _is_numeric(block):
         try:
@@ -176,7 +176,7 @@ class _Fault:
     message: str
 
 
-def _records(values: Iterable[Any], n_features: int) -> Records:
+def _records(values: Iterable[Any], n_features: int) -> ParsedRecords:
     """Records of features, or faults, one after the other."""
     rows: list[Sequence[float]] = []
     faults: dict[int, str] = {}
@@ -188,7 +188,7 @@ def _records(values: Iterable[Any], n_features: int) -> Records:
         rows.append(blank if fault is not None else value)
     states = np.array(rows, dtype=np.float64).reshape(len(rows), n_features)
     found = _in_range(states, n_features)
-    return Records(found.states, {**faults, **found.faults})
+    return ParsedRecords(found.states, {**faults, **found.faults})
 
 
 def _fault_of(value: Any, n_features: int) -> str | None:
@@ -203,7 +203,7 @@ def _fault_of(value: Any, n_features: int) -> str | None:
     return None
 
 
-def _in_range(states: Floats64, n_features: int) -> Records:
+def _in_range(states: Floats64, n_features: int) -> ParsedRecords:
     """Records of numbers.
 
     Raises:
@@ -221,7 +221,7 @@ def _in_range(states: Floats64, n_features: int) -> Records:
             column = int(np.flatnonzero(~finite[row])[0])
             faults[row] = f"feature {column + 1} is {states[row, column]:g}, beyond float32 (at most {LARGEST:.3g})"
         rounded[list(faults)] = 0
-    return Records(rounded, faults)
+    return ParsedRecords(rounded, faults)
 
 
 def _list_of(n_features: int) -> str:
