@@ -34,7 +34,7 @@ def test_the_table_and_what_stands_below_fit_80_columns(bench: Bench) -> None:
     text = "\n".join(lines)
     paths = [line for line in lines if line.startswith(("job", "model", "serve", "picture"))]
     assert max(len(line) for line in lines if line not in paths) <= 80 and len(paths) == 4
-    assert lines[0].split() == ["ROUND", "IN", "PLACE", "RETURN", "+-", "S.E.", "DIFFERENCE", "DECISION", "EVALUATED"]
+    assert lines[0].split() == ["ROUND", "INCUMBENT", "RETURN", "+-", "S.E.", "DIFFERENCE", "DECISION", "EVALUATED"]
     assert "promoted*" in lines[1] and "kept out" in lines[2] and "undecided*" in lines[3]
     assert "cannot tell" in lines[3] and "1.25" not in lines[3]
     assert "180.5 +- 2.5" in lines[1] and "+1.25 [0.5, 2]" in lines[1]
