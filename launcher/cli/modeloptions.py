@@ -15,8 +15,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.api.instances import is_aws_type
+from launcher.base.pairs import parse_pairs
 from launcher.cli.finding import find_job, session_for
-from launcher.training.joboptions import parse_pairs
 
 if TYPE_CHECKING:
     from launcher.serving.model import Model

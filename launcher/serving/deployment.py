@@ -12,6 +12,7 @@ import botocore.exceptions
 from batchrl.contract.errors import BatchRLError
 from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
+from launcher.api.building import as_tags
 from launcher.api.endpoint import EndpointRequests, EndpointSpec, create_endpoint
 from launcher.api.names import check_job_name, job_name_from
 from launcher.base.notices import say
@@ -96,7 +97,7 @@ def planned(
     Raises:
         InputError: whatever is wrong.
     """
-    more = arguments.read(DeployOptions, options, VOCABULARY)
+    more = arguments.read(DeployOptions, (), options, VOCABULARY)
     name = endpoint_name if endpoint_name is not None else job_name_from(f"{model.base_name}-endpoint")
     check_job_name(name, "an endpoint")
     plan = model.plan(session, name, env)
@@ -109,7 +110,7 @@ def planned(
         download_timeout_seconds=more.model_data_download_timeout,
         startup_timeout_seconds=more.container_startup_health_check_timeout,
         kms_key=more.kms_key,
-        tags=arguments.as_tags(more.tags),
+        tags=as_tags(more.tags),
     )
     return plan, create_endpoint(spec)
 

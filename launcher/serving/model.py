@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3_SCHEME, BucketLayout, JobLayout, S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME
-from launcher.api import arguments
-from launcher.api.arguments import Vocabulary
+from launcher.api.arguments import Vocabulary, taken_as
+from launcher.api.building import as_tags
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.model import ModelSpec, create_model, named_by_content, without_time
 from launcher.api.names import check_job_name
@@ -102,27 +101,17 @@ class Model:
     Nothing is sent when it is made. The cloud's own model is created when a transform job or an endpoint first needs
     it; see ``launcher.serving.modelplan`` for its name and for who removes it.
 
-    Args:
-        model_data: the archive.
-        options: see ``ModelOptions``; names of SageMaker's SDK are understood or answered.
+    Its arguments are the fields of ``launcher.serving.model.ModelOptions``; names of SageMaker's SDK are understood or
+    answered.
 
     Raises:
         UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
         InputError: an option cannot be.
     """
 
-    def __init__(
-        self,
-        model_data: str | Path | S3Url,
-        image_uri: str | None = None,
-        role: str | None = None,
-        env: Mapping[str, str] | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> None:
-        named = {"image_uri": image_uri, "role": role, "env": env, "name": name}
-        options |= {key: value for key, value in named.items() if value is not None}
-        self.options = arguments.read(ModelOptions, {"model_data": model_data, **options}, VOCABULARY)
+    @taken_as(ModelOptions, VOCABULARY)
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
         check_instance_type(self.options.instance_type, LOCAL_SERVING_TYPES)
         if self.options.name is not None:
             check_job_name(self.options.name, "a model")
@@ -206,7 +195,7 @@ class Model:
             network_isolation=options.enable_network_isolation,
             subnets=tuple(options.subnets or ()),
             security_group_ids=tuple(options.security_group_ids or ()),
-            tags=arguments.as_tags(options.tags),
+            tags=as_tags(options.tags),
         )
         if options.name is None and name is None:
             spec = named_by_content(spec, self._origin)
@@ -298,10 +287,6 @@ class Model:
         from launcher.local.engine.image import default_image
 
         return default_image()
-
-
-# Editors and help() show the options instead of ``**options``.
-Model.__signature__ = inspect.signature(ModelOptions)  # type: ignore[attr-defined]
 
 
 def serving_type(training_type: str) -> str:

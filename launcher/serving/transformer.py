@@ -11,7 +11,8 @@ from typing import Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from launcher.api import arguments, transform_rules
-from launcher.api.arguments import Vocabulary
+from launcher.api.arguments import Vocabulary, taken_as
+from launcher.api.building import as_tags
 from launcher.api.constants import CSV
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.names import check_job_name, job_name_from
@@ -84,9 +85,8 @@ class TransformerOptions:
 class Transformer:
     """Batch transform with one model: described once, run on any number of inputs.
 
-    Args:
-        model_name: a ``Model``, or the name of one that exists.
-        options: see ``TransformerOptions``; names of SageMaker's SDK are understood or answered.
+    Its arguments are the fields of ``launcher.serving.transformer.TransformerOptions``; names of SageMaker's SDK are
+    understood or answered.
 
     Attributes:
         latest_transform_job: the job that was started last; None before the first.
@@ -96,17 +96,9 @@ class Transformer:
         InputError: an option cannot be.
     """
 
-    def __init__(
-        self,
-        model_name: ServedModel | str | None = None,
-        instance_count: int = 1,
-        instance_type: str = "local",
-        **options: Any,
-    ) -> None:
-        given = {"instance_count": instance_count, "instance_type": instance_type, **options}
-        if model_name is not None:
-            given["model_name"] = model_name
-        self.options = arguments.read(TransformerOptions, given, VOCABULARY)
+    @taken_as(TransformerOptions, VOCABULARY)
+    def __init__(self, options: TransformerOptions) -> None:
+        self.options = options
         check_instance_type(self.options.instance_type, LOCAL_SERVING_TYPES)
         self.latest_transform_job: TransformJob | None = None
         self._session: Session | None = None
@@ -218,7 +210,7 @@ class Transformer:
             output_kms_key=options.output_kms_key,
             volume_kms_key=options.volume_kms_key,
             ami_version=options.transform_ami_version,
-            tags=arguments.as_tags(options.tags),
+            tags=as_tags(options.tags),
         )
         return TransformPlan(create_transform_job(spec), uploads, model)
 
@@ -327,10 +319,6 @@ class Transformer:
             return self.options.base_transform_job_name
         model = self.options.model_name
         return "transform" if isinstance(model, str) else f"{model.base_name}-transform"
-
-
-# Editors and help() show the options instead of ``**options``.
-Transformer.__signature__ = inspect.signature(TransformerOptions)  # type: ignore[attr-defined]
 
 
 def _common(values: Any) -> Any:
