@@ -201,3 +201,41 @@ def test_a_file_that_describes_no_loop_is_named(tmp_path: Path, change: Callable
     publish_json(tmp_path / LOOP, change(settings_of().to_json()))
     with pytest.raises(InputError, match=f"{tmp_path / LOOP} describes no loop: .*{says}"):
         LoopSettings.of_folder(LoopFolder(tmp_path))
+
+
+def test_a_file_of_a_loop_that_an_older_version_wrote_is_read_and_written_alike() -> None:
+    written = {
+        "entry_point": "",
+        "source_dir": "/home/me/src",
+        "dependencies": ["/home/me/a.py"],
+        "preset": None,
+        "settings": [],
+        "instance_type": "ml.m5.large",
+        "instance_count": 2,
+        "image": "x:1",
+        "role": "jobs",
+        "output_path": "s3://bucket/x",
+        "environment": ["A=b"],
+        "tags": ["team=rl"],
+        "spot": True,
+        "max_run": 60,
+        "max_wait": 90,
+    }
+    values = {**settings_of().to_json(), "jobs": written}
+    settings = LoopSettings.from_json(json.loads(json.dumps(values)))
+    assert settings.jobs == JobOptions(
+        "",
+        source_dir=Path("/home/me/src"),
+        dependencies=(Path("/home/me/a.py"),),
+        instance_type="ml.m5.large",
+        instance_count=2,
+        image_uri="x:1",
+        role="jobs",
+        output_path="s3://bucket/x",
+        environment={"A": "b"},
+        tags={"team": "rl"},
+        use_spot_instances=True,
+        max_run=60,
+        max_wait=90,
+    )
+    assert settings.to_json()["jobs"] == written
