@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -177,8 +178,9 @@ def taken_as(
             return method(owner, read(kind, values, keywords, vocabulary))
 
         functools.update_wrapper(taking, method)
-        # The signature is read from what is wrapped last.
-        functools.update_wrapper(taking, kind.__init__, assigned=(), updated=())
+        arguments = inspect.signature(kind.__init__)
+        returned = inspect.signature(method).return_annotation
+        taking.__signature__ = arguments.replace(return_annotation=returned)  # type: ignore[attr-defined]
         return taking
 
     return decorate

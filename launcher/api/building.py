@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from batchrl.contract.errors import InputError
@@ -46,6 +46,11 @@ def listed(key: str, value: str, pairs: Mapping[str, str]) -> list[dict[str, str
 def mapped(values: Mapping[str, Any]) -> dict[str, Any] | None:
     """A mapping of its own; None where it is empty."""
     return dict(values) or None
+
+
+def both_or_none(first: Sequence[str] | None, second: Sequence[str] | None) -> tuple[Sequence[str] | None, ...]:
+    """Two lists that a request holds together: one may be empty where the other is not; None for both if none is."""
+    return (first or (), second or ()) if first or second else (None, None)
 
 
 def as_tags(tags: object) -> dict[str, str]:

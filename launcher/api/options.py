@@ -131,6 +131,17 @@ def keywords(options: object) -> dict[str, Any]:
     return {each.name: getattr(options, each.name) for each in fields(options)}  # type: ignore[arg-type]  # a dataclass
 
 
+def settled(kind: type[Options], options: object, **values: Any) -> Options:
+    """Options with everything settled, as a class that is derived from theirs.
+
+    Args:
+        kind: the derived class.
+        options: as the user gave them.
+        values: the further fields, and values in place of those of the options.
+    """
+    return kind(**(keywords(options) | values))
+
+
 def place(options: object) -> dict[str, Any]:
     """The part of a request that fields state: each value at its place, in the order of the fields.
 
@@ -150,3 +161,8 @@ def place(options: object) -> dict[str, Any]:
             at = at.setdefault(folder, {})
         at[last] = encoded
     return request
+
+
+def in_order(request: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A request with some keys first, in the order of ``names``, and its others behind them as they were."""
+    return {name: request[name] for name in names if name in request} | dict(request)

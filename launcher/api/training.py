@@ -14,9 +14,9 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher.api import servicemodel
-from launcher.api.building import as_metrics, given, refuse
+from launcher.api.building import as_metrics, both_or_none, given, refuse
 from launcher.api.joboptions import JobOptions
-from launcher.api.options import keywords, option, place
+from launcher.api.options import in_order, option, place
 
 MAX_CHANNELS = 19  # of 20; the code is one
 MAX_ENVIRONMENT_VALUE = 512
@@ -84,16 +84,6 @@ class JobSpec(JobOptions):
     )
     channels: tuple[Channel, ...] = field(default=(), metadata=option("inputs beside the code"))
 
-    @classmethod
-    def of(cls, options: JobOptions, **settled: Any) -> JobSpec:
-        """The job of some options.
-
-        Args:
-            options: as the user gave them.
-            settled: further fields, and values in place of those of the options.
-        """
-        return cls(**(keywords(options) | settled))
-
 
 def checkpoint_path_fault(local_path: str) -> str | None:
     """What is wrong with a LocalPath of checkpoints, which must hold nothing else of the job; None if nothing is."""
@@ -126,7 +116,7 @@ def create_training_job(spec: JobSpec) -> dict[str, Any]:
 
 def _build(spec: JobSpec) -> dict[str, Any]:
     """The request: what is computed is settled first, then every field goes to its place."""
-    in_vpc = bool(spec.subnets or spec.security_group_ids)
+    subnets, groups = both_or_none(spec.subnets, spec.security_group_ids)
     placed = place(
         replace(
             spec,
@@ -134,13 +124,13 @@ def _build(spec: JobSpec) -> dict[str, Any]:
             checkpoint_s3_uri=checkpoint_uri(spec),
             checkpoint_local_path=spec.checkpoint_local_path or str(JobPaths().checkpoints),
             environment=spec.environment or {},
-            subnets=(spec.subnets or ()) if in_vpc else None,
-            security_group_ids=(spec.security_group_ids or ()) if in_vpc else None,
+            subnets=subnets,
+            security_group_ids=groups,
         )
     )
     placed["HyperParameters"] = _hyperparameters(spec)
     placed["InputDataConfig"] = [_channel(channel) for channel in spec.channels] + [_code_channel(spec)]
-    return {name: placed.pop(name) for name in ORDER if name in placed} | placed
+    return in_order(placed, ORDER)
 
 
 def checkpoint_uri(spec: JobSpec) -> str:

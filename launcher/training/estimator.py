@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,13 @@ from launcher.api import names, training
 from launcher.api.arguments import ESTIMATOR, taken_as
 from launcher.api.instances import LOCAL_INSTANCE_TYPES
 from launcher.api.joboptions import JobOptions
+from launcher.api.options import keywords, settled
+from launcher.api.servingoptions import DeployOptions
 from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.training import Job
 from launcher.local import preflight
-from launcher.serving.model import PUSH_OUR_IMAGE, Model, serving_type
+from launcher.serving.model import DEPLOY_VOCABULARY, PUSH_OUR_IMAGE, Model, serving_type
 from launcher.session.roles import role_arn
 from launcher.session.session import LocalSession, Session, resolve_session
 from launcher.staging import package
@@ -101,7 +103,8 @@ class RLEstimator:
         given = resolve_inputs(inputs, layout)
         datacheck.check_inputs(script, preset, given)
         code_url = layout.source_archive(code.sha256)
-        spec = training.JobSpec.of(
+        spec = settled(
+            training.JobSpec,
             options,
             job_name=name,
             role=role_arn(options.role, session),
@@ -250,27 +253,15 @@ class RLEstimator:
         of_model = {_OF_MODEL[name]: options.pop(name) for name in _OF_MODEL if name in options}
         return self.create_model(**of_model).transformer(instance_count, instance_type, **options)
 
-    def deploy(
-        self,
-        initial_instance_count: int = 1,
-        instance_type: str | None = None,
-        endpoint_name: str | None = None,
-        env: Mapping[str, str] | None = None,
-        wait: bool = True,
-        **options: Any,
-    ) -> Predictor:
+    @taken_as(DeployOptions, DEPLOY_VOCABULARY)
+    def deploy(self, options: DeployOptions) -> Predictor:
         """Serve the model of the latest job at an endpoint; see ``Model.deploy``.
-
-        Args:
-            instance_type: None for the estimator's own.
 
         Raises:
             InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
             JobFailed: the endpoint failed; the message says why.
         """
-        return self.create_model().deploy(
-            initial_instance_count, instance_type, endpoint_name, env, wait=wait, **options
-        )
+        return self.create_model().deploy(**keywords(options))
 
     def metrics(self) -> Metrics:
         """The estimates of the latest job; see ``Job.metrics``."""

@@ -12,7 +12,7 @@ import pytest
 from launcher import RLEstimator
 from launcher.api.arguments import UnknownArgument, Vocabulary, taken_as
 from launcher.api.joboptions import JobOptions
-from launcher.api.options import Flag, Option, described, flags, from_flags, option, place, to_flags
+from launcher.api.options import Flag, Option, described, flags, from_flags, option, place, settled, to_flags
 from launcher.api.training import JobSpec, create_training_job
 
 ARN = "arn:aws:iam::123456789012:role/jobs"
@@ -66,7 +66,7 @@ def test_an_option_stands_at_its_place_in_the_request(each: Field[Any], about: O
     value, expected = sample(each)
     needed = {"job_name": "job", "program": "my.py", "code_uri": "s3://bucket/code.tar.gz", "region": "us-east-1"}
     options = JobOptions(role=ARN, image_uri="image:1", output_path="s3://bucket")
-    request = create_training_job(JobSpec.of(options, **needed | BESIDE.get(each.name, {}) | {each.name: value}))
+    request = create_training_job(settled(JobSpec, options, **needed | BESIDE.get(each.name, {}) | {each.name: value}))
     assert about.wire is not None
     found = at(request, about.wire)
     assert expected(found) if callable(expected) else found == expected
