@@ -15,8 +15,12 @@ from click.testing import CliRunner
 from launcher.api.joboptions import JobOptions
 from launcher.api.options import Flag, flags, option
 from launcher.cli.flags import flag_options
+from launcher.cli.modeloptions import ServingOptions
 
-DESCRIBED_BY: dict[str, type[Any]] = dict.fromkeys(("train", "plan", "evaluate", "iterate"), JobOptions)
+DESCRIBED_BY: dict[str, type[Any]] = {
+    **dict.fromkeys(("train", "plan", "evaluate", "iterate"), JobOptions),
+    **dict.fromkeys(("transform", "deploy"), ServingOptions),
+}
 WITHOUT = {"evaluate": {"entry_point"}, "iterate": {"entry_point"}}
 SHOWN = [
     (command, name, flag)
