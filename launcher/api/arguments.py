@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from batchrl.contract.errors import InputError
 from launcher.base.notices import say
 
 Arguments = TypeVar("Arguments")
+Owner = TypeVar("Owner")
+Result = TypeVar("Result")
+Signature = ParamSpec("Signature")
 
 _NO_TOOLKIT = "batchrl brings its own algorithms, in train.py; leave it out"
 _NO_DEBUGGER = "SageMaker's debugger and profiler are not used; see Job.metrics() and fit(debug=True)"
@@ -108,52 +112,75 @@ def settle(
             if value is not None:
                 raise UnknownArgument(f"{owner}: '{name}' is not available.", f"Instead: {vocabulary.refused[name]}.")
         else:
+            import difflib
+
             near = difflib.get_close_matches(name, [*known, *vocabulary.renamed], 1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Arguments: {', '.join(known)}."
             raise UnknownArgument(f"{owner}: unknown argument '{name}'.", hint)
     return values, list(notices)
 
 
-def read(kind: type[Arguments], keywords: Mapping[str, Any], vocabulary: Vocabulary) -> Arguments:
-    """A dataclass of arguments from keywords, old names among them; the user is told of those.
+def read(
+    kind: Callable[..., Arguments], values: Iterable[Any], keywords: Mapping[str, Any], vocabulary: Vocabulary
+) -> Arguments:
+    """A dataclass of arguments from values by position and by name, old names among them; the user is told of those.
+
+    Args:
+        kind: the dataclass.
+        values: arguments by position.
+        keywords: arguments by name.
+        vocabulary: the names that are known beside those of the fields.
 
     Raises:
         UnknownArgument: a keyword is unknown, not available, or missing.
         InputError: one is given under its old name and its new one.
+        TypeError: too many values are given by position, or one also by name.
     """
     own = fields(kind)  # type: ignore[arg-type]  # every kind is a dataclass
     names = [each.name for each in own]
+    by_position = [each.name for each in own if not each.kw_only]
+    values = tuple(values)
     known = {name: value for name, value in keywords.items() if name in names}
     others = {name: value for name, value in keywords.items() if name not in names}
     renamed, notices = settle(others, names, vocabulary)
-    if twice := sorted(set(known) & set(renamed)):
+    placed = dict(zip(by_position, values, strict=False))
+    if len(values) > len(by_position):
+        raise TypeError(f"{vocabulary.owner} takes {len(by_position)} arguments by position, {len(values)} were given.")
+    if doubled := sorted(set(placed) & set(known)):
+        raise TypeError(f"{vocabulary.owner}: '{doubled[0]}' is given twice, by position and by name.")
+    given = placed | known
+    if twice := sorted(name for name in set(given) & set(renamed) if given[name] is not None):
         raise InputError(f"{vocabulary.owner}: '{twice[0]}' is given twice, under its old name and its new one.")
-    given = known | renamed
+    given |= renamed
     needed = [each.name for each in own if each.default is MISSING and each.default_factory is MISSING]
-    if missing := [name for name in needed if name not in given]:
+    if missing := [name for name in needed if given.get(name) is None]:
         raise UnknownArgument(f"{vocabulary.owner}: '{missing[0]}' is missing.")
     for notice in notices:
         say(notice)
     return kind(**given)
 
 
-def as_tags(tags: object) -> dict[str, str]:
-    """Tags given as a mapping or as the API's list of Key and Value."""
-    return _pairs("tags", tags, "Key", "Value")
+def taken_as(
+    kind: Callable[Signature, Arguments], vocabulary: Vocabulary
+) -> Callable[[Callable[[Owner, Arguments], Result]], Callable[Concatenate[Owner, Signature], Result]]:
+    """Give a method the fields of a dataclass as its arguments; it receives them as one object.
 
+    The method's signature is that of the dataclass, for a type checker, for an editor and for ``inspect.signature``.
+    What the dataclass does not know is answered as ``read`` does.
 
-def as_metrics(definitions: object) -> dict[str, str]:
-    """Metric definitions given as a mapping or as the API's list of Name and Regex."""
-    return _pairs("metric_definitions", definitions, "Name", "Regex")
+    Args:
+        kind: the dataclass.
+        vocabulary: the names that are known beside those of its fields.
+    """
 
+    def decorate(method: Callable[[Owner, Arguments], Result]) -> Callable[Concatenate[Owner, Signature], Result]:
+        def taking(owner: Owner, /, *values: Signature.args, **keywords: Signature.kwargs) -> Result:
+            return method(owner, read(kind, values, keywords, vocabulary))
 
-def _pairs(argument: str, given: object, key: str, value: str) -> dict[str, str]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return {str(name): text for name, text in given.items()}
-    if isinstance(given, list | tuple) and all(
-        isinstance(item, Mapping) and set(item) == {key, value} for item in given
-    ):
-        return {item[key]: item[value] for item in given}
-    raise InputError(f"{argument}: give a mapping, or a list of {{'{key}': ..., '{value}': ...}}.")
+        functools.update_wrapper(taking, method)
+        arguments = inspect.signature(kind.__init__)
+        returned = inspect.signature(method).return_annotation
+        taking.__signature__ = arguments.replace(return_annotation=returned)  # type: ignore[attr-defined]
+        return taking
+
+    return decorate

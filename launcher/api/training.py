@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,13 +14,21 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher.api import servicemodel
-from launcher.api.building import given, refuse, wire_tags
+from launcher.api.building import as_metrics, both_or_none, given, refuse
+from launcher.api.joboptions import JobOptions
+from launcher.api.options import in_order, option, place
 
 MAX_CHANNELS = 19  # of 20; the code is one
 MAX_ENVIRONMENT_VALUE = 512
 MAX_RUN_SECONDS = 28 * 24 * 3600  # contract 91
 RESERVED_VARIABLES = ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")
 FOLDER_NAMES = (".", "..")  # the API's pattern takes them for channels, whose names become folders
+# The parts of a request in the order in which they are sent; others follow.
+ORDER = (
+    *("TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig"),
+    *("OutputDataConfig", "ResourceConfig", "StoppingCondition", "CheckpointConfig", "EnableNetworkIsolation"),
+    *("EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining", "Environment", "Tags", "VpcConfig"),
+)
 SUBMIT_DIRECTORY = str(JobPaths().channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME)
 
 # The lines that train.py and evaluate.py print: name=value, separated by blanks.
@@ -59,55 +67,22 @@ class Channel:
     shuffle_seed: int | None = None
 
 
-@dataclass(frozen=True)
-class JobSpec:
-    """Everything that a training job is made of; times are seconds, sizes GiB.
+@dataclass(frozen=True, kw_only=True)
+class JobSpec(JobOptions):
+    """A training job with everything settled: its options, and what a plan computes from them.
 
-    Args:
-        job_name: unique per account and region.
-        role_arn: the role that the job acts as.
-        image_uri: the container image; None for an executor that needs none.
-        instance_type: a type of SageMaker's or of the local cloud's.
-        output_path: where results go.
-        program: the script, as a path in the code archive.
-        code_uri: the code archive.
-        region: told to the job.
-        submit_directory: where the job finds its code: the archive, or a folder for a job that runs in place.
-        metrics: regular expressions by metric name (contract 113).
-        checkpoint_s3_uri: where checkpoints go and come from; None for the job's own folder.
-        tags: values by key.
+    Role and image are those that the request names, and ``output_path`` is an S3 URL.
     """
 
-    job_name: str
-    role_arn: str
-    image_uri: str | None
-    instance_type: str
-    output_path: S3Url
-    program: str
-    code_uri: S3Url
-    region: str
-    submit_directory: str = SUBMIT_DIRECTORY
-    instance_count: int = 1
-    volume_size_gib: int = 30
-    max_run_seconds: int = 86400
-    max_wait_seconds: int | None = None
-    use_spot: bool = False
-    max_retry_attempts: int | None = None
-    keep_alive_seconds: int | None = None
-    hyperparameters: Mapping[str, wire.Value] = field(default_factory=dict)
-    channels: tuple[Channel, ...] = ()
-    input_mode: str = "File"
-    metrics: Mapping[str, str] = field(default_factory=lambda: DEFAULT_METRICS)
-    checkpoint_s3_uri: str | None = None
-    checkpoint_local_path: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    subnets: tuple[str, ...] = ()
-    security_group_ids: tuple[str, ...] = ()
-    network_isolation: bool = False
-    encrypt_traffic: bool = False
-    volume_kms_key: str | None = None
-    output_kms_key: str | None = None
+    job_name: str = field(metadata=option("unique per account and region", wire="TrainingJobName"))
+    program: str = field(metadata=option("the script, as a path in the code archive"))
+    code_uri: S3Url = field(metadata=option("the code archive"))
+    region: str = field(metadata=option("told to the job"))
+    submit_directory: str = field(
+        default=SUBMIT_DIRECTORY,
+        metadata=option("where the job finds its code: the archive, or a folder for a job that runs in place"),
+    )
+    channels: tuple[Channel, ...] = field(default=(), metadata=option("inputs beside the code"))
 
 
 def checkpoint_path_fault(local_path: str) -> str | None:
@@ -140,51 +115,31 @@ def create_training_job(spec: JobSpec) -> dict[str, Any]:
 
 
 def _build(spec: JobSpec) -> dict[str, Any]:
-    algorithm: dict[str, Any] = {
-        "TrainingInputMode": spec.input_mode,
-        "MetricDefinitions": [{"Name": name, "Regex": text} for name, text in spec.metrics.items()],
-        "TrainingImage": spec.image_uri,
-    }
-    request: dict[str, Any] = {
-        "TrainingJobName": spec.job_name,
-        "HyperParameters": _hyperparameters(spec),
-        "AlgorithmSpecification": given(algorithm),
-        "RoleArn": spec.role_arn,
-        "InputDataConfig": [_channel(channel) for channel in spec.channels] + [_code_channel(spec)],
-        "OutputDataConfig": given({"S3OutputPath": str(spec.output_path), "KmsKeyId": spec.output_kms_key}),
-        "ResourceConfig": given(
-            {
-                "InstanceType": spec.instance_type,
-                "InstanceCount": spec.instance_count,
-                "VolumeSizeInGB": spec.volume_size_gib,
-                "VolumeKmsKeyId": spec.volume_kms_key,
-                "KeepAlivePeriodInSeconds": spec.keep_alive_seconds,
-            }
-        ),
-        "StoppingCondition": given(
-            {"MaxRuntimeInSeconds": spec.max_run_seconds, "MaxWaitTimeInSeconds": spec.max_wait_seconds}
-        ),
-        "CheckpointConfig": given(
-            {"S3Uri": checkpoint_uri(spec), "LocalPath": spec.checkpoint_local_path or str(JobPaths().checkpoints)}
-        ),
-        "EnableNetworkIsolation": spec.network_isolation,
-        "EnableInterContainerTrafficEncryption": spec.encrypt_traffic,
-        "EnableManagedSpotTraining": spec.use_spot,
-    }
-    if spec.environment:
-        request["Environment"] = dict(spec.environment)
-    if tags := wire_tags(spec.tags):
-        request["Tags"] = tags
-    if spec.subnets or spec.security_group_ids:
-        request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_group_ids)}
-    if spec.max_retry_attempts is not None:
-        request["RetryStrategy"] = {"MaximumRetryAttempts": spec.max_retry_attempts}
-    return request
+    """The request: what is computed is settled first, then every field goes to its place."""
+    subnets, groups = both_or_none(spec.subnets, spec.security_group_ids)
+    placed = place(
+        replace(
+            spec,
+            metric_definitions=_metrics(spec),
+            checkpoint_s3_uri=checkpoint_uri(spec),
+            checkpoint_local_path=spec.checkpoint_local_path or str(JobPaths().checkpoints),
+            environment=spec.environment or {},
+            subnets=subnets,
+            security_group_ids=groups,
+        )
+    )
+    placed["HyperParameters"] = _hyperparameters(spec)
+    placed["InputDataConfig"] = [_channel(channel) for channel in spec.channels] + [_code_channel(spec)]
+    return in_order(placed, ORDER)
 
 
 def checkpoint_uri(spec: JobSpec) -> str:
     """Where the job's checkpoints go and come from."""
-    return spec.checkpoint_s3_uri or str(JobLayout(spec.output_path, spec.job_name).checkpoints)
+    return spec.checkpoint_s3_uri or str(JobLayout(S3Url.parse_place(str(spec.output_path)), spec.job_name).checkpoints)
+
+
+def _metrics(spec: JobSpec) -> dict[str, str]:
+    return {**DEFAULT_METRICS, **as_metrics(spec.metric_definitions)}
 
 
 def _hyperparameters(spec: JobSpec) -> dict[str, str]:
@@ -196,7 +151,7 @@ def _hyperparameters(spec: JobSpec) -> dict[str, str]:
         wire.REGION: spec.region,
     }
     encoded = {}
-    for key, value in {**spec.hyperparameters, **reserved}.items():
+    for key, value in {**(spec.hyperparameters or {}), **reserved}.items():
         with contextlib.suppress(TypeError):  # reported by _hyperparameter_faults
             encoded[key] = wire.encode_value(value)
     return encoded
@@ -229,7 +184,7 @@ def _code_channel(spec: JobSpec) -> dict[str, Any]:
 
 def _hyperparameter_faults(spec: JobSpec) -> list[str]:
     faults = []
-    for key, value in spec.hyperparameters.items():
+    for key, value in (spec.hyperparameters or {}).items():
         if key.startswith(wire.RESERVED_PREFIX):
             faults.append(f"hyperparameter '{key}': names that begin with {wire.RESERVED_PREFIX} are reserved.")
         try:
@@ -244,13 +199,13 @@ def _hyperparameter_faults(spec: JobSpec) -> list[str]:
 def _rule_faults(spec: JobSpec) -> list[str]:
     """Rules between fields, and those that stand only in the API's prose."""
     faults = [*_channel_faults(spec), *_spot_faults(spec), *_metric_faults(spec)]
-    if isinstance(spec.max_run_seconds, int) and spec.max_run_seconds > MAX_RUN_SECONDS:
-        faults.append(f"max_run ({spec.max_run_seconds} s) is above 28 days ({MAX_RUN_SECONDS} s).")
+    if isinstance(spec.max_run, int) and spec.max_run > MAX_RUN_SECONDS:
+        faults.append(f"max_run ({spec.max_run} s) is above 28 days ({MAX_RUN_SECONDS} s).")
     if spec.checkpoint_local_path and (fault := checkpoint_path_fault(str(spec.checkpoint_local_path))):
         faults.append(f"checkpoint_local_path '{spec.checkpoint_local_path}' {fault}")
     if bool(spec.subnets) != bool(spec.security_group_ids):
         faults.append("subnets and security_group_ids are given together or not at all.")
-    for name, value in spec.environment.items():
+    for name, value in (spec.environment or {}).items():
         if name in RESERVED_VARIABLES:
             faults.append(f"environment variable {name} is set by the platform.")
         if isinstance(value, str) and len(value) > MAX_ENVIRONMENT_VALUE:
@@ -271,20 +226,20 @@ def _channel_faults(spec: JobSpec) -> list[str]:
 
 
 def _spot_faults(spec: JobSpec) -> list[str]:
-    if spec.use_spot and spec.max_wait_seconds is None:
+    if spec.use_spot_instances and spec.max_wait is None:
         return ["a spot job needs max_wait, in seconds, at least max_run."]
-    if spec.max_wait_seconds is None:
+    if spec.max_wait is None:
         return []
-    if not spec.use_spot:
+    if not spec.use_spot_instances:
         return ["max_wait is for spot jobs only: set use_spot_instances=True."]
-    if spec.max_wait_seconds < spec.max_run_seconds:
-        return [f"max_wait ({spec.max_wait_seconds} s) is below max_run ({spec.max_run_seconds} s)."]
+    if spec.max_wait < spec.max_run:
+        return [f"max_wait ({spec.max_wait} s) is below max_run ({spec.max_run} s)."]
     return []
 
 
 def _metric_faults(spec: JobSpec) -> list[str]:
     faults = []
-    for name, text in spec.metrics.items():
+    for name, text in _metrics(spec).items():
         try:
             groups = re.compile(text).groups
         except re.error as error:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.api.instances import is_aws_type
+from launcher.api.options import Flag, option
+from launcher.base.pairs import parse_pairs
 from launcher.cli.finding import find_job, session_for
-from launcher.training.joboptions import parse_pairs
+from launcher.cli.flags import flag_options
 
 if TYPE_CHECKING:
     from launcher.serving.model import Model
@@ -24,27 +24,61 @@ if TYPE_CHECKING:
 ARCHIVE_SUFFIX = ".tar.gz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingOptions:
-    """What serves a model, as a command line describes it."""
+    """What serves a model, as a command line describes it: options of the model, and of what it runs in."""
 
-    instance_type: str | None
-    instance_count: int
-    image: str | None
-    role: str | None
-    environment: tuple[str, ...]
-    tags: tuple[str, ...]
-    isolated: bool
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Variables of ``--env``."""
-        return parse_pairs("--env", self.environment)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Tags of ``--tag``."""
-        return parse_pairs("--tag", self.tags)
+    instance_type: str | None = field(
+        default=None,
+        metadata=option(
+            "what serves the model; None for what trained it",
+            Flag("--instance-type", "local, local_process, ml.* ...; by default the job's own."),
+        ),
+    )
+    instance_count: int = field(
+        default=1,
+        metadata=option("number of machines", Flag("--instance-count", "Number of machines.", kind=int, minimum=1)),
+    )
+    image_uri: str | None = field(
+        default=None,
+        metadata=option(
+            "the container image; None for the job's own",
+            Flag("--image", "Container image; by default the job's own."),
+        ),
+    )
+    role: str | None = field(
+        default=None,
+        metadata=option(
+            "the role on AWS; None for the job's own",
+            Flag("--role", "Role that the server acts as on AWS; by default the job's own."),
+        ),
+    )
+    env: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=option(
+            "environment variables of the server",
+            Flag(
+                "--env",
+                "A variable of the server.",
+                metavar="NAME=VALUE",
+                many=True,
+                read=partial(parse_pairs, "--env"),
+            ),
+        ),
+    )
+    tags: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=option(
+            "tags of the job or the endpoint",
+            Flag("--tag", "A tag.", metavar="KEY=VALUE", many=True, read=partial(parse_pairs, "--tag")),
+        ),
+    )
+    enable_network_isolation: bool = field(
+        default=False,
+        metadata=option(
+            "whether the server has no network", Flag("--isolated", "Give the server no network.", kind=bool)
+        ),
+    )
 
     def model(self, given: str | None) -> Model:
         """The model that is meant.
@@ -58,8 +92,8 @@ class ServingOptions:
         """
         from launcher.serving.model import Model
 
-        options: dict[str, Any] = {"image_uri": self.image, "role": self.role, "instance_type": self.instance_type}
-        options["enable_network_isolation"] = self.isolated or None
+        options: dict[str, Any] = {"image_uri": self.image_uri, "role": self.role, "instance_type": self.instance_type}
+        options["enable_network_isolation"] = self.enable_network_isolation or None
         options = {name: value for name, value in options.items() if value is not None}
         aws = is_aws_type(self.instance_type or "")
         if given is None:
@@ -80,25 +114,7 @@ class ServingOptions:
 
 def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; the command receives them as ``serving``, a ``ServingOptions``."""
-    options = [
-        click.option("--instance-type", help="local, local_process, ml.* ...; by default the job's own."),
-        click.option("--instance-count", type=click.IntRange(1), default=1, help="Number of machines."),
-        click.option("--image", help="Container image; by default the job's own."),
-        click.option("--role", help="Role that the server acts as on AWS; by default the job's own."),
-        click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="A variable of the server."),
-        click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag."),
-        click.option("--isolated", is_flag=True, help="Give the server no network."),
-    ]
-
-    @functools.wraps(function)
-    def wrapped(*arguments: Any, **values: Any) -> Any:
-        own = {name: values.pop(name) for name in ServingOptions.__dataclass_fields__}
-        return function(*arguments, serving=ServingOptions(**own), **values)
-
-    decorated: Callable[..., Any] = wrapped
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+    return flag_options(ServingOptions, "serving")(function)
 
 
 def _newest(aws: bool) -> Any:

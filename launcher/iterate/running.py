@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
+from launcher.api.joboptions import JobOptions
 from launcher.api.names import valid_name
 from launcher.base import notices
 from launcher.iterate import picture
@@ -16,7 +17,6 @@ from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings
 from launcher.iterate.state import COLLECTED, LOOP, LoopFolder, publish_json, publish_text
 from launcher.iterate.step_files import Round
 from launcher.iterate.work import Work, behavior_of
-from launcher.training.joboptions import JobOptions
 
 DIFFERENCES_SHOWN = 5
 
@@ -116,7 +116,7 @@ def _asked(
     said = {option: getattr(jobs, option) for option in given if option in JobOptions.__dataclass_fields__}
     options = replace(known.jobs, **said)
     asked = known.with_jobs(name or known.name, options)
-    if {"preset", "settings"} & said.keys():
+    if {"preset", "hyperparameters"} & said.keys():
         asked = _resolved(folder, known, asked.name, options)
     divided = folder.round(1).read_json(COLLECTED) is not None
     if data is not None and not (divided and str(Path(data).expanduser().absolute()) == known.data):

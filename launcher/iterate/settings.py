@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ import presets
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import S3_SCHEME
+from launcher.api.joboptions import JobOptions
 from launcher.api.names import MAX_NAME, check_job_name
+from launcher.api.options import from_flags, to_flags
 from launcher.iterate.state import FORMAT, LOOP, LoopFolder
-from launcher.training.joboptions import JobOptions
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ DEFAULT_PRESET = "cartpole-iterate"
 TRAIN_FILE, EVALUATE_FILE = "train.yaml", "evaluate.yaml"
 IDENTITY_BYTES = 4
 UNIFORM = "uniform"
+# What the file of a loop calls options of a job; any other has its own name there.
+OLDER_NAMES = {"hyperparameters": "settings", "image_uri": "image", "use_spot_instances": "spot"}
 # Of a job's name: the longest that a loop adds to its own, with attempts.
 LONGEST_SUFFIX = len("-01234567-r000-canary-00000-00")
 LONGEST_NAME = MAX_NAME - LONGEST_SUFFIX
@@ -68,11 +71,7 @@ class LoopSettings:
             PresetError: a preset or a setting is wrong.
             InputError: an option is wrong, or the settings cannot be those of a loop.
         """
-        from launcher.training.joboptions import parse_settings
-
-        preset = _in_one_environment(
-            presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, parse_settings(jobs.settings))
-        )
+        preset = _in_one_environment(presets.resolve_iterate(jobs.preset or DEFAULT_PRESET, jobs.hyperparameters or {}))
         train = presets.resolve_train(preset.train.preset, preset.train.overrides)
         evaluate = None
         if preset.evaluate.preset is not None:
@@ -148,7 +147,7 @@ class LoopSettings:
             "preset": self.preset.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
             "evaluate": None if self.evaluate is None else self.evaluate.model_dump(mode="json"),
-            "jobs": json.loads(json.dumps(asdict(self.jobs), default=str)),
+            "jobs": {OLDER_NAMES.get(name, name): value for name, value in to_flags(self.jobs).items()},
             "data": self.data,
             "data_sha256": self.data_sha256,
             "behavior_sha256": self.behavior_sha256,
@@ -159,12 +158,8 @@ class LoopSettings:
         """What ``to_json`` gave."""
         from presets.schema import EvaluatePreset, TrainPreset
 
-        jobs: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values["jobs"].items()
-        }
-        if jobs["source_dir"] is not None:
-            jobs["source_dir"] = Path(jobs["source_dir"])
-        jobs["dependencies"] = tuple(Path(path) for path in jobs["dependencies"])
+        names = {older: name for name, older in OLDER_NAMES.items()}
+        jobs = {names.get(key, key): value for key, value in values["jobs"].items()}
         evaluate = values["evaluate"]
         return cls(
             name=values["name"],
@@ -172,7 +167,7 @@ class LoopSettings:
             preset=IteratePreset.model_validate(values["preset"]),
             train=TrainPreset.model_validate(values["train"]),
             evaluate=None if evaluate is None else EvaluatePreset.model_validate(evaluate),
-            jobs=JobOptions(**jobs),
+            jobs=from_flags(JobOptions, jobs),
             data=values["data"],
             data_sha256=values["data_sha256"],
             behavior_sha256=values["behavior_sha256"],
@@ -227,9 +222,9 @@ class LoopSettings:
     def _job(self, choice: OpenSection, name: str, kept: Path) -> JobOptions:
         if presets.is_path(name):
             # Resolved when the loop began: the user may change the file meanwhile.
-            return replace(self.jobs, preset=str(kept), settings=())
-        settings = tuple(f"{key}={_text(value)}" for key, value in choice.overrides.items())
-        return replace(self.jobs, preset=name, settings=settings)
+            return replace(self.jobs, preset=str(kept), hyperparameters=None)
+        hyperparameters = {key: _text(value) for key, value in choice.overrides.items()}
+        return replace(self.jobs, preset=name, hyperparameters=hyperparameters)
 
     def preset_files(self) -> dict[str, str]:
         """Presets that were files of the user's own, resolved, by the names that the loop's folder keeps them under."""
@@ -313,9 +308,9 @@ def _settled(jobs: JobOptions) -> JobOptions:
         jobs,
         entry_point="",
         preset=None,
-        settings=(),
-        source_dir=None if jobs.source_dir is None else jobs.source_dir.expanduser().absolute(),
-        dependencies=tuple(path.expanduser().absolute() for path in jobs.dependencies),
+        hyperparameters=None,
+        source_dir=None if jobs.source_dir is None else Path(jobs.source_dir).expanduser().absolute(),
+        dependencies=tuple(Path(path).expanduser().absolute() for path in jobs.dependencies),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
+from launcher.api.joboptions import JobOptions
 from launcher.iterate import attempts, collectors, feasible
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.state import move, read_json
@@ -23,7 +24,7 @@ from launcher.library import answering
 from launcher.library.answering import Answers
 from launcher.library.ask import ask
 from launcher.library.scripts import script_path
-from launcher.training.joboptions import DEFAULT_PRESETS, JobOptions
+from launcher.training.joboptions import DEFAULT_PRESETS, estimator_of
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
@@ -116,12 +117,12 @@ class Work:
             planned.append((evaluation, EVALUATE, CHECKPOINT_CHANNEL))
         for options, script, channel in planned:
             # The loop's folder does not hold the user's presets yet.
-            named = replace(options, preset=DEFAULT_PRESETS[script], settings=())
-            named.estimator(script).plan({channel: NOWHERE}, job_name=settings.name)
+            named = replace(options, preset=DEFAULT_PRESETS[script], hyperparameters=None)
+            estimator_of(named, script).plan({channel: NOWHERE}, job_name=settings.name)
         if settings.preset.collect.collector != "policy":
             self._model(Actor("any", "any", True, NOWHERE)).plan()
         if jobs.instance_type in CONTAINER_INSTANCE_TYPES:
-            require_container(jobs.image or default_image())
+            require_container(jobs.image_uri or default_image())
 
     def collect(self, play: Play, target: Path) -> None:
         options = [*self._playing(play), "--with-ends", "--output", str(target)]
@@ -237,7 +238,7 @@ class Work:
         assert actor.model_uri is not None
         return Model(
             actor.model_uri,
-            image_uri=jobs.image,
+            image_uri=jobs.image_uri,
             role=jobs.role,
             env=collectors.environment(self._settings.preset.collect),
             instance_type=jobs.instance_type,
@@ -257,7 +258,7 @@ class Work:
         def start(attempt: str, before: Job | None) -> Job:
             # Another attempt goes on from the checkpoints of the one before.
             place = None if before is None else before.checkpoint_uri
-            estimator = options.estimator(script, checkpoint_s3_uri=place)
+            estimator = estimator_of(options, script, checkpoint_s3_uri=place)
             return estimator.fit(dict(channels), wait=False, job_name=attempt)
 
         return attempts.run(name, find, start, self._say)

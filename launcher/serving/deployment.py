@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import botocore.exceptions
 
 from batchrl.contract.errors import BatchRLError
-from launcher.api import arguments
-from launcher.api.arguments import Vocabulary
 from launcher.api.endpoint import EndpointRequests, EndpointSpec, create_endpoint
 from launcher.api.names import check_job_name, job_name_from
+from launcher.api.options import settled
+from launcher.api.servingoptions import DeployOptions
 from launcher.base.notices import say
 from launcher.jobs.endpoint import Endpoint
 from launcher.local import preflight
@@ -26,91 +23,35 @@ from launcher.session.session import Session
 ENDPOINT = Creation("an endpoint", "endpoint", "EndpointName", ("EndpointConfigName",))
 CONFIG = Creation("an endpoint configuration", "endpoint_config", "EndpointConfigName", ("ProductionVariants",))
 
-_ONE_SERVER = "only endpoints with servers that always run are made here"
-VOCABULARY = Vocabulary(
-    "deploy",
-    ignored={
-        "serializer": "predict() takes states as lists, arrays or frames",
-        "deserializer": "predict() gives a launcher.Prediction",
-        "predictor_cls": "deploy() gives a launcher.Predictor",
-    },
-    refused={
-        "accelerator_type": "choose an instance_type with an accelerator",
-        "serverless_inference_config": _ONE_SERVER,
-        "async_inference_config": _ONE_SERVER,
-        "data_capture_config": "log what predict() gives, with its propensities",
-        "update_endpoint": "deploy under another name, then delete the old one",
-    },
-)
 
-
-@dataclass(frozen=True)
-class DeployOptions:
-    """The rarer arguments of ``deploy``; times are seconds, sizes GiB.
+def deploy(model: ServedModel, options: DeployOptions) -> Predictor:
+    """See ``Model.deploy``.
 
     Args:
-        tags: a mapping, or the API's list of Key and Value.
-        kms_key: key for the disks.
-        volume_size: disk of each machine.
-        model_data_download_timeout: for the model archive.
-        container_startup_health_check_timeout: until the server answers.
+        model: what is served.
+        options: with an instance type.
     """
-
-    tags: object = None
-    kms_key: str | None = None
-    volume_size: int | None = None
-    model_data_download_timeout: int | None = None
-    container_startup_health_check_timeout: int | None = None
-
-
-def deploy(
-    model: ServedModel,
-    instance_count: int,
-    instance_type: str,
-    endpoint_name: str | None,
-    env: Mapping[str, str] | None,
-    wait: bool,
-    options: Mapping[str, Any],
-) -> Predictor:
-    """See ``Model.deploy``."""
-    session = model.session_for(instance_type)
-    plan, requests = planned(model, session, instance_count, instance_type, endpoint_name, env, options)
+    assert options.instance_type is not None
+    session = model.session_for(options.instance_type)
+    plan, requests = planned(model, session, options)
     create(session, plan, requests)
     predictor = Predictor(requests.endpoint["EndpointName"], session)
-    if wait:
+    if options.wait:
         come_into_service(Endpoint(predictor.endpoint_name, session))
     return predictor
 
 
-def planned(
-    model: ServedModel,
-    session: Session,
-    instance_count: int,
-    instance_type: str,
-    endpoint_name: str | None,
-    env: Mapping[str, str] | None,
-    options: Mapping[str, Any],
-) -> tuple[ModelPlan, EndpointRequests]:
+def planned(model: ServedModel, session: Session, options: DeployOptions) -> tuple[ModelPlan, EndpointRequests]:
     """The model and the requests of an endpoint, checked; nothing is sent.
 
     Raises:
         InputError: whatever is wrong.
     """
-    more = arguments.read(DeployOptions, options, VOCABULARY)
-    name = endpoint_name if endpoint_name is not None else job_name_from(f"{model.base_name}-endpoint")
+    made = job_name_from(f"{model.base_name}-endpoint")
+    name = options.endpoint_name if options.endpoint_name is not None else made
     check_job_name(name, "an endpoint")
-    plan = model.plan(session, name, env)
-    spec = EndpointSpec(
-        endpoint_name=name,
-        model_name=plan.name,
-        instance_type=instance_type,
-        instance_count=instance_count,
-        volume_size_gib=more.volume_size,
-        download_timeout_seconds=more.model_data_download_timeout,
-        startup_timeout_seconds=more.container_startup_health_check_timeout,
-        kms_key=more.kms_key,
-        tags=arguments.as_tags(more.tags),
-    )
+    plan = model.plan(session, name, options.env)
+    spec = settled(EndpointSpec, options, endpoint_name=name, model_name=plan.name)
     return plan, create_endpoint(spec)
 
 

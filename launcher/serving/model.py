@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3_SCHEME, BucketLayout, JobLayout, S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME
-from launcher.api import arguments
-from launcher.api.arguments import Vocabulary
+from launcher.api.arguments import Vocabulary, taken_as
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
-from launcher.api.model import ModelSpec, create_model, named_by_content, without_time
+from launcher.api.model import create_model, named_by_content, without_time
 from launcher.api.names import check_job_name
+from launcher.api.servingoptions import DeployOptions, ModelOptions
 from launcher.jobs.training import Job
 from launcher.serving.modelplan import MODEL, ModelPlan, archive_of, check_local_archive
 from launcher.session.roles import role_arn
@@ -62,38 +61,22 @@ VOCABULARY = Vocabulary(
     },
 )
 
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """The arguments of ``Model``.
-
-    Args:
-        model_data: a ``model.tar.gz``: an S3 URL, or a file of this computer, which is uploaded by its content.
-        image_uri: the container image that serves it; None for the product's own on this computer.
-        role: ARN or name of the role on AWS; local models need none.
-        env: environment variables of the server.
-        name: the model's name; None for one that is made from its content, so that it is created once.
-        session: the cloud; None for the one that the instance type asks for.
-        instance_type: what transform jobs and endpoints run on unless they say it themselves.
-        enable_network_isolation: whether the server has no network.
-        tags: a mapping, or the API's list of Key and Value.
-        subnets: VPC subnets; together with ``security_group_ids``.
-        security_group_ids: VPC security groups.
-        code_location: S3 URL below which an archive of this computer goes; None for the default bucket.
-    """
-
-    model_data: str | Path | S3Url
-    image_uri: str | None = None
-    role: str | None = None
-    env: Mapping[str, str] | None = None
-    name: str | None = None
-    session: object = None
-    instance_type: str = "local"
-    enable_network_isolation: bool = False
-    tags: object = None
-    subnets: Sequence[str] | None = None
-    security_group_ids: Sequence[str] | None = None
-    code_location: str | None = None
+_ONE_SERVER = "only endpoints with servers that always run are made here"
+DEPLOY_VOCABULARY = Vocabulary(
+    "deploy",
+    ignored={
+        "serializer": "predict() takes states as lists, arrays or frames",
+        "deserializer": "predict() gives a launcher.Prediction",
+        "predictor_cls": "deploy() gives a launcher.Predictor",
+    },
+    refused={
+        "accelerator_type": "choose an instance_type with an accelerator",
+        "serverless_inference_config": _ONE_SERVER,
+        "async_inference_config": _ONE_SERVER,
+        "data_capture_config": "log what predict() gives, with its propensities",
+        "update_endpoint": "deploy under another name, then delete the old one",
+    },
+)
 
 
 class Model:
@@ -102,27 +85,17 @@ class Model:
     Nothing is sent when it is made. The cloud's own model is created when a transform job or an endpoint first needs
     it; see ``launcher.serving.modelplan`` for its name and for who removes it.
 
-    Args:
-        model_data: the archive.
-        options: see ``ModelOptions``; names of SageMaker's SDK are understood or answered.
+    Its arguments are the fields of ``launcher.api.servingoptions.ModelOptions``, listed in ``docs/reference.md``; names
+    of SageMaker's SDK are understood or answered.
 
     Raises:
         UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
         InputError: an option cannot be.
     """
 
-    def __init__(
-        self,
-        model_data: str | Path | S3Url,
-        image_uri: str | None = None,
-        role: str | None = None,
-        env: Mapping[str, str] | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> None:
-        named = {"image_uri": image_uri, "role": role, "env": env, "name": name}
-        options |= {key: value for key, value in named.items() if value is not None}
-        self.options = arguments.read(ModelOptions, {"model_data": model_data, **options}, VOCABULARY)
+    @taken_as(ModelOptions, VOCABULARY)
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
         check_instance_type(self.options.instance_type, LOCAL_SERVING_TYPES)
         if self.options.name is not None:
             check_job_name(self.options.name, "a model")
@@ -197,16 +170,13 @@ class Model:
         """
         options, session = self.options, session or self.session
         url, uploads = self._archive(session)
-        spec = ModelSpec(
-            model_name=options.name or name or "model",
-            image_uri=self._image(session),
+        spec = replace(
+            options,
             model_data=url,
-            role_arn=role_arn(options.role, session),
-            environment={**(options.env or {}), **(env or {})},
-            network_isolation=options.enable_network_isolation,
-            subnets=tuple(options.subnets or ()),
-            security_group_ids=tuple(options.security_group_ids or ()),
-            tags=arguments.as_tags(options.tags),
+            image_uri=self._image(session),
+            role=role_arn(options.role, session),
+            env={**(options.env or {}), **(env or {})},
+            name=options.name or name or "model",
         )
         if options.name is None and name is None:
             spec = named_by_content(spec, self._origin)
@@ -233,24 +203,11 @@ class Model:
         kind = instance_type or self.options.instance_type
         return Transformer(self, instance_count=instance_count, instance_type=kind, **options)
 
-    def deploy(
-        self,
-        initial_instance_count: int = 1,
-        instance_type: str | None = None,
-        endpoint_name: str | None = None,
-        env: Mapping[str, str] | None = None,
-        wait: bool = True,
-        **options: Any,
-    ) -> Predictor:
+    @taken_as(DeployOptions, DEPLOY_VOCABULARY)
+    def deploy(self, options: DeployOptions) -> Predictor:
         """Serve this model at an endpoint.
 
-        Args:
-            initial_instance_count: number of machines.
-            instance_type: what they are; None for the model's own.
-            endpoint_name: None for one that is made from the job's name and the time.
-            env: environment variables of the server, on top of the model's.
-            wait: whether to come back when it is in service.
-            options: see ``launcher.serving.deployment.DeployOptions``.
+        The arguments are the fields of ``launcher.api.servingoptions.DeployOptions``, listed in ``docs/reference.md``.
 
         Raises:
             InputError: something is wrong; nothing was started.
@@ -259,8 +216,7 @@ class Model:
         """
         from launcher.serving.deployment import deploy
 
-        kind = instance_type or self.options.instance_type
-        return deploy(self, initial_instance_count, kind, endpoint_name, env, wait, options)
+        return deploy(self, replace(options, instance_type=options.instance_type or self.options.instance_type))
 
     def delete(self) -> None:
         """Remove the cloud's model; its archive stays. One that is not there is no fault."""
@@ -298,10 +254,6 @@ class Model:
         from launcher.local.engine.image import default_image
 
         return default_image()
-
-
-# Editors and help() show the options instead of ``**options``.
-Model.__signature__ = inspect.signature(ModelOptions)  # type: ignore[attr-defined]
 
 
 def serving_type(training_type: str) -> str:

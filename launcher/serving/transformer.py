@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from launcher.api import arguments, transform_rules
-from launcher.api.arguments import Vocabulary
+from launcher.api.arguments import Vocabulary, taken_as
 from launcher.api.constants import CSV
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.names import check_job_name, job_name_from
+from launcher.api.options import settled
+from launcher.api.servingoptions import TransformOptions
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
 from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.status import JobStatus
 from launcher.jobs.transform import TransformJob
 from launcher.serving.csvheader import check_no_header
-from launcher.serving.modelplan import ModelPlan, ServedModel
+from launcher.serving.modelplan import ModelPlan
 from launcher.serving.transformplan import TransformPlan
 from launcher.session.session import Session, resolve_session
 from launcher.staging.datasets import resolve_data
@@ -38,55 +39,11 @@ CALL_VOCABULARY = Vocabulary(
 )
 
 
-@dataclass(frozen=True)
-class TransformerOptions:
-    """The arguments of ``Transformer``; what is None has the API's default, or the model server's own.
-
-    Args:
-        model_name: a ``Model``, or the name of one that exists.
-        instance_count: number of machines; objects are shared out among them.
-        instance_type: ``local``, ``local_gpu`` (containers), ``local_process`` or ``ml.*`` (Amazon SageMaker).
-        strategy: ``SingleRecord`` or ``MultiRecord``: one record a request, or as many as fit.
-        assemble_with: ``Line`` puts a line end behind each answer.
-        output_path: S3 URL below which outputs go; None for ``s3://<default bucket>/<job>``.
-        output_kms_key: key for the outputs.
-        accept: MIME type of the outputs.
-        max_concurrent_transforms: requests at a time and machine.
-        max_payload: size of one request, MB.
-        tags: a mapping, or the API's list of Key and Value.
-        env: environment variables of the server, on top of the model's.
-        base_transform_job_name: beginning of the jobs' names; None for the model's job.
-        session: the cloud; None for the model's, or the one that the instance type asks for.
-        volume_kms_key: key for the disk.
-        transform_ami_version: machine image of GPU instances.
-        code_location: S3 URL below which inputs of this computer go; None for the default bucket.
-    """
-
-    model_name: ServedModel | str
-    instance_count: int = 1
-    instance_type: str = "local"
-    strategy: str | None = None
-    assemble_with: str | None = None
-    output_path: str | None = None
-    output_kms_key: str | None = None
-    accept: str | None = None
-    max_concurrent_transforms: int | None = None
-    max_payload: int | None = None
-    tags: object = None
-    env: Mapping[str, str] | None = None
-    base_transform_job_name: str | None = None
-    session: object = None
-    volume_kms_key: str | None = None
-    transform_ami_version: str | None = None
-    code_location: str | None = None
-
-
 class Transformer:
     """Batch transform with one model: described once, run on any number of inputs.
 
-    Args:
-        model_name: a ``Model``, or the name of one that exists.
-        options: see ``TransformerOptions``; names of SageMaker's SDK are understood or answered.
+    Its arguments are the fields of ``launcher.api.servingoptions.TransformOptions``, listed in ``docs/reference.md``;
+    names of SageMaker's SDK are understood or answered.
 
     Attributes:
         latest_transform_job: the job that was started last; None before the first.
@@ -96,17 +53,9 @@ class Transformer:
         InputError: an option cannot be.
     """
 
-    def __init__(
-        self,
-        model_name: ServedModel | str | None = None,
-        instance_count: int = 1,
-        instance_type: str = "local",
-        **options: Any,
-    ) -> None:
-        given = {"instance_count": instance_count, "instance_type": instance_type, **options}
-        if model_name is not None:
-            given["model_name"] = model_name
-        self.options = arguments.read(TransformerOptions, given, VOCABULARY)
+    @taken_as(TransformOptions, VOCABULARY)
+    def __init__(self, options: TransformOptions) -> None:
+        self.options = options
         check_instance_type(self.options.instance_type, LOCAL_SERVING_TYPES)
         self.latest_transform_job: TransformJob | None = None
         self._session: Session | None = None
@@ -194,31 +143,24 @@ class Transformer:
             for upload in uploads:
                 check_no_header(upload.path)
         joined = join_source == JOIN_INPUT
-        spec = TransformSpec(
+        spec = settled(
+            TransformSpec,
+            options,
             job_name=name,
             model_name=model.name if model else str(options.model_name),
             data_uri=uri,
-            output_path=S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}/{name}"),
-            instance_type=options.instance_type,
-            instance_count=options.instance_count,
             data_type=data_type,
+            output_path=str(S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}/{name}")),
             content_type=content_type,
             accept=options.accept or (content_type if joined else None),
             compression_type=compression_type or ("Gzip" if all(each.endswith(".gz") for each in names) else None),
             split_type=split_type,
             assemble_with=options.assemble_with or (split_type if joined else None),
-            strategy=options.strategy,
-            max_concurrent_transforms=options.max_concurrent_transforms,
-            max_payload_mb=options.max_payload,
-            environment=options.env or {},
+            env=options.env or {},
             input_filter=input_filter,
             output_filter=output_filter,
             join_source=join_source,
-            model_client=model_client_config,
-            output_kms_key=options.output_kms_key,
-            volume_kms_key=options.volume_kms_key,
-            ami_version=options.transform_ami_version,
-            tags=arguments.as_tags(options.tags),
+            model_client_config=model_client_config or {},
         )
         return TransformPlan(create_transform_job(spec), uploads, model)
 
@@ -327,10 +269,6 @@ class Transformer:
             return self.options.base_transform_job_name
         model = self.options.model_name
         return "transform" if isinstance(model, str) else f"{model.base_name}-transform"
-
-
-# Editors and help() show the options instead of ``**options``.
-Transformer.__signature__ = inspect.signature(TransformerOptions)  # type: ignore[attr-defined]
 
 
 def _common(values: Any) -> Any:

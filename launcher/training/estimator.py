@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher.api import arguments, names, training
+from launcher.api import names, training
+from launcher.api.arguments import ESTIMATOR, taken_as
 from launcher.api.instances import LOCAL_INSTANCE_TYPES
+from launcher.api.joboptions import JobOptions
+from launcher.api.options import keywords, settled
+from launcher.api.servingoptions import DeployOptions
 from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.training import Job
 from launcher.local import preflight
-from launcher.serving.model import PUSH_OUR_IMAGE, Model, serving_type
+from launcher.serving.model import DEPLOY_VOCABULARY, PUSH_OUR_IMAGE, Model, serving_type
 from launcher.session.roles import role_arn
 from launcher.session.session import LocalSession, Session, resolve_session
 from launcher.staging import package
@@ -25,7 +28,6 @@ from launcher.staging.datasets import resolve_inputs
 from launcher.staging.source import Source, product_scripts
 from launcher.training import datacheck, presetting
 from launcher.training import debug as debugging
-from launcher.training.options import Options
 from launcher.training.plan import Plan, submit
 
 if TYPE_CHECKING:
@@ -52,17 +54,18 @@ _OF_MODEL = {
 class RLEstimator:
     """A job on logged data, described once and run any number of times.
 
-    Args:
-        entry_point: the script: a file of the user's, or ``train.py``, ``evaluate.py``, ``collect.py`` of the product.
-        options: see ``launcher.training.options.Options``; names of SageMaker's SDK are understood or answered.
+    Its arguments are the fields of ``launcher.api.joboptions.JobOptions``, listed in ``docs/reference.md``; names of
+    SageMaker's SDK are understood or answered.
 
     Raises:
         UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
         InputError: an option cannot be.
     """
 
-    def __init__(self, entry_point: str = "train.py", **options: Any) -> None:
-        self.options = Options.read({"entry_point": entry_point, **options})
+    @taken_as(JobOptions, ESTIMATOR)
+    def __init__(self, options: JobOptions) -> None:
+        options.check()
+        self.options = options
         self.latest_job: Job | None = None
         self._session: Session | None = None
 
@@ -100,17 +103,19 @@ class RLEstimator:
         given = resolve_inputs(inputs, layout)
         datacheck.check_inputs(script, preset, given)
         code_url = layout.source_archive(code.sha256)
-        spec = training.JobSpec(
+        spec = settled(
+            training.JobSpec,
+            options,
             job_name=name,
-            role_arn=role_arn(options.role, session),
+            role=role_arn(options.role, session),
             image_uri=self._image(),
             instance_type=instance_type,
-            output_path=output,
+            output_path=str(output),
             program=program,
             code_uri=code_url,
             region=session.region,
             channels=given.channels,
-            **{"hyperparameters": chosen.hyperparameters, **self._settings(), **changes},
+            **{"hyperparameters": chosen.hyperparameters, **changes},
         )
         return Plan(training.create_training_job(spec), code, code_url, given.uploads)
 
@@ -248,27 +253,15 @@ class RLEstimator:
         of_model = {_OF_MODEL[name]: options.pop(name) for name in _OF_MODEL if name in options}
         return self.create_model(**of_model).transformer(instance_count, instance_type, **options)
 
-    def deploy(
-        self,
-        initial_instance_count: int = 1,
-        instance_type: str | None = None,
-        endpoint_name: str | None = None,
-        env: Mapping[str, str] | None = None,
-        wait: bool = True,
-        **options: Any,
-    ) -> Predictor:
+    @taken_as(DeployOptions, DEPLOY_VOCABULARY)
+    def deploy(self, options: DeployOptions) -> Predictor:
         """Serve the model of the latest job at an endpoint; see ``Model.deploy``.
-
-        Args:
-            instance_type: None for the estimator's own.
 
         Raises:
             InputError: the job has not ended, has failed, or has left no model; or an option cannot be.
             JobFailed: the endpoint failed; the message says why.
         """
-        return self.create_model().deploy(
-            initial_instance_count, instance_type, endpoint_name, env, wait=wait, **options
-        )
+        return self.create_model().deploy(**keywords(options))
 
     def metrics(self) -> Metrics:
         """The estimates of the latest job; see ``Job.metrics``."""
@@ -309,39 +302,9 @@ class RLEstimator:
 
         return default_image()
 
-    def _settings(self) -> dict[str, Any]:
-        """The options that go into the request as they are."""
-        options = self.options
-        environment: Mapping[str, str] = options.environment or {}
-        return {
-            "instance_count": options.instance_count,
-            "volume_size_gib": options.volume_size,
-            "max_run_seconds": options.max_run,
-            "max_wait_seconds": options.max_wait,
-            "use_spot": options.use_spot_instances,
-            "max_retry_attempts": options.max_retry_attempts,
-            "keep_alive_seconds": options.keep_alive_period_in_seconds,
-            "input_mode": options.input_mode,
-            "metrics": {**training.DEFAULT_METRICS, **arguments.as_metrics(options.metric_definitions)},
-            "checkpoint_s3_uri": options.checkpoint_s3_uri,
-            "checkpoint_local_path": options.checkpoint_local_path,
-            "environment": environment,
-            "tags": arguments.as_tags(options.tags),
-            "subnets": tuple(options.subnets or ()),
-            "security_group_ids": tuple(options.security_group_ids or ()),
-            "network_isolation": options.enable_network_isolation,
-            "encrypt_traffic": options.encrypt_inter_container_traffic,
-            "volume_kms_key": options.volume_kms_key,
-            "output_kms_key": options.output_kms_key,
-        }
-
-
-# Editors and help() show the options instead of ``**options``.
-RLEstimator.__signature__ = inspect.signature(Options)  # type: ignore[attr-defined]
-
 
 def _in_place(
-    source: Source, code: package.Package, chosen: presetting.AlgorithmSettings, options: Options
+    source: Source, code: package.Package, chosen: presetting.AlgorithmSettings, options: JobOptions
 ) -> dict[str, Any]:
     """What is different about a job that runs its source where it lies."""
     place = debugging.in_place(source, code.listing)

@@ -12,26 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.training.joboptions import JobOptions
+from launcher.api.joboptions import JobOptions
 
 # A command line's options of a job that runs as a process, none of which was given.
-PROCESS_JOBS = JobOptions(
-    entry_point="",
-    source_dir=None,
-    dependencies=(),
-    preset=None,
-    settings=(),
-    instance_type="local_process",
-    instance_count=1,
-    image=None,
-    role=None,
-    output_path=None,
-    environment=(),
-    tags=(),
-    spot=False,
-    max_run=86400,
-    max_wait=None,
-)
+PROCESS_JOBS = JobOptions("", instance_type="local_process")
 EXECUTORS = [
     pytest.param("local_process", id="process"),
     pytest.param("local", id="docker", marks=pytest.mark.engine),

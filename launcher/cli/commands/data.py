@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from launcher.base.pairs import parse_settings
 from launcher.base.units import size
 from launcher.cli.groups import make_group
 from launcher.cli.options import complete_presets, output_options, set_option
 from launcher.cli.output import Column, Output, fields, stdout_width, table
 from launcher.library.scripts import TRAIN_SCRIPT
-from launcher.training.joboptions import DEFAULT_PRESETS, parse_settings
+from launcher.training.joboptions import DEFAULT_PRESETS
 
 SPREAD = (
     Column("what", ""),

@@ -48,7 +48,7 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
         endpoint_name,
         env=serving.env,
         wait=wait,
-        tags=serving.labels,
+        tags=serving.tags,
     )
     name = predictor.endpoint_name
     endpoint = Endpoint(name, predictor.session)

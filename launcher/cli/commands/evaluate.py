@@ -11,6 +11,7 @@ from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, user_values
 from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
 from launcher.api.instances import is_aws_type
+from launcher.api.joboptions import JobOptions
 from launcher.cli.finding import find_job, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import checkpoint_place, job_options
@@ -19,7 +20,7 @@ from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
 from launcher.library.scripts import EVALUATE_SCRIPT
 from launcher.reports.evaluations import newest_training, read_evaluation
-from launcher.training.joboptions import JobOptions
+from launcher.training.joboptions import estimator_of, names_preset
 
 
 @make_command(
@@ -32,7 +33,7 @@ from launcher.training.joboptions import JobOptions
 )
 @click.option("--job", "trained", metavar="JOB", shell_complete=complete_jobs, help="The training job to evaluate.")
 @click.option("--checkpoint", metavar="URI", help="Else its checkpoints: an S3 URL, a file or a folder.")
-@job_options(default_script=None)
+@job_options(with_script=False)
 @click.option("--job-name", help="Name of the evaluation job; by default one is made.")
 @click.option("--wait/--no-wait", default=True, help="Follow the job until it ends, or start it and come back.")
 @output_options
@@ -56,7 +57,7 @@ def command(
         checkpoint = checkpoint_place(name, job.instance_type)
         job = _for_problem_of(name, job)
         out.note(f"Evaluating {name}{f', preset {job.preset}' if job.preset else ''}.")
-    estimator = job.estimator(script=EVALUATE_SCRIPT)
+    estimator = estimator_of(job, script=EVALUATE_SCRIPT)
     started = run_job(estimator, {CHECKPOINT_CHANNEL: checkpoint}, out, wait, job_name)
     if wait and out.for_people:
         out.text()
@@ -68,8 +69,7 @@ def _for_problem_of(trained: str, job: JobOptions) -> JobOptions:
     """The options with the evaluation preset of the problem that a job was trained on, where none is given."""
     import presets
 
-    settings = job.hyperparameters()
-    if job.preset or PRESET in settings or LEGACY_PRESET in settings or trained.startswith(S3_SCHEME):
+    if job.preset or names_preset(job) or trained.startswith(S3_SCHEME):
         return job
     described = find_job(trained, aws=is_aws_type(job.instance_type)).describe()
     given = user_values(described.get("HyperParameters", {}))

@@ -11,11 +11,11 @@ import click
 from click.core import ParameterSource
 
 from batchrl.contract.errors import InputError
+from launcher.api.joboptions import JobOptions
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import job_options
 from launcher.cli.options import output_options
 from launcher.cli.output import Column, Output
-from launcher.training.joboptions import JobOptions
 
 if TYPE_CHECKING:
     from launcher.iterate.report import LoopReport
@@ -50,7 +50,7 @@ BESIDE = LOOKING | {"rounds", "folder"}
     ),
 )
 @click.option("--rounds", type=click.IntRange(1, 999), help=f"How many in all; by default {ROUNDS}, or as before.")
-@job_options(default_script=None)
+@job_options(with_script=False)
 @click.option("--data", metavar="DATA", help="Logged episodes for the first round, instead of playing them.")
 @click.option("--name", help="What its jobs' names begin with; by default its preset's.")
 @click.option(

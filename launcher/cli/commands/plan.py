@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from launcher.api.joboptions import JobOptions
 from launcher.base.units import size
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
 from launcher.cli.output import Output
-from launcher.training.joboptions import JobOptions
+from launcher.training.joboptions import estimator_of
 
 
 @make_command(
@@ -36,7 +37,7 @@ def command(
         check_job_name(job_name)
     channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
-    plan = job.estimator(checkpoint_s3_uri=place).plan(dict(channels) or None, job_name=job_name)
+    plan = estimator_of(job, checkpoint_s3_uri=place).plan(dict(channels) or None, job_name=job_name)
     out = Output()
     out.json(plan.to_dict())
     out.note(f"Nothing was sent. {len(plan.all_uploads)} files, {size(plan.size)}, would be.")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from launcher.base.pairs import parse_settings
 from launcher.cli.groups import make_group
 from launcher.cli.options import complete_presets, output_options, set_option
 from launcher.cli.output import Column, Output
-from launcher.training.joboptions import parse_settings
 
 if TYPE_CHECKING:
     from presets import Preset, Setting

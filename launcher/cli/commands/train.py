@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from launcher.api.joboptions import JobOptions
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
 from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
 from launcher.library.scripts import TRAIN_SCRIPT
-from launcher.training.joboptions import JobOptions
+from launcher.training.joboptions import estimator_of
 
 
 @make_command(
@@ -45,6 +46,6 @@ def command(
     """
     channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
-    started = run_job(job.estimator(checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
+    started = run_job(estimator_of(job, checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
     tell(started, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))

@@ -115,7 +115,7 @@ def command(
         max_concurrent_transforms=max_concurrent,
         max_payload=max_payload,
         env=serving.env,
-        tags=serving.labels,
+        tags=serving.tags,
     )
     plan = transformer.plan(data, **described)
     if only_plan:

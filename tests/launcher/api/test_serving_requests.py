@@ -17,7 +17,6 @@ from batchrl.contract.layout import S3Url
 from launcher.api import instances, servicemodel
 from launcher.api.endpoint import EndpointSpec, create_endpoint
 from launcher.api.model import (
-    ModelSpec,
     create_model,
     is_named_by_content,
     is_same_model,
@@ -26,13 +25,20 @@ from launcher.api.model import (
     without_time,
 )
 from launcher.api.names import MAX_NAME, check_job_name, job_name_from
+from launcher.api.servingoptions import ModelOptions
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
 
 ROLE = "arn:aws:iam::123456789012:role/jobs"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 
-MODEL = ModelSpec("my-model", IMAGE, "s3://bucket/job/output/model.tar.gz", ROLE)
-TRANSFORM = TransformSpec("states-1", "my-model", "s3://bucket/in/states.jsonl", S3Url("bucket", "out"), "ml.m5.large")
+MODEL = ModelOptions("s3://bucket/job/output/model.tar.gz", IMAGE, ROLE, name="my-model")
+TRANSFORM = TransformSpec(
+    "my-model",
+    job_name="states-1",
+    data_uri="s3://bucket/in/states.jsonl",
+    output_path="s3://bucket/out",
+    instance_type="ml.m5.large",
+)
 SEED = dataclasses.replace(
     TRANSFORM,
     instance_type="ml.m4.xlarge",
@@ -43,7 +49,7 @@ SEED = dataclasses.replace(
     accept="application/jsonlines",
     join_source="Input",
 )
-ENDPOINT = EndpointSpec("my-endpoint", "my-model", "ml.m5.large")
+ENDPOINT = EndpointSpec(endpoint_name="my-endpoint", model_name="my-model", instance_type="ml.m5.large")
 
 
 def model(**values: Any) -> dict[str, Any]:
@@ -66,8 +72,8 @@ def botocore_accepts(operation: str, request: dict[str, Any]) -> None:
 
 def test_a_model_with_everything_in_it() -> None:
     request = model(
-        environment={"BATCHRL_TARGET_POLICY": "softmax"},
-        network_isolation=True,
+        env={"BATCHRL_TARGET_POLICY": "softmax"},
+        enable_network_isolation=True,
         subnets=("subnet-1",),
         security_group_ids=("sg-1",),
         tags={"team": "rl"},
@@ -120,15 +126,15 @@ def test_a_transform_job_with_everything_in_it() -> None:
             instance_count=3,
             strategy="MultiRecord",
             max_concurrent_transforms=4,
-            max_payload_mb=25,
+            max_payload=25,
             compression_type="Gzip",
-            environment={"BATCHRL_BAD_RECORDS": "reject"},
+            env={"BATCHRL_BAD_RECORDS": "reject"},
             input_filter="$",
             output_filter="$['SageMakerOutput']",
-            model_client={"InvocationsTimeoutInSeconds": 60, "InvocationsMaxRetries": 0},
+            model_client_config={"InvocationsTimeoutInSeconds": 60, "InvocationsMaxRetries": 0},
             output_kms_key="key",
             volume_kms_key="key",
-            ami_version="al2-ami-sagemaker-batch-gpu-535",
+            transform_ami_version="al2-ami-sagemaker-batch-gpu-535",
             tags={"team": "rl"},
         )
     )
@@ -153,7 +159,9 @@ def test_203_everything_that_is_left_out_has_the_apis_own_default() -> None:
 
 
 def test_an_endpoint_and_its_configuration_have_one_name() -> None:
-    requests = endpoint(instance_count=2, startup_timeout_seconds=600, volume_size_gib=10, tags={"team": "rl"})
+    requests = endpoint(
+        initial_instance_count=2, container_startup_health_check_timeout=600, volume_size=10, tags={"team": "rl"}
+    )
     botocore_accepts("CreateEndpointConfig", requests.config)
     botocore_accepts("CreateEndpoint", requests.endpoint)
     assert requests.endpoint["EndpointName"] == requests.config["EndpointConfigName"] == "my-endpoint"
@@ -185,19 +193,19 @@ def test_a_terminal_serves_nobody() -> None:
 @pytest.mark.parametrize(
     ("make", "values", "said"),
     [
-        (model, {"model_name": "a_b"}, "ModelName: 'a_b'"),
-        (model, {"model_name": "a" * 64}, "at most 63"),
+        (model, {"name": "a_b"}, "ModelName: 'a_b'"),
+        (model, {"name": "a" * 64}, "at most 63"),
         (model, {"image_uri": "has blank"}, r"Image: 'has blank'"),
         (model, {"image_uri": "i" * 256}, "at most 255"),
-        (model, {"role_arn": "x"}, "ExecutionRoleArn"),
+        (model, {"role": "x"}, "ExecutionRoleArn"),
         (model, {"model_data": "/opt/model.tar.gz"}, "not an S3 URL"),
         (model, {"model_data": "s3://bucket/model.tgz"}, "of one .tar.gz archive"),
         (model, {"model_data": "s3://bucket/models/"}, "of one .tar.gz archive"),
-        (model, {"environment": {f"A{n}": "1" for n in range(101)}}, "101 entries, at most 100"),
-        (model, {"environment": {"A": "x" * 1025}}, "1025 characters, at most 1024"),
-        (model, {"environment": {f"A{n}": "x" * 1024 for n in range(40)}}, "at most 32768"),
-        (model, {"environment": {"1A": "x"}}, "'1A'"),
-        (model, {"environment": {"A": 1}}, "1 is no text"),
+        (model, {"env": {f"A{n}": "1" for n in range(101)}}, "101 entries, at most 100"),
+        (model, {"env": {"A": "x" * 1025}}, "1025 characters, at most 1024"),
+        (model, {"env": {f"A{n}": "x" * 1024 for n in range(40)}}, "at most 32768"),
+        (model, {"env": {"1A": "x"}}, "'1A'"),
+        (model, {"env": {"A": 1}}, "1 is no text"),
         (model, {"subnets": ("subnet-1",)}, "together"),
         (model, {"tags": {"a" * 129: "x"}}, "at most 128"),
         (transform, {"job_name": "-a"}, "TransformJobName: '-a'"),
@@ -215,16 +223,16 @@ def test_a_terminal_serves_nobody() -> None:
         (transform, {"strategy": "Singlerecord"}, "did you mean 'SingleRecord'"),
         (transform, {"compression_type": "gzip"}, "did you mean 'Gzip'"),
         (transform, {"join_source": "input"}, "did you mean 'Input'"),
-        (transform, {"environment": {f"A{n}": "1" for n in range(17)}}, "17 entries, at most 16"),
-        (transform, {"environment": {"A": "x" * 10241}}, "at most 10240"),
-        (transform, {"model_client": {"InvocationsMaxRetries": 4}}, "above 3"),
-        (transform, {"model_client": {"InvocationsTimeoutInSeconds": 3601}}, "above 3600"),
-        (transform, {"model_client": {"InvocationsMaxRetry": 1}}, "did you mean InvocationsMaxRetries"),
+        (transform, {"env": {f"A{n}": "1" for n in range(17)}}, "17 entries, at most 16"),
+        (transform, {"env": {"A": "x" * 10241}}, "at most 10240"),
+        (transform, {"model_client_config": {"InvocationsMaxRetries": 4}}, "above 3"),
+        (transform, {"model_client_config": {"InvocationsTimeoutInSeconds": 3601}}, "above 3600"),
+        (transform, {"model_client_config": {"InvocationsMaxRetry": 1}}, "did you mean InvocationsMaxRetries"),
         (transform, {"output_filter": "$" + "a" * 63}, "at most 63"),
         (endpoint, {"endpoint_name": "a_b"}, "EndpointName: 'a_b'"),
-        (endpoint, {"instance_count": 0}, "below 1"),
-        (endpoint, {"volume_size_gib": 1000}, "above 512"),
-        (endpoint, {"startup_timeout_seconds": 10}, "below 60"),
+        (endpoint, {"initial_instance_count": 0}, "below 1"),
+        (endpoint, {"volume_size": 1000}, "above 512"),
+        (endpoint, {"container_startup_health_check_timeout": 10}, "below 60"),
         (endpoint, {"instance_type": "ml.m5.larg"}, "did you mean 'ml.m5.large'"),
     ],
 )
@@ -238,8 +246,8 @@ def test_D203_what_the_service_would_refuse_is_refused_here(make: Any, values: d
 @pytest.mark.parametrize(
     ("number", "changes"),
     [
-        ("142", {"max_concurrent_transforms": 5, "max_payload_mb": 25}),
-        ("142", {"max_payload_mb": 101}),
+        ("142", {"max_concurrent_transforms": 5, "max_payload": 25}),
+        ("142", {"max_payload": 101}),
         ("154", {"output_path": S3Url("bucket", "in"), "data_uri": "s3://bucket/in"}),
         ("154", {"output_path": S3Url("bucket", "in_out"), "data_uri": "s3://bucket/in"}),
         ("162", {"input_filter": "$..a", "content_type": "application/json"}),
@@ -258,7 +266,7 @@ def test_all_faults_are_reported_together() -> None:
     with pytest.raises(InputError) as caught:
         create_transform_job(
             dataclasses.replace(
-                SEED, job_name="a_b", instance_type="ml.x", accept="text/csv", max_payload_mb=200, strategy="Single"
+                SEED, job_name="a_b", instance_type="ml.x", accept="text/csv", max_payload=200, strategy="Single"
             )
         )
     for part in ("TransformJobName", "InstanceType", "Accept is 'text/csv'", "MaxPayloadInMB 200", "BatchStrategy"):
@@ -267,27 +275,27 @@ def test_all_faults_are_reported_together() -> None:
 
 def test_a_model_is_named_by_what_it_is_made_of() -> None:
     named = named_by_content(MODEL, "my-job")
-    assert named.model_name.startswith("my-job-")
-    same = named_by_content(dataclasses.replace(MODEL, model_name="other", tags={"a": "b"}), "my-job")
-    assert same.model_name == named.model_name
-    for change in ({"image_uri": "x:2"}, {"model_data": "s3://b/other"}, {"environment": {"A": "b"}}):
-        assert named_by_content(dataclasses.replace(MODEL, **change), "my-job").model_name != named.model_name
-    assert is_named_by_content(named.model_name, "my-job")
-    assert not is_named_by_content(named.model_name, "my")
+    assert named.name.startswith("my-job-")
+    same = named_by_content(dataclasses.replace(MODEL, name="other", tags={"a": "b"}), "my-job")
+    assert same.name == named.name
+    for change in ({"image_uri": "x:2"}, {"model_data": "s3://b/other"}, {"env": {"A": "b"}}):
+        assert named_by_content(dataclasses.replace(MODEL, **change), "my-job").name != named.name
+    assert is_named_by_content(named.name, "my-job")
+    assert not is_named_by_content(named.name, "my")
     assert not is_named_by_content("my-job-hello", "my-job")
 
 
 @given(st.text())
 def test_D190_a_name_made_from_any_base_is_valid(base: str) -> None:
     spec = named_by_content(MODEL, base)
-    assert len(spec.model_name) <= MAX_NAME
-    check_job_name(spec.model_name)
-    assert is_named_by_content(spec.model_name, base)
-    assert spec.model_name.startswith(name_base(base))
+    assert len(spec.name) <= MAX_NAME
+    check_job_name(spec.name)
+    assert is_named_by_content(spec.name, base)
+    assert spec.name.startswith(name_base(base))
 
 
 def test_a_model_that_the_cloud_describes_is_compared_by_what_it_does() -> None:
-    request = model(environment={"A": "b"}, tags={"team": "rl"})
+    request = model(env={"A": "b"}, tags={"team": "rl"})
     known = {
         **request,
         "ModelArn": "arn",
@@ -296,8 +304,8 @@ def test_a_model_that_the_cloud_describes_is_compared_by_what_it_does() -> None:
     }
     del known["Tags"]
     assert is_same_model(known, request)
-    assert not is_same_model(known, model(environment={"A": "c"}))
-    assert not is_same_model(known, model(environment={"A": "b"}, image_uri="x:2"))
+    assert not is_same_model(known, model(env={"A": "c"}))
+    assert not is_same_model(known, model(env={"A": "b"}, image_uri="x:2"))
 
 
 def test_the_time_of_a_job_is_no_part_of_what_its_endpoints_are_called() -> None:

@@ -23,10 +23,10 @@ from launcher.api.training import DEFAULT_METRICS, Channel, JobSpec, create_trai
 
 SPEC = JobSpec(
     job_name="train-1",
-    role_arn="arn:aws:iam::123456789012:role/jobs",
+    role="arn:aws:iam::123456789012:role/jobs",
     image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1",
     instance_type="ml.m5.large",
-    output_path=S3Url("bucket", "prefix"),
+    output_path="s3://bucket/prefix",
     program="train.py",
     code_uri=S3Url("bucket", "source/abc/sourcedir.tar.gz"),
     region="us-east-1",
@@ -47,11 +47,11 @@ def test_botocores_model_accepts_a_request_with_everything_in_it() -> None:
     request = create_training_job(
         changed(
             instance_count=2,
-            use_spot=True,
-            max_run_seconds=3600,
-            max_wait_seconds=7200,
+            use_spot_instances=True,
+            max_run=3600,
+            max_wait=7200,
             max_retry_attempts=3,
-            keep_alive_seconds=60,
+            keep_alive_period_in_seconds=60,
             hyperparameters={"preset": "cartpole-ddqn-bcq", "agent.discount": 0.98, "flag": True},
             channels=(
                 Channel("training", "s3://bucket/a", "text/csv", "FastFile", "ShardedByS3Key", shuffle_seed=3),
@@ -62,8 +62,8 @@ def test_botocores_model_accepts_a_request_with_everything_in_it() -> None:
             tags={"team": "x"},
             subnets=("subnet-1",),
             security_group_ids=("sg-1",),
-            network_isolation=True,
-            encrypt_traffic=True,
+            enable_network_isolation=True,
+            encrypt_inter_container_traffic=True,
             volume_kms_key="key",
             output_kms_key="key",
         )
@@ -123,12 +123,12 @@ def test_all_faults_are_reported_together() -> None:
         create_training_job(
             changed(
                 job_name="a_b",
-                role_arn="x",
+                role="x",
                 instance_type="ml.m5.larg",
-                use_spot=True,
+                use_spot_instances=True,
                 hyperparameters={"a": "x" * 300, "sagemaker_x": 1, "o": object()},
                 environment={"1a": "v", "TRAINING_JOB_NAME": "x", "B": "x" * 600},
-                metrics={"m": "no group", "n": "("},
+                metric_definitions={"m": "no group", "n": "("},
                 subnets=("subnet-1",),
                 channels=(Channel("code", "s3://b/x"), Channel("t", "s3://b/x"), Channel("t", "http://b/x")),
             )
@@ -173,19 +173,19 @@ def test_D191_more_than_100_hyperparameters_are_refused() -> None:
 
 
 def test_A91_a_job_runs_for_28_days_at_most() -> None:
-    longest = create_training_job(changed(max_run_seconds=2419200, use_spot=True, max_wait_seconds=2419201))
+    longest = create_training_job(changed(max_run=2419200, use_spot_instances=True, max_wait=2419201))
     assert longest["StoppingCondition"] == {"MaxRuntimeInSeconds": 2419200, "MaxWaitTimeInSeconds": 2419201}
     with pytest.raises(InputError, match=r"max_run \(2419201 s\) is above 28 days"):
-        create_training_job(changed(max_run_seconds=2419201))
+        create_training_job(changed(max_run=2419201))
     with pytest.raises(InputError, match="is above 28 days"):
-        create_training_job(changed(max_run_seconds=2419201, use_spot=True, max_wait_seconds=2419201))
+        create_training_job(changed(max_run=2419201, use_spot_instances=True, max_wait=2419201))
 
 
 def test_A93_the_time_limits_of_a_spot_job_fit_together() -> None:
     with pytest.raises(InputError, match="below max_run"):
-        create_training_job(changed(use_spot=True, max_run_seconds=100, max_wait_seconds=99))
+        create_training_job(changed(use_spot_instances=True, max_run=100, max_wait=99))
     with pytest.raises(InputError, match="use_spot_instances=True"):
-        create_training_job(changed(max_wait_seconds=99))
+        create_training_job(changed(max_wait=99))
 
 
 @given(st.text())

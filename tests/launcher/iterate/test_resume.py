@@ -13,11 +13,11 @@ from fake_loops import Bench, FakeSteps, plain_settings
 from killing import Killed, Killer
 
 from batchrl.contract.paths import TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
+from launcher.api.joboptions import JobOptions
 from launcher.iterate import attempts
 from launcher.iterate.state import SCRATCH_PREFIX
 from launcher.iterate.work import Work
 from launcher.jobs.status import JobStatus
-from launcher.training.joboptions import JobOptions
 
 # A canary that promotes, and a round that the log decides.
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}

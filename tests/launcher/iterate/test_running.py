@@ -13,10 +13,11 @@ from fake_loops import JOBS, FakeSteps
 from killing import Killed, Killer
 
 from batchrl.contract.errors import InputError
+from launcher.api.joboptions import JobOptions
+from launcher.base.pairs import parse_settings
 from launcher.iterate import running
 from launcher.iterate.state import LOCK, LoopFolder
 from launcher.iterate.step_files import Round
-from launcher.training.joboptions import JobOptions
 
 OUTCOMES = {1: ["undecided", "promoted"], 2: ["kept out"]}
 
@@ -39,8 +40,8 @@ def by_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def go_on(folder: Path, *settings: str, rounds: int = 1, **more: Any) -> list[Round]:
     """Begin a loop in a folder, or go on with the one that is there."""
-    jobs: JobOptions = replace(JOBS, settings=settings)
-    given: dict[str, Any] = {"data": None, "name": None, "given": {"settings"} if settings else (), **more}
+    jobs: JobOptions = replace(JOBS, hyperparameters=parse_settings(settings))
+    given: dict[str, Any] = {"data": None, "name": None, "given": {"hyperparameters"} if settings else (), **more}
     return running.go_on(
         LoopFolder(folder), given.pop("jobs", jobs), rounds=rounds, default_rounds=1, say=lambda text: None, **given
     )

@@ -13,24 +13,25 @@ from fake_loops import JOBS, settings_of
 
 import presets
 from batchrl.contract.errors import InputError
+from launcher.api.joboptions import JobOptions
 from launcher.api.names import check_job_name
+from launcher.base.pairs import parse_settings
 from launcher.iterate.settings import LONGEST_NAME, LoopSettings, check_name
 from launcher.iterate.state import LOOP, LoopFolder, publish_json
 from launcher.iterate.steps import Actor
 from launcher.iterate.work import behavior_of
-from launcher.training.joboptions import JobOptions
 
 
 def jobs(*settings: str, preset: str | None = None, **changes: object) -> JobOptions:
-    return replace(JOBS, preset=preset, settings=settings, **changes)  # type: ignore[arg-type]
+    return replace(JOBS, preset=preset, hyperparameters=parse_settings(settings), **changes)  # type: ignore[arg-type]
 
 
 def test_a_loop_is_read_back_as_it_was_written() -> None:
-    settings = LoopSettings.of("loop", jobs("train.epochs=3", dependencies=(Path("a.py"),), tags=("a=b",)), None)
+    settings = LoopSettings.of("loop", jobs("train.epochs=3", dependencies=(Path("a.py"),), tags={"a": "b"}), None)
     again = LoopSettings.from_json(json.loads(json.dumps(settings.to_json())))
     assert again == settings
     assert settings.differences(again) == []
-    assert (settings.train.epochs, settings.jobs.preset, settings.jobs.settings) == (3, None, ())
+    assert (settings.train.epochs, settings.jobs.preset, settings.jobs.hyperparameters) == (3, None, None)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_loop_is_read_back_as_it_was_written() -> None:
         (("evaluate.seed=9",), {}, "evaluate.seed is 9, there 0"),
         (("evaluate.candidates=promoted",), {}, "loop.evaluate.candidates is 'promoted', there 'all'"),
         ((), {"instance_type": "local"}, "jobs.instance_type is 'local', there 'local_process'"),
-        ((), {"tags": ("a=b",)}, "jobs.tags is ['a=b'], there []"),
+        ((), {"tags": {"a": "b"}}, "jobs.tags is ['a=b'], there []"),
     ],
 )
 def test_what_differs_is_named(settings: tuple[str, ...], changes: dict[str, object], says: str) -> None:
@@ -127,7 +128,7 @@ def test_presets_of_the_users_own_are_kept_as_they_were(tmp_path: Path) -> None:
     kept = tmp_path / "train.yaml"
     kept.write_text(files["train.yaml"])
     job = settings.training_job(tmp_path)
-    assert (job.preset, job.settings) == (str(kept), ())
+    assert (job.preset, job.hyperparameters) == (str(kept), None)
     assert presets.resolve_train(kept, {}) == settings.train
     assert (settings.train.epochs, settings.train.seed) == (2, 4)
 
@@ -136,8 +137,8 @@ def test_presets_of_the_product_go_by_their_names(tmp_path: Path) -> None:
     settings = LoopSettings.of("loop", jobs("train.agent.embedder=[8, 8]", "evaluate.seed=3"), None)
     assert settings.preset_files() == {}
     job, evaluation = settings.training_job(tmp_path), settings.evaluation_job(tmp_path)
-    assert (job.preset, job.settings) == ("cartpole-best", ("train.agent.embedder=[8, 8]".removeprefix("train."),))
-    assert evaluation is not None and evaluation.settings == ("seed=3",)
+    assert (job.preset, job.hyperparameters) == ("cartpole-best", {"agent.embedder": "[8, 8]"})
+    assert evaluation is not None and evaluation.hyperparameters == {"seed": "3"}
     assert LoopSettings.of("loop", jobs("evaluate.preset=null"), None).evaluation_job(tmp_path) is None
 
 
@@ -179,7 +180,8 @@ def test_a_loop_is_evaluated_where_it_acts() -> None:
     assert settings.evaluate.env == settings.preset.env
     evaluation = settings.evaluation_job(Path("folder"))
     assert evaluation is not None
-    assert {"env.id=Acrobot-v1", "env.max_episode_steps=50"} <= set(evaluation.settings)
+    given = evaluation.hyperparameters or {}
+    assert {"env.id": "Acrobot-v1", "env.max_episode_steps": "50"}.items() <= given.items()
     assert LoopSettings.from_json(settings.to_json()).evaluation_job(Path("folder")) == evaluation
     with pytest.raises(InputError, match=r"evaluate\.env\.id is CartPole-v1, but the loop acts where .* CartPole-v0"):
         LoopSettings.of("loop", jobs("evaluate.env.id=CartPole-v1"), None)
@@ -199,3 +201,41 @@ def test_a_file_that_describes_no_loop_is_named(tmp_path: Path, change: Callable
     publish_json(tmp_path / LOOP, change(settings_of().to_json()))
     with pytest.raises(InputError, match=f"{tmp_path / LOOP} describes no loop: .*{says}"):
         LoopSettings.of_folder(LoopFolder(tmp_path))
+
+
+def test_a_file_of_a_loop_that_an_older_version_wrote_is_read_and_written_alike() -> None:
+    written = {
+        "entry_point": "",
+        "source_dir": "/home/me/src",
+        "dependencies": ["/home/me/a.py"],
+        "preset": None,
+        "settings": [],
+        "instance_type": "ml.m5.large",
+        "instance_count": 2,
+        "image": "x:1",
+        "role": "jobs",
+        "output_path": "s3://bucket/x",
+        "environment": ["A=b"],
+        "tags": ["team=rl"],
+        "spot": True,
+        "max_run": 60,
+        "max_wait": 90,
+    }
+    values = {**settings_of().to_json(), "jobs": written}
+    settings = LoopSettings.from_json(json.loads(json.dumps(values)))
+    assert settings.jobs == JobOptions(
+        "",
+        source_dir=Path("/home/me/src"),
+        dependencies=(Path("/home/me/a.py"),),
+        instance_type="ml.m5.large",
+        instance_count=2,
+        image_uri="x:1",
+        role="jobs",
+        output_path="s3://bucket/x",
+        environment={"A": "b"},
+        tags={"team": "rl"},
+        use_spot_instances=True,
+        max_run=60,
+        max_wait=90,
+    )
+    assert settings.to_json()["jobs"] == written
