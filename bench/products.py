@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from batchrl.agents import fused
 from batchrl.collect import Rollouts
 
 # Writes the product of the first two, [n, k] and [k, m], into the third, or into memory of its own.
@@ -30,15 +31,14 @@ def by_torch(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 def by_onednn() -> Multiply | None:
     """Multiplication by oneDNN where matrices are large; None where torch does not offer it."""
-    linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if linear is None:
+    if not fused.has_onednn():
         return None
 
     def multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
         if out.numel() * left.shape[1] < LARGE:
             torch.mm(left, right, out=out)
         else:
-            linear(left, right.t(), None, "none", [], "")
+            fused.linear(left, right.t())
 
     return multiply
 

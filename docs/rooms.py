@@ -59,7 +59,7 @@ BATCHRL = (
     "batchrl.problems",
     "batchrl.data",
     "batchrl.boot",
-    "batchrl",  # the seeds and policies that the rooms above share
+    "batchrl",  # seeds, policies and the names of Python objects, which the rooms above share
     "batchrl.contract",
 )
 ROOMS = {"launcher": LAUNCHER, "batchrl": BATCHRL}

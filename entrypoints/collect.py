@@ -72,10 +72,10 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.collect.acting import Softening, make_policy
     from batchrl.collect.environments import EnvId, make_simulator
-    from batchrl.collect.naming import import_from_here
     from batchrl.collect.rollouts import collect
     from batchrl.collect.summary import ReturnSummary
     from batchrl.collect.table import ensure_writable, format_of, to_frame, write_table
+    from batchrl.naming import import_from_here
 
     import_from_here()
     file_format = format_of(arguments.output, arguments.format)

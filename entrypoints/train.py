@@ -52,9 +52,11 @@ def train(arguments: ScriptArguments) -> None:
     job_name = os.environ.get(JOB_NAME_VARIABLE)
 
     from batchrl.agents.prefit import costly_mask
+    from batchrl.agents.registry import agent_class
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
+    from batchrl.naming import import_from_here
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
     from batchrl.training.final import choice_lines
@@ -67,6 +69,9 @@ def train(arguments: ScriptArguments) -> None:
 
     make_deterministic()
     began = time.monotonic()
+    # An agent of the user's own: a mistake in its name is reported before the data is read.
+    import_from_here()
+    agent_class(preset.agent.algorithm)
 
     # 2. The logged episodes, checked row by row.
     loaded = load_dataset(source, preset.data)

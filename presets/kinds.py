@@ -14,7 +14,7 @@ import json
 from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BeforeValidator, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool
 
 Item = TypeVar("Item")
 
@@ -56,4 +56,6 @@ Flag = Annotated[StrictBool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Sequence = Annotated[tuple[Item, ...], BeforeValidator(_list)]
+# A Python object of the user's own, as ``module:name``; it is not imported here.
+Named = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Maybe = Annotated[Item | None, BeforeValidator(_nothing)]

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 import presets
 from presets.coach import COACH_KEYS, translate
 from presets.errors import PresetError, UnknownKeyError
-from presets.kinds import FLAGS
+from presets.kinds import FLAGS, Named
 from presets.loop import IteratePreset, OpenSection
 from presets.reading import Document, read
 from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
@@ -120,6 +120,8 @@ def expected(field: FieldInfo) -> str:
 
 
 def _type_text(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    if annotation == Named:
+        return "module:name"
     if typing.get_origin(annotation) is typing.Annotated:
         annotation, *more = typing.get_args(annotation)
         return _type_text(annotation, (*metadata, *more))
@@ -127,6 +129,8 @@ def _type_text(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     if origin is Literal:
         return " | ".join(str(choice) for choice in arguments)
     if origin in (typing.Union, types.UnionType):
+        if type(None) not in arguments:
+            return " | ".join(_type_text(argument, metadata) for argument in arguments)
         inner = next(argument for argument in arguments if argument is not type(None))
         return f"{_type_text(inner, metadata)}, or null"
     if origin is tuple:

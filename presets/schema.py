@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from presets.kinds import Flag, Maybe, Number, Sequence, Whole
+from presets.kinds import Flag, Maybe, Named, Number, Sequence, Whole
 
 Width = Annotated[Whole, Field(ge=1, le=65536)]
 
@@ -29,11 +29,11 @@ class AgentSettings(Section):
     Behaviour cloning has no values: targets, their loss, bounds and scale, and ``n_step`` do nothing there.
     """
 
-    algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] = Field(
+    algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] | Named = Field(
         default="ddqn-bcq",
         description="bc: clone the logging policy; dqn; ddqn: double DQN; ddqn-bcq: double DQN whose bootstrap avoids "
         "unsupported actions (section bcq); cql: conservative Q-learning; iql: implicit Q-learning; "
-        "one-step: values of the logging policy, then greedy once",
+        "one-step: values of the logging policy, then greedy once; module:name: an agent of your own (docs/agents.md)",
     )
     discount: Number = Field(default=0.99, ge=0, le=1, description="Discount of one step, gamma")
     n_step: Whole = Field(default=1, ge=1, le=10_000, description="Logged rewards summed before the bootstrap")
@@ -92,7 +92,8 @@ class AgentSettings(Section):
 class BcqSettings(Section):
     """Which actions the data supports in a state.
 
-    Fitted for ``ddqn-bcq``, whose bootstrap keeps to them, and for any algorithm with ``mask_at_action_time``.
+    Fitted for ``ddqn-bcq``, whose bootstrap keeps to them, for agents of your own that are ``constrained``, and for any
+    algorithm with ``mask_at_action_time``.
     """
 
     mode: Literal["coach_knn", "coach_nn", "discrete_bcq", "none"] = Field(

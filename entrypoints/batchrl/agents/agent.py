@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -94,6 +94,9 @@ class Agent(ABC):
         settings: the preset's section ``agent``.
         generator: the source of the initial weights.
     """
+
+    # Whether its transitions say by ``allowed`` which next actions the data supports, as the section ``bcq`` has it.
+    constrained: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, settings: AgentSettings, generator: torch.Generator) -> None:
         self.problem = problem

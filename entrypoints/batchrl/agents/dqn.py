@@ -39,3 +39,9 @@ class DoubleDQN(ValueAgent):
                 online_next[:, batch.at_random] = torch.from_numpy(rng.random(shape, dtype=np.float32))
         best = online_next.argmax(dim=2, keepdim=True)
         return target_next.gather(2, best).squeeze(2)
+
+
+class BatchConstrainedDQN(DoubleDQN):
+    """Double DQN on transitions that say which actions are allowed (section 3, BCQ)."""
+
+    constrained = True

@@ -20,6 +20,7 @@ from batchrl.agents.masks import (
 from batchrl.agents.model import pack_mask, unpack_mask
 from batchrl.agents.neighbours import expected_seconds
 from batchrl.agents.networks import Network, NetworkShape
+from batchrl.agents.registry import agent_class
 from batchrl.agents.supervised import Loss, fit, imitation_loss, reward_loss
 from batchrl.agents.transitions import input_scaling
 from batchrl.contract.files import State
@@ -203,7 +204,7 @@ class _Fitting:
 def _uses(preset: TrainPreset) -> tuple[bool, bool]:
     """Whether the bootstrap keeps to supported actions, and whether the policy does."""
     some = preset.bcq.mode != "none"
-    return some and preset.agent.algorithm == "ddqn-bcq", some and preset.bcq.mask_at_action_time
+    return some and agent_class(preset.agent.algorithm).constrained, some and preset.bcq.mask_at_action_time
 
 
 def _fit_mask(fitting: _Fitting, indexed: Dataset, reward_model: Network, numbers: dict[str, int]) -> ActionMask:

@@ -3,8 +3,7 @@
 PyTorch multiplies float32 matrices with MKL, which leaves half of what some processors can do unused (on AMD's, wide
 vector instructions). The oneDNN library that PyTorch also brings does not, and adds bias and ReLU on the way out, but
 costs more to call: products of large matrices go there, small ones and ensembles of small networks to MKL's batches.
-Both are deterministic; the choice depends on shapes alone. PyTorch offers oneDNN's product to its compiler only, hence
-the operator's underscore; where a build lacks it, everything goes to MKL.
+Both are deterministic; the choice depends on shapes alone. Where a build lacks oneDNN, everything goes to MKL.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from batchrl.agents import fused
+
 # Multiplications, for each network, from which on oneDNN was faster.
 LARGE = 4_000_000
-_ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def linear(inputs: Tensor, weights: Tensor, biases: Tensor | None = None, rectify: bool = False) -> Tensor:
@@ -29,10 +29,9 @@ def linear(inputs: Tensor, weights: Tensor, biases: Tensor | None = None, rectif
     Returns:
         ``[E, R, n]``, in new memory.
     """
-    if _ONEDNN_LINEAR is not None and inputs.shape[1] * inputs.shape[2] * weights.shape[1] >= LARGE:
-        after = "relu" if rectify else "none"
-        results: list[Tensor] = [
-            _ONEDNN_LINEAR(inputs[e], weights[e], None if biases is None else biases[e, 0], after, [], "")
+    if fused.has_onednn() and inputs.shape[1] * inputs.shape[2] * weights.shape[1] >= LARGE:
+        results = [
+            fused.linear(inputs[e], weights[e], None if biases is None else biases[e, 0], rectify)
             for e in range(len(inputs))
         ]
         return results[0][None] if len(results) == 1 else torch.stack(results)
@@ -50,7 +49,7 @@ def weight_gradient(output_gradient: Tensor, inputs: Tensor, out: Tensor) -> Non
         out: ``[E, n, k]``.
     """
     transposed = output_gradient.transpose(1, 2)
-    if _ONEDNN_LINEAR is not None and out[0].numel() * inputs.shape[1] >= LARGE:
+    if fused.has_onednn() and out[0].numel() * inputs.shape[1] >= LARGE:
         out.copy_(linear(transposed, inputs.transpose(1, 2)))
     elif out.shape[2] < out.shape[1]:
         # MKL is several times faster with the longer side last.

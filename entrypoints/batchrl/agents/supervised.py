@@ -8,38 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from batchrl.agents.learning import Learner, gradients
+from batchrl.agents.losses import cross_entropy, residual_loss, taken
 from batchrl.agents.networks import Network
-from batchrl.agents.optimiser import Adam
 from batchrl.agents.transitions import minibatches
 from presets.schema import AgentSettings
 
-# From outputs [B, A] at rows [B]: the mean loss, a number without a dimension, and its derivatives [B, A].
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# From outputs [1, B, A] at rows [B]: the mean loss, [1].
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def reward_loss(actions: Tensor, rewards: Tensor) -> Loss:
     """Mean squared error of the taken action's reward, ``(1/B) sum (r - r_hat(s, a))^2``."""
-
-    def loss(outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        taken = actions[rows, None]
-        residual = outputs.gather(1, taken) - rewards[rows, None]
-        gradient = torch.zeros_like(outputs).scatter_(1, taken, residual * (2 / len(rows)))
-        return residual.square().mean(), gradient
-
-    return loss
+    return lambda outputs, rows: residual_loss(taken(outputs, actions[rows]) - rewards[rows], "mse")
 
 
 def imitation_loss(actions: Tensor) -> Loss:
     """Mean cross-entropy of the taken action, ``-(1/B) sum log softmax(outputs)_a``."""
-
-    def loss(outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        taken = actions[rows, None]
-        logarithms = outputs.log_softmax(dim=1)
-        gradient = logarithms.exp().mul_(1 / len(rows))
-        gradient.scatter_add_(1, taken, torch.full_like(taken, -1 / len(rows), dtype=gradient.dtype))
-        return -logarithms.gather(1, taken).mean(), gradient
-
-    return loss
+    return lambda outputs, rows: cross_entropy(outputs, actions[rows])
 
 
 def fit(
@@ -58,17 +44,18 @@ def fit(
     Returns:
         The mean loss over the last epoch.
     """
-    optimiser = Adam(network, settings)
+    learner = Learner(network, settings)
     limit = settings.updates_per_epoch
     shortened = limit is not None and limit * settings.batch_size < len(states)
-    total, n_rows = torch.zeros(()), 0
+    total, n_rows = torch.zeros(1), 0
     for _ in range(epochs):
         total.zero_()
         n_rows = 0
         for rows in minibatches(len(states), settings.batch_size, rng, limit if shortened else None):
-            value, gradient = loss(network.forward(states[rows])[0], rows)
-            network.backward(gradient[None])
-            optimiser.step()
-            total.add_(value, alpha=len(rows))
+            value = loss(learner.outputs(states[rows]), rows)
+            (gradient,) = gradients([value], [learner.seen])
+            network.backward(gradient)
+            learner.optimiser.step()
+            total.add_(value.detach(), alpha=len(rows))
             n_rows += len(rows)
     return total.item() / n_rows

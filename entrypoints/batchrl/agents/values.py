@@ -13,31 +13,28 @@ own target. Inside, everything is as if the rewards had been divided by ``value_
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from batchrl.agents.agent import Agent
-from batchrl.agents.losses import positions, residual_loss
+from batchrl.agents.learning import LossAgent
+from batchrl.agents.losses import residual_loss, taken
 from batchrl.agents.model import Scorer
-from batchrl.agents.optimiser import Adam
-from batchrl.agents.statistics import Signals
 from batchrl.agents.targets import Target
 from batchrl.agents.transitions import Batch
 
 
-class ValueAgent(Agent):
-    """An online and a target network, and the optimiser."""
+class ValueAgent(LossAgent):
+    """An online and a target network."""
 
     # Whether ``bootstrap`` looks at the online network's values of the next states.
     needs_online_next = False
+    target: Target
 
     def build(self, generator: torch.Generator) -> None:
-        self.online = self.problem.network(self.settings, generator)
-        self.target = Target(self.online, self.settings)
-        self.optimiser = Adam(self.online, self.settings, self.problem.total_updates)
+        self.online = self.make_learner("online", generator)
+        self.target = self.make_target(self.online)
 
     @abstractmethod
     def bootstrap(
@@ -52,64 +49,30 @@ class ValueAgent(Agent):
             rng: the source of actions where none is supported.
         """
 
-    def more_loss(self, values: Tensor, batch: Batch, gradient: Tensor) -> Tensor | None:
-        """A further term of the loss.
+    def loss(self, values: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+        """The loss ``[E]``: that of the Bellman residual, unless an algorithm adds to it.
 
         Args:
-            values: ``[E, B, A]``, of the online network.
+            values: ``[E, B, A]``, of the online network; autograd derives the loss by them.
+            targets: ``[E, B]``, what the values of the logged actions are drawn to.
             batch: the minibatch.
-            gradient: ``[E, B, A]``, derivatives of the whole loss by ``values``; the term adds its own.
-
-        Returns:
-            The term ``[E]``, or None.
         """
-        return None
-
-    @property
-    def learning_rate(self) -> float:
-        return self.optimiser.learning_rate
-
-    def steady_updates(self) -> int | None:
-        return self.target.steady_updates(self.updates)
+        return residual_loss(taken(values, batch.actions) - targets, self.settings.loss)
 
     def look_ahead(self, block: Batch) -> None:
         self.target.look_ahead(block.data.all_next_states, block.last)
 
-    def update(self, batch: Batch, rng: np.random.Generator) -> Signals:
-        size = len(batch)
-        target_next = self.target.values(batch.part, batch.next_states)
+    def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        target_next, online_next = self.target.values(batch.part, batch.next_states), None
         if self.needs_online_next:
-            values = self.online.forward(torch.cat([batch.states, batch.next_states]))
-            values, online_next = values[:, :size], values[:, size:]
+            values, online_next = self.online.outputs_and_others(batch.states, batch.next_states)
         else:
-            values, online_next = self.online.forward(batch.states), None
+            values = self.online.outputs(batch.states)
         targets = self.problem.targets(batch, self.bootstrap(target_next, online_next, batch, rng), self.settings)
-        taken = positions(batch.actions, len(values))
-        loss, derivative = residual_loss(values.gather(2, taken).squeeze(2) - targets, self.settings.loss)
-        gradient = torch.zeros_like(values).scatter_(2, taken, derivative[..., None])
-        more = self.more_loss(values, batch, gradient)
-        norm = self.optimiser.descend(gradient)
-        self.updates += 1
-        copied = self.target.follow(self.updates)
-        total = loss if more is None else loss + more
-        return Signals(total.mean(), norm, values * self.settings.value_scale, copied)
+        return {"online": self.loss(values, targets, batch)}
 
     def preferences(self) -> Scorer:
-        return Scorer(self.online, self.settings.value_scale)
+        return Scorer(self.online.network, self.settings.value_scale)
 
     def values(self) -> Scorer | None:
         return self.preferences()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "online": self.online.state_dict(),
-            "target": self.target.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "updates": self.updates,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.online.load_state_dict(state["online"])
-        self.target.load_state_dict(state["target"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.updates = state["updates"]

@@ -119,7 +119,8 @@ def _untrained(text: str, n_actions: int) -> Policy:
             return AskedPolicy(socket.socket(fileno=int(asked[1])))
         except OSError as error:
             raise InputError(f"--policy {text}: that is no open socket: {error.strerror}.") from error
-    from batchrl.collect.naming import is_named, named_policy
+    from batchrl.collect.naming import named_policy
+    from batchrl.naming import is_named
 
     if is_named(text):
         return named_policy(text)

@@ -116,7 +116,7 @@ def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
 def _divide(arguments: argparse.Namespace) -> dict[str, Any]:
     def logged_by(n_actions: int) -> Probabilities:
         from batchrl.collect.acting import Softening, make_policy
-        from batchrl.collect.naming import import_from_here
+        from batchrl.naming import import_from_here
 
         import_from_here()
         softening = Softening(arguments.epsilon, arguments.temperature)

@@ -13,7 +13,7 @@ import torch
 from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.prefit import PrefitModels, fit_prefit_models
-from batchrl.agents.registry import make_agent
+from batchrl.agents.registry import agent_class, make_agent
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.agents.transitions import Transitions
 from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
@@ -189,7 +189,7 @@ def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
 
 def _agent(preset: TrainPreset, parts: Parts, models: PrefitModels) -> tuple[Agent, Transitions]:
     """A new agent, and what it learns from."""
-    constrained = preset.agent.algorithm == "ddqn-bcq"
+    constrained = agent_class(preset.agent.algorithm).constrained
     transitions = Transitions.of(
         parts.train,
         preset.agent,
