@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
+    """The script's command line."""
     parser = Parser("collect", __doc__, EXAMPLES)
     add = parser.add_argument
     add("--env", required=True, metavar="ID", help="Gymnasium id; module:ID imports the module first")

@@ -37,10 +37,12 @@ OPTIONS = {
 
 
 def say(text: str) -> None:
+    """Print a line at once."""
     print(text, flush=True)
 
 
 def main(arguments: ScriptArguments) -> None:
+    """Evaluate a checkpoint in the simulator and write what came out."""
     # 1. Settings, before anything heavy is imported.
     preset = arguments.evaluate_preset()
     paths = JobPaths(Path(arguments.options[OUTPUT])) if OUTPUT in arguments.options else JobPaths.from_environment()

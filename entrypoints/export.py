@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
+    """The script's command line."""
     parser = Parser("export", __doc__, EXAMPLES)
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="checkpoints, a .pt file, an exported model or a model.tar.gz")
@@ -96,6 +97,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def is_file_name(target: Path) -> bool:
+    """Whether a target names a file, not a folder."""
     return target.name.endswith((ARCHIVE, ONNX))
 
 
@@ -143,6 +145,7 @@ def retargeted(source: Source, arguments: argparse.Namespace) -> Source:
 
 
 def tell(written: dict[str, Any], as_json: bool) -> None:
+    """Print what was written, for people or as JSON."""
     if as_json:
         print(json.dumps(written, indent=2))
         return

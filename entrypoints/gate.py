@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
+    """The script's command line."""
     parser = Parser("gate", __doc__, EXAMPLES)
     add = parser.add_argument
     add("held_out", type=Path, metavar="DATA", help="episodes of the incumbent policy that no training saw")
@@ -117,6 +118,7 @@ def read_episodes(path: Path, candidate: TrainedPolicy, seed: int) -> Dataset:
 
 
 def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float) -> GateDecision:
+    """The gate's decision from episodes that the candidate played itself."""
     from batchrl.ope.gate.gate import judge_by_canary
 
     return judge_by_canary(canary.discounted_returns(discount), held_out.discounted_returns(discount), level, discount)
@@ -125,6 +127,7 @@ def by_canary(canary: Dataset, held_out: Dataset, level: Level, discount: float)
 def by_log(
     arguments: argparse.Namespace, candidate: TrainedPolicy, held_out: Dataset, level: Level, discount: float
 ) -> GateDecision:
+    """The gate's decision from episodes that the incumbent policy logged."""
     from batchrl.agents.target_policy import TargetPolicy
     from batchrl.ope.gate.gate import judge_by_log
     from batchrl.ope.study.logged import EpisodeLog, policies_of

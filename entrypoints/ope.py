@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser() -> Parser:
+    """The script's command line."""
     parser = Parser("ope", __doc__, EXAMPLES)
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="the logged episodes: a csv or Parquet file, or a folder of them")
@@ -151,6 +152,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
 
 
 def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
+    """The policies that ``--model`` names."""
     from batchrl.ope.study.sources import read_policy
 
     policies = []
@@ -179,6 +181,7 @@ def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolic
 
 
 def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
+    """The target policies that ``--policy`` names."""
     from batchrl.agents.target_policy import TargetPolicy
 
     kinds = dict.fromkeys(arguments.policy or DEFAULT_KINDS)
@@ -202,6 +205,7 @@ def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
 
 
 def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets: bool) -> FqeSettings | None:
+    """How fitted Q evaluation is to be done; None where it was not asked for."""
     from batchrl.data.loader import load_dataset
     from batchrl.ope.study.study import FqeSettings
 

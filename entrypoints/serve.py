@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(folder: Path) -> int:
+    """Serve the model of a folder until a signal ends it; returns the exit code."""
     # 1. Settings and the address, before anything heavy is imported: a mistake in them is reported at once, and who
     #    connects from now on waits for the model.
     settings = ServingSettings.from_environment(os.environ, usable_cores())

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
+    """Print a line at once."""
     print(text, flush=True)
 
 
 def say_what_was_read(loaded: LoadedData, source: Path) -> None:
+    """Print the sizes of the data and the mean return of its episodes."""
     data = loaded.dataset
     say(
         f"data: {data.n_episodes} episodes, {data.n_transitions} transitions, {data.n_actions} actions, "
@@ -42,6 +44,7 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
 
 
 def train(arguments: ScriptArguments) -> None:
+    """Train an agent from logged episodes; the story of the whole job."""
     # 1. Settings, before anything heavy is imported: a mistake in them is reported at once.
     preset = arguments.train_preset()
     save_model = arguments.flag(SAVE_MODEL, default=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -113,3 +114,29 @@ def test_the_gateway_for_tests_has_the_credentials_that_tests_use() -> None:
     script = (ROOT / "docker" / "start-rgw.sh").read_text()
     assert f"access_key={RGW_ACCESS_KEY}\n" in script
     assert f"secret_key={RGW_SECRET_KEY}\n" in script
+
+
+def public_functions_without_docstring(source: str) -> list[str]:
+    """Functions and methods whose names begin without an underscore, and that say nothing."""
+    found = []
+
+    def visit(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                visit(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+                found.extend([] if ast.get_docstring(node) else [f"{prefix}{node.name}"])
+
+    visit(ast.parse(source).body, "")
+    return found
+
+
+def test_every_public_function_says_what_it_does() -> None:
+    assert public_functions_without_docstring("class A:\n  def b(self): ...\n  def _c(self): ...\n") == ["A.b"]
+    silent = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("launcher", "presets", "entrypoints")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in public_functions_without_docstring(path.read_text())
+    ]
+    assert not silent, "\n".join(silent)

@@ -92,6 +92,7 @@ class GreedyPolicy:
         self._policy = policy
 
     def action_probabilities(self, states: Floats32) -> Floats64:
+        """1 for the likeliest action of each state, shared among equals, [B, A]."""
         probabilities = self._policy.action_probabilities(states)
         best = probabilities == probabilities.max(axis=1, keepdims=True)
         shared: Floats64 = best / best.sum(axis=1, keepdims=True)
@@ -116,6 +117,7 @@ class EpsilonGreedyPolicy:
         self._epsilon = epsilon
 
     def action_probabilities(self, states: Floats32) -> Floats64:
+        """The greedy policy, mixed with the uniform one, [B, A]."""
         greedy = self._greedy.action_probabilities(states)
         mixed: Floats64 = (1 - self._epsilon) * greedy + self._epsilon / greedy.shape[1]
         return mixed

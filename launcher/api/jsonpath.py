@@ -50,6 +50,7 @@ class Members:
     several = False
 
     def of(self, value: Any) -> Iterator[Any]:
+        """The values of the named members; PathNotFound where ``value`` is no object or lacks one."""
         if not isinstance(value, dict):
             raise PathNotFound(f"'{self.names[0]}' is asked of {_kind(value)}, which has no members")
         for name in self.names:
@@ -66,9 +67,11 @@ class Elements:
 
     @property
     def several(self) -> bool:
+        """Whether the step may give more than one value."""
         return len(self.picks) > 1 or isinstance(self.picks[0], slice)
 
     def of(self, value: Any) -> Iterator[Any]:
+        """The picked elements; PathNotFound where ``value`` is no array or is too short."""
         if not isinstance(value, list):
             raise PathNotFound(f"an index is asked of {_kind(value)}, which has no elements")
         for pick in self.picks:
@@ -87,6 +90,7 @@ class Everything:
     several = True
 
     def of(self, value: Any) -> Iterator[Any]:
+        """All members of an object or all elements of an array; PathNotFound for anything else."""
         if not isinstance(value, dict | list):
             raise PathNotFound(f"'*' is asked of {_kind(value)}, which has no parts")
         yield from value.values() if isinstance(value, dict) else value

@@ -56,10 +56,12 @@ def media_type(text: str | None) -> str:
 
 
 def split_type(request: Wire) -> str:
+    """``TransformInput.SplitType``, ``None`` where the request leaves it out."""
     return _text(_of(request, "TransformInput"), "SplitType", "None")
 
 
 def processing(request: Wire) -> Wire:
+    """The request's ``DataProcessing``, empty where it has none."""
     return _of(request, "DataProcessing")
 
 
@@ -71,6 +73,7 @@ def is_processed(request: Wire) -> bool:
 
 
 def joins(request: Wire) -> bool:
+    """Whether inputs are joined to their answers (``JoinSource`` is ``Input``)."""
     return processing(request).get("JoinSource") == "Input"
 
 

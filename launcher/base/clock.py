@@ -20,9 +20,11 @@ class SystemClock:
     """The computer's monotonic clock."""
 
     def now(self) -> float:
+        """Seconds of the monotonic clock."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
+        """Block this thread for so many seconds."""
         time.sleep(seconds)
 
 

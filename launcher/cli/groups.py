@@ -68,6 +68,7 @@ class BatchRLCommand(click.Command):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's examples below its options."""
         write_examples(formatter, self.examples)
 
 
@@ -81,11 +82,13 @@ class BatchRLGroup(click.Group):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the group's examples below its options."""
         write_examples(formatter, self.examples)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a name; an unknown one is refused with the nearest names."""
         name = args[0]
         if not name.startswith("-") and name not in self.list_commands(ctx):
             raise click.NoSuchCommand(name, possibilities=self.list_commands(ctx), ctx=ctx)
@@ -96,15 +99,18 @@ class LazyGroup(BatchRLGroup):
     """The root: knows its commands by name and imports one when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands; none of their modules is imported."""
         return list(SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command; None for an unknown name."""
         if cmd_name not in SUMMARIES:
             return None
         command: click.Command = import_module(f"launcher.cli.commands.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands section by section, with the summaries that stand in this file."""
         width = max(map(len, SUMMARIES))
         for title, commands in SECTIONS.items():
             with formatter.section(title):

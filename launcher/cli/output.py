@@ -72,6 +72,7 @@ class Output:
 
     @property
     def for_people(self) -> bool:
+        """Whether people read the output: neither JSON nor bare names were asked for."""
         return self.form is Form.HUMAN
 
     def text(self, line: str = "") -> None:

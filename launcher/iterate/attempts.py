@@ -19,13 +19,16 @@ class Attended(Protocol):
 
     name: str
 
-    def status(self) -> JobStatus: ...
+    def status(self) -> JobStatus:
+        """The job's state now."""
 
     def wait(
         self, timeout: float | None = None, logs: bool | Callable[[str], object] = False, check: bool = True
-    ) -> JobStatus: ...
+    ) -> JobStatus:
+        """Wait until the job has ended; see ``launcher.jobs.handle.Handle.wait``."""
 
-    def stop(self) -> bool: ...
+    def stop(self) -> bool:
+        """Ask the job to stop; False where it has ended already."""
 
 
 AnyJob = TypeVar("AnyJob", bound=Attended)

@@ -35,6 +35,7 @@ class Level(Record):
 
     @property
     def alpha_of_a_look(self) -> float:
+        """The probability of a false promotion that one look may spend."""
         return self.alpha / self.looks
 
 

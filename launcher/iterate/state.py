@@ -68,6 +68,7 @@ class RoundFolder:
 
     @property
     def raw_canary(self) -> Path:
+        """File of the canary's episodes as they were played."""
         return self.root / "raw_canary.parquet"
 
     @property
@@ -148,6 +149,7 @@ class LoopFolder:
 
     @property
     def picture(self) -> Path:
+        """File of the loop's picture."""
         return self.root / PICTURE
 
     @property

@@ -50,6 +50,7 @@ class Collected(Record):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
         held_out = values["held_out"]
         nested = {
             "everything": Returns.from_json(values["everything"]),
@@ -106,6 +107,7 @@ class RoundDecision(Record):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
         canary = values["canary"]
         nested = {
             "looks": tuple(values["looks"]),
@@ -115,6 +117,7 @@ class RoundDecision(Record):
 
     @property
     def promoted(self) -> bool:
+        """Whether the candidate became the incumbent policy."""
         return self.outcome == PROMOTED
 
 
@@ -162,6 +165,7 @@ class Round(Record):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
         nested = {
             "collected": Collected.from_json(values["collected"]),
             "trained": Trained.from_json(values["trained"]),

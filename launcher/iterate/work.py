@@ -125,6 +125,7 @@ class Work:
             require_container(jobs.image_uri or default_image())
 
     def collect(self, play: Play, target: Path) -> None:
+        """Play episodes with the play's policy and write them to ``target``; see ``Steps``."""
         options = [*self._playing(play), "--with-ends", "--output", str(target)]
         with self._answering(play) as answers:
             if answers is None:
@@ -132,6 +133,7 @@ class Work:
             answering.run(script_path(COLLECT), options, answers)
 
     def tidy(self, play: Play) -> None:
+        """Remove what collecting left in the cloud: the endpoint or the jobs of one play."""
         if not self._is_deployed(play.actor):
             return
         if self._settings.preset.collect.collector == "endpoint":
@@ -140,6 +142,7 @@ class Work:
             self._model(play.actor).delete()
 
     def divide(self, source: Path, kept: Path, held_out: Path | None, cut: Cut) -> Divided:
+        """Divide a file's episodes into kept and held-out ones by the script that knows the format."""
         options = ["--seed", str(cut.seed), "--prefix", cut.prefix]
         if held_out is not None:
             options += ["--held-out", str(held_out), "--share", str(cut.share)]
@@ -148,6 +151,7 @@ class Work:
         return Divided.from_json(ask("divide", str(source), str(kept), *options))
 
     def train(self, name: str, data: Mapping[str, Path], model: Path, training: Path) -> Trained:
+        """Train a candidate by a job, and pull its model and its estimates."""
         options = self._settings.training_job(self._folder)
         with linked(data) as episodes:
             job = self._run(name, options, TRAIN, {TRAINING_CHANNEL: str(episodes)})
@@ -170,6 +174,7 @@ class Work:
         )
 
     def judge(self, look: Look) -> Mapping[str, Any]:
+        """Ask the gate's script whether the candidate earns more; its answer as JSON."""
         gate = self._settings.preset.gate
         options = [str(look.held_out), "--model", str(look.model), "--alpha", repr(look.alpha), "--json"]
         options += ["--seed", str(look.seed), *self._softened()]
@@ -182,6 +187,7 @@ class Work:
         return said
 
     def evaluate(self, name: str, trained: Trained) -> Evaluated:
+        """Play the candidate in the simulator by a job, and read what it returned."""
         from launcher.reports.evaluations import read_evaluation
 
         options = self._settings.evaluation_job(self._folder)

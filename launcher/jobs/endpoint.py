@@ -63,10 +63,12 @@ class Endpoint(Handle):
 
     @property
     def log_group(self) -> str:
+        """The log group of this endpoint alone (contract 117)."""
         return f"{ENDPOINT_GROUPS}{self.name}"
 
     @property
     def stream_prefix(self) -> str:
+        """Empty: every stream of the group belongs to the endpoint."""
         return ""
 
     def logs(self, follow: bool = True) -> Iterator[str]:

@@ -92,6 +92,7 @@ class CloudLogs:
     prefix: str
 
     def streams(self) -> list[str]:
+        """Names of the streams so far; none while the group does not exist."""
         names: list[str] = []
         chosen = {"logStreamNamePrefix": self.prefix} if self.prefix else {}
         while True:
@@ -102,12 +103,14 @@ class CloudLogs:
             chosen["nextToken"] = answer["nextToken"]
 
     def read(self, stream: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        """The lines after a cursor, and the cursor behind them."""
         token = {"nextToken": cursor} if cursor else {}
         answer = self._ask("get_log_events", logGroupName=self.group, logStreamName=stream, startFromHead=True, **token)
         lines = [LogLine(stream, event["timestamp"], event["message"]) for event in answer.get("events", ())]
         return lines, answer.get("nextForwardToken", cursor)
 
     def revive(self) -> None:
+        """Have the session find its cloud again after a broken connection."""
         self.session.revive()
 
     def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:

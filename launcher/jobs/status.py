@@ -25,6 +25,7 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
+        """Whether the state is final."""
         return self.status in TERMINAL
 
     def __str__(self) -> str:

@@ -47,6 +47,7 @@ class Job(JobHandle):
 
     @property
     def log_group(self) -> str:
+        """The log group that all training jobs share."""
         return TRAINING_GROUP
 
     def delete(self, results: bool = False) -> None:

@@ -39,6 +39,7 @@ class TransformJob(JobHandle):
 
     @property
     def log_group(self) -> str:
+        """The log group that all transform jobs share."""
         return TRANSFORM_GROUP
 
     @property

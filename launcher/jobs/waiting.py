@@ -36,24 +36,31 @@ class Awaited(Protocol):
     session: Session
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """``training``, ``transform`` or ``endpoint``."""
 
     @property
-    def noun(self) -> str: ...
+    def noun(self) -> str:
+        """What sentences call it."""
 
     @property
-    def arrived(self) -> str: ...
+    def arrived(self) -> str:
+        """What has happened to it when the waiting is over, in sentences."""
 
     @property
-    def is_short(self) -> bool: ...
+    def is_short(self) -> bool:
+        """Whether it usually ends within seconds."""
 
     @property
-    def log_group(self) -> str: ...
+    def log_group(self) -> str:
+        """The group that its log streams lie in."""
 
     @property
-    def stream_prefix(self) -> str: ...
+    def stream_prefix(self) -> str:
+        """What the names of its streams begin with."""
 
-    def status(self, raw_faults: bool = False) -> JobStatus: ...
+    def status(self, raw_faults: bool = False) -> JobStatus:
+        """Its state; with ``raw_faults`` botocore's errors come as they are."""
 
 
 def wait(

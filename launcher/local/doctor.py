@@ -74,6 +74,7 @@ def examine(home: Path | None = None) -> Iterator[Finding]:
 
 
 def python() -> Finding:
+    """The Python version and platform, and whether they are supported."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < OLDEST_PYTHON:
         return Finding("python", Health.BROKEN, found, "Install Python 3.11 or newer.")
@@ -92,6 +93,7 @@ def torch() -> Finding:
 
 
 def disk(home: Path | None) -> Finding:
+    """Free space on the disk of the data folder."""
     from launcher.base.units import size
     from launcher.local.host.home import HomePaths
 

@@ -45,10 +45,12 @@ class ModelPlan:
 
     @property
     def name(self) -> str:
+        """Name of the model."""
         return str(self.request["ModelName"])
 
     @property
     def image(self) -> str:
+        """Container image that serves it."""
         return str(self.request["PrimaryContainer"]["Image"])
 
     @property
@@ -101,16 +103,20 @@ class ServedModel(Protocol):
     """What transform jobs and endpoints need of a ``launcher.Model``, which describes each of these."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name, whether or not it has been created."""
 
     @property
-    def base_name(self) -> str: ...
+    def base_name(self) -> str:
+        """What the names of its jobs and endpoints begin with."""
 
-    def session_for(self, instance_type: str) -> Session: ...
+    def session_for(self, instance_type: str) -> Session:
+        """The cloud that serves it on a type of instance."""
 
     def plan(
         self, session: Session | None = None, name: str | None = None, env: Mapping[str, str] | None = None
-    ) -> ModelPlan: ...
+    ) -> ModelPlan:
+        """The model as it would be created; nothing is sent."""
 
 
 def require_archive(session: Session, archive: S3Url) -> None:

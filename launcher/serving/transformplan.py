@@ -40,6 +40,7 @@ class TransformPlan:
 
     @property
     def job_name(self) -> str:
+        """Name of the transform job."""
         return str(self.request["TransformJobName"])
 
     @property

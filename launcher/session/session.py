@@ -76,14 +76,17 @@ class Session(ABC):
 
     @property
     def sagemaker(self) -> Client:
+        """Client of the SageMaker API."""
         return self._client("sagemaker")
 
     @property
     def s3(self) -> Client:
+        """Client of the object store."""
         return self._client("s3")
 
     @property
     def logs(self) -> Client:
+        """Client of the CloudWatch Logs API."""
         return self._client("logs")
 
     @property
@@ -151,17 +154,21 @@ class LocalSession(Session):
 
     @property
     def region(self) -> str:
+        """The local cloud's region; asking for it starts nothing."""
         return self._address.region if self._address else REGION
 
     @property
     def account_id(self) -> str:
+        """The local cloud's account."""
         return ACCOUNT_ID
 
     @property
     def default_bucket(self) -> str:
+        """The bucket that results go to unless a job says otherwise."""
         return BUCKET
 
     def revive(self) -> None:
+        """Start the local cloud again if it is gone, and find it at a new address."""
         known, self._address = self._address, None
         if known != self.address:
             self._clients.clear()
@@ -213,6 +220,7 @@ class AwsSession(Session):
 
     @property
     def region(self) -> str:
+        """The configured region; InputError where there is none."""
         region = self._region or self.boto_session.region_name or os.environ.get(REGION_VARIABLE)
         if not region:
             raise InputError(
@@ -222,6 +230,7 @@ class AwsSession(Session):
 
     @property
     def account_id(self) -> str:
+        """The account of the credentials, asked of STS once."""
         if self._account is None:
             client = self.client("sts")
             with self.reported("looking up the AWS account", client):
@@ -230,6 +239,7 @@ class AwsSession(Session):
 
     @property
     def default_bucket(self) -> str:
+        """The bucket that SageMaker's own SDK uses by default."""
         return f"sagemaker-{self.region}-{self.account_id}"
 
     def revive(self) -> None:

@@ -82,6 +82,7 @@ class Inputs:
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
+        """Everything that has to be sent before the job starts."""
         return tuple(upload for given in self.local.values() for upload in given.uploads)
 
 

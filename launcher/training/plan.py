@@ -38,6 +38,7 @@ class Plan:
 
     @property
     def job_name(self) -> str:
+        """Name of the training job."""
         return str(self.request["TrainingJobName"])
 
     @property

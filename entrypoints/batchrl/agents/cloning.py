@@ -19,13 +19,16 @@ class BehaviorCloning(LossAgent):
     """
 
     def build(self, generator: torch.Generator) -> None:
+        """Make the network."""
         self.policy = self.make_learner("network", generator)
 
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Cross entropy of the logged actions."""
         return {"network": cross_entropy(self.policy.outputs(batch.states), batch.actions)}
 
     def preferences(self) -> Scorer:
+        """The network's outputs, which rank the actions."""
         return Scorer(self.policy.network)
 
     def values(self) -> None:
-        return None
+        """None: cloning estimates no values."""

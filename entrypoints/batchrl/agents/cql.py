@@ -19,5 +19,6 @@ class CQL(DoubleDQN):
     """
 
     def loss(self, values: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+        """The value agent's loss, plus ``cql_alpha`` times the conservative term."""
         conservative = cross_entropy(values, batch.actions)
         return super().loss(values, targets, batch) + self.settings.cql_alpha * conservative

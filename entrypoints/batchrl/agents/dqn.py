@@ -16,6 +16,7 @@ class DQN(ValueAgent):
     def bootstrap(
         self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
+        """The target network's largest value, [E, B]."""
         return target_next.amax(dim=2)
 
 
@@ -31,6 +32,7 @@ class DoubleDQN(ValueAgent):
     def bootstrap(
         self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
+        """The target network's value of the action that the online network prefers, [E, B]."""
         assert online_next is not None
         if batch.allowed is not None:
             online_next = online_next.masked_fill(~batch.allowed, -torch.inf)

@@ -31,15 +31,18 @@ class IQL(LossAgent):
     target: Target
 
     def build(self, generator: torch.Generator) -> None:
+        """Make the networks of Q, V and the policy."""
         self.q = self.make_learner("q", generator)
         self.v = self.make_learner("v", generator, n_outputs=1)
         self.policy = self.make_learner("policy", generator)
         self.target = self.make_target(self.q)
 
     def look_ahead(self, block: Batch) -> None:
+        """Compute the target's values of a block of transitions in one pass."""
         self.target.look_ahead(block.data.states, block.rows)
 
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Losses of V (expectile), Q (squared error) and the policy (weighted cloning)."""
         settings = self.settings
         state_values, next_values = self.v.outputs_and_others(batch.states, batch.next_states)
         target_values = taken(self.target.values(batch.part, batch.states), batch.actions)
@@ -54,7 +57,9 @@ class IQL(LossAgent):
         }
 
     def preferences(self) -> Scorer:
+        """The policy network's outputs, which rank the actions."""
         return Scorer(self.policy.network)
 
     def values(self) -> Scorer:
+        """The network of Q, in units of return."""
         return Scorer(self.q.network, self.settings.value_scale)

@@ -117,12 +117,15 @@ class LossAgent(Agent):
 
     @property
     def learning_rate(self) -> float:
+        """The step size that the next update takes."""
         return next(iter(self.learners.values())).optimiser.learning_rate
 
     def steady_updates(self) -> int | None:
+        """Updates for which the target stays as it is; None without a target."""
         return None if self.target is None else self.target.steady_updates(self.updates)
 
     def update(self, batch: Batch, rng: np.random.Generator) -> Signals:
+        """One gradient step on a minibatch."""
         losses = self.losses(batch, rng)
         self._check(losses)
         learners = self.learners.values()
@@ -158,6 +161,7 @@ class LossAgent(Agent):
         return None
 
     def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers and target, as tensors."""
         state: dict[str, Any] = {name: learner.network.state_dict() for name, learner in self.learners.items()}
         if self.target is not None:
             state["target"] = self.target.state_dict()
@@ -167,6 +171,7 @@ class LossAgent(Agent):
         return state | {"updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
         for name, learner in self.learners.items():
             learner.network.load_state_dict(state[name])
             learner.optimiser.load_state_dict(

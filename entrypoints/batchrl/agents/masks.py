@@ -103,6 +103,7 @@ class NearestNeighbourMask:
     episodes: tuple[Tensor, ...] | None = None
 
     def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+        """Actions with a logged use near enough, [B, A]."""
         distances = self.distances(states, episodes)
         return Support(distances <= torch.tensor(self.thresholds, dtype=torch.float64), distances.argmin(dim=1))
 
@@ -142,6 +143,7 @@ class ImitationMask:
     absent: Sequence[int] = ()
 
     def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+        """Actions that the classifier finds likely enough, [B, A]."""
         logits = self.classifier.infer(states)[0]
         logits[:, list(self.absent)] = -torch.inf
         probabilities = logits.softmax(dim=1)

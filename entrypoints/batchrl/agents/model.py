@@ -76,10 +76,12 @@ class PolicyModel:
 
     @property
     def n_features(self) -> int:
+        """Number of features of a state."""
         return self.preferences.network.shape.n_features
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return self.preferences.network.shape.n_outputs
 
     def q_values(self, states: Floats32) -> Floats32:

@@ -43,10 +43,12 @@ class NetworkShape:
         return (self.n_features, *self.hidden, self.n_outputs)
 
     def to_json(self) -> dict[str, Any]:
+        """The shape in JSON's types."""
         return asdict(self) | {"hidden": list(self.hidden)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> NetworkShape:
+        """Read what ``to_json`` gave."""
         return cls(values["n_features"], values["n_outputs"], tuple(values["hidden"]), values["ensemble"])
 
 

@@ -19,4 +19,5 @@ class OneStep(ValueAgent):
     def bootstrap(
         self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
+        """The value that the logging policy's next action has on average, [E, B]."""
         return (target_next * batch.next_behavior).sum(dim=2)

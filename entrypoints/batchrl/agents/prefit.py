@@ -70,6 +70,7 @@ class PrefitModels:
         )
 
     def state_dict(self) -> State:
+        """Reward model and mask as JSON and tensors, for a checkpoint."""
         config, tensors = pack_mask(self.acting_mask)
         return {
             "reward_model": self.reward_model.state_dict(),

@@ -130,4 +130,5 @@ class Moments:
         self._minimum = torch.tensor([self._minimum, values.min().item()], dtype=torch.float64).min().item()
 
     def summary(self) -> Summary:
+        """Mean, standard deviation, largest and smallest of what was added."""
         return Summary(self._mean, math.sqrt(self._squares / self.count), self._maximum, self._minimum)

@@ -30,6 +30,7 @@ class TargetPolicy:
 
     @classmethod
     def of(cls, settings: OpeSettings) -> TargetPolicy:
+        """The target policy that a preset's ``ope`` section names."""
         return cls(settings.target_policy, settings.softmax_temperature, settings.epsilon)
 
     def __str__(self) -> str:

@@ -100,6 +100,7 @@ class Transitions:
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return self.behavior_policy.shape[1]
 
     def batch(self, rows: Tensor) -> Batch:

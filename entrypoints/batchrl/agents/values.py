@@ -33,6 +33,7 @@ class ValueAgent(LossAgent):
     target: Target
 
     def build(self, generator: torch.Generator) -> None:
+        """Make the online network and its target."""
         self.online = self.make_learner("online", generator)
         self.target = self.make_target(self.online)
 
@@ -60,9 +61,11 @@ class ValueAgent(LossAgent):
         return residual_loss(taken(values, batch.actions) - targets, self.settings.loss)
 
     def look_ahead(self, block: Batch) -> None:
+        """Compute the target's values of a block of transitions in one pass."""
         self.target.look_ahead(block.data.all_next_states, block.last)
 
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        """The temporal-difference loss of the online network."""
         target_next, online_next = self.target.values(batch.part, batch.next_states), None
         if self.needs_online_next:
             values, online_next = self.online.outputs_and_others(batch.states, batch.next_states)
@@ -72,7 +75,9 @@ class ValueAgent(LossAgent):
         return {"online": self.loss(values, targets, batch)}
 
     def preferences(self) -> Scorer:
+        """The online network's values, which rank the actions."""
         return Scorer(self.online.network, self.settings.value_scale)
 
     def values(self) -> Scorer | None:
+        """The online network's values, in units of return."""
         return self.preferences()

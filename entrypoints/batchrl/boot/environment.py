@@ -56,6 +56,7 @@ class JobDescription:
 
     @property
     def user_hyperparameters(self) -> dict[str, names.Value]:
+        """Hyperparameters that are neither reserved nor the toolkit's (contract 33)."""
         return {
             key: value
             for key, value in self.hyperparameters.items()
@@ -64,6 +65,7 @@ class JobDescription:
 
     @property
     def framework_hyperparameters(self) -> dict[str, names.Value]:
+        """Hyperparameters that are reserved or the toolkit's."""
         own = self.user_hyperparameters
         return {key: value for key, value in self.hyperparameters.items() if key not in own}
 

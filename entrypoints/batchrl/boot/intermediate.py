@@ -50,6 +50,7 @@ class IntermediateSync:
         self._thread = threading.Thread(target=self._run, name="intermediate", daemon=True)
 
     def start(self) -> None:
+        """Begin to sync in a thread."""
         self._thread.start()
 
     def finish(self) -> None:

@@ -22,6 +22,7 @@ class StopSignals:
         self._passed_on: tuple[int, ...] = FORWARDED
 
     def install(self) -> None:
+        """Handle the signals that are passed on to the script."""
         for signum in FORWARDED:
             signal.signal(signum, self._handle)
 

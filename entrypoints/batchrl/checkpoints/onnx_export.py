@@ -57,6 +57,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
+        """Whether ONNX and torch agree closely enough to keep the file."""
         return (
             self.values <= TOLERANCE
             and self.probabilities <= TOLERANCE

@@ -90,6 +90,7 @@ class NetworkGraph(nn.Module):
         self.register_buffer("scale", tensors.get("input.scale"))
 
     def forward(self, states: Tensor) -> Tensor:
+        """Outputs of all members, [E, B, A], of states [B, F]."""
         scaled = states if self.shift is None or self.scale is None else (states - self.shift) * self.scale
         outputs = scaled.unsqueeze(0).expand(self._ensemble, -1, -1)
         for layer, (weights, biases) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -112,6 +113,7 @@ class ScorerGraph(nn.Module):
         self._scale = scorer.scale
 
     def forward(self, states: Tensor) -> Tensor:
+        """Mean output of the members times the scale, [B, A]."""
         outputs: Tensor = self.network(states)
         return outputs.mean(dim=0) * self._scale
 
@@ -133,6 +135,7 @@ class ImitationGraph(nn.Module):
         self.register_buffer("logged", logged)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Support of a classifier's mask: allowed actions and the likeliest one."""
         logits = torch.where(self.logged, self.classifier(states)[0], -torch.inf)
         probabilities = logits.softmax(dim=1)
         top = probabilities.amax(dim=1, keepdim=True)
@@ -159,6 +162,7 @@ class NearestGraph(nn.Module):
         self.register_buffer("thresholds", torch.tensor(mask.thresholds, dtype=torch.float64))
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Support of a nearest-neighbour mask: allowed actions and the nearest one."""
         queries = (states if self.embedding is None else self.embedding(states)).double()
         distances = torch.stack(
             [self._nearest(queries, keys, size) for keys, size in zip(self.keys, self._sizes, strict=True)], dim=1

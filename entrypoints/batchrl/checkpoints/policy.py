@@ -35,6 +35,7 @@ class LoadedPolicy:
 
     @property
     def model(self) -> PolicyModel:
+        """The policy as networks and settings."""
         return self._model
 
     def with_target(self, target: TargetPolicy) -> LoadedPolicy:
@@ -43,10 +44,12 @@ class LoadedPolicy:
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return self._model.n_actions
 
     @property
     def n_features(self) -> int:
+        """Number of features of a state."""
         return self._model.n_features
 
     def q_values(self, states: Floats32) -> Floats32:

@@ -45,6 +45,7 @@ class EnvId:
         return EnvId(name, self.max_episode_steps or cap)
 
     def options(self) -> dict[str, Any]:
+        """Arguments for ``gymnasium.make``."""
         return {} if self.max_episode_steps is None else {"max_episode_steps": self.max_episode_steps}
 
 
@@ -64,6 +65,7 @@ class Simulator:
 
     @property
     def n_envs(self) -> int:
+        """Number of environments that step together."""
         return self.vector.num_envs
 
     @property

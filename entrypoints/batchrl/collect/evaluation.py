@@ -36,10 +36,12 @@ class TrainedPolicy(Policy, Protocol):
     """A policy that knows what it was trained for."""
 
     @property
-    def n_actions(self) -> int: ...
+    def n_actions(self) -> int:
+        """Number of actions."""
 
     @property
-    def n_features(self) -> int: ...
+    def n_features(self) -> int:
+        """Number of features of a state."""
 
 
 @dataclass(frozen=True)

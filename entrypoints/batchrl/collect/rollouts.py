@@ -56,6 +56,7 @@ class Rollouts:
 
     @property
     def steps(self) -> int:
+        """Number of logged steps."""
         return len(self.actions)
 
     @property

@@ -30,6 +30,7 @@ from presets.schema import DataSettings
 
 
 def main() -> int:
+    """Read one data set as the arguments ask, and print the answer as JSON; returns the exit code."""
     arguments = _parser().parse_args()
     try:
         result = arguments.run(arguments)

@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        """Refuse the command line with the nearest option of that name, exit code 2."""
         words = message.removeprefix("unrecognized arguments: ").split()
         options = [name for action in self._actions for name in action.option_strings]
         near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []

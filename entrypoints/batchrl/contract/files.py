@@ -36,5 +36,6 @@ def published_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def file_sha256(path: Path) -> str:
+    """Digest of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

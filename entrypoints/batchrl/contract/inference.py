@@ -59,6 +59,7 @@ class InferenceCode:
 
     @property
     def has_server(self) -> bool:
+        """Whether the archive holds a server of its own."""
         return (self.scripts / SERVER).is_file()
 
     def files(self) -> dict[str, Path]:

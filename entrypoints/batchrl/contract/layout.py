@@ -75,6 +75,7 @@ class S3Url:
 
     @property
     def name(self) -> str:
+        """The last part of the key."""
         return self.key.rstrip("/").rpartition("/")[2]
 
 
@@ -92,26 +93,32 @@ class JobLayout:
 
     @property
     def job(self) -> S3Url:
+        """Prefix of everything that the job writes."""
         return self.output_path / self.job_name
 
     @property
     def output(self) -> S3Url:
+        """Prefix of its archives and intermediate files."""
         return self.job / "output"
 
     @property
     def model_archive(self) -> S3Url:
+        """The archive of ``/opt/ml/model``."""
         return self.output / MODEL_ARCHIVE_NAME
 
     @property
     def output_archive(self) -> S3Url:
+        """The archive of ``/opt/ml/output/data``."""
         return self.output / OUTPUT_ARCHIVE_NAME
 
     @property
     def intermediate(self) -> S3Url:
+        """Prefix of what is synced while the job runs."""
         return self.output / "intermediate"
 
     @property
     def checkpoints(self) -> S3Url:
+        """Prefix of the checkpoints, unless the job names another."""
         return self.job / "checkpoints"
 
 
@@ -126,9 +133,11 @@ class BucketLayout:
     base: S3Url
 
     def source_archive(self, sha256: str) -> S3Url:
+        """The code archive of a content."""
         return self.base / "source" / sha256 / CODE_ARCHIVE_NAME
 
     def dataset(self, sha256: str) -> S3Url:
+        """Prefix of a data set of a content."""
         return self.base / DATASETS / sha256
 
 

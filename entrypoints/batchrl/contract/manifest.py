@@ -20,6 +20,7 @@ REMEMBERED_VERSIONS = 16
 
 
 def sha256_of(content: bytes) -> str:
+    """Digest of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -37,6 +38,7 @@ class Entry:
 
     @property
     def sha256(self) -> str:
+        """Digest of the newest version."""
         return self.versions[-1]
 
     def succeeded_by(self, size: int, sha256: str) -> Entry:
@@ -57,6 +59,7 @@ class Manifest:
         self.files[path] = known.succeeded_by(size, sha256) if known else Entry(size, (sha256,))
 
     def to_bytes(self) -> bytes:
+        """The manifest as it is stored: JSON, files sorted by name."""
         body = {
             "version": FORMAT_VERSION,
             "files": {

@@ -63,59 +63,74 @@ class JobPaths:
 
     @property
     def input_config(self) -> Path:
+        """Folder of the configuration files (contract 21)."""
         return self.root / "input" / "config"
 
     @property
     def hyperparameters(self) -> Path:
+        """File of the hyperparameters (contract 27)."""
         return self.input_config / "hyperparameters.json"
 
     @property
     def input_data_config(self) -> Path:
+        """File of the channels' descriptions."""
         return self.input_config / "inputdataconfig.json"
 
     @property
     def resource_config(self) -> Path:
+        """File of the hosts' names."""
         return self.input_config / "resourceconfig.json"
 
     @property
     def checkpoint_config(self) -> Path:
+        """File that names the checkpoint folder (contract 22)."""
         return self.input_config / "checkpointconfig.json"
 
     @property
     def input_data(self) -> Path:
+        """Folder that holds one folder a channel."""
         return self.root / "input" / "data"
 
     def channel(self, name: str) -> Path:
+        """Folder of a channel."""
         return self.input_data / name
 
     @property
     def code_archive(self) -> Path:
+        """The code as it arrived."""
         return self.channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME
 
     @property
     def code(self) -> Path:
+        """Folder that the code is unpacked into (contract 24)."""
         return self.root / "code"
 
     @property
     def model(self) -> Path:
+        """Folder that becomes ``model.tar.gz``."""
         return self.root / "model"
 
     @property
     def output(self) -> Path:
+        """Folder of the job's outputs."""
         return self.root / "output"
 
     @property
     def output_data(self) -> Path:
+        """Folder that becomes ``output.tar.gz``."""
         return self.output / "data"
 
     @property
     def intermediate(self) -> Path:
+        """Folder that is synced while the job runs."""
         return self.output / "intermediate"
 
     @property
     def failure(self) -> Path:
+        """File that says why the job failed (contract 80)."""
         return self.output / "failure"
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the checkpoints (contract 20)."""
         return self.checkpoint_folder or self.root / "checkpoints"

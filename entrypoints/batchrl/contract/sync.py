@@ -74,6 +74,7 @@ class FolderUploader:
 
     @property
     def manifest_url(self) -> S3Url:
+        """Where the manifest of the folder is stored."""
         return self._destination / MANIFEST_NAME
 
     def assume_uploaded(self) -> None:

@@ -98,6 +98,7 @@ def _in_order(codes: Integers, count: int) -> bool:
 
 
 def is_text(kind: pa.DataType) -> bool:
+    """Whether a column's type is one of Arrow's texts."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

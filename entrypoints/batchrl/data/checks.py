@@ -43,34 +43,42 @@ class Values:
 
     @cached_property
     def states(self) -> Floats32:
+        """States of the looked-at rows, [n, F]."""
         return taken(self._rows.states, self._where)
 
     @cached_property
     def states_are_finite(self) -> bool:
+        """Whether no state holds NaN or infinity."""
         return bool(np.isfinite(self.states).all())
 
     @cached_property
     def actions(self) -> Floats64:
+        """Actions of the looked-at rows as they were read, [n]."""
         return taken(self._rows.actions, self._where)
 
     @cached_property
     def rewards(self) -> Floats64:
+        """Rewards of the looked-at rows, [n]."""
         return taken(self._rows.rewards, self._where)
 
     @cached_property
     def policy(self) -> Floats64:
+        """Logged probabilities of the looked-at rows, [n, A]."""
         return taken(self._rows.probabilities, self._where)
 
     @cached_property
     def next_states(self) -> Floats32:
+        """Next states of the looked-at rows, [n, F]."""
         assert self._rows.next_states is not None
         return taken(self._rows.next_states, self._where)
 
     def flag(self, name: str) -> Flags:
+        """A column of flags (``terminal``, ``truncated``) as booleans, [n]."""
         marked: Flags = taken(self._rows.flags[name], self._where) == 1
         return marked
 
     def target(self, name: str) -> Floats64:
+        """A column of the policy to be scored, [n, A]."""
         return taken(self._rows.targets[name], self._where)
 
     def every(self, wrong: bool) -> Flags:

@@ -45,18 +45,22 @@ class Dataset:
 
     @property
     def n_transitions(self) -> int:
+        """Number of decisions."""
         return len(self.actions)
 
     @property
     def n_episodes(self) -> int:
+        """Number of episodes."""
         return len(self.offsets) - 1
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return int(self.behavior_policy.shape[1])
 
     @property
     def n_features(self) -> int:
+        """Number of features of a state."""
         return int(self.states.shape[1])
 
     @property

@@ -86,6 +86,7 @@ class Layout:
 
     @property
     def n_steps(self) -> int:
+        """Number of decisions."""
         return int(self.offsets[-1])
 
     @property

@@ -76,5 +76,6 @@ class Parts:
 
     @classmethod
     def of(cls, dataset: Dataset, split: Split) -> Parts:
+        """The parts of a data set that a split names."""
         test = dataset.select(split.test) if len(split.test) else None
         return cls(dataset.select(split.train), dataset.select(split.evaluation), test)

@@ -69,6 +69,7 @@ def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
 
 
 def is_list(kind: pa.DataType) -> bool:
+    """Whether a column's type is one of Arrow's lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

@@ -37,10 +37,12 @@ class FiniteProcess:
 
     @property
     def n_states(self) -> int:
+        """Number of states."""
         return len(self.reward)
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return int(self.reward.shape[1])
 
     def optimal_action_values(self, discount: float) -> Floats64:

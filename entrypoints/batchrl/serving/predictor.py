@@ -52,10 +52,12 @@ class Predictor:
 
     @property
     def n_features(self) -> int:
+        """Number of features of a state."""
         return self.model.n_features
 
     @property
     def n_actions(self) -> int:
+        """Number of actions."""
         return self.model.n_actions
 
     def predict(self, records: ParsedRecords) -> Predictions:

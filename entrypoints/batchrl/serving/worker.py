@@ -53,6 +53,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.more_body
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio when the connection has ended: tell the worker."""
         super().connection_lost(exc)
         self.on_lost()
 
@@ -96,11 +97,13 @@ class Worker(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections that the supervisor hands in."""
         self.servers = []
         self.started = True
         asyncio.get_running_loop().add_reader(self._entry, self._take)
 
     async def main_loop(self) -> None:
+        """Report heartbeats until the worker is told to stop."""
         turn = 0
         while not self._stopping.is_set():
             began = self._app.began
@@ -111,6 +114,7 @@ class Worker(uvicorn.Server):
                 await asyncio.wait_for(self._stopping.wait(), HEARTBEAT_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what has arrived, then close the connections."""
         self._app.closing = True
         await asyncio.sleep(ARRIVAL_SECONDS)
         connections = self.server_state.connections

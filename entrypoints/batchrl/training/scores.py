@@ -47,6 +47,7 @@ class TrainingReturns:
 
     @classmethod
     def of(cls, dataset: Dataset, discount: float) -> TrainingReturns:
+        """The returns of a data set, and the range that its rewards allow."""
         bounds = -math.inf, math.inf
         if discount < 1:
             low, high = min(0.0, float(dataset.rewards.min())), max(0.0, float(dataset.rewards.max()))

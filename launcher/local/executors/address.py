@@ -27,10 +27,12 @@ class ServerAddress:
 
     @classmethod
     def unix(cls, path: str) -> ServerAddress:
+        """The address of a server that listens on a unix socket."""
         return cls(path=path)
 
     @classmethod
     def tcp(cls, host: str, port: int, holder: ProcessId | None = None) -> ServerAddress:
+        """The address of a server that listens on a port; ``holder`` is the process that must hold it."""
         return cls(host=host, port=port, holder=holder)
 
     @property
@@ -45,10 +47,12 @@ class ServerAddress:
         return self.holder is None or self.holder.alive
 
     def to_json(self) -> dict[str, Any]:
+        """The address in JSON's types, without what it does not have."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ServerAddress:
+        """Read what ``to_json`` gave."""
         holder = values.get("holder")
         return cls(values.get("path"), values.get("host"), values.get("port"), ProcessId(**holder) if holder else None)
 

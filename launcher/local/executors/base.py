@@ -115,7 +115,8 @@ class Executor(Protocol):
     """Starts programs."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """``docker`` or ``process``."""
 
     def start(self, program: Program) -> Execution:
         """Start a program whose tree is ready.

@@ -76,9 +76,11 @@ class DockerExecution:
 
     @property
     def handle(self) -> str:
+        """The container's id."""
         return self._container
 
     def output(self) -> Iterator[bytes]:
+        """Chunks of what the container writes, until it ends."""
         return self._output
 
     def wait(self) -> int:
@@ -94,13 +96,16 @@ class DockerExecution:
                 time.sleep(1)
 
     def terminate(self) -> None:
+        """Send SIGTERM, once the program can have installed its handler."""
         self._await_handler()
         self._signal("SIGTERM")
 
     def kill(self) -> None:
+        """Send SIGKILL."""
         self._signal("SIGKILL")
 
     def remove(self) -> bool:
+        """Remove the container; whether the kernel ended it for want of memory."""
         state: dict[str, Any] = {}
         try:
             with contextlib.suppress(docker.errors.NotFound):  # somebody removed it
@@ -145,6 +150,7 @@ class Adoption:
         self._root = root
 
     def run(self) -> None:
+        """Give the files that a container wrote as another user to the caller, by a helper container."""
         owner = "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
         client = self._engine.client
         helper = client.create_container(

@@ -21,6 +21,7 @@ class ForegroundExecution(ProcessExecution):
     """One job that shares the terminal with this process."""
 
     def output(self) -> Iterator[bytes]:
+        """One line that names the process; its own output goes to the terminal."""
         yield LOGGED.format(pid=os.getpid()).encode()
 
 

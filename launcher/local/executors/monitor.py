@@ -64,9 +64,11 @@ class Waiter:
         self._ended.set()
 
     def ended_within(self, seconds: float) -> bool:
+        """Whether the program ends within so many seconds."""
         return self._ended.wait(seconds)
 
     def exit_code(self) -> int:
+        """The exit code of a program that has ended; raises what waiting for it raised."""
         if self._error is not None:
             raise self._error
         assert self._code is not None

@@ -46,6 +46,7 @@ class OutputPump:
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
 
     def start(self) -> None:
+        """Begin to read the program's output in a thread."""
         self._thread.start()
 
     def finish(self, timeout: float) -> bool:

@@ -38,30 +38,36 @@ class ProcessExecution:
 
     @property
     def handle(self) -> str:
+        """The process id."""
         return str(self._process.pid)
 
     def output(self) -> Iterator[bytes]:
+        """Chunks of what the process writes, until it closes its output."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while chunk := os.read(descriptor, CHUNK_BYTES):
             yield chunk
 
     def wait(self) -> int:
+        """Wait for the end, end what the process left running, and return the exit code (128 + n for signal n)."""
         code = self._process.wait()
         # The job's end is the end of all its processes, as in a container; this closes the output too.
         kill_processes(self._root)
         return code if code >= 0 else SIGNAL_EXIT_BASE - code
 
     def terminate(self) -> None:
+        """Send SIGTERM to the process."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """Send SIGKILL to the process and to all that it started."""
         kill_processes(self._root)
         if self._process.poll() is None:
             self._process.kill()
 
     def remove(self) -> bool:
+        """Close its output and remove its socket; whether the kernel ended it for want of memory."""
         if self._process.stdout is not None:
             self._process.stdout.close()
         if self.address is not None and self.address.path is not None:

@@ -110,6 +110,7 @@ class Identity:
 
     @classmethod
     def create(cls) -> Identity:
+        """New ports and random credentials."""
         api_port, store_port = free_ports(2)
         access_key = "BATCHRL" + "".join(secrets.choice(_ALPHABET) for _ in range(13))
         return cls(api_port, store_port, access_key, secrets.token_hex(20))
@@ -146,10 +147,12 @@ class Identity:
             ) from error
 
     def write(self, path: Path) -> None:
+        """Write the file, readable by its owner alone."""
         values = asdict(self)
         replace_file(path, json.dumps({_PORT_ON_DISK: values.pop("api_port"), **values}, indent=1))
 
     def with_ports(self, api_port: int | None = None, store_port: int | None = None) -> Identity:
+        """The same identity with other ports; None keeps one."""
         return replace(self, api_port=api_port or self.api_port, store_port=store_port or self.store_port)
 
     def address(self, paths: HomePaths) -> CloudAddress:
@@ -206,6 +209,7 @@ class StoreSettings:
         return cls(**(values | {"variables": tuple(values["variables"])}))
 
     def write(self, path: Path) -> None:
+        """Write the file, readable by its owner alone."""
         replace_file(path, json.dumps(asdict(self), indent=1))
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> StoreAddress:

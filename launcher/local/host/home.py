@@ -57,10 +57,12 @@ class JobHome:
 
     @property
     def shim_log(self) -> Path:
+        """Log of the job's shim."""
         return self.folder / "shim.log"
 
     @property
     def logs(self) -> Path:
+        """Folder of the job's own log streams."""
         return self.folder / "logs"
 
     @property
@@ -119,50 +121,62 @@ class HomePaths:
 
     @property
     def cloud_file(self) -> Path:
+        """Ports and credentials of the cloud."""
         return self.root / "cloud.json"
 
     @property
     def lock(self) -> Path:
+        """Lock of whoever starts, stops or changes the cloud."""
         return self.root / "cloud.lock"
 
     @property
     def server_lock(self) -> Path:
+        """Lock that the API server holds as long as it lives."""
         return self.root / "door.lock"
 
     @property
     def server_process(self) -> Path:
+        """Which process the API server is."""
         return self.root / "door.json"
 
     @property
     def store_process(self) -> Path:
+        """Which process the embedded store is."""
         return self.root / "store.json"
 
     @property
     def settings(self) -> Path:
+        """The user's own object store, if there is one."""
         return self.root / "settings.json"
 
     @property
     def records(self) -> Path:
+        """The database of jobs, models and endpoints."""
         return self.root / "records.sqlite"
 
     @property
     def server_log(self) -> Path:
+        """Log of API server and forkserver."""
         return self.root / "door.log"
 
     @property
     def store_log(self) -> Path:
+        """Log of the embedded store."""
         return self.root / "store.log"
 
     @property
     def sdk_config(self) -> Path:
+        """Configuration for the ``sagemaker`` SDK."""
         return self.root / "sdk-config.yaml"
 
     @property
     def store(self) -> Path:
+        """Folder of the embedded store's objects."""
         return self.root / "store"
 
     @property
     def jobs(self) -> Path:
+        """Folder that holds one folder a job."""
         return self.root / "jobs"
 
     def job(self, key: str) -> JobHome:

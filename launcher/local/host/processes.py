@@ -53,6 +53,7 @@ class ProcessId:
 
     @property
     def alive(self) -> bool:
+        """Whether this very process runs: same pid, same start time."""
         return ProcessId.of(self.pid) == self
 
     def end(self, grace: float) -> None:

@@ -73,6 +73,7 @@ class SocketBridge:
         return {FORWARD_VARIABLE: format_forward(paths)} if paths else {}
 
     def close(self) -> None:
+        """Stop listening and remove the sockets; connections that stand go on."""
         for listener in self._listeners:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)

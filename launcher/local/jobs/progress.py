@@ -37,6 +37,7 @@ class Progress:
         self._records.update(self._name, self._kind, **columns)
 
     def stop_requested(self) -> bool:
+        """Whether somebody has asked for the job to stop."""
         return self._records.get(self._name, self._kind).stop_requested_at is not None
 
     def refuse_if_stopped(self) -> None:

@@ -22,6 +22,7 @@ _WINDOW_BYTES = MAX_PAGE_BYTES + MAX_MESSAGE_BYTES + 64
 
 
 def now_ms() -> int:
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 

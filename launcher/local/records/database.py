@@ -91,6 +91,7 @@ class Database:
             raise InputError(f"{path} cannot be used as the records of the local cloud: {error}.") from error
 
     def close(self) -> None:
+        """Close the connection; the database stays usable for others."""
         with self._lock:
             self._connection.close()
 

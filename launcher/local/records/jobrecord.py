@@ -124,6 +124,7 @@ class JobRecord:
 
     @property
     def ended(self) -> bool:
+        """Whether the state is final."""
         return self.status in states.ENDED
 
     @property

@@ -86,6 +86,7 @@ class Records:
         self.resources = Resources(self._database)
 
     def close(self) -> None:
+        """Close the database."""
         self._database.close()
 
     def create(self, record: JobRecord, tags: Mapping[str, str] | None = None) -> None:

@@ -79,6 +79,7 @@ class Machine:
 
     @property
     def first(self) -> str:
+        """The status that a new record has."""
         return next(iter(self.following))
 
     def successor(self, current: str, wanted: str, stop_requested: bool) -> str:

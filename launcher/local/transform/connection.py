@@ -51,9 +51,11 @@ class Call:
 class Owner(Protocol):
     """Who is told what happens on a connection."""
 
-    def answered(self, connection: Connection, call: Call) -> None: ...
+    def answered(self, connection: Connection, call: Call) -> None:
+        """A call has its whole answer."""
 
-    def closed(self, connection: Connection, call: Call | None, why: str) -> None: ...
+    def closed(self, connection: Connection, call: Call | None, why: str) -> None:
+        """A connection has ended; ``call`` is the one it was still to answer, if any."""
 
 
 def head_of(address: ServerAddress, settings: TransformSettings) -> bytes:
@@ -147,16 +149,20 @@ class Connection(asyncio.Protocol):
     # asyncio's callbacks.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio when the connection stands."""
         self._transport = cast(asyncio.Transport, transport)
 
     def pause_writing(self) -> None:
+        """Called by asyncio when the transport's buffer is full."""
         self._paused = True
 
     def resume_writing(self) -> None:
+        """Called by asyncio when the transport's buffer has room: send on."""
         self._paused = False
         self._send_on()
 
     def data_received(self, data: bytes) -> None:
+        """Called by asyncio with bytes of an answer: parse them."""
         if self.call is None:  # nothing was asked
             self.abort()
             return
@@ -170,6 +176,7 @@ class Connection(asyncio.Protocol):
             self._finish(self._keep_alive and self._sending is None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio when the connection has ended, whichever side closed it."""
         self.reusable = False
         if self.call is not None and self._begun and not self._measured and error is None:
             # An answer without a length ends with its connection. HTTP knows no difference between that and a server
@@ -193,21 +200,25 @@ class Connection(asyncio.Protocol):
     # The parser's callbacks.
 
     def on_message_begin(self) -> None:
+        """Called by the parser when an answer begins."""
         if self._complete:
             # More than was asked for: whose answer that is, and what follows, cannot be told.
             self.reusable = False
         self._measured = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser for each header."""
         if name.lower() in _LENGTHS:
             self._measured = True
 
     def on_headers_complete(self) -> None:
+        """Called by the parser behind the last header."""
         if not self._complete:
             self._status = self._parser.get_status_code()
             self._begun = self._status >= 200  # after 100 Continue comes the answer itself
 
     def on_body(self, data: bytes) -> None:
+        """Called by the parser with bytes of the body."""
         if self._complete:
             return
         if self._large is not None:
@@ -220,5 +231,6 @@ class Connection(asyncio.Protocol):
                 self._large.append(chunk)
 
     def on_message_complete(self) -> None:
+        """Called by the parser at the end of an answer."""
         self._complete = self._begun
         self._keep_alive = self._parser.should_keep_alive()  # later it says no

@@ -43,17 +43,21 @@ class Frames:
 
     @property
     def originals(self) -> bytes:
+        """The records as they lie in the input object."""
         return self.data
 
     @property
     def count(self) -> int:
+        """How many records the block holds."""
         return len(self.spans)
 
     @property
     def numbers(self) -> Numbers:
+        """The records' numbers in their object, counted from 0."""
         return Numbers(((0, self.first),))
 
     def cut(self, room: int) -> tuple[Frames | None, Frames | None]:
+        """The block in two, the first of at most ``room`` bytes; either may be None."""
         if len(self.data) <= room:
             return self, None
         count = sum(end <= room for end, _ in self.spans)
@@ -67,9 +71,11 @@ class Frames:
         return head, Frames(self.data[at:], moved, self.first + count)
 
     def records(self) -> list[bytes]:
+        """The content of each record, without RecordIO's frames."""
         return [MAGIC.join(self.data[start:stop] for start, stop in ranges) for _, ranges in self.spans]
 
     def original_records(self) -> list[bytes]:
+        """As ``records``: a frame carries nothing that an output would need."""
         return self.records()
 
 

@@ -31,11 +31,14 @@ class RecordFormat(Protocol):
 
     error_mark: bytes
 
-    def select(self, records: Sequence[bytes], locate: Locate) -> list[bytes]: ...
+    def select(self, records: Sequence[bytes], locate: Locate) -> list[bytes]:
+        """The part of each record that the input filter selects."""
 
-    def combine(self, records: Sequence[bytes], answers: Sequence[bytes], locate: Locate) -> bytes: ...
+    def combine(self, records: Sequence[bytes], answers: Sequence[bytes], locate: Locate) -> bytes:
+        """Records and answers joined and filtered, as bytes of the output object."""
 
-    def error(self, answer: bytes) -> str | None: ...
+    def error(self, answer: bytes) -> str | None:
+        """What an answer says is wrong with its record; None for a good answer."""
 
 
 class Processing:

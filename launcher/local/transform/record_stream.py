@@ -58,10 +58,12 @@ class Block(Protocol):
         """The same as they stand in the object."""
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many records the block holds."""
 
     @property
-    def numbers(self) -> Numbers: ...
+    def numbers(self) -> Numbers:
+        """The records' numbers in their object, counted from 0."""
 
     def cut(self, room: int) -> tuple[Block | None, Block | None]:
         """As many of them as fit a number of bytes, and the rest; one of both may be None."""
@@ -85,6 +87,7 @@ class Lines:
     numbers: Numbers
 
     def cut(self, room: int) -> tuple[Lines | None, Lines | None]:
+        """The block in two at a line's end, the first of at most ``room`` bytes; either may be None."""
         if len(self.data) <= room:
             return self, None
         end = self.data.rfind(b"\n", 0, room) + 1
@@ -102,9 +105,11 @@ class Lines:
         return Lines(data, data if self.data is self.originals else originals[part], count, numbers)
 
     def records(self) -> list[bytes]:
+        """The lines that are sent, without their newlines."""
         return split_lines(self.data)
 
     def original_records(self) -> list[bytes]:
+        """The lines as they lie in the input object, without their newlines."""
         return split_lines(self.originals)
 
 

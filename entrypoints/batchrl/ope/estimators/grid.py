@@ -23,6 +23,7 @@ class Grid:
 
     @classmethod
     def of(cls, lengths: Integers) -> Grid:
+        """The grid of episodes of these lengths."""
         return cls(lengths, np.arange(lengths.max())[None, :] < lengths[:, None])
 
     def pad(self, values: Floats64, absorbing: float | Floats64 = 0.0) -> Floats64:

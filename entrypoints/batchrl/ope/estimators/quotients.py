@@ -54,6 +54,7 @@ class Quotients:
 
     @property
     def n_episodes(self) -> int:
+        """Number of episodes."""
         return len(self.blocks[0].numerators)
 
     @property

@@ -44,6 +44,7 @@ class CumulativeWeights:
 
     @classmethod
     def of(cls, log_ratios: Floats64) -> CumulativeWeights:
+        """Cumulated importance weights of log ratios [episodes, steps]."""
         logs = np.cumsum(log_ratios, axis=1)
         peaks = logs.max(axis=0)
         peaks[np.isneginf(peaks)] = 0.0

@@ -60,9 +60,11 @@ class Figure:
 
     @property
     def value(self) -> float:
+        """The point estimate."""
         return self.bootstrap.value
 
     def to_json(self) -> dict[str, Any]:
+        """The figure with its intervals in JSON's types; NaN becomes null."""
         return {
             "estimand": asdict(self.estimand),
             "value": _number(self.value),
@@ -108,6 +110,7 @@ class Window:
     estimand: Estimand
 
     def to_json(self) -> dict[str, Any]:
+        """The window's difference in JSON's types; NaN becomes null."""
         return {
             "steps": self.steps,
             "difference": estimate_json(self.difference),
@@ -141,6 +144,7 @@ class PolicyReport:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """The whole report in JSON's types; NaN becomes null."""
         return {
             "policy": self.policy,
             "source": self.source,

@@ -29,6 +29,7 @@ class FittedQ(ValueAgent):
     def bootstrap(
         self, target_next: Tensor, online_next: Tensor | None, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
+        """The value that the scored policy's next action has on average, [E, B]."""
         return (target_next * self.next_probabilities[batch.rows]).sum(dim=2)
 
 

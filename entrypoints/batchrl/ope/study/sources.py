@@ -48,6 +48,7 @@ class TrainedPolicy:
 
     @property
     def discount(self) -> float | None:
+        """The discount that the policy was trained with; None where that is unknown."""
         return None if self.preset is None else self.preset.agent.discount
 
     @property

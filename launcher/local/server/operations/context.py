@@ -35,6 +35,7 @@ class Context:
     clock: Callable[[], float]
 
     def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource in this cloud's account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
 
 

@@ -32,6 +32,7 @@ class Request:
 
     @classmethod
     def of(cls, environ: dict[str, Any]) -> Request:
+        """The request that a WSGI environment describes, its target as it was sent."""
         target = environ["RAW_URI"]
         if not target.startswith("/"):  # the absolute form, which proxies use
             parts = urlsplit(target)
