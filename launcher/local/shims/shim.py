@@ -1,4 +1,4 @@
-"""The process that owns one job, from its claim to its end (design 2); it depends on nobody, the door may be killed."""
+"""The process that owns one job, from its claim to its end; it depends on nobody, the door may be killed."""
 
 from __future__ import annotations
 
