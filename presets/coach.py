@@ -1,7 +1,7 @@
 """Intel Coach's names of settings (hyperparameters ``rl.a.b.c[:Type]``), where they map cleanly to ours.
 
 Coach silently accepted a mistyped leaf; here an unknown name is an error, and so is a unit that does not fit
-(specification, section 8).
+(Coach is described in docs/coach.md).
 """
 
 from __future__ import annotations

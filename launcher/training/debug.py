@@ -1,4 +1,4 @@
-"""Runs a job in the foreground, with its source in place, so that ``breakpoint()`` works (design 4).
+"""Runs a job in the foreground, with its source in place, so that ``breakpoint()`` works.
 
 The request says so itself: instance type ``local_debug``, ``sagemaker_submit_directory`` naming the user's own folder,
 and ``PYTHONPATH`` for what the archive would have put beside the script. Records, checkpoints and csv are those of any

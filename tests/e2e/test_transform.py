@@ -32,7 +32,7 @@ def states(tmp_path):
 
 
 @pytest.mark.parametrize("instance_type", EXECUTORS)
-def test_B160_B225_the_seeds_own_call_joins_inputs_and_predictions(trained, states, tmp_path, instance_type):
+def test_B160_E225_the_seeds_own_call_joins_inputs_and_predictions(trained, states, tmp_path, instance_type):
     model = trained.create_model()
     transformer = model.transformer(
         instance_count=1,

@@ -204,7 +204,7 @@ def script_environment(
 
 
 def identity(environ: Mapping[str, str]) -> dict[str, str]:
-    """HOME and USER for a uid that the image's passwd does not know (design 5)."""
+    """HOME and USER for a uid that the image's passwd does not know."""
     result = {}
     try:
         name = pwd.getpwuid(os.getuid()).pw_name

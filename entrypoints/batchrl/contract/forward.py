@@ -1,4 +1,4 @@
-"""How a job in a container reaches API server and store (design 5): ports of its loopback lead to mounted unix sockets.
+"""How a job in a container reaches API server and store: ports of its loopback lead to mounted unix sockets.
 
 ``BATCHRL_FORWARD="<port>=<socket path>[,...]"`` says which. Outside, the shim connects each socket to the host's
 loopback port; inside, ``batchrl.boot`` listens on the same port. The endpoint URLs of the host stay true in the

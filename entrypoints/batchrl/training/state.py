@@ -1,4 +1,4 @@
-"""Everything that a run is: what the next epoch depends on, and what a checkpoint holds (design decision 8)."""
+"""Everything that a run is: what the next epoch depends on, and what a checkpoint holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs as containers of a Docker engine (contract A1, A2, A15; design 5)."""
+"""Jobs as containers of a Docker engine (contract A1, A2, A15)."""
 
 from __future__ import annotations
 

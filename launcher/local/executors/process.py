@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine: the same boot, the same tree under another root (design 4)."""
+"""Jobs as processes of this machine: the same boot, the same tree under another root."""
 
 from __future__ import annotations
 

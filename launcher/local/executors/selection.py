@@ -1,4 +1,4 @@
-"""Which executor a job gets: its instance type says, ``ml.*`` takes what this machine has (design 1)."""
+"""Which executor a job gets: its instance type says, ``ml.*`` takes what this machine has."""
 
 from __future__ import annotations
 

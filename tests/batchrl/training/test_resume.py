@@ -1,4 +1,4 @@
-"""A run that was killed anywhere and started again ends as if nothing had happened (design decision 8)."""
+"""A run that was killed anywhere and started again ends as if nothing had happened."""
 
 from __future__ import annotations
 

@@ -93,11 +93,11 @@ def test_a_model_with_everything_in_it() -> None:
     }
 
 
-def test_127_a_model_without_an_archive_leaves_it_out() -> None:
+def test_B127_a_model_without_an_archive_leaves_it_out() -> None:
     assert model(model_data=None)["PrimaryContainer"] == {"Image": IMAGE}
 
 
-def test_225_the_seeds_own_transform_job() -> None:
+def test_E225_the_seeds_own_transform_job() -> None:
     request = create_transform_job(SEED)
     botocore_accepts("CreateTransformJob", request)
     assert request == {
@@ -148,7 +148,7 @@ def test_a_transform_job_with_everything_in_it() -> None:
     assert request["MaxPayloadInMB"] * request["MaxConcurrentTransforms"] == 100
 
 
-def test_203_everything_that_is_left_out_has_the_apis_own_default() -> None:
+def test_D203_everything_that_is_left_out_has_the_apis_own_default() -> None:
     assert set(transform()) == {
         "TransformJobName",
         "ModelName",
@@ -255,7 +255,7 @@ def test_D203_what_the_service_would_refuse_is_refused_here(make: Any, values: d
         ("166", {"assemble_with": None}),
     ],
 )
-def test_142_154_162_166_the_rules_between_fields_are_kept_before_anything_is_sent(
+def test_B142_B154_B162_B166_the_rules_between_fields_are_kept_before_anything_is_sent(
     number: str, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(InputError, match="cannot be requested"):

@@ -166,7 +166,7 @@ def test_A90_a_job_past_its_time_is_stopped_as_MaxRuntimeExceeded(cloud):
     assert job.lines == ["up", "saved"]
 
 
-def test_A45_a_script_that_is_killed_fails_with_137(cloud):
+def test_A83_a_script_that_is_killed_fails_with_137(cloud):
     job = cloud.job("import os; print(os.getpid()); import time; time.sleep(100)").start()
     job.wait_for_line("")
     os.kill(int(job.lines[0]), signal.SIGKILL)

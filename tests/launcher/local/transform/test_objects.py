@@ -89,7 +89,7 @@ def test_B147_a_whole_bucket(keys):
     assert len(targets(keys, f"s3://{BUCKET}", "s3://other/out")) == 6
 
 
-def test_B50_B148_a_manifest_names_objects_below_its_prefix(keys):
+def test_A50_B148_a_manifest_names_objects_below_its_prefix(keys):
     manifest = [{"prefix": f"s3://{BUCKET}/in/"}, "a.csv", "part-2/b.csv", "gone"]
     keys.objects["manifest.json"] = json.dumps(manifest).encode()
     url = f"s3://{BUCKET}/manifest.json"
@@ -116,7 +116,7 @@ def test_B50_B148_a_manifest_names_objects_below_its_prefix(keys):
         (b'[{"prefix": "s3://transform-tests/out/"}, "a"]', "would lie among the input"),
     ],
 )
-def test_B50_B154_a_manifest_that_is_none_is_told_with_its_form(s3, manifest, what):
+def test_A50_B154_a_manifest_that_is_none_is_told_with_its_form(s3, manifest, what):
     s3.objects["m"] = manifest
     with pytest.raises(InputError, match=what):
         targets(s3, f"s3://{BUCKET}/m", data_type="ManifestFile")
