@@ -206,8 +206,8 @@ def test_a_file_that_describes_no_loop_is_named(tmp_path: Path, change: Callable
 def test_a_file_of_a_loop_that_an_older_version_wrote_is_read_and_written_alike() -> None:
     written = {
         "entry_point": "",
-        "source_dir": "/home/me/src",
-        "dependencies": ["/home/me/a.py"],
+        "source_dir": "/srv/me/src",
+        "dependencies": ["/srv/me/a.py"],
         "preset": None,
         "settings": [],
         "instance_type": "ml.m5.large",
@@ -225,8 +225,8 @@ def test_a_file_of_a_loop_that_an_older_version_wrote_is_read_and_written_alike(
     settings = LoopSettings.from_json(json.loads(json.dumps(values)))
     assert settings.jobs == JobOptions(
         "",
-        source_dir=Path("/home/me/src"),
-        dependencies=(Path("/home/me/a.py"),),
+        source_dir=Path("/srv/me/src"),
+        dependencies=(Path("/srv/me/a.py"),),
         instance_type="ml.m5.large",
         instance_count=2,
         image_uri="x:1",
