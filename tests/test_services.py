@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDS_ENGINE = "tests/image/test_image.py::test_the_image_is_ours_by_its_label"
+NEEDS_ENGINE = "tests/launcher/local/engine/test_image.py::test_the_image_is_ours_by_its_label"
 UNUSED_PORT = "http://127.0.0.1:1"
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
-from launcher.jobs.training import LOOKED_AT, program_of
 from launcher.library.scripts import EVALUATE_SCRIPT
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def find_job(name: str | None, aws: bool = False, with_estimates: bool = False) 
         InputError: there is no such job, or none at all; the hint names the nearest.
         Unreachable: the cloud does not answer.
     """
-    from launcher.jobs.training import Job, list_jobs
+    from launcher.jobs.training import LOOKED_AT, Job, list_jobs, program_of
 
     session = session_for(aws)
     if name is None:

@@ -289,8 +289,8 @@ def test_nothing_that_the_start_does_not_need_is_imported(model_folder: Path) ->
         "from pathlib import Path\n"
         "import batchrl.serving.supervisor, batchrl.serving.worker\n"
         "from batchrl.serving.loading import load_service\n"
-        "from batchrl.serving.settings import Settings\n"
-        f"load_service(Path({str(model_folder)!r}), Settings())\n"
+        "from batchrl.serving.settings import ServingSettings\n"
+        f"load_service(Path({str(model_folder)!r}), ServingSettings())\n"
         "names = 'pydantic presets pandas pyarrow boto3 botocore gymnasium yaml tensorboard'.split()\n"
         "print([name for name in names if name in sys.modules])\n"
     )

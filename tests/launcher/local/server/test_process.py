@@ -21,9 +21,9 @@ from launcher.local.server.process import ApiServer
 
 IMPATIENT = """
 import sys
-from launcher.local.server.process import API server
+from launcher.local.server.process import ApiServer
 from launcher.local.host.home import HomePaths
-API server(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=float(sys.argv[2])).run()
+ApiServer(HomePaths.of(sys.argv[1]), (sys.executable, "-c", "input()"), idle_seconds=float(sys.argv[2])).run()
 """
 
 

@@ -135,7 +135,7 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.store import s3_client
 from launcher.local.executors.address import ServerAddress
 from launcher.local.transform.run import transform
-from launcher.local.transform.settings import Settings
+from launcher.local.transform.settings import TransformSettings
 from launcher.local.transform.sources import SourceObject
 
 given = json.loads(sys.argv[1])
@@ -147,7 +147,7 @@ class Server:
 
 client = s3_client(None, given["store"], **given["credentials"])
 source = SourceObject(S3Url(given["bucket"], "in/large"), "large", given["size"])
-output, settings = S3Url(given["bucket"], "out"), Settings(**given["settings"])
+output, settings = S3Url(given["bucket"], "out"), TransformSettings(**given["settings"])
 outcome = transform(client, [source], output, Server(), settings, print, lambda: False)
 (peak,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"peak_kib": peak, "records": outcome.records, "faults": [fault.message for fault in outcome.faults]}))
