@@ -9,10 +9,12 @@
 #   make clean     remove .venv and what the tools cached
 #
 # Settings: PYTHON (3.11 or newer), TORCH=cuda for the CUDA build, TORCH_INDEX (see docker/install-torch.sh),
-# ARGS for the tool behind a target (make test ARGS="-k resume"), BATCHRL_REQUIRE=engine,rgw to fail instead of skip.
+# ARGS for the tool behind a target (make test ARGS="-k resume"), WORKERS that share the tests (auto: one a core; 0: none,
+# as a debugger wants), BATCHRL_REQUIRE=engine,rgw to fail instead of skip.
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= auto
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 SCRIPTS = $(wildcard entrypoints/*.py)
@@ -51,7 +53,7 @@ demo: setup
 	.venv/bin/batchrl demo $(ARGS)
 
 test: setup
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # All of them run, also after one has failed: every fault in one go.
 check: setup
@@ -83,7 +85,7 @@ lock:
 	$(PYTHON) -m venv build/lock
 	docker/install-torch.sh build/lock/bin/python
 	build/lock/bin/python -m pip install -q hatchling editables
-	build/lock/bin/python -m pip install -q --no-build-isolation -e '.[dev]'
+	build/lock/bin/python -m pip install -q --no-build-isolation -e '.[local,job,plots,dev]'
 	build/lock/bin/python docker/lock.py
 	rm -rf build/lock
 

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+# The extras that `make setup` installs; onnx is among what the tests need.
+EXTRAS = ("local", "job", "plots")
 INSTALLED_APART = frozenset({"torch"})
 
 HEADER = """\
@@ -60,8 +62,9 @@ def main() -> None:
     """Write both files."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = pyproject["project"]
-    runtime = closure(project["dependencies"])
-    development = closure(project["optional-dependencies"]["dev"])
+    extras = project["optional-dependencies"]
+    runtime = closure([*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])])
+    development = closure(extras["dev"])
     only_development = {name: version for name, version in development.items() if name not in runtime}
     (ROOT / "requirements.txt").write_text(HEADER + pins(runtime) + DEVELOPMENT + pins(only_development))
     (ROOT / "docker" / "requirements.txt").write_text(JOB_HEADER + pins(closure(pyproject["dependency-groups"]["job"])))

@@ -132,10 +132,20 @@ def _as_known(error: Exception) -> BatchRLError | None:
         return InputError(f"the disk is full{place}.", "Free some space (`batchrl cloud gc` helps), then try again.")
     if isinstance(error, PermissionError) and error.filename:
         return InputError(f"no permission for {error.filename}.", "Choose another place, or change its permissions.")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _as_missing_extra(error.name)
     botocore = sys.modules.get("botocore.exceptions")
     if botocore is not None and isinstance(error, botocore.BotoCoreError | botocore.ClientError):
         return _as_aws(error)
     return None
+
+
+def _as_missing_extra(module: str) -> BatchRLError | None:
+    """A package that this installation was made without, with the command that installs it."""
+    from launcher.base.extras import of_module, remedy
+
+    extra = of_module(module)
+    return None if extra is None else InputError(f"the package of the module {module} is not installed.", remedy(extra))
 
 
 def _as_aws(error: Exception) -> BatchRLError | None:

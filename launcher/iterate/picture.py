@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from launcher.base import extras
 from launcher.iterate.report import CANNOT_TELL
 from launcher.iterate.step_files import KEPT_OUT, PROMOTED, UNDECIDED, Round
 from launcher.results.plot import DPI, FONT_POINTS, INCHES, save
@@ -40,6 +41,7 @@ def draw(name: str, rounds: Sequence[Round], path: Path) -> Path:
         rounds: at least one.
         path: the file; the suffix decides the format.
     """
+    extras.require(extras.PLOTS, "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -10,7 +10,7 @@ from pathlib import Path
 from batchrl.contract.errors import BatchRLError, InputError
 from launcher.api.joboptions import JobOptions
 from launcher.api.names import valid_name
-from launcher.base import notices
+from launcher.base import extras, notices
 from launcher.iterate import picture
 from launcher.iterate.rounds import Loop, tell
 from launcher.iterate.settings import DEFAULT_PRESET, LONGEST_NAME, LoopSettings, check_name
@@ -61,6 +61,7 @@ def go_on(
     if wanted < done:
         raise InputError(f"{done} rounds are done already, and --rounds says {wanted}.", f"Give {done} or more.")
     work, behavior = Work(settings, folder.root, lambda text: tell(text, say)), behavior_of(settings)
+    extras.require(extras.PLOTS, "the picture of a loop")
     if known is None:
         work.check(behavior)
     folder.check_free()

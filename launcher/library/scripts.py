@@ -10,7 +10,8 @@ from pathlib import Path
 from types import FrameType
 
 from batchrl.contract.errors import EXIT_INTERRUPTED, InputError
-from launcher.staging.source import product_scripts
+from launcher.base import extras
+from launcher.base.product import product_scripts
 
 COLLECT_SCRIPT = "collect.py"
 TRAIN_SCRIPT = "train.py"
@@ -26,11 +27,12 @@ def script_path(name: str) -> Path:
     """Where a script lies in this installation.
 
     Raises:
-        InputError: this installation has no such script.
+        InputError: this installation has no such script, or lacks packages that the scripts need.
     """
     scripts = product_scripts()
     if name not in scripts:
         raise InputError(f"this installation has no script {name}.", "Install batchrl from its repository.")
+    extras.require(extras.JOB, f"{name} on this computer")
     return scripts[name]
 
 

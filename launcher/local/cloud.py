@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
+from launcher.base import extras
 from launcher.local.cleanup import Removed, collect
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
@@ -250,6 +251,7 @@ def _start(paths: HomePaths) -> Identity:
     if identity is None:
         identity = Identity.create()
         identity.write(paths.cloud_file)
+    extras.require(extras.LOCAL, "the local cloud")
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
     replace_file(paths.sdk_config, _SDK_CONFIG)
     child = spawn_detached(

@@ -85,10 +85,12 @@ def python() -> Finding:
 
 def torch() -> Finding:
     """Read from the package's metadata: importing torch would take seconds."""
+    from launcher.base.extras import JOB, remedy
+
     try:
         found = version("torch")
     except PackageNotFoundError:
-        return Finding("torch", Health.LIMITED, "not installed: only containers can run jobs", "Run `make setup`.")
+        return Finding("torch", Health.LIMITED, "not installed: only containers can run jobs", remedy(JOB))
     return Finding("torch", Health.OK, f"{found}{' (CPU build)' if found.endswith('+cpu') else ''}")
 
 
@@ -138,6 +140,7 @@ def image() -> Finding:
 
 def store(home: Path | None) -> Finding:
     """Whether the object store answers; where the cloud is down, whether the embedded one could start."""
+    from launcher.base import extras
     from launcher.local import cloud as local
     from launcher.local.host.address import StoreSettings
     from launcher.local.host.home import HomePaths
@@ -149,6 +152,8 @@ def store(home: Path | None) -> Finding:
         address = status.address.store
     elif settings is not None:
         address = settings.resolve()
+    elif extras.missing(extras.LOCAL):
+        return Finding("store", Health.LIMITED, "embedded, not installed", extras.remedy(extras.LOCAL))
     else:
         program = rclone()
         answer = subprocess.run(

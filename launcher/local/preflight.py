@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.api.instances import CONTAINER_INSTANCE_TYPES
+from launcher.api.instances import CONTAINER_INSTANCE_TYPES, PROCESS_INSTANCE_TYPES
+from launcher.base import extras
 from launcher.local.host.home import HomePaths
 
 # The store keeps what is sent, and the job's own folder holds it once more; the margin is for records and logs.
@@ -36,8 +37,10 @@ def check_instance(instance_type: str | None, image: str) -> None:
         image: the container image that is to run on it.
 
     Raises:
-        InputError: there is no engine, no such image, or no GPU.
+        InputError: there is no engine, no such image, no GPU, or for processes a package of jobs is not installed.
     """
+    if instance_type in PROCESS_INSTANCE_TYPES:
+        extras.require(extras.JOB, f"instance type '{instance_type}'")
     if instance_type not in CONTAINER_INSTANCE_TYPES:
         return
     require_container(image)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.errors import InputError
+from launcher.base import extras
 from launcher.results.plot import DPI, FONT_POINTS, WIS, check_format, save
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
 
 
 def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: Path) -> Path:
+    extras.require(extras.PLOTS, "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

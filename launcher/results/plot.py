@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.estimators import effective_floor
+from launcher.base import extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,7 @@ def plot(frame: pd.DataFrame, job_name: str, path: Path) -> Path:
     Raises:
         InputError: there is nothing to draw, or the file cannot be written.
     """
+    extras.require(extras.PLOTS, "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

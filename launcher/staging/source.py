@@ -14,14 +14,13 @@ Links travel as what they lead to, unless that lies outside of the folder that h
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchrl.contract import errors as contract_errors
 from batchrl.contract.errors import InputError
+from launcher.base.product import library_folder, product_scripts
 from launcher.staging.ignore import IgnoreRules
 
 USER_PRESETS = "user_presets"
@@ -105,21 +104,6 @@ class Listing:
     def runs_product_script(self, scripts: Mapping[str, Path]) -> bool:
         """Whether the program is one of the product's scripts, not a file of the user's with that name."""
         return any(file.name == self.program and file.path == scripts.get(file.name) for file in self.files)
-
-
-def library_folder(name: str) -> Path:
-    """Folder of one of the product's import packages."""
-    if name == "batchrl":
-        return Path(contract_errors.__file__).parents[1]
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the package {name} is not installed beside launcher")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def product_scripts() -> dict[str, Path]:
-    """The product's own entry points by file name (``train.py`` ...); they lie beside the library ``batchrl``."""
-    return {path.name: path for path in sorted(library_folder("batchrl").parent.glob("*.py"))}
 
 
 def list_source(source: Source) -> Listing:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
 from launcher.base.notices import say
+from launcher.base.product import library_folder
 from launcher.local.host.home import HomePaths
 from launcher.session.session import LocalSession
-from launcher.staging.source import Listing, Source, library_folder
+from launcher.staging.source import Listing, Source
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

@@ -17,6 +17,7 @@ from launcher.api.joboptions import JobOptions
 from launcher.api.options import keywords, settled
 from launcher.api.servingoptions import DeployOptions
 from launcher.base.notices import say
+from launcher.base.product import product_scripts
 from launcher.jobs import interrupt
 from launcher.jobs.training import Job
 from launcher.local import preflight
@@ -25,7 +26,7 @@ from launcher.session.roles import role_arn
 from launcher.session.session import LocalSession, Session, resolve_session
 from launcher.staging import package
 from launcher.staging.datasets import resolve_inputs
-from launcher.staging.source import Source, product_scripts
+from launcher.staging.source import Source
 from launcher.training import datacheck, presetting
 from launcher.training import debug as debugging
 from launcher.training.plan import Plan, submit

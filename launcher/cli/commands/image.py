@@ -33,7 +33,7 @@ def command() -> None:
 @click.option("--tag", help="Name of the image; by default the one that jobs look for.")
 @output_options
 def build(base_image: str | None, wheelhouse: Path | None, tag: str | None, out: Output) -> None:
-    """Build the image from this checkout, with this computer's engine.
+    """Build the image that jobs run in, with this computer's engine.
 
     Its steps are printed to stderr as they go.
     """

@@ -20,6 +20,7 @@ from batchrl.contract.paths import (
     TRAINING_CHANNEL,
     TRAINING_SUMMARY_NAME,
 )
+from launcher.base import extras
 from launcher.cli.demo.report import DemoReport, LoggedData, Score, Selection
 from launcher.cli.estimates import HEADING, follow_frames, new_rows, shown_row
 from launcher.reports.evaluations import Evaluation
@@ -77,13 +78,15 @@ class Demo:
         """Run everything.
 
         Raises:
-            InputError: the preset is none for training, the folder cannot be written, or containers were asked for and
-                cannot be had.
+            InputError: packages are not installed, the preset is none for training, the folder cannot be written, or
+                containers were asked for and cannot be had.
             JobFailed: a job failed.
             Unreachable: cloud or store do not answer.
         """
         started = time.monotonic()
         epochs = self._epochs()
+        for extra in (extras.LOCAL, extras.JOB, extras.PLOTS):
+            extras.require(extra, "the demo")
         chosen = choose_executor(self.executor)
         self.say(chosen.sentence)
         data, picture = self.folder / "cartpole.csv", self.folder / "ope.png"

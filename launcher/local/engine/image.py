@@ -8,12 +8,14 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from batchrl.contract.errors import BatchRLError, InputError, Unreachable
+from launcher.base import extras
+from launcher.base.product import library_folder, product_file, product_scripts
 from launcher.local.engine.status import START_HINT, EngineStatus, engine_host, engine_status, find_image
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ REPOSITORY = "batchrl"
 DEFAULT_BASE_IMAGE = "python:3.11-slim-bookworm"
 DOCKERFILE = "docker/Dockerfile"
 WHEELHOUSE = "docker/wheelhouse"
-# Everything that the Dockerfile copies, besides the wheels; folders are taken whole.
-CONTEXT = (DOCKERFILE, "docker/install-torch.sh", "docker/requirements.txt", "entrypoints", "presets")
+DOCKER_FILES = (DOCKERFILE, "docker/install-torch.sh", "docker/requirements.txt")
 # What of the caller's environment says where packages come from; none of it stays in the image.
 PASSED_ON = (
     "TORCH",
@@ -45,14 +46,6 @@ NO_INDEX = re.compile(r"No matching distribution|NewConnectionError|Could not fe
 NO_SPACE = "no space left on device"
 TOLD_LINES = 15
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-AIR_GAPPED_HINT = (
-    "Without a package index: docker/fill-wheelhouse.sh fetches the wheels first, on a computer that has one."
-)
-BASE_HINT = (
-    "Without a registry: docker/make-base-image.sh makes a base from Debian packages; "
-    "then batchrl image build --base-image batchrl-base:bookworm"
-)
 
 OnLine = Callable[[str], None]
 
@@ -84,6 +77,23 @@ def default_image() -> str:
     return f"{REPOSITORY}:{version()}"
 
 
+def air_gapped_hint() -> str:
+    """How an image is built where no package index can be reached."""
+    script = product_file("docker/fill-wheelhouse.sh")
+    return (
+        f"Without a package index: {script} FOLDER fetches the wheels first, on a computer that has one; "
+        "then batchrl image build --wheelhouse FOLDER"
+    )
+
+
+def base_hint() -> str:
+    """How an image is built where no registry can be reached."""
+    return (
+        f"Without a registry: {product_file('docker/make-base-image.sh')} makes a base from Debian packages; "
+        "then batchrl image build --base-image batchrl-base:bookworm"
+    )
+
+
 def present(tag: str) -> bool:
     """Whether the engine has an image of this name.
 
@@ -100,7 +110,7 @@ def build(
     tag: str | None = None,
     on_line: OnLine | None = None,
 ) -> BuiltImage:
-    """Build the image from this checkout, with the engine's own builder.
+    """Build the image from this installation, with the engine's own builder.
 
     Args:
         base_image: what it stands on; the slim Python image when not given. Pulled only if it is not there.
@@ -109,13 +119,14 @@ def build(
         on_line: called with each line of the builder's output.
 
     Raises:
-        InputError: this is no checkout, the wheelhouse has no wheels, or ``DOCKER_HOST`` is remote.
+        InputError: this installation lacks a file, the wheelhouse has no wheels, or ``DOCKER_HOST`` is remote.
         Unreachable: no engine answers, the base image cannot be pulled, no package index answers, or the disk is full.
         BatchRLError: a step of the build failed for another reason.
     """
     started = time.monotonic()
-    root, wheels = _checkout(), _wheels(wheelhouse)
+    files, wheels = _context_files(), _wheels(wheelhouse)
     host = engine_host()
+    extras.require(extras.LOCAL, "building an image")
     status = engine_status()
     if not status.available:
         raise Unreachable(status.reason, START_HINT)
@@ -129,7 +140,7 @@ def build(
     try:
         _provide_base(client, base, tell)
         with tempfile.TemporaryFile() as context:
-            _write_context(context, root, wheels)
+            _write_context(context, files, wheels)
             context.seek(0)
             _run_build(client, context, name, _build_arguments(base), tell)
         facts = find_image(name)
@@ -148,22 +159,22 @@ def _silent(line: str) -> None:
     """Output that nobody asked for."""
 
 
-def _checkout() -> Path:
-    root = Path(__file__).resolve().parents[3]
-    missing = [name for name in CONTEXT if not (root / name).exists()]
+def _context_files() -> dict[str, Path]:
+    """Everything that the Dockerfile copies, besides the wheels, by its path there; folders are taken whole."""
+    files = {name: product_file(name) for name in DOCKER_FILES}
+    files |= {f"entrypoints/{name}": path for name, path in product_scripts().items()}
+    files |= {"entrypoints/batchrl": library_folder("batchrl"), "presets": library_folder("presets")}
+    missing = [str(path) for path in files.values() if not path.exists()]
     if missing:
-        raise InputError(
-            f"an image is built from a checkout of batchrl; {root} has no {', '.join(missing)}",
-            "Clone the repository and run `make image` there.",
-        )
-    return root
+        raise InputError(f"this installation lacks what builds the image: {', '.join(missing)}", "Install it again.")
+    return files
 
 
 def _wheels(wheelhouse: str | os.PathLike[str] | None) -> list[Path]:
-    folder = _checkout() / WHEELHOUSE if wheelhouse is None else Path(wheelhouse)
+    folder = product_file(WHEELHOUSE) if wheelhouse is None else Path(wheelhouse)
     wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
     if wheelhouse is not None and not wheels:
-        raise InputError(f"the wheelhouse {folder} holds no wheels", AIR_GAPPED_HINT)
+        raise InputError(f"the wheelhouse {folder} holds no wheels", air_gapped_hint())
     return wheels
 
 
@@ -172,7 +183,7 @@ def _build_arguments(base: str) -> dict[str, str]:
     return {**passed_on, "BASE_IMAGE": base, "VERSION": version()}
 
 
-def _write_context(stream: IO[bytes], root: Path, wheels: Iterable[Path]) -> None:
+def _write_context(stream: IO[bytes], files: Mapping[str, Path], wheels: Iterable[Path]) -> None:
     """The files of the build as a tar, without whose they are and when they changed: those would spoil its cache."""
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -185,8 +196,8 @@ def _write_context(stream: IO[bytes], root: Path, wheels: Iterable[Path]) -> Non
         return member
 
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name in CONTEXT:
-            archive.add(root / name, arcname=name, filter=plain)
+        for name, path in files.items():
+            archive.add(path, arcname=name, filter=plain)
         for wheel in wheels:
             archive.add(wheel, arcname=f"{WHEELHOUSE}/{wheel.name}", filter=plain)
 
@@ -204,7 +215,7 @@ def _provide_base(client: APIClient, base: str, tell: OnLine) -> None:
     except APIError as refused:
         error = str(refused.explanation or refused)
     if error is not None:
-        raise Unreachable(f"the base image {base} is not here and cannot be pulled: {error.strip()}", BASE_HINT)
+        raise Unreachable(f"the base image {base} is not here and cannot be pulled: {error.strip()}", base_hint())
 
 
 def _run_build(client: APIClient, context: IO[bytes], name: str, arguments: dict[str, str], tell: OnLine) -> None:
@@ -237,5 +248,7 @@ def _failure(error: str, told: list[str]) -> BatchRLError:
         )
     if NO_INDEX.search(said):
         faults = [line for line in said.splitlines() if "ERROR" in line] or [error]
-        return Unreachable("\n".join(["the build found no package index for what it needs:", *faults]), AIR_GAPPED_HINT)
+        return Unreachable(
+            "\n".join(["the build found no package index for what it needs:", *faults]), air_gapped_hint()
+        )
     return BatchRLError(f"the image could not be built:\n{said}")

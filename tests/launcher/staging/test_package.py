@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
+from launcher.base.product import product_scripts
 from launcher.staging.package import LARGE_BYTES, Package, build
-from launcher.staging.source import Source, list_source, product_scripts
+from launcher.staging.source import Source, list_source
 
 HOSTILE = (
     "with space.py",
@@ -268,8 +269,6 @@ def test_an_ignored_entry_point_is_told_with_its_rule(source: Path) -> None:
 def test_the_products_script_is_used_where_the_user_has_none(source: Path, project: Path) -> None:
     listing = list_source(Source("train.py", source))
     assert listing.program == "train.py"
-    from launcher.staging.source import product_scripts
-
     assert listing.runs_product_script(product_scripts())
     (source / "train.py").write_text("mine")
     mine = build(Source("train.py", source))
