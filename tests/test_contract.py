@@ -25,7 +25,7 @@ SOURCES = (
 
 ENTRY = r"(?:[A-G]\d{0,2}|\d+)"
 JOINT = r"(?:,? and |,? or |, | to |-|–)"
-CITATION = re.compile(rf"\bcontract(?:(?:-serving)?\.md)?,?(?: items?)? ({ENTRY}(?:{JOINT}{ENTRY})*)(?!\w|\.\w)")
+CITATION = re.compile(rf"\b[Cc]ontract(?:(?:-serving)?\.md)?,?(?: items?)? ({ENTRY}(?:{JOINT}{ENTRY})*)(?!\w|\.\w)")
 QUIRK = re.compile(r"\bquirks? (\d+(?:(?:,? and |, | to |-)\d+)*)", re.IGNORECASE)
 ELSEWHERE = re.compile(r"(?:\bsections? |\bdesign |§ ?)\d+(?:\.\d+)*", re.IGNORECASE)
 TEST_NAME = re.compile(r"def test_((?:[A-G]\d+_)+)")
@@ -218,6 +218,7 @@ def test_nothing_points_into_a_document_that_is_not_here() -> None:
     ("text", "items", "sections"),
     [
         ("see contract 12.", {12}, set()),
+        ("Contract 12 says", {12}, set()),
         ("(contract items 3-5)", {3, 4, 5}, set()),
         ("(contract item 41)", {41}, set()),
         ("contract 5, 7 and 9", {5, 7, 9}, set()),

@@ -54,7 +54,7 @@ def test_A58_A63_checkpoints_are_restored_on_a_first_run(cloud):
     assert job.lines == ["['a.pt', 'deep/b.pt']"]
 
 
-def test_A59_A60_A65_checkpoints_are_uploaded_while_the_job_runs_and_drained_at_its_end(cloud):
+def test_A59_A60_A65_E223_checkpoints_are_uploaded_while_the_job_runs_and_drained_at_its_end(cloud):
     prefix = f"{cloud.home.root.parent.name}/run"
     job = cloud.job(CHECKPOINTS, CheckpointConfig=checkpoint_config(cloud)).start()
     job.wait_for_line("written")
