@@ -28,6 +28,7 @@ JOINT = r"(?:,? and |,? or |, | to |-|–)"
 CITATION = re.compile(rf"\b[Cc]ontract(?:(?:-serving)?\.md)?,?(?: items?)? ({ENTRY}(?:{JOINT}{ENTRY})*)(?!\w|\.\w)")
 QUIRK = re.compile(r"\bquirks? (\d+(?:(?:,? and |, | to |-)\d+)*)", re.IGNORECASE)
 ELSEWHERE = re.compile(r"(?:\bsections? |\bdesign |§ ?)\d+(?:\.\d+)*", re.IGNORECASE)
+BARE_NAME = re.compile(r"def test_(\d+)_")
 TEST_NAME = re.compile(r"def test_((?:[A-G]\d+_)+)")
 
 
@@ -185,15 +186,24 @@ def test_a_tests_name_has_the_letter_of_the_part(contract: Contract) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_tests_name_has_a_number_without_its_letter() -> None:
+    bare = [
+        f"{name}: {found[0]}"
+        for name, text in files(("tests",))
+        for found in BARE_NAME.finditer(text)
+        if int(found[1]) <= LAST_ITEM
+    ]
+    assert not bare, "\n".join(bare)
+
+
 def test_each_item_is_cited_by_a_test_or_says_why_not(contract: Contract, tested: set[int]) -> None:
     listed = [number for entries in contract.listed.values() for number, _ in entries]
     assert sorted(set(contract.items) - tested - set(listed)) == [], "neither cited by a test nor listed"
     assert sorted(set(listed) & tested) == [], "listed, and cited by a test"
     assert sorted({number for number in listed if listed.count(number) > 1}) == [], "listed twice"
     assert sorted(set(listed) - set(contract.items)) == [], "listed, and no item"
-    for entries in contract.listed.values():
-        assert entries
-        assert not [number for number, reason in entries if len(reason.split()) < 4]
+    short = [number for entries in contract.listed.values() for number, reason in entries if len(reason.split()) < 4]
+    assert short == [], "listed without a reason"
 
 
 def test_what_the_text_says_of_quirks_stands_in_their_list() -> None:
@@ -238,6 +248,13 @@ def test_citations_are_found(text: str, items: set[int], sections: set[str]) -> 
 def test_names_of_tests_are_found() -> None:
     source = "def test_B142_B9_small(x):\n    ...\nasync def test_A1_b(): ...\ndef test_D_a(): ...\ndef test_A_1(): ..."
     assert named(source) == [("B", 142), ("B", 9), ("A", 1)]
+
+
+def test_names_with_a_bare_number_are_found() -> None:
+    found = [
+        match[1] for match in BARE_NAME.finditer("def test_172_x(): ...\ndef test_B172_y(): ...\ndef test_x_2_(): ...")
+    ]
+    assert found == ["172"]
 
 
 def test_a_document_is_read() -> None:

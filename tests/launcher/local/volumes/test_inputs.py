@@ -112,6 +112,24 @@ def test_A47_A48_a_prefix_is_a_raw_prefix(cloud):
     assert below == {"train-2/c.csv 5", "train.csv 5", "train/a.csv 5", "train/deep/b.csv 5"}
 
 
+def test_A25_A55_the_one_host_has_all_objects_of_a_channel_as_copies_that_it_may_change(cloud):
+    prefix = f"{cloud.home.root.parent.name}/shards"
+    objects = {f"{prefix}/{name}": name.encode() for name in ("a", "b", "c")}
+    for key, content in objects.items():
+        cloud.store.put(key, content)
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://shim-tests/{prefix}/"}
+    source["S3DataDistributionType"] = "ShardedByS3Key"
+    command = "cd input/data/training && echo * && printf other > a && printf new > new"
+    job = cloud.job(
+        None,
+        AlgorithmSpecification={"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
+        InputDataConfig=[channel("training", DataSource={"S3DataSource": source})],
+    ).start()
+    assert job.wait().status == "Completed"
+    assert job.lines == ["a b c"]
+    assert {key: cloud.store.get(key) for key in cloud.store.keys(prefix)} == objects
+
+
 def test_A49_one_object_is_one_file(cloud):
     key = f"{cloud.home.root.parent.name}/data.csv"
     cloud.store.put(key, b"12345")
