@@ -287,7 +287,7 @@ class EvaluatePreset(Preset):
     gif: Flag = Field(default=True, description="Whether to record one episode as an animated GIF")
 
 
-# What `legacy: true` means: Coach's behaviour, by the numbers of the quirk register (section 11).
+# What `legacy: true` means: Coach's behaviour; docs/coach.md says what that is.
 LEGACY_VALUES: dict[str, object] = {
     "data.legacy_drop_last": True,
     "bcq.knn_source": "all",

@@ -83,7 +83,7 @@ def output_folder(place: S3Url) -> str:
 
 
 def overlap(source: S3Url, place: S3Url) -> bool:
-    """Whether results would lie where the raw input prefix finds them, to be read as input the next time (154)."""
+    """Whether results would lie where the raw input prefix finds them, to be input the next time (contract 154)."""
     if source.bucket != place.bucket:
         return False
     folder = output_folder(place)

@@ -13,7 +13,7 @@ class JobStatus:
 
     Args:
         status: InProgress, Stopping, Completed, Failed, Stopped, or one that this version does not know.
-        secondary: the finer state of a training job (contract 99 to 103); ``status`` where there is none (176).
+        secondary: the finer state of a training job (contract 99 to 103); ``status`` where there is none.
         message: what the platform says about it.
         failure_reason: why it failed.
     """

@@ -70,7 +70,7 @@ def test_bad_states_are_told_by_their_row(predictor):
     assert [line["line"] for line in kept[1:]] == [2, 3]
 
 
-def test_182_184_raw_requests_and_the_refusals_of_the_model_server(predictor):
+def test_C182_C184_raw_requests_and_the_refusals_of_the_model_server(predictor):
     answer = predictor.invoke("0.1,0.2,0.3,0.4\n", "text/csv", "text/csv").decode()
     assert len(answer.strip().split(",")) == 4
     with pytest.raises(InputError, match="refuses the request with 415"):
@@ -79,7 +79,7 @@ def test_182_184_raw_requests_and_the_refusals_of_the_model_server(predictor):
     assert len(predictor.predict(many)) == len(many)
 
 
-def test_184_a_rejected_body_names_the_row(trained, session):
+def test_C184_a_rejected_body_names_the_row(trained, session):
     predictor = trained.deploy(endpoint_name="rejecting", env={"BATCHRL_BAD_RECORDS": "reject"})
     with pytest.raises(InputError, match="refuses the request with 400: row 2: "):
         predictor.predict_lines([b"[0.1,0.2,0.3,0.4]", b"[1]"])

@@ -58,7 +58,7 @@ def estimator(local: LocalSession, path: Path, **options: object) -> RLEstimator
     return RLEstimator(str(path), **{"instance_type": "local_process", "session": local, **options})
 
 
-def test_a_job_runs_and_its_log_metrics_and_results_come(local: LocalSession, tmp_path: Path) -> None:
+def test_E217_a_job_runs_and_its_log_metrics_and_results_come(local: LocalSession, tmp_path: Path) -> None:
     path = script(
         tmp_path,
         """
@@ -89,7 +89,7 @@ def test_a_job_runs_and_its_log_metrics_and_results_come(local: LocalSession, tm
         job.pull(tmp_path / "gone")
 
 
-def test_an_ml_request_runs_here_when_sent_to_the_local_cloud(local: LocalSession, tmp_path: Path) -> None:
+def test_E229_an_ml_request_runs_here_when_sent_to_the_local_cloud(local: LocalSession, tmp_path: Path) -> None:
     # Containers may be missing here; the local cloud then runs any ml.* type as a process. Both are fine.
     path = script(tmp_path, "print('ran')")
     ml = estimator(local, path, instance_type="ml.m5.large", role="arn:aws:iam::123456789012:role/jobs")

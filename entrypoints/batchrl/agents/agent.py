@@ -46,8 +46,8 @@ class Problem:
     def of(cls, data: Transitions, settings: AgentSettings, epochs: int) -> Problem:
         """The problem that a preset poses with some transitions.
 
-        The bounds are ``[min(0, min r), max(0, max r)] / (1 - discount)``, r being the logged rewards of one step
-        (section 5.3); there are none without a discount.
+        The bounds are ``[min(0, min r), max(0, max r)] / (1 - discount)``, r being the logged rewards of one
+        step; there are none without a discount.
         """
         shift, scale = input_scaling(data.states) if settings.standardise_inputs else (None, None)
         bounds = None

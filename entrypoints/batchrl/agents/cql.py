@@ -13,7 +13,7 @@ class CQL(DoubleDQN):
     """CQL(H) on double DQN's targets: ``alpha (1/B) sum (logsumexp_a Q(s, a) - Q(s, a_logged))`` beside the loss.
 
     That term is the cross-entropy of logged actions with the values as logits. The Bellman loss stands without a 1/2
-    before it (section 5.3), so that alpha weighs twice what it does in code that has one. The term pushes down what the
+    before it, so that alpha weighs twice what it does in code that has one. The term pushes down what the
     values say of actions that were not taken, and up what they say of others; alpha counts in values as they are
     learnt, divided by ``value_scale``.
     """

@@ -1,4 +1,4 @@
-"""DQN, double DQN, and double DQN whose bootstrap keeps to supported actions (section 3, BCQ)."""
+"""DQN, double DQN, and double DQN whose bootstrap keeps to supported actions (BCQ)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ class DoubleDQN(ValueAgent):
 
 
 class BatchConstrainedDQN(DoubleDQN):
-    """Double DQN on transitions that say which actions are allowed (section 3, BCQ)."""
+    """Double DQN on transitions that say which actions are allowed (BCQ)."""
 
     constrained = True

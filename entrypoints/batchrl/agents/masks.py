@@ -1,4 +1,4 @@
-"""Which actions the data supports in a state (section 3, with the corrections of 3.3).
+"""Which actions the data supports in a state (quirks 5, 7 and 18: where they differ from Coach's).
 
 A mask depends on frozen models only, so the training loop reads a matrix that was computed once.
 """
@@ -56,7 +56,7 @@ class Support:
     likeliest: Tensor
 
     def with_fallback(self, fallback: Fallback) -> tuple[Tensor, Tensor]:
-        """What to do where no action is allowed (section 3.3).
+        """What to do where no action is allowed.
 
         Args:
             fallback: ``random``: an action drawn among all (Coach); ``unmasked_argmax``: all actions compete;
@@ -87,7 +87,7 @@ class Support:
 
 @dataclass(frozen=True)
 class NearestNeighbourMask:
-    """An action is allowed where a logged use of it is near (section 3.1).
+    """An action is allowed where a logged use of it is near.
 
     Args:
         keys: for each action, embeddings ``[K_a, e]`` of the states in which it was taken; may be empty.
@@ -127,7 +127,7 @@ class NearestNeighbourMask:
 
 @dataclass(frozen=True)
 class ImitationMask:
-    """An action is allowed where a classifier of the behaviour finds it likely (sections 3.2 and 3.3).
+    """An action is allowed where a classifier of the behaviour finds it likely.
 
     Args:
         classifier: its outputs are logits ``[1, B, A]``.

@@ -1,4 +1,4 @@
-"""Fully connected networks that learn side by side, with gradients of our own (section 2.1).
+"""Fully connected networks that learn side by side, with gradients of our own.
 
 All agents use networks of one kind: ReLU layers and a linear head, E of them at once (an ensemble). Their parameters
 lie in one flat vector and so do the gradients, so that an optimiser's step is one operation, whatever the depth. The

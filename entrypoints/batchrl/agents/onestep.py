@@ -10,7 +10,7 @@ from batchrl.agents.values import ValueAgent
 
 
 class OneStep(ValueAgent):
-    """Expected SARSA: ``bootstrap = sum_a pi_b(a | s') Q-(s', a)``, pi_b being the logging policy (section 5.4).
+    """Expected SARSA: ``bootstrap = sum_a pi_b(a | s') Q-(s', a)``, pi_b being the logging policy.
 
     The values never run ahead of the log, which can therefore check them: ``sum_a pi_b(a | s_0) Q(s_0, a)`` estimates
     what the logged episodes returned. Where reward comes late, one step of improvement is not enough.

@@ -1,4 +1,4 @@
-"""Adam on a network's flat parameters (section 2.2), and the schedule of its step size."""
+"""Adam on a network's flat parameters, and the schedule of its step size."""
 
 from __future__ import annotations
 

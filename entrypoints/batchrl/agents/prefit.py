@@ -1,4 +1,4 @@
-"""What is fitted once, before the agent: the reward model and the action mask (sections 2.5, 3 and 4)."""
+"""What is fitted once, before the agent: the reward model and the action mask."""
 
 from __future__ import annotations
 

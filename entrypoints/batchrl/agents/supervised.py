@@ -1,4 +1,4 @@
-"""Models fitted once, before the agent: the reward (section 4) and the behaviour policy (section 3.2)."""
+"""Models fitted once, before the agent: the reward and the behaviour policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy that is scored and acted with: explicit, from values and supported actions (section 5.1)."""
+"""The policy that is scored and acted with: explicit, from values and supported actions."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ KEPT_NUMBERS = 16_777_216
 
 
 class Target:
-    """A copy of the online network that moves more slowly (section 2.4).
+    """A copy of the online network that moves more slowly.
 
     Soft: it moves by ``soft_rate`` after each update. Hard: it stays until it becomes a copy, every
     ``target_update_every`` updates. A network that stays has the same values in every update before the next copy, so

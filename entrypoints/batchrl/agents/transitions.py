@@ -190,8 +190,8 @@ def epoch_order(n_rows: int, batch_size: int, rng: np.random.Generator, updates:
         n_rows: N.
         batch_size: B.
         rng: the source of the order.
-        updates: number of minibatches; None: one shuffled pass without replacement, whose last, short batch is kept
-            (section 2.4). More rows than there are mean further passes; with fewer, none comes twice.
+        updates: number of minibatches; None: one shuffled pass without replacement, whose last, short batch is kept.
+            More rows than there are mean further passes; with fewer, none comes twice.
     """
     if updates is None:
         return torch.from_numpy(rng.permutation(n_rows))

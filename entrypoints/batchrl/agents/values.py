@@ -1,4 +1,4 @@
-"""Agents that learn action values by bootstrapping from a target network (sections 2.3 and 2.4).
+"""Agents that learn action values by bootstrapping from a target network.
 
 ::
 

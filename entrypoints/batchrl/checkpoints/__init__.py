@@ -1,1 +1,1 @@
-"""Checkpoints and exported models: published whole or not at all, read without pickles (section 7)."""
+"""Checkpoints and exported models: published whole or not at all, read without pickles."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 LEAST_HELD_OUT = 2
-# The target network of fitted Q evaluation has to move at least so many times the effective horizon (section 5.3):
+# The target network of fitted Q evaluation has to move at least so many times the effective horizon:
 # fewer, and all policies get nearly the same values.
 COPIES_PER_HORIZON = 5
 

@@ -103,7 +103,7 @@ def read_checked(path: Path, settings: DataSettings, with_targets: bool = False)
     episodes = Episodes.of(rows.episode)
     schema = _schema(rows, episodes, settings.csv_schema)
     layout = Layout.of(rows, episodes, schema == "A" or settings.legacy_drop_last, settings.max_transitions)
-    # Coach marks the step before the dropped row as terminal, whatever the flags say (section 1.3).
+    # Coach marks the step before the dropped row as terminal, whatever the flags say (quirk 1).
     as_coach = settings.legacy_drop_last and schema == "B"
     check_steps(rows, layout, flags_matter=not as_coach)
     return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach))

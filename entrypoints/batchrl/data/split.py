@@ -1,4 +1,4 @@
-"""Which episodes train, which estimate, and which are kept for the final figure (section 1.4)."""
+"""Which episodes train, which estimate, and which are kept for the final figure."""
 
 from __future__ import annotations
 

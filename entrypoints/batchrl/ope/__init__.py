@@ -1,1 +1,1 @@
-"""Off-policy evaluation: estimators as functions of arrays, their intervals, and the row of one epoch (section 5)."""
+"""Off-policy evaluation: estimators as functions of arrays, their intervals, and the row of one epoch."""

@@ -1,6 +1,6 @@
 """What chooses an epoch: the policy that acts against the logging policy, and whether its values are possible.
 
-All come from episodes that no epoch was trained on (section 5.4). Both sides of a difference see the same episodes, in
+All come from episodes that no epoch was trained on. Both sides of a difference see the same episodes, in
 the estimate and in every resample, and count rewards up to the end of the log, also where an episode was cut short.
 """
 

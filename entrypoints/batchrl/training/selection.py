@@ -1,6 +1,6 @@
 """Which epoch is called best: a function of the csv's rows, so that a run that was resumed chooses the same.
 
-``one_standard_error`` (section 5.4), on the evaluation episodes, for the policy that acts:
+``one_standard_error``, on the evaluation episodes, for the policy that acts:
 
 =====================================================  ================================================================
 epochs whose values cannot be true                     are rejected

@@ -1,4 +1,4 @@
-"""The intermediate csv: one row an epoch with that epoch's own estimates (section 6, corrected), and its printed line.
+"""The intermediate csv: one row an epoch with that epoch's own estimates, and its printed line.
 
 Rows are kept as the texts of their cells, so that a resumed run repeats the earlier ones to the letter.
 """
@@ -38,7 +38,7 @@ class EpochReport:
         n_episodes: of all data.
         masked_fraction: share of pairs of next state and action in the training episodes that the mask forbids.
         none_allowed_rate: share of evaluation states in which it forbids everything; in training states the logged
-            action is its own neighbour, so the rate is 0 there by construction (section 5.3).
+            action is its own neighbour, so the rate is 0 there by construction.
         checkpoint: name of the epoch's file.
         wall_clock_s: since the run began, resumed parts included.
         training_s: of the pass over the data.

@@ -1,9 +1,9 @@
 """The platform's client of a model server: POST /invocations, several at once (contract 135, 136, 171 to 173).
 
-What is tried again (172 leaves it open, so it is pinned here): a connection that could not be made or broke, an answer
-that did not come in time, and the statuses 429 and 5xx, after a short pause that doubles. Every other status is the
-server's last word. A connection that was idle for a second is not used again: servers close such, and what is sent at
-that moment is lost.
+What is tried again (contract 172 leaves it open, so it is pinned here): a connection that could not be made or broke,
+an answer that did not come in time, and the statuses 429 and 5xx, after a short pause that doubles. Every other status
+is the server's last word. A connection that was idle for a second is not used again: servers close such, and what is
+sent at that moment is lost.
 
 After a broken connection nothing is sent until the server's keeper has said that it lives. Which of the invocations
 under way broke it cannot be told, so that all of them are suspects: each is sent again alone, nothing beside it, until

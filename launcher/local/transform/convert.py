@@ -4,8 +4,8 @@ Two coroutines share a queue of what was sent: one reads ahead and sends as far 
 the oldest answer as soon as it is there and hands its result to the sink.
 
 With AssembleWith Line an answer that does not end with a newline gets one, also an answer without a byte, so that there
-are neither blank lines nor two answers on one line; without it, answers follow each other as they are (150; whether
-AWS adds a second newline is not known).
+are neither blank lines nor two answers on one line; without it, answers follow each other as they are (contract 150;
+whether AWS adds a second newline is not known).
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class Conversion:
 
 
 def _check(payload: Payload, call: Call) -> None:
-    """Refuse what is no answer (152, 172, 173).
+    """Refuse what is no answer (contract 152, 172, 173).
 
     Raises:
         RecordFault: there is no answer, or its status is none of success.

@@ -1,6 +1,7 @@
 """DataProcessing of CSV: a row is an array of its columns (contract 161; RFC 4180).
 
-Rows are lines: a quoted line end is not supported (138). Columns keep their bytes, in any encoding that extends ASCII.
+Rows are lines: a quoted line end is not supported (contract 138). Columns keep their bytes, in any encoding that
+extends ASCII.
 """
 
 from __future__ import annotations

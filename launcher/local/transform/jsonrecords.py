@@ -44,7 +44,7 @@ class JsonRecords:
         self._output = settings.output_filter
 
     def select(self, records: Sequence[bytes], locate: Locate) -> list[bytes]:
-        """What the server is to see of each record (157).
+        """What the server is to see of each record (contract 157).
 
         Args:
             records: the records.
@@ -85,7 +85,7 @@ class JsonRecords:
 
 
 def joined(record: Any, answer: Any) -> Any:
-    """A record with its answer: an object gets a member, all else becomes one (159, 160)."""
+    """A record with its answer: an object gets a member, all else becomes one (contract 159, 160)."""
     return {**record, OUTPUT: answer} if isinstance(record, dict) else {INPUT: record, OUTPUT: answer}
 
 

@@ -54,8 +54,8 @@ class Outcome:
         error_records: those of them that our server answered with an error record.
         size_bytes: bytes of their results.
         written: what was published, in the order of the input; also what was being published when the job was stopped.
-        faults: objects that failed (152).
-        stopped: whether it was stopped before its end (153).
+        faults: objects that failed (contract 152).
+        stopped: whether it was stopped before its end (contract 153).
     """
 
     converted: int

@@ -75,7 +75,7 @@ def whole(chunks: Iterator[bytes], limit: int | None) -> Iterator[list[Payload]]
     """An object as one body; none if it is empty.
 
     Raises:
-        RecordFault: it is larger than ``limit`` bytes (143).
+        RecordFault: it is larger than ``limit`` bytes (contract 143).
     """
     body = Spool()
     for chunk in chunks:

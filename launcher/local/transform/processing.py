@@ -1,8 +1,8 @@
 """What is done to records before they are sent and to answers before they are stored (contract 150, 156 to 169).
 
 A record is looked into only where a filter or a join asks for it. Records and answers are then lines, one answer for
-each record, or else the object fails (167); but for ``application/json`` with one record a request, or without a
-SplitType, a request and its answer are one document each.
+each record, or else the object fails (contract 167); but for ``application/json`` with one record a request, or without
+a SplitType, a request and its answer are one document each.
 """
 
 from __future__ import annotations

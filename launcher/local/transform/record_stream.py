@@ -2,7 +2,7 @@
 
 A line ends with a newline; a carriage return before it belongs to the record and is sent. A line without a character
 is no record: it is skipped, and nothing in the output stands for it. The last line may lack its newline, and is sent
-without. AWS says nothing about any of that (146).
+without. AWS says nothing about any of that (contract 146).
 
 Records are cut out in blocks, by the last newline of a chunk; single lines are looked at only where one is asked for.
 """

@@ -1,9 +1,9 @@
 """What holds for a transform job: what its request says, its server offers, or is the default (contract 129 to 142).
 
-The request wins over ``/execution-parameters``, that over the defaults (133); ``MaxConcurrentTransforms`` 0 counts as
-not given. At most 100 MB are under way at once (142): where what was asked for leaves no room for what was offered or
-for a default, the latter gives way (MaxConcurrentTransforms 32 alone means payloads of 3 MB). That is ours: AWS does
-not say. What nobody asked for never fails a job; an offer that is no valid number does.
+The request wins over ``/execution-parameters``, that over the defaults (contract 133); ``MaxConcurrentTransforms`` 0
+counts as not given. At most 100 MB are under way at once (contract 142): where what was asked for leaves no room for
+what was offered or for a default, the latter gives way (MaxConcurrentTransforms 32 alone means payloads of 3 MB). That
+is ours: AWS does not say. What nobody asked for never fails a job; an offer that is no valid number does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from launcher.api.transform_rules import (
 MIB = 1024 * 1024
 DEFAULT_TIMEOUT_SECONDS = 600
 DEFAULT_RETRIES = 3
-# The API's spelling, and that of environment and /execution-parameters (132); an offer in either is understood.
+# The API's spelling, and that of environment and /execution-parameters; an offer may have either (contract 132).
 SPELLINGS = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
 
 
@@ -36,12 +36,12 @@ class TransformSettings:
     """The effective values of one job.
 
     Args:
-        max_concurrent: requests at once, an instance (136).
-        max_payload_mb: MiB of one request; 0 for any size, sent in chunks (142).
+        max_concurrent: requests at once, an instance (contract 136).
+        max_payload_mb: MiB of one request; 0 for any size, sent in chunks (contract 142).
         single_record: one record a request, instead of as many as fit.
         split: ``None``, ``Line``, ``RecordIO`` or ``TFRecord``.
-        gzip: whether objects are compressed (144).
-        assemble_lines: whether each answer ends with a newline (150).
+        gzip: whether objects are compressed (contract 144).
+        assemble_lines: whether each answer ends with a newline (contract 150).
         content_type: of the requests; None to send none.
         accept: of the answers; None to send none.
         join: whether answers are joined with their records.
@@ -71,7 +71,7 @@ class TransformSettings:
 
         Args:
             request: CreateTransformJob, without ``problems`` (``launcher.api.transform_rules``).
-            offered: the body of the server's /execution-parameters; None if it has none (131).
+            offered: the body of the server's /execution-parameters; None if it has none (contract 131).
 
         Raises:
             InputError: the offer holds what it may not.
@@ -112,7 +112,7 @@ class TransformSettings:
         return media_type(self.accept) or self.content_kind
 
     def described(self) -> str:
-        """The line of the data log that says what holds (134)."""
+        """The line of the data log that says what holds (contract 134)."""
         strategy = "SINGLE_RECORD" if self.single_record else "MULTI_RECORD"
         return (
             f"MaxConcurrentTransforms={self.max_concurrent}, MaxPayloadInMB={self.max_payload_mb}, "
@@ -121,7 +121,7 @@ class TransformSettings:
 
 
 def batch_variables(request: Mapping[str, Any]) -> dict[str, str]:
-    """The platform's part of the server's environment: what the user set, and that this is a batch (129)."""
+    """The platform's part of the server's environment: what the user set, and that this is a batch (contract 129)."""
     variables = {"SAGEMAKER_BATCH": "true"}
     if (payload := request.get("MaxPayloadInMB")) is not None:
         variables["SAGEMAKER_MAX_PAYLOAD_IN_MB"] = str(payload)
@@ -149,7 +149,7 @@ def _checked(offered: Mapping[str, Any]) -> Mapping[str, Any]:
     """An offer without what is null.
 
     Raises:
-        InputError: a value is none that the contract knows (132).
+        InputError: a value is none that SageMaker knows (contract 132).
     """
     values = {name: _whole(value) for name, value in offered.items() if value is not None}
     for name, most in (("MaxConcurrentTransforms", MAX_CONCURRENT), ("MaxPayloadInMB", MAX_PAYLOAD_MB)):

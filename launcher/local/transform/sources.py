@@ -1,13 +1,15 @@
 """Which objects a transform job reads, which instance reads each, and what its result is called.
 
-Input (48, 50, 155): a raw key prefix finds every object whose key begins with it, in sub-folders too; a folder marker,
-an empty object whose key ends with a slash, is none. A manifest names objects below a prefix of its own.
+Input (contract 48, 50, 155): a raw key prefix finds every object whose key begins with it, in sub-folders too; a folder
+marker, an empty object whose key ends with a slash, is none. A manifest names objects below a prefix of its own.
 
-Result (148; AWS leaves nested and partial prefixes open, 239, so it is pinned here): S3OutputPath, then the input's key
-without the folder of its prefix, then ``.out``. Of ``s3://b/in/part`` and of ``s3://b/in/`` the folder is ``in/``, so
-that ``in/part-1/x.csv`` becomes ``part-1/x.csv.out``; a single object keeps its name. A manifest's prefix counts alike.
+Result (contract 148; AWS leaves nested and partial prefixes open, contract 239, so it is pinned here): S3OutputPath,
+then the input's key without the folder of its prefix, then ``.out``. Of ``s3://b/in/part`` and of ``s3://b/in/`` the
+folder is ``in/``, so that ``in/part-1/x.csv`` becomes ``part-1/x.csv.out``; a single object keeps its name. A
+manifest's prefix counts alike.
 
-Instances (145): of the keys in their order, the first instance reads the first, the second the second, and so on round.
+Instances (contract 145): of the keys in their order, the first instance reads the first, the second the second, and so
+on round.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class SourceObject:
     size: int | None = None
 
     def target(self, output: S3Url) -> S3Url:
-        """Where its result is stored, below S3OutputPath (147, 148)."""
+        """Where its result is stored, below S3OutputPath (contract 147, 148)."""
         return output / (self.relative + OUTPUT_SUFFIX)
 
 
@@ -78,7 +80,7 @@ def source_objects(client: Client, request: Mapping[str, Any]) -> tuple[SourceOb
 
 
 def partition(objects: Sequence[SourceObject], instances: int) -> list[Sequence[SourceObject]]:
-    """What each of several instances reads (145); instances without an object are left out."""
+    """What each of several instances reads (contract 145); instances without an object are left out."""
     return [objects[first::instances] for first in range(min(instances, len(objects)))]
 
 

@@ -116,7 +116,7 @@ def test_standardised_states_have_mean_0_and_deviation_1() -> None:
 
 
 def test_the_logged_next_action_is_masked_only_where_the_own_episode_is_left_out() -> None:
-    """The state after a step is itself logged with the next step's action (section 5.3)."""
+    """The state after a step is itself logged with the next step's action."""
     masked = {}
     for leave_out in (False, True):
         models, parts = fit(preset(bcq__knn_leave_own_episode_out=leave_out, bcq__average_dist_coefficient=0.2))

@@ -120,7 +120,7 @@ def test_a_home_that_cannot_be_written_is_replaced(machine, described):
 
 
 @pytest.mark.parametrize("code", [0, 3, 255])
-def test_A79_boot_ends_with_the_scripts_own_exit_code(machine, code):
+def test_A79_A84_boot_ends_with_the_scripts_own_exit_code(machine, code):
     machine.script(f"import sys; sys.exit({code})")
     assert machine.run()[0] == code
 
@@ -156,7 +156,7 @@ def test_output_that_is_no_text_passes_unchanged(machine):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_A96_a_signal_reaches_the_script_and_its_children_and_its_exit_code_counts(machine, signum):
+def test_A96_F233_a_signal_reaches_the_script_and_its_children_and_its_exit_code_counts(machine, signum):
     machine.script(
         f"""
 import signal, sys

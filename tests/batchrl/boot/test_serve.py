@@ -53,7 +53,7 @@ def answered(machine, port, path="/ping", body=None):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_125_180_185_serve_answers_until_it_is_stopped_and_ends_with_0(machine, port, signum):
+def test_B125_C180_C185_serve_answers_until_it_is_stopped_and_ends_with_0(machine, port, signum):
     process = machine.start("serve")
     assert answered(machine, port) == b""
     assert answered(machine, port, "/invocations", b"1,2,3").count(b",") == 3
@@ -65,7 +65,7 @@ def test_125_180_185_serve_answers_until_it_is_stopped_and_ends_with_0(machine, 
         urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
 
 
-def test_126_180_the_code_in_the_model_serves_it(machine, port):
+def test_B126_C180_the_code_in_the_model_serves_it(machine, port):
     code = machine.paths.model / CODE_FOLDER
     library = code / "batchrl" / "serving" / "media.py"
     library.write_text(library.read_text().replace('"text/csv"', '"text/x-csv"'))
@@ -103,7 +103,7 @@ def test_a_stop_before_the_servers_own_handlers_stand_is_a_stop(machine, port):
     assert process.wait(30) == 0
 
 
-def test_127_a_missing_model_is_said_and_ends_with_2(machine):
+def test_B127_a_missing_model_is_said_and_ends_with_2(machine):
     code, output = machine.run("serve")
     assert code == 2
     assert f"there is no model in {machine.paths.model}" in output

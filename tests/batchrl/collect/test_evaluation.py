@@ -146,7 +146,7 @@ def test_an_environment_without_pictures_says_so() -> None:
         record_gif(UniformPolicy(2), EnvId("Blind-v0"), seed=0)
 
 
-def test_the_script_evaluates_the_checkpoint_channel(
+def test_E222_the_script_evaluates_the_checkpoint_channel(
     trained: Path,
     evaluate_script: ModuleType,
     tmp_path: Path,

@@ -28,7 +28,7 @@ def test_A29_a_value_comes_back_as_it_was(value):
     ("value", "wire"),
     [("CartPole-v1", "CartPole-v1"), (0.1, "0.1"), (True, "true"), (None, "null"), ([1, 2], "[1, 2]"), ("5", '"5"')],
 )
-def test_A27_every_value_is_text(value, wire):
+def test_A27_A30_every_value_is_text(value, wire):
     assert hyperparameters.encode_value(value) == wire
 
 

@@ -58,7 +58,7 @@ def test_the_description_says_what_the_model_is_and_where_it_comes_from(tmp_path
     assert set(versions) == {"python", "torch", "numpy", "safetensors"}
 
 
-def test_180_the_code_is_the_library_the_presets_and_the_scripts(model_folder: Path) -> None:
+def test_C180_the_code_is_the_library_the_presets_and_the_scripts(model_folder: Path) -> None:
     code = model_folder / CODE_FOLDER
     files = {path.relative_to(code).as_posix(): path for path in code.rglob("*") if path.is_file()}
     assert {path.suffix for path in files.values()} == {".py", ".yaml", ".txt"}
@@ -134,7 +134,7 @@ def test_a_model_of_old_without_code_is_still_read(tmp_path: Path) -> None:
     assert load_policy(tmp_path).n_features == 3
 
 
-def test_the_code_serves_the_model_without_this_checkout(model_folder: Path) -> None:
+def test_E224_the_code_serves_the_model_without_this_checkout(model_folder: Path) -> None:
     """As in AWS's image: the folder of the code first on the path, the working directory elsewhere."""
     code = model_folder / CODE_FOLDER
     program = (

@@ -82,7 +82,7 @@ def test_the_action_is_the_most_probable_one_and_a_tie_goes_to_the_first() -> No
 
 @pytest.mark.parametrize("accept", [JSON_LINES, JSON, CSV])
 @pytest.mark.parametrize("kind", ["shared values", "no values", "imitation mask", "four actions"])
-def test_135_all_formats_say_the_same(accept: str, kind: str) -> None:
+def test_B135_all_formats_say_the_same(accept: str, kind: str) -> None:
     model = models()[kind]
     rows = STATES.tolist()
     bodies = {
@@ -127,7 +127,7 @@ def test_the_seeds_form_of_an_answer() -> None:
     assert len(line["predictions"][0]) == 2
 
 
-def test_167_175_a_bad_line_is_answered_in_its_place_with_its_number() -> None:
+def test_B167_B175_a_bad_line_is_answered_in_its_place_with_its_number() -> None:
     body = b'[1,2,3]\n[1,2]\n[4,5,6]\nnonsense\n\n[7,8,9]\n{"instances":[]}\n'
     lines = parsed(service().answer(JSON_LINES, "", body).body)
     assert [line.get("line") for line in lines] == [None, 2, None, 4, 5, None, 7]
@@ -190,7 +190,7 @@ def test_numbers_that_overflow_in_the_networks_are_a_fault_of_their_line() -> No
     assert b"NaN" not in service(model).answer(JSON_LINES, "", b"[3e38,3e38,3e38]").body
 
 
-def test_146_nothing_in_gives_nothing_out() -> None:
+def test_B146_nothing_in_gives_nothing_out() -> None:
     assert service().answer(JSON_LINES, "", b"").body == b""
     assert service().answer(CSV, "", b"").body == b""
     empty = {"predictions": [], "actions": [], "values": [], "masks": None}
@@ -234,7 +234,7 @@ def test_the_answer_is_of_the_type_that_is_wanted_most(accept: str, chosen: str)
     assert service().answer("application/jsonlines; charset=UTF-8", accept, b"[1,2,3]").content_type == chosen
 
 
-def test_172_a_repeated_request_gets_the_same_bytes() -> None:
+def test_B172_a_repeated_request_gets_the_same_bytes() -> None:
     one, body = service(models()["nearest mask"]), as_lines(STATES) + b"nonsense\n"
     assert one.answer(JSON_LINES, "", body) == one.answer(JSON_LINES, "", body)
 

@@ -48,7 +48,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("signum", "whole_group"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)]
 )
-def test_185_a_stop_answers_what_is_under_way_and_ends_with_0(
+def test_C185_a_stop_answers_what_is_under_way_and_ends_with_0(
     heavy_folder: Path, tmp_path: Path, signum: int, whole_group: bool
 ) -> None:
     """A terminal, and a container's PID 1, send the signal to all processes; ``docker kill`` to the first."""
@@ -93,7 +93,7 @@ def _connects(port: int | Path) -> bool:
         return False
 
 
-def test_185_nothing_that_was_sent_before_the_stop_is_lost(own_server: ModelServer) -> None:
+def test_C185_nothing_that_was_sent_before_the_stop_is_lost(own_server: ModelServer) -> None:
     """Clients that send without pause get answers, of which the last one says that the connection ends."""
     answered: list[str | None] = []
     lost = []
@@ -129,7 +129,7 @@ def test_185_nothing_that_was_sent_before_the_stop_is_lost(own_server: ModelServ
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_185_a_request_that_never_arrives_whole_does_not_keep_a_stopped_server(own_server: ModelServer) -> None:
+def test_C185_a_request_that_never_arrives_whole_does_not_keep_a_stopped_server(own_server: ModelServer) -> None:
     assert isinstance(own_server.place, int)
     with socket.create_connection(("127.0.0.1", own_server.place)) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[1,2")
@@ -145,7 +145,7 @@ def test_an_idle_server_ends_at_once(own_server: ModelServer) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_186_a_worker_that_dies_is_replaced_and_the_others_go_on(own_server: ModelServer) -> None:
+def test_C186_a_worker_that_dies_is_replaced_and_the_others_go_on(own_server: ModelServer) -> None:
     before = own_server.workers
     assert len(before) == 2
     for pid in before:
@@ -202,7 +202,7 @@ def test_a_worker_that_is_stopped_is_no_reason_to_refuse_connections(own_server:
         os.kill(stopped, signal.SIGCONT)
 
 
-def test_186_a_worker_that_is_stuck_is_replaced_after_the_timeout(model_folder: Path, tmp_path: Path) -> None:
+def test_C186_a_worker_that_is_stuck_is_replaced_after_the_timeout(model_folder: Path, tmp_path: Path) -> None:
     environ = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1", "SAGEMAKER_MODEL_SERVER_TIMEOUT": "2"}
     with running(model_folder, tmp_path, environ) as server:
         (stuck,) = server.workers
@@ -256,7 +256,7 @@ def run_to_its_end(*arguments: str, **environ: str) -> subprocess.CompletedProce
     return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=60)
 
 
-def test_127_without_a_model_the_server_says_so_before_it_loads_anything(tmp_path: Path) -> None:
+def test_B127_without_a_model_the_server_says_so_before_it_loads_anything(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         done = run_to_its_end("--model", str(folder), SAGEMAKER_BIND_TO_PORT=str(free_port()))
         assert done.returncode == 2

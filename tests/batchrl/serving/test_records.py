@@ -38,7 +38,7 @@ def read(body: bytes, media: Media = LINES, n_features: int = 2) -> list[list[fl
         (b"[3.4028235e38,0]", [[3.4028234663852886e38, 0]]),
     ],
 )
-def test_139_lines_of_json_are_states(body: bytes, expected: list[list[float]]) -> None:
+def test_B139_lines_of_json_are_states(body: bytes, expected: list[list[float]]) -> None:
     assert read(body) == [pytest.approx(row, rel=1e-6) for row in expected]
 
 
@@ -96,7 +96,7 @@ def test_a_line_of_a_megabyte_is_one_fault_in_few_words() -> None:
         assert len(found) < 200
 
 
-def test_146_no_body_has_no_record_and_an_empty_line_is_a_record_with_a_fault() -> None:
+def test_B146_no_body_has_no_record_and_an_empty_line_is_a_record_with_a_fault() -> None:
     assert read(b"") == read(b"\xef\xbb\xbf") == []
     assert read(b"\n") == ["the line is blank"]
     assert read(b"[1,2]\n\n") == [[1, 2], "the line is blank"]
@@ -213,7 +213,7 @@ def test_a_json_document_is_rows(body: bytes, expected: list[list[float] | str])
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"rows":[]}', b'{"instances":5}', b"5", b"null", b"[1,2]\n[3,4]"])
-def test_168_a_body_that_is_no_such_document_is_refused_in_words(body: bytes) -> None:
+def test_B168_a_body_that_is_no_such_document_is_refused_in_words(body: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
         read_document(body, 2)
     assert "JSON" in str(refused.value) or "instances" in str(refused.value)

@@ -27,12 +27,12 @@ from batchrl.serving.settings import MEGABYTE
 STATES = states(20)
 
 
-def test_130_181_ping_is_answered_with_an_empty_body(server: ModelServer) -> None:
+def test_B130_C181_ping_is_answered_with_an_empty_body(server: ModelServer) -> None:
     reply = server.ask("/ping")
     assert (reply.status, reply.body) == (200, b"")
 
 
-def test_131_132_execution_parameters(server: ModelServer) -> None:
+def test_B131_B132_execution_parameters(server: ModelServer) -> None:
     reply = server.ask("/execution-parameters")
     assert reply.status == 200
     assert reply.headers["content-type"] == JSON
@@ -40,14 +40,14 @@ def test_131_132_execution_parameters(server: ModelServer) -> None:
 
 
 @pytest.mark.parametrize("content_type", [JSON_LINES, JSON, CSV])
-def test_135_the_answer_has_the_type_that_it_was_asked_for(server: ModelServer, content_type: str) -> None:
+def test_B135_the_answer_has_the_type_that_it_was_asked_for(server: ModelServer, content_type: str) -> None:
     bodies = {JSON_LINES: b"[1,2,3]\n", JSON: b"[[1,2,3]]", CSV: b"1,2,3\n"}
     for accept in (None, JSON_LINES, JSON, CSV):
         reply = server.invoke(bodies[content_type], content_type, accept)
         assert (reply.status, reply.headers["content-type"]) == (200, accept or content_type)
 
 
-def test_139_a_last_newline_makes_no_difference(server: ModelServer) -> None:
+def test_B139_a_last_newline_makes_no_difference(server: ModelServer) -> None:
     assert server.invoke(b"[1,2,3]").body == server.invoke(b"[1,2,3]\n").body
 
 
@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_model(server: ModelServer) -> None:
     assert [line["predictions"][0] for line in lines] == [pytest.approx(row, rel=1e-6) for row in wanted.tolist()]
 
 
-def test_136_requests_at_once_get_their_own_answers_in_any_interleaving(server: ModelServer) -> None:
+def test_B136_requests_at_once_get_their_own_answers_in_any_interleaving(server: ModelServer) -> None:
     wanted = policy_model().action_probabilities(STATES)
 
     def ask(row: int) -> list[list[float]]:
@@ -108,7 +108,7 @@ def test_content_types_that_are_not_known_are_refused(
     assert "this server" in reply.json()["error"]
 
 
-def test_183_unknown_headers_do_no_harm(server: ModelServer) -> None:
+def test_C183_unknown_headers_do_no_harm(server: ModelServer) -> None:
     extra = {
         "X-Amzn-SageMaker-Custom-Attributes": "a=b",
         "X-Amzn-SageMaker-Inference-Id": "7",
@@ -118,7 +118,7 @@ def test_183_unknown_headers_do_no_harm(server: ModelServer) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_174_a_body_above_the_limit_is_413_and_the_connection_goes_on(server: ModelServer, chunked: bool) -> None:
+def test_B174_a_body_above_the_limit_is_413_and_the_connection_goes_on(server: ModelServer, chunked: bool) -> None:
     connection = server.connection()
     size = 6 * MEGABYTE + 1
     body = iter([b"x" * MEGABYTE] * 6 + [b"x"]) if chunked else b"x" * size
@@ -130,7 +130,7 @@ def test_174_a_body_above_the_limit_is_413_and_the_connection_goes_on(server: Mo
     assert connection.getresponse().status == 200
 
 
-def test_174_a_client_that_asks_first_need_not_send_a_body_above_the_limit(server: ModelServer) -> None:
+def test_B174_a_client_that_asks_first_need_not_send_a_body_above_the_limit(server: ModelServer) -> None:
     assert isinstance(server.place, int)
     with socket.create_connection(("127.0.0.1", server.place), timeout=10) as client:
         head = (
@@ -156,7 +156,7 @@ def test_a_chunked_body_is_read(server: ModelServer) -> None:
     assert len(parsed(connection.getresponse().read())) == 2
 
 
-def test_172_a_repeated_body_gets_the_same_answer(server: ModelServer) -> None:
+def test_B172_a_repeated_body_gets_the_same_answer(server: ModelServer) -> None:
     body = as_lines(STATES) + b"nonsense\n"
     assert len({server.invoke(body).body for _ in range(5)}) == 1
 
@@ -190,7 +190,7 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(server: ModelServer)
     assert "Traceback" not in server.log.read_text()
 
 
-def test_182_connections_are_accepted_at_once(server: ModelServer) -> None:
+def test_C182_connections_are_accepted_at_once(server: ModelServer) -> None:
     assert isinstance(server.place, int)
     clients = []
     began = time.monotonic()
@@ -204,7 +204,7 @@ def test_182_connections_are_accepted_at_once(server: ModelServer) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_187_ping_is_answered_within_its_2_seconds_while_all_workers_are_busy(
+def test_C187_ping_is_answered_within_its_2_seconds_while_all_workers_are_busy(
     heavy_folder: Path, tmp_path: Path
 ) -> None:
     body = as_lines(states(20_000))

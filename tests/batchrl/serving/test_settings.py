@@ -15,7 +15,7 @@ def settings(**environ: str) -> ServingSettings:
     return ServingSettings.from_environment(environ, cores=2)
 
 
-def test_130_186_an_empty_environment_means_port_8080_and_a_worker_a_core() -> None:
+def test_B130_C186_an_empty_environment_means_port_8080_and_a_worker_a_core() -> None:
     for found in (settings(), settings(SAGEMAKER_MODEL_SERVER_WORKERS="", BATCHRL_SERVE_SOCKET="")):
         assert (found.socket, found.port, found.workers, found.timeout) == (None, 8080, 2, 60)
         assert not found.reject
@@ -37,7 +37,7 @@ def test_the_environment_is_read() -> None:
     assert found.target.of(TargetPolicy()) == TargetPolicy("epsilon_greedy", epsilon=0)
 
 
-def test_132_133_what_the_job_asks_for_is_echoed_in_the_documented_spelling() -> None:
+def test_B132_B133_what_the_job_asks_for_is_echoed_in_the_documented_spelling() -> None:
     assert settings().execution_parameters() == {
         "MaxConcurrentTransforms": 16,
         "BatchStrategy": "MULTI_RECORD",
@@ -58,7 +58,7 @@ def test_132_133_what_the_job_asks_for_is_echoed_in_the_documented_spelling() ->
 
 @pytest.mark.parametrize("payload", range(0, 101, 5))
 @pytest.mark.parametrize("workers", [1, 2, 64])
-def test_142_what_is_proposed_stays_within_the_platforms_limits(payload: int, workers: int) -> None:
+def test_B142_what_is_proposed_stays_within_the_platforms_limits(payload: int, workers: int) -> None:
     told = settings(SAGEMAKER_MAX_PAYLOAD_IN_MB=str(payload), SAGEMAKER_MODEL_SERVER_WORKERS=str(workers))
     concurrency = told.execution_parameters()["MaxConcurrentTransforms"]
     assert isinstance(concurrency, int)
@@ -66,11 +66,11 @@ def test_142_what_is_proposed_stays_within_the_platforms_limits(payload: int, wo
     assert concurrency * payload <= 100
 
 
-def test_133_no_concurrency_at_all_counts_as_unset() -> None:
+def test_B133_no_concurrency_at_all_counts_as_unset() -> None:
     assert settings(SAGEMAKER_MAX_CONCURRENT_TRANSFORMS="0").concurrency == settings().concurrency
 
 
-def test_142_174_the_limit_of_a_body_is_the_jobs_and_none_for_0() -> None:
+def test_B142_B174_the_limit_of_a_body_is_the_jobs_and_none_for_0() -> None:
     assert settings().most_bytes == 6 * MEGABYTE == 6_291_456
     assert settings(SAGEMAKER_MAX_PAYLOAD_IN_MB="100").most_bytes == 100 * MEGABYTE
     assert settings(SAGEMAKER_MAX_PAYLOAD_IN_MB="0").most_bytes is None

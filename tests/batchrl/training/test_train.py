@@ -28,7 +28,7 @@ def table(output: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_csv_has_coachs_columns_then_ours_and_each_epochs_own_row(trained: Path) -> None:
+def test_E221_the_csv_has_coachs_columns_then_ours_and_each_epochs_own_row(trained: Path) -> None:
     rows = table(trained)
     assert tuple(rows[0]) == (*columns.COACH_COLUMNS, *columns.OWN_COLUMNS, *columns.window_columns(4))
     assert [row[columns.EPOCH] for row in rows] == ["1", "2", "3", "4", "5"]

@@ -80,7 +80,7 @@ def test_the_local_clouds_instance_types_pass(instance_type: str) -> None:
     assert create_training_job(changed(instance_type=instance_type))["ResourceConfig"]["InstanceType"] == instance_type
 
 
-def test_A32_the_code_travels_as_a_channel_and_is_named_by_the_reserved_hyperparameters() -> None:
+def test_A32_E230_the_code_travels_as_a_channel_and_is_named_by_the_reserved_hyperparameters() -> None:
     request = create_training_job(SPEC)
     assert request["InputDataConfig"][-1]["ChannelName"] == "code"
     assert request["HyperParameters"] == {
@@ -195,7 +195,7 @@ def test_D189_a_name_made_from_any_base_is_valid(base: str) -> None:
     assert len(name) <= MAX_NAME
 
 
-def test_names_made_in_the_same_moment_differ_and_sort_by_time() -> None:
+def test_D215_names_made_in_the_same_moment_differ_and_sort_by_time() -> None:
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     assert len({job_name_from("x", now) for _ in range(200)}) == 200
     assert re.fullmatch(r"x-20260102-030405-[0-9a-f]{6}", job_name_from("x", now))
@@ -217,7 +217,7 @@ def test_D189_a_name_that_the_api_refuses_is_refused_with_one_that_it_takes(name
         ("swiss=3 wis=nan", {}),
     ],
 )
-def test_A113_the_default_metrics_read_the_lines_of_our_scripts(line: str, expected: dict[str, float]) -> None:
+def test_A113_E228_the_default_metrics_read_the_lines_of_our_scripts(line: str, expected: dict[str, float]) -> None:
     found = {name: re.search(text, line) for name, text in DEFAULT_METRICS.items()}
     assert {name: float(match[1]) for name, match in found.items() if match} == expected
 

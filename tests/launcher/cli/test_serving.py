@@ -315,7 +315,7 @@ def test_a_job_that_fails_ends_with_exit_code_1_and_the_line(run: Run, cloud: Cl
     assert "went well" not in ended.err
 
 
-def test_152_what_went_well_in_a_job_that_failed_is_told(run: Run, cloud: Cloud, states: Path) -> None:
+def test_B152_what_went_well_in_a_job_that_failed_is_told(run: Run, cloud: Cloud, states: Path) -> None:
     cloud.states["bad"] = lambda: ("Failed", "ClientError: 1 of 2 objects failed")
     cloud.objects["bad/good.jsonl.out"] = b"answers"
 
@@ -383,7 +383,7 @@ def test_a_wrong_description_starts_and_writes_nothing(
     assert not home.exists()
 
 
-def test_154_outputs_among_the_inputs_are_refused(run: Run, cloud: Cloud) -> None:
+def test_B154_outputs_among_the_inputs_are_refused(run: Run, cloud: Cloud) -> None:
     ended = run("transform", "s3://bucket/in/", "--content-type", "text/csv", "--output-path", "s3://bucket/in/out")
 
     assert ended.code == 2

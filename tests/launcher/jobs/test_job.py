@@ -133,7 +133,7 @@ def test_a_failed_job_raises_with_its_reason_the_end_of_its_log_and_its_place(
 
 
 @pytest.mark.parametrize("secondary", ["Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
-def test_A90_a_stopped_job_is_neither_completed_nor_failed(job: Job, cloud: Cloud, secondary: str) -> None:
+def test_A90_D214_a_stopped_job_is_neither_completed_nor_failed(job: Job, cloud: Cloud, secondary: str) -> None:
     cloud.state = after(3, "Stopped", secondary)
     with pytest.raises(JobStopped, match=secondary) as caught:
         job.wait()

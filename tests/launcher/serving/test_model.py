@@ -81,7 +81,7 @@ def test_asking_again_makes_no_second_model(job: Job, cloud: Cloud) -> None:
     assert cloud.operations() == ["create_model"] * 2
 
 
-def test_207_a_model_that_somebody_else_makes_at_this_moment_is_taken(
+def test_D207_a_model_that_somebody_else_makes_at_this_moment_is_taken(
     job: Job, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Model.of_job(job)
@@ -138,7 +138,7 @@ def test_a_missing_archive_is_refused_before_anything_is_created(session: FakeSe
     assert cloud.sent == []
 
 
-def test_126_an_archive_of_this_computer_is_uploaded_by_its_content(
+def test_B126_an_archive_of_this_computer_is_uploaded_by_its_content(
     session: FakeSession, cloud: Cloud, tmp_path: Path
 ) -> None:
     archive = tmp_path / "model.tar.gz"
@@ -157,7 +157,7 @@ def test_126_an_archive_of_this_computer_is_uploaded_by_its_content(
     ("name", "said"),
     [("no-such-file.tar.gz", "No such file"), ("text.tar.gz", "is no gzip archive"), ("folder", "is a folder")],
 )
-def test_126_what_is_no_archive_is_refused_with_its_path(
+def test_B126_what_is_no_archive_is_refused_with_its_path(
     session: FakeSession, tmp_path: Path, name: str, said: str
 ) -> None:
     (tmp_path / "folder").mkdir()

@@ -114,7 +114,7 @@ def test_what_is_no_state_is_refused_with_its_row_and_sends_nothing(
     assert cloud.invoked == []
 
 
-def test_182_many_states_go_in_several_requests(predictor: Predictor, cloud: Cloud) -> None:
+def test_C182_many_states_go_in_several_requests(predictor: Predictor, cloud: Cloud) -> None:
     states = np.random.default_rng(0).normal(size=(150_000, 4))
     found = predictor.predict(states)
     assert len(cloud.invoked) == 2
@@ -124,7 +124,7 @@ def test_182_many_states_go_in_several_requests(predictor: Predictor, cloud: Clo
 
 
 @given(st.lists(st.binary(max_size=8).filter(lambda line: b"\n" not in line), max_size=30), st.integers(9, 40))
-def test_182_bodies_hold_every_line_once_in_order_within_the_limit(lines: list[bytes], limit: int) -> None:
+def test_C182_bodies_hold_every_line_once_in_order_within_the_limit(lines: list[bytes], limit: int) -> None:
     made = list(bodies(lines, limit))
     assert b"".join(body.content for body in made) == b"".join(line + b"\n" for line in lines)
     assert all(len(body.content) <= limit for body in made)
@@ -133,7 +133,7 @@ def test_182_bodies_hold_every_line_once_in_order_within_the_limit(lines: list[b
         assert len(one.content) + following.content.index(b"\n") + 1 > limit
 
 
-def test_182_a_line_that_no_request_can_hold_is_refused() -> None:
+def test_C182_a_line_that_no_request_can_hold_is_refused() -> None:
     with pytest.raises(InputError, match="row 2: 17 bytes"):
         list(bodies([b"1", b"2" * 16], 10))
 
@@ -211,20 +211,22 @@ def failing(error: Exception) -> Any:
     return fail
 
 
-def test_184_a_refusal_of_the_model_server_is_wrong_input_with_its_row(predictor: Predictor, cloud: Cloud) -> None:
+def test_C184_a_refusal_of_the_model_server_is_wrong_input_with_its_row(predictor: Predictor, cloud: Cloud) -> None:
     cloud.answer = failing(model_error(400, json.dumps({"error": "line 2: expected 4 features, got 1", "line": 2})))
     with pytest.raises(InputError) as caught:
         predictor.predict([[1.0], [2.0]])
     assert caught.value.message.endswith("refuses the request with 400: row 2: expected 4 features, got 1")
 
 
-def test_184_the_text_of_any_other_server_is_shown_as_it_is(predictor: Predictor, cloud: Cloud) -> None:
+def test_C184_the_text_of_any_other_server_is_shown_as_it_is(predictor: Predictor, cloud: Cloud) -> None:
     cloud.answer = failing(model_error(415, "Unsupported Media Type"))
     with pytest.raises(InputError, match="415: Unsupported Media Type"):
         predictor.invoke(b"x", "image/png")
 
 
-def test_184_a_failure_of_the_model_server_is_told_with_its_status_and_text(predictor: Predictor, cloud: Cloud) -> None:
+def test_C184_a_failure_of_the_model_server_is_told_with_its_status_and_text(
+    predictor: Predictor, cloud: Cloud
+) -> None:
     cloud.answer = failing(model_error(500, "boo"))
     with pytest.raises(ModelFailed, match="answered 500: boo") as caught:
         predictor.predict(STATES)

@@ -58,7 +58,7 @@ def request_of(cloud: Cloud) -> dict[str, Any]:
     return request
 
 
-def test_225_the_seeds_own_call(model: Model, cloud: Cloud) -> None:
+def test_E225_the_seeds_own_call(model: Model, cloud: Cloud) -> None:
     batch_input, batch_output, instance_type = (
         "s3://bucket/batch_input/states.jsonl",
         "s3://bucket/out",
@@ -144,14 +144,14 @@ def test_files_of_several_kinds_tell_no_content_type(transformer: Transformer, t
         transformer.plan(folder, split_type="Line", join_source="Input")
 
 
-def test_144_compressed_files_are_told_by_their_names(transformer: Transformer, tmp_path: Path, cloud: Cloud) -> None:
+def test_B144_compressed_files_are_told_by_their_names(transformer: Transformer, tmp_path: Path, cloud: Cloud) -> None:
     (tmp_path / "states.jsonl.gz").write_bytes(gzip.compress(STATES.encode()))
     transformer.transform(tmp_path / "states.jsonl.gz", split_type="Line")
     given = request_of(cloud)["TransformInput"]
     assert (given["ContentType"], given["CompressionType"]) == ("application/jsonlines", "Gzip")
 
 
-def test_149_the_default_output_path_is_the_jobs_own(transformer: Transformer) -> None:
+def test_B149_the_default_output_path_is_the_jobs_own(transformer: Transformer) -> None:
     assert transformer.output_path is None
     for name in ("one", "two"):
         job = transformer.transform("s3://bucket/in/", content_type="text/csv", job_name=name)
@@ -234,7 +234,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
     assert cloud.sent == []
 
 
-def test_154_an_output_that_would_be_read_as_input_is_refused(model: Model, cloud: Cloud) -> None:
+def test_B154_an_output_that_would_be_read_as_input_is_refused(model: Model, cloud: Cloud) -> None:
     for output in ("s3://bucket/in", "s3://bucket/in_out", "s3://bucket/in/out"):
         with pytest.raises(InputError, match="read as input"):
             model.transformer(output_path=output).transform("s3://bucket/in", content_type="text/csv")
@@ -258,7 +258,7 @@ def test_a_job_that_is_not_waited_for_is_returned_at_once(transformer: Transform
     assert cloud.operations()[-1] == "stop_transform_job"
 
 
-def test_172_a_failed_job_names_the_object_and_the_line_beside_the_last_lines_of_its_servers(
+def test_B172_a_failed_job_names_the_object_and_the_line_beside_the_last_lines_of_its_servers(
     cloud: Cloud, session: FakeSession, clock: Any
 ) -> None:
     cloud.transforms["bad"] = {"TransformJobName": "bad", "TransformOutput": {"S3OutputPath": "s3://bucket/out"}}
@@ -278,7 +278,7 @@ def test_172_a_failed_job_names_the_object_and_the_line_beside_the_last_lines_of
         ]
 
 
-def test_172_the_log_of_a_job_whose_reason_quotes_it_is_not_repeated(
+def test_B172_the_log_of_a_job_whose_reason_quotes_it_is_not_repeated(
     cloud: Cloud, session: FakeSession, clock: Any
 ) -> None:
     fault = f"bucket/datasets/{'0a' * 32}/x.jsonl: line 3: no JSON"
@@ -295,7 +295,7 @@ def test_172_the_log_of_a_job_whose_reason_quotes_it_is_not_repeated(
 
 
 @pytest.mark.parametrize(("line", "repeated"), [("Give a number.", False), ("Traceback", True)])
-def test_173_a_log_that_the_reason_holds_whole_is_not_repeated(
+def test_B173_a_log_that_the_reason_holds_whole_is_not_repeated(
     cloud: Cloud, session: FakeSession, clock: Any, line: str, repeated: bool
 ) -> None:
     cloud.transforms["bad"] = {"TransformJobName": "bad"}
@@ -308,7 +308,7 @@ def test_173_a_log_that_the_reason_holds_whole_is_not_repeated(
     assert ("The last lines of its log" in caught.value.message) is repeated
 
 
-def test_177_streams_of_several_instances_are_told_apart(cloud: Cloud, session: FakeSession) -> None:
+def test_B177_streams_of_several_instances_are_told_apart(cloud: Cloud, session: FakeSession) -> None:
     cloud.transforms["two"] = {"TransformJobName": "two"}
     cloud.states["two"] = lambda: ("Completed", None)
     for instance in ("i-1-1", "i-2-1"):
@@ -323,7 +323,7 @@ def test_177_streams_of_several_instances_are_told_apart(cloud: Cloud, session: 
     ]
 
 
-def test_176_a_stopped_job_is_neither_completed_nor_failed(cloud: Cloud, session: FakeSession, clock: Any) -> None:
+def test_B176_a_stopped_job_is_neither_completed_nor_failed(cloud: Cloud, session: FakeSession, clock: Any) -> None:
     cloud.transforms["halted"] = {"TransformJobName": "halted"}
     cloud.states["halted"] = lambda: ("InProgress", None) if clock.now() < 3 else ("Stopped", None)
     with pytest.raises(JobStopped, match="the transform job 'halted' was stopped") as caught:
@@ -378,7 +378,7 @@ def test_a_job_that_never_ran_has_no_outputs(transformer: Transformer, cloud: Cl
     assert job.outputs() == []
 
 
-def test_152_a_job_without_outputs_says_where_to_look(transformer: Transformer, tmp_path: Path) -> None:
+def test_B152_a_job_without_outputs_says_where_to_look(transformer: Transformer, tmp_path: Path) -> None:
     job = transformer.transform("s3://bucket/in/x.csv", job_name="empty")
     with pytest.raises(InputError, match=r"nothing that lies in s3://bucket/empty/ was stored while .* 'empty' ran"):
         job.pull(tmp_path / "out")

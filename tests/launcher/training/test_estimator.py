@@ -138,7 +138,7 @@ def test_an_ml_job_without_a_role_says_how_to_obtain_one(aws: AwsSession, data: 
         RLEstimator("my.py", instance_type="ml.m5.large", image_uri=IMAGE, session=aws).plan()
 
 
-def test_the_same_ml_request_goes_to_the_local_cloud_when_told_so(no_cloud: None, data: Path) -> None:
+def test_F231_the_same_ml_request_goes_to_the_local_cloud_when_told_so(no_cloud: None, data: Path) -> None:
     plan = RLEstimator("my.py", instance_type="ml.m5.large", session=Session.local()).plan()
     assert plan.request["ResourceConfig"]["InstanceType"] == "ml.m5.large"
 

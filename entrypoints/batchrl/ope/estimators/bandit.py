@@ -1,4 +1,4 @@
-"""Coach's three one-step estimates (section 5): the expected immediate reward, not a return (quirk 12).
+"""Coach's three one-step estimates: the expected immediate reward, not a return (quirk 12).
 
 They pool the N transitions of all episodes; the notation is that of ``weights``.
 """

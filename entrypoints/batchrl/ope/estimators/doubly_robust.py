@@ -1,4 +1,4 @@
-"""Estimators of the return that a value function steadies (sections 5.1 and 5.3); the notation is that of ``weights``.
+"""Estimators of the return that a value function steadies; the notation is that of ``weights``.
 
 With ``delta_it = r_it - Q(s_it, a_it) + discount V(s_i,t+1)``, both doubly robust estimators are the mean of
 ``V(s_i0)`` plus ``sum_t discount^t`` of weighted ``delta_it``. After an episode's last step V is 0, or the value of the
@@ -88,7 +88,7 @@ def weighted_doubly_robust(
     """``sum_it discount^t (omega_it (r_it - Q(s_it, a_it)) + omega_i,t-1 V(s_it))`` (Thomas & Brunskill 2016).
 
     ``omega_it = rho_i,0:t / sum_j rho_j,0:t`` and ``omega_i,-1 = 1/n``. An episode that was cut short adds
-    ``discount^T_i omega_i,T_i-1 V(s_i,T_i)`` (section 5.3). Summed by ``omega_it``: the mean of ``V(s_i0)`` plus
+    ``discount^T_i omega_i,T_i-1 V(s_i,T_i)``. Summed by ``omega_it``: the mean of ``V(s_i0)`` plus
     ``sum_t discount^t sum_i omega_it delta_it``. Biased, consistent; arguments as in ``sequential_doubly_robust``.
 
     Returns:

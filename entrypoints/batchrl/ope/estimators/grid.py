@@ -1,4 +1,4 @@
-"""Episodes of different lengths as one rectangle, padded with an absorbing state (section 5.1)."""
+"""Episodes of different lengths as one rectangle, padded with an absorbing state."""
 
 from __future__ import annotations
 

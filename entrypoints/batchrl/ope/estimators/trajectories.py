@@ -1,4 +1,4 @@
-"""Importance sampling of whole trajectories and of decisions (section 5.1); the notation is that of ``weights``.
+"""Importance sampling of whole trajectories and of decisions; the notation is that of ``weights``.
 
 All estimate the discounted return over the logged horizon: what comes after an end that was cut short counts nothing.
 """

@@ -3,7 +3,7 @@
 Notation of all estimators: episodes i < n, steps t < T in a ``Grid``; ``log_ratios[i, t]`` is the log of
 ``rho_it = pi(a_it | s_it) / pi_b(a_it | s_it)``, 0 in the padding, so that an episode that has ended keeps its last
 cumulative weight ``rho_i,0:t = prod_u<=t rho_iu`` in every later denominator. Without it, logs of episodes of different
-lengths would bias every estimate that normalises step by step (section 5.1).
+lengths would bias every estimate that normalises step by step.
 """
 
 from __future__ import annotations

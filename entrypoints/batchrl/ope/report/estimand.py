@@ -1,4 +1,4 @@
-"""What a figure is about: without it, a number says nothing (section 5.3)."""
+"""What a figure is about: without it, a number says nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In words: what speaks against relying on a figure (sections 5.3 and 5.4)."""
+"""In words: what speaks against relying on a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitted Q evaluation of the policies that are scored, from other episodes than those that it values (section 5.3)."""
+"""Fitted Q evaluation of the policies that are scored, from other episodes than those that it values."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from batchrl.ope.estimators.threads import one_torch_thread
 from presets.schema import AgentSettings
 
 SLOWEST_SOFT_RATE = 0.01
-# Values inside the network reach about so far (section 5.4: returns of up to 100, learnt divided by 10).
+# Values inside the network reach about so far (measured: returns of up to 100, learnt divided by 10).
 LARGEST_SCALED_VALUE = 10.0
 
 

@@ -1,7 +1,7 @@
 """Window scores: what some steps of a policy are worth from the logged states on, the logging policy acting after them.
 
 Where a policy differs from the log, the weights of whole episodes leave nothing to compare; weights of windows of a few
-steps still do (section 5.4). With ``c_it = rho_it ... rho_i,t+h-1`` and ``G_it = sum_k>=t discount^(k-t) r_ik``::
+steps still do. With ``c_it = rho_it ... rho_i,t+h-1`` and ``G_it = sum_k>=t discount^(k-t) r_ik``::
 
     score(h) = sum_it c_it G_it / sum_it c_it  -  (1/N) sum_it G_it
 

@@ -245,7 +245,7 @@ def test_the_normalised_estimators_come_close_with_many_episodes() -> None:
 
 
 def test_dropping_ended_episodes_from_the_denominators_would_be_wrong() -> None:
-    """The trap of section 5.1, shown on the exact expectation: normalising over living episodes alone is biased."""
+    """Shown on the exact expectation: normalising over living episodes alone is biased."""
     mdp = Mdp.random(0, horizon=3)
     pairs = list(mdp.paths())
     episodes, chances = [steps for steps, _ in pairs], np.array([chance for _, chance in pairs])

@@ -1,4 +1,4 @@
-"""The golden vector and the invariants of the specification's section 5.2, and the cases it leaves out."""
+"""A golden vector, the invariants of the estimators, and their special cases."""
 
 from __future__ import annotations
 

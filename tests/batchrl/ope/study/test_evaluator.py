@@ -1,4 +1,4 @@
-"""Policies scored on a log: the golden vector of section 5.2, estimands, paired differences, what may be relied on."""
+"""Policies scored on a log: a golden vector, estimands, paired differences, what may be relied on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from presets.schema import OpeSettings
 PROBABILITIES = np.array([[0.8, 0.2], [0.6, 0.4], [0.7, 0.3]])
 Q_VALUES = np.array([[2.0, 1.0], [0.5, 0.8], [1.0, 0.5]])
 REWARD_MODEL = np.array([[1.0, 0.5], [0.5, 1.0], [1.0, 0.0]])
-# Section 5.2; the value of the direct method is the mean of V(s_0) = (1.8 + 0.85) / 2.
+# The value of the direct method is the mean of V(s_0) = (1.8 + 0.85) / 2.
 GOLDEN = {
     columns.IPS: 1.0666667,
     columns.DM: 0.7666667,

@@ -29,7 +29,7 @@ from batchrl.ope.study.sources import read_policy
 from presets.schema import DataSettings
 
 SCRIPT = Path(__file__).parents[4] / "entrypoints" / "ope.py"
-# Section 5.2, as data: the columns of a policy that somebody else computed.
+# The golden vector of test_evaluator.py as data: the columns of a policy that somebody else computed.
 GOLDEN_LOG = """\
 action,all_action_probabilities,episode_id,reward,state_feature_0,target_action_probabilities,target_q_values
 0,"[0.5, 0.5]",A,1,0,"[0.8, 0.2]","[2, 1]"

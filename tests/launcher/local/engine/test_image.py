@@ -98,7 +98,7 @@ def in_container(*command: str, options: tuple[str, ...] = ()) -> subprocess.Com
 
 
 @pytest.mark.engine
-def test_125_126_130_the_image_serves_a_model_for_any_uid(tmp_path: Path) -> None:
+def test_B125_B126_B130_the_image_serves_a_model_for_any_uid(tmp_path: Path) -> None:
     model = exported(tmp_path / "model", policy_model())
     code = (
         "import urllib.request as u\n"

@@ -73,7 +73,7 @@ def test_server_and_store_are_reached_through_mounted_sockets(cloud, container_j
     assert job.lines == ["10000000"]
 
 
-def test_A107_A112_the_intermediate_folder_is_synced_from_a_container(cloud, container_job):
+def test_A107_A112_E220_the_intermediate_folder_is_synced_from_a_container(cloud, container_job):
     job = container_job(
         "import pathlib; pathlib.Path('/opt/ml/output/intermediate/table.csv').write_text('row')",
         hyperparameters={"sagemaker_s3_output": "s3://shim-tests/out"},
@@ -139,7 +139,7 @@ def test_A20_checkpoints_outside_of_the_tree_are_mounted(cloud, container_job):
     assert cloud.store.get(f"{prefix}/new") == b"new"
 
 
-def test_A88_A96_a_stop_reaches_the_script_through_PID_1(cloud, container_job):
+def test_A88_A96_E227_a_stop_reaches_the_script_through_PID_1(cloud, container_job):
     job = container_job(
         "import pathlib, signal, sys, time\n"
         "def save(*arguments):\n    pathlib.Path('/opt/ml/model/w').write_text('saved'); sys.exit(3)\n"

@@ -30,6 +30,7 @@ while True:
 
 
 def test_A67_A68_A79_A99_a_script_that_ends_well_is_completed_with_its_results(cloud):
+    """Nothing else is kept, and keys and members are the cloud's (contract 26, 77, 78, 218, 219)."""
     job = cloud.job("import os\nprint('hello', os.environ['TRAINING_JOB_NAME'])\n" + WRITE_ALL).start()
     record = job.wait()
     assert record.failure_reason is None
@@ -43,7 +44,7 @@ def test_A67_A68_A79_A99_a_script_that_ends_well_is_completed_with_its_results(c
     assert not job.ml.exists()
 
 
-def test_A12_A13_A18_the_environment_of_a_job(cloud):
+def test_A12_A13_A15_A18_the_environment_of_a_job(cloud):
     variables = {"LINES": "a\nb", "TRAINING_JOB_NAME": "other"}
     cloud.environ |= {"AWS_PROFILE": "caller", "AWS_SESSION_TOKEN": "caller", "SM_OLD": "x"}
     job = cloud.job(
@@ -85,7 +86,7 @@ def test_A5_a_program_that_does_not_exist_fails_the_job(cloud):
     assert record.failure_reason.endswith("exit code: 127")
 
 
-def test_A74_A79_A81_a_failed_script_is_told_in_its_own_words_and_its_results_are_kept(cloud):
+def test_A74_A79_A81_A87_a_failed_script_is_told_in_its_own_words_and_its_results_are_kept(cloud):
     job = cloud.job(WRITE_ALL + "raise ValueError('bad things')").start()
     record = job.wait()
     assert record.status == "Failed"

@@ -84,7 +84,7 @@ def test_B131_B132_B133_the_servers_own_parameters_hold_where_the_request_says_n
 
 
 def test_B147_B148_B150_B157_B160_B170_the_seeds_call(serving, executor):
-    """One output an object, nested keys kept, the list beside its prediction."""
+    """One output an object, nested keys kept (contract 226), the list beside its prediction."""
     objects = {"states.jsonl": states(b"a", 3), "deep/er/more.jsonl": states(b"b", 2)}
     job = serving.transform(objects, executor, BatchStrategy="SingleRecord", DataProcessing={"JoinSource": "Input"})
     record = job.run()

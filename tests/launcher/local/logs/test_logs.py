@@ -55,7 +55,7 @@ def test_an_expression_that_is_none_fails_the_job():
         MetricScanner([{"Name": "m", "Regex": "("}])
 
 
-def test_A113_A116_A117_a_jobs_lines_and_metrics_are_there_while_it_runs(cloud):
+def test_A113_A116_A117_A119_a_jobs_lines_and_metrics_are_there_while_it_runs(cloud):
     job = cloud.job(
         "import os, sys, time\n"
         "os.write(1, b'half ')\nos.write(2, b'line\\n')\n"

@@ -80,7 +80,9 @@ def test_A99_A104_a_whole_life_appends_transitions(records: Records) -> None:
         (["Downloading", "Failed"], "Failed"),
     ],
 )
-def test_A101_A102_secondary_statuses_decide_the_primary_one(records: Records, path: list[str], status: str) -> None:
+def test_A98_A101_A102_secondary_statuses_decide_the_primary_one(
+    records: Records, path: list[str], status: str
+) -> None:
     records.create(_job("a"))
     for step in path:
         records.transition("a", step)

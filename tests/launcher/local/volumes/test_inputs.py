@@ -50,12 +50,14 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_A19_A21_A28_A38_the_least_tree(tree):
+def test_A19_A21_A23_A28_A38_the_least_tree(tree):
     paths = tree()
     folders = (paths.input_config, paths.input_data, paths.model, paths.output, paths.output_data)
     assert all(folder.is_dir() for folder in folders)
     assert read(paths.hyperparameters) == {}
     assert read(paths.input_data_config) == {}
+    written = {path.name for path in paths.input_config.iterdir()}
+    assert written == {"hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"}
     assert not paths.checkpoints.exists() and not paths.checkpoint_config.exists() and not paths.intermediate.exists()
 
 
@@ -78,7 +80,7 @@ def test_A36_A37_A54_what_the_channels_are(tree):
     assert paths.channel("a").is_dir()
 
 
-def test_A39_A40_A41_what_the_host_is(tree):
+def test_A39_A40_A41_A42_A43_what_the_host_is(tree):
     assert read(tree().resource_config) == {
         "current_host": "algo-1",
         "hosts": ["algo-1"],
@@ -108,6 +110,24 @@ def test_A47_A48_a_prefix_is_a_raw_prefix(cloud):
     assert job.wait().status == "Completed"
     below = {line.removeprefix("input/data/training/") for line in job.lines if "training/" in line}
     assert below == {"train-2/c.csv 5", "train.csv 5", "train/a.csv 5", "train/deep/b.csv 5"}
+
+
+def test_A25_A55_the_one_host_has_all_objects_of_a_channel_as_copies_that_it_may_change(cloud):
+    prefix = f"{cloud.home.root.parent.name}/shards"
+    objects = {f"{prefix}/{name}": name.encode() for name in ("a", "b", "c")}
+    for key, content in objects.items():
+        cloud.store.put(key, content)
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://shim-tests/{prefix}/"}
+    source["S3DataDistributionType"] = "ShardedByS3Key"
+    command = "cd input/data/training && echo * && printf other > a && printf new > new"
+    job = cloud.job(
+        None,
+        AlgorithmSpecification={"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
+        InputDataConfig=[channel("training", DataSource={"S3DataSource": source})],
+    ).start()
+    assert job.wait().status == "Completed"
+    assert job.lines == ["a b c"]
+    assert {key: cloud.store.get(key) for key in cloud.store.keys(prefix)} == objects
 
 
 def test_A49_one_object_is_one_file(cloud):
@@ -145,7 +165,7 @@ def test_a_bucket_that_does_not_exist_is_named(cloud):
         ({"DataSource": {"FileSystemDataSource": {}}}, "from S3 only"),
     ],
 )
-def test_kinds_of_channels_that_are_not_known_are_named(cloud, fields, expected):
+def test_A50_A53_kinds_of_channels_that_are_not_known_are_named(cloud, fields, expected):
     job = cloud.job(None, InputDataConfig=[channel("training", **fields)])
     reason = job.start().wait().failure_reason
     assert reason.startswith("ClientError: channel 'training'") and expected in reason

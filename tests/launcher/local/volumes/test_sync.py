@@ -34,6 +34,15 @@ while not (folder / "go-on").exists():
 (folder / "last.pt").write_text("last")
 """
 
+RESULTS_FIRST = """
+import os, pathlib, time
+for name in ("SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"):
+    pathlib.Path(os.environ[name], "result").write_text("x")
+print("written")
+while not pathlib.Path(os.environ["SM_MODEL_DIR"]).with_name("go-on").exists():
+    time.sleep(0.05)
+"""
+
 
 def checkpoint_config(cloud, name="run"):
     return {"S3Uri": f"s3://shim-tests/{cloud.home.root.parent.name}/{name}"}
@@ -54,7 +63,7 @@ def test_A58_A63_checkpoints_are_restored_on_a_first_run(cloud):
     assert job.lines == ["['a.pt', 'deep/b.pt']"]
 
 
-def test_A59_A60_A65_checkpoints_are_uploaded_while_the_job_runs_and_drained_at_its_end(cloud):
+def test_A59_A60_A65_E223_checkpoints_are_uploaded_while_the_job_runs_and_drained_at_its_end(cloud):
     prefix = f"{cloud.home.root.parent.name}/run"
     job = cloud.job(CHECKPOINTS, CheckpointConfig=checkpoint_config(cloud)).start()
     job.wait_for_line("written")
@@ -105,6 +114,28 @@ def test_A107_an_epochs_row_is_readable_in_a_second_on_the_median(cloud):
     delays = [seen[epoch] - written[epoch] for epoch in range(count)]
     assert statistics.median(delays) < 1.0, delays
     assert load_manifest(cloud.store.client, prefix).files.keys() == {"table.csv"}
+
+
+def test_A110_the_sync_of_the_intermediate_folder_ends_with_a_script_that_leaves_without_a_word(cloud):
+    job = cloud.job(
+        "import os, pathlib\n"
+        "pathlib.Path(os.environ['SM_OUTPUT_INTERMEDIATE_DIR'], 'last.csv').write_text('row')\n"
+        "os._exit(0)\n",
+        hyperparameters={"sagemaker_s3_output": "s3://shim-tests/out"},
+    ).start()
+    assert job.wait().status == "Completed"
+    assert cloud.store.get(f"{job.prefix}/output/intermediate/last.csv") == b"row"
+
+
+def test_A73_nothing_of_model_and_output_is_in_the_store_while_the_script_runs(cloud):
+    job = cloud.job(RESULTS_FIRST).start()
+    job.wait_for_line("written")
+    assert job.record.secondary_status == "Training"
+    assert cloud.store.keys(f"{job.prefix}/") == []
+    (job.ml / "go-on").touch()
+    assert job.wait().status == "Completed"
+    archives = [f"{job.prefix}/output/model.tar.gz", f"{job.prefix}/output/output.tar.gz"]
+    assert set(archives) <= set(cloud.store.keys(f"{job.prefix}/"))
 
 
 def test_a_store_that_is_restarted_in_the_middle_of_a_job_costs_nothing(cloud, own_store):

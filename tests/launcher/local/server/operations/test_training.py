@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,14 @@ def test_a_job_is_recorded_and_handed_to_a_shim(api_server: RunningServer) -> No
     assert api_server.records.get("job-1").request == job_request("job-1")
 
 
-def test_D211_a_young_job_is_described(api_server: RunningServer) -> None:
+def test_D211_D216_a_young_job_is_described(api_server: RunningServer) -> None:
     client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
     answer = client.describe_training_job(TrainingJobName="job-1")
     assert (answer["TrainingJobStatus"], answer["SecondaryStatus"]) == ("InProgress", "Starting")
     assert answer["ModelArtifacts"]["S3ModelArtifacts"] == "s3://batchrl-local/runs/job-1/output/model.tar.gz"
     assert answer["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+    assert re.fullmatch(r"arn:aws:sagemaker:us-east-1:\d{12}:training-job/job-1", answer["TrainingJobArn"])
     assert answer["CreationTime"] <= answer["LastModifiedTime"]
     assert [entry["Status"] for entry in answer["SecondaryStatusTransitions"]] == ["Starting"]
     for absent in ("TrainingStartTime", "TrainingEndTime", "FailureReason", "FinalMetricDataList"):
@@ -198,7 +200,7 @@ def test_summaries_hold_what_lists_show(five: RunningServer) -> None:
     assert summary["TrainingEndTime"] >= summary["CreationTime"]
 
 
-def test_boto3s_waiter_sees_the_end(api_server: RunningServer) -> None:
+def test_D213_boto3s_waiter_sees_the_end(api_server: RunningServer) -> None:
     client = api_server.client("sagemaker")
     client.create_training_job(**job_request())
     _finish(api_server, "job-1")
@@ -216,7 +218,7 @@ def test_tags_follow_a_job(api_server: RunningServer) -> None:
     assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "red"}]
 
 
-def test_tags_have_limits(api_server: RunningServer) -> None:
+def test_D200_tags_have_limits(api_server: RunningServer) -> None:
     client = api_server.client("sagemaker")
     arn = client.create_training_job(**job_request())["TrainingJobArn"]
     twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
@@ -225,6 +227,29 @@ def test_tags_have_limits(api_server: RunningServer) -> None:
     assert "at most 50" in _error(client.add_tags, ResourceArn=arn, Tags=[{"Key": "one", "Value": "more"}])[1]
     unknown = arn.replace("job-1", "job-2")
     assert "Could not find" in _error(client.list_tags, ResourceArn=unknown)[1]
+
+
+def test_A56_A66_A95_A124_D198_D199_what_has_no_effect_here_is_taken_and_described(api_server: RunningServer) -> None:
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/x/"}
+    channel = {"ChannelName": "training", "DataSource": {"S3DataSource": source}, "ShuffleConfig": {"Seed": 3}}
+    asked: dict[str, Any] = {
+        "InputDataConfig": [channel],
+        "RetryStrategy": {"MaximumRetryAttempts": 30},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 50,
+            "KeepAlivePeriodInSeconds": 21600,
+        },
+        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 100},
+        "CheckpointConfig": {"S3Uri": "s3://bucket/ck/", "LocalPath": "/opt/ml/checkpoints"},
+    }
+    client = api_server.client("sagemaker")
+    client.create_training_job(**job_request(**asked))
+    answer = client.describe_training_job(TrainingJobName="job-1")
+    assert {name: answer[name] for name in asked} == asked
 
 
 def test_the_request_of_the_sdk_is_taken_but_for_its_two_instances(api_server: RunningServer) -> None:

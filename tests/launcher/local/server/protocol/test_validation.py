@@ -9,6 +9,7 @@ from api_servers import RunningServer, call, job_request
 from botocore.exceptions import ClientError
 
 CHANNEL = {"ChannelName": "training", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/x"}}}
+GROUPS = {"InstanceGroups": [{"InstanceType": "ml.m5.large", "InstanceCount": 1, "InstanceGroupName": "a"}]}
 NAME_PATTERN = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 
 
@@ -47,6 +48,8 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"HyperParameters": {"a": "two\nlines"}}, "Member must satisfy regular expression pattern: .*"),
         ({"HyperParameters": {f"k{i}": "" for i in range(101)}}, "Member must have length less than or equal to 100"),
         ({"Environment": {"1BAD": "x"}}, "Map keys must satisfy constraint"),
+        ({"Environment": {"A": "x" * 513}}, "Map value must satisfy constraint: [Member must have length less"),
+        ({"Environment": {f"K{i}": "" for i in range(101)}}, "Member must have length less than or equal to 100"),
         ({"InputDataConfig": []}, "at 'inputDataConfig' failed to satisfy constraint: Member must have length greater"),
         ({"InputDataConfig": [_channel(ChannelName="a b")]}, "'inputDataConfig.1.member.channelName'"),
         (
@@ -75,6 +78,28 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"ResourceConfig": None}, "ResourceConfig is required"),
         ({"ResourceConfig": {"InstanceType": "local", "InstanceCount": 2}}, "InstanceCount 2 is not supported"),
         ({"ResourceConfig": {"VolumeSizeInGB": 1}}, "must hold InstanceType and InstanceCount"),
+        (
+            {"ResourceConfig": GROUPS | {"InstanceType": "local", "InstanceCount": 1}},
+            "InstanceGroups cannot be combined with InstanceType or InstanceCount",
+        ),
+        ({"ResourceConfig": GROUPS}, "ResourceConfig.InstanceGroups is not supported by the local cloud"),
+        (
+            {"ResourceConfig": {"InstanceType": "local", "InstanceCount": 1, "KeepAlivePeriodInSeconds": 21601}},
+            "Member must have value less than or equal to 21600",
+        ),
+        (
+            {"VpcConfig": {"SecurityGroupIds": ["s"] * 6, "Subnets": ["s"]}},
+            "Member must have length less than or equal to 5",
+        ),
+        (
+            {"VpcConfig": {"SecurityGroupIds": ["s"], "Subnets": ["s"] * 17}},
+            "Member must have length less than or equal to 16",
+        ),
+        ({"RetryStrategy": {"MaximumRetryAttempts": 31}}, "Member must have value less than or equal to 30"),
+        (
+            {"StoppingCondition": {"MaxRuntimeInSeconds": 1, "MaxPendingTimeInSeconds": 1799}},
+            "Member must have value greater than or equal to 1800",
+        ),
         ({"StoppingCondition": None}, "StoppingCondition is required"),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 2419201}}, "MaxRuntimeInSeconds 2419201 is above 28 days"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds is required"),
@@ -91,7 +116,15 @@ def _source(**changes: Any) -> dict[str, Any]:
             {"InputDataConfig": [_channel(InputMode="FastFile")]},
             "input mode FastFile is not supported by the local cloud",
         ),
+        ({"InputDataConfig": [_channel(InputMode="Pipe")]}, "input mode Pipe is not supported by the local cloud"),
         ({"InputDataConfig": [_channel(DataSource=_source(S3DataType="ManifestFile"))]}, "use S3Prefix"),
+        ({"InputDataConfig": [_channel(DataSource=_source(S3DataType="AugmentedManifestFile"))]}, "use S3Prefix"),
+        ({"InputDataConfig": [_channel(DataSource=_source(S3Uri="file:///tmp/x"))]}, "regular expression pattern"),
+        (
+            {"InputDataConfig": [_channel(DataSource=_source(S3Uri="s3://b/" + "x" * 1018))]},
+            "less than or equal to 1024",
+        ),
+        ({"InputDataConfig": [_channel(RecordWrapperType="RecordIO")]}, "RecordWrapperType is for Pipe mode"),
         ({"InputDataConfig": [_channel(DataSource=_source(S3Uri="https://host/x"))]}, "is not an S3 URL"),
         ({"InputDataConfig": [_channel(CompressionType="Gzip")]}, "CompressionType is for Pipe mode"),
         ({"OutputDataConfig": {"S3OutputPath": "https://host/x"}}, "is not an S3 URL"),
@@ -100,6 +133,8 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/../../../tmp/x"}}, "without '..'"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/opt/ml/"}}, "the whole tree of the job"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "//opt/ml/model"}}, "one of the job's own folders"),
+        ({"CheckpointConfig": {"LocalPath": "/opt/ml/checkpoints"}}, "Member must not be null"),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/x", "LocalPath": "/" + "x" * 4096}}, "less than or equal to 4096"),
         ({"InputDataConfig": [_channel(ChannelName="..")]}, "channel '..': a channel's name becomes a folder"),
         ({"InputDataConfig": [_channel(ChannelName=".")]}, "channel '.': a channel's name becomes a folder"),
     ],
@@ -107,6 +142,7 @@ def _source(**changes: Any) -> dict[str, Any]:
 def test_D_a_request_that_breaks_a_rule_is_refused(
     api_server: RunningServer, changes: dict[str, Any], message: str | None
 ) -> None:
+    """Contract 46, 51, 52, 53, 54, 57, 91, 93 to 95, 111, 189, 191, 192, 195 to 199, 201, 202."""
     request = {name: value for name, value in job_request(**changes).items() if value is not None}
     if message is None:  # an input mode without any channel binds nobody
         api_server.client("sagemaker").create_training_job(**request)
