@@ -3,7 +3,7 @@
 #   make demo      the whole workflow on CartPole, then a report
 #   make test      the tests; those whose service is missing are skipped and listed
 #   make check     formatting, lint, types, import rules
-#   make bench     the figures of the README, each with the command that repeats it
+#   make bench     the figures of docs/speed.md, each with the command that repeats it
 #   make image     the job image, in this machine's Docker engine
 #   make lock      requirements.txt and docker/requirements.txt again, from pyproject.toml
 #   make clean     remove .venv and what the tools cached

@@ -1,4 +1,4 @@
-"""``make bench``: every figure of the README, each part with the command that repeats it alone.
+"""``make bench``: every figure of docs/speed.md, each part with the command that repeats it alone.
 
 The parts run one after the other, each in a process of its own, so that none warms another's caches.
 """
