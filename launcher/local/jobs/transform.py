@@ -20,6 +20,7 @@ from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODEL_MEMBER
+from launcher.local.transform.counts import Counts
 from launcher.local.transform.outcome import Outcome
 from launcher.local.transform.run import transform
 from launcher.local.transform.settings import TransformSettings, batch_variables
@@ -136,16 +137,17 @@ class TransformDriver(Driver):
             self._forget_results(written)
             raise StopRequested
         self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
+        counts = Counts.of(outcomes)
+        counts.write(self._folder.counts)
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:
-            count = sum(outcome.converted for outcome in outcomes)
-            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {count} objects")
+            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {counts.objects} objects")
             if ended.status == states.STOPPED:  # it was asked for in this moment
                 self._forget_results(written)
             return
-        total = len(faults) + sum(outcome.converted for outcome in outcomes)
+        total = counts.failed + counts.objects
         listed = "; ".join(f"{fault.url}: {fault.message}" for fault in faults)
-        raise JobFault(f"{faults[0].kind}: {len(faults)} of {total} objects could not be transformed: {listed}")
+        raise JobFault(f"{faults[0].kind}: {counts.failed} of {total} objects could not be transformed: {listed}")
 
     def _forget_results(self, written: Sequence[S3Url]) -> None:
         """A job that is stopped stores no output (contract 153)."""
