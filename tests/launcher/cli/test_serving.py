@@ -11,11 +11,10 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import Run
-from serving_cloud import Cloud, FakeSession, answers, refused
+from serving_cloud import Cloud, FakeSession, answers, refused, request_of
 
 from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
@@ -43,11 +42,6 @@ def states(tmp_path: Path) -> Path:
     path = tmp_path / "states.jsonl"
     path.write_text(STATES)
     return path
-
-
-def request_of(cloud: Cloud) -> dict[str, Any]:
-    (request,) = (request for operation, request in cloud.sent if operation == "create_transform_job")
-    return request
 
 
 def test_where_no_model_is_named_it_is_told_which_one_is_meant(run: Run, cloud: Cloud, states: Path) -> None:
