@@ -14,6 +14,7 @@ from launcher.api.arguments import ESTIMATOR, Vocabulary
 from launcher.api.joboptions import JobOptions
 from launcher.api.options import default_of, described, flags
 from launcher.api.servingoptions import DeployOptions, ModelOptions, TransformOptions
+from launcher.api.transformcall import TransformCall
 from launcher.serving import model, transformer
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -72,6 +73,13 @@ SECTIONS = (
         "CreateTransformJob",
         TransformOptions,
         transformer.VOCABULARY,
+    ),
+    Section(
+        "transform",
+        "A method of `Transformer`; its `plan` takes the same but for the last three.",
+        "CreateTransformJob",
+        TransformCall,
+        transformer.CALL_VOCABULARY,
     ),
     Section(
         "deploy",

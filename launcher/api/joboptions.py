@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.api.building import as_tags, listed, mapped, wire_tags
+from launcher.api.building import listed, mapped
 from launcher.api.instances import LOCAL_INSTANCE_TYPES, check_instance_type
 from launcher.api.options import Flag, option
+from launcher.api.sharedoptions import SECURITY_GROUP_IDS, SESSION, SUBNETS, encoded_tags
 from launcher.base.pairs import parse_pairs, parse_settings
 
 
@@ -167,7 +168,7 @@ class JobOptions:
             "a mapping, or the API's list of Key and Value",
             Flag("--tag", "A tag.", metavar="KEY=VALUE", many=True, read=partial(parse_pairs, "--tag")),
             wire="Tags",
-            encode=lambda tags: wire_tags(as_tags(tags)),
+            encode=encoded_tags,
         ),
     )
     use_spot_instances: bool = field(
@@ -206,14 +207,8 @@ class JobOptions:
         default=None,
         metadata=option("how long machines are kept for the next job", wire="ResourceConfig.KeepAlivePeriodInSeconds"),
     )
-    subnets: Sequence[str] | None = field(
-        default=None,
-        metadata=option("VPC subnets; together with `security_group_ids`", wire="VpcConfig.Subnets", encode=list),
-    )
-    security_group_ids: Sequence[str] | None = field(
-        default=None,
-        metadata=option("VPC security groups; together with `subnets`", wire="VpcConfig.SecurityGroupIds", encode=list),
-    )
+    subnets: Sequence[str] | None = field(default=None, metadata=SUBNETS)
+    security_group_ids: Sequence[str] | None = field(default=None, metadata=SECURITY_GROUP_IDS)
     enable_network_isolation: bool = field(
         default=False, metadata=option("whether the container has no network", wire="EnableNetworkIsolation")
     )
@@ -221,9 +216,7 @@ class JobOptions:
         default=False,
         metadata=option("whether machines talk encrypted", wire="EnableInterContainerTrafficEncryption"),
     )
-    session: object = field(
-        default=None, metadata=option("the cloud; None for the one that the instance type asks for")
-    )
+    session: object = field(default=None, metadata=SESSION)
 
     def check(self) -> None:
         """Refuse what is wrong whatever the cloud is.

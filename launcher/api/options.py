@@ -126,9 +126,10 @@ def to_flags(options: object) -> dict[str, Any]:
     return {name: flag.plain(getattr(options, name)) for name, flag in flags(options).items()}
 
 
-def keywords(options: object) -> dict[str, Any]:
-    """The values of a dataclass by field, each as it is."""
-    return {each.name: getattr(options, each.name) for each in fields(options)}  # type: ignore[arg-type]  # a dataclass
+def keywords(options: object, kind: object = None) -> dict[str, Any]:
+    """The values of a dataclass by field, each as it is; with ``kind`` those of one of its bases alone."""
+    own = fields(options if kind is None else kind)  # type: ignore[arg-type]  # a dataclass
+    return {each.name: getattr(options, each.name) for each in own}
 
 
 def settled(kind: type[Options], options: object, **values: Any) -> Options:

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.layout import S3Url
-from launcher.api.building import as_tags, mapped, wire_tags
+from launcher.api.building import mapped
 from launcher.api.options import option
-
-
-def _wire_tags(tags: object) -> list[dict[str, str]] | None:
-    return wire_tags(as_tags(tags))
+from launcher.api.sharedoptions import SECURITY_GROUP_IDS, SESSION, SUBNETS, TAGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +58,7 @@ class ModelOptions:
             wire="ModelName",
         ),
     )
-    session: object = field(
-        default=None, metadata=option("the cloud; None for the one that the instance type asks for")
-    )
+    session: object = field(default=None, metadata=SESSION)
     instance_type: str = field(
         default="local",
         metadata=option("what transform jobs and endpoints run on unless they say it themselves"),
@@ -71,18 +66,9 @@ class ModelOptions:
     enable_network_isolation: bool = field(
         default=False, metadata=option("whether the server has no network", wire="EnableNetworkIsolation")
     )
-    subnets: Sequence[str] | None = field(
-        default=None,
-        metadata=option("VPC subnets; together with `security_group_ids`", wire="VpcConfig.Subnets", encode=list),
-    )
-    security_group_ids: Sequence[str] | None = field(
-        default=None,
-        metadata=option("VPC security groups; together with `subnets`", wire="VpcConfig.SecurityGroupIds", encode=list),
-    )
-    tags: object = field(
-        default=None,
-        metadata=option("a mapping, or the API's list of Key and Value", wire="Tags", encode=_wire_tags),
-    )
+    subnets: Sequence[str] | None = field(default=None, metadata=SUBNETS)
+    security_group_ids: Sequence[str] | None = field(default=None, metadata=SECURITY_GROUP_IDS)
+    tags: object = field(default=None, metadata=TAGS)
     code_location: str | None = field(
         default=None,
         metadata=option("S3 URL below which an archive of this computer goes; None for the default bucket"),
@@ -140,10 +126,7 @@ class TransformOptions:
         default=None, metadata=option("requests at a time and machine", wire="MaxConcurrentTransforms")
     )
     max_payload: int | None = field(default=None, metadata=option("size of one request, MB", wire="MaxPayloadInMB"))
-    tags: object = field(
-        default=None,
-        metadata=option("a mapping, or the API's list of Key and Value", wire="Tags", encode=_wire_tags),
-    )
+    tags: object = field(default=None, metadata=TAGS)
     env: Mapping[str, str] | None = field(
         default=None,
         metadata=option(
@@ -196,10 +179,7 @@ class DeployOptions:
     wait: bool = field(
         default=True, kw_only=False, metadata=option("whether to come back when it is in service, or at once")
     )
-    tags: object = field(
-        default=None,
-        metadata=option("a mapping, or the API's list of Key and Value", wire="Tags", encode=_wire_tags),
-    )
+    tags: object = field(default=None, metadata=TAGS)
     kms_key: str | None = field(default=None, metadata=option("key for the disks", wire="KmsKeyId"))
     volume_size: int | None = field(
         default=None, metadata=option("disk of each machine", wire="ProductionVariants.VolumeSizeInGB")

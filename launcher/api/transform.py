@@ -6,16 +6,16 @@ cloud keeps as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from batchrl.contract import variables
 from launcher.api import servicemodel, transform_rules
-from launcher.api.building import mapped, refuse
+from launcher.api.building import refuse
 from launcher.api.constants import CSV, JSON, JSON_LINES
 from launcher.api.options import in_order, option, place
 from launcher.api.servingoptions import TransformOptions
+from launcher.api.transformcall import TransformRun
 
 # Content types by the end of a name, as the server of our models takes them.
 CONTENT_TYPES = {
@@ -35,7 +35,7 @@ ORDER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformSpec(TransformOptions):
+class TransformSpec(TransformRun, TransformOptions):
     """A transform job with everything settled: the options of its ``Transformer``, and those of this one run.
 
     The model is named, and ``output_path`` is where ``<input>.out`` goes, by its path below the input prefix
@@ -43,48 +43,10 @@ class TransformSpec(TransformOptions):
     """
 
     job_name: str = field(metadata=option("unique per account and region", wire="TransformJobName"))
-    data_type: str = field(
-        default="S3Prefix",
-        metadata=option("`S3Prefix` or `ManifestFile`", wire="TransformInput.DataSource.S3DataSource.S3DataType"),
-    )
     data_uri: str = field(
         metadata=option(
             "key prefix, object or manifest of the inputs", wire="TransformInput.DataSource.S3DataSource.S3Uri"
         )
-    )
-    content_type: str | None = field(
-        default=None, metadata=option("MIME type of the requests (contract 135)", wire="TransformInput.ContentType")
-    )
-    compression_type: str | None = field(
-        default=None, metadata=option("`None` or `Gzip` (contract 144)", wire="TransformInput.CompressionType")
-    )
-    split_type: str | None = field(
-        default=None,
-        metadata=option(
-            "`None`, `Line`, `RecordIO` or `TFRecord` (contract 137 to 141)", wire="TransformInput.SplitType"
-        ),
-    )
-    input_filter: str | None = field(
-        default=None,
-        metadata=option("JSONPath of what the server sees (contract 157)", wire="DataProcessing.InputFilter"),
-    )
-    output_filter: str | None = field(
-        default=None, metadata=option("JSONPath of what is kept (contract 157)", wire="DataProcessing.OutputFilter")
-    )
-    join_source: str | None = field(
-        default=None,
-        metadata=option(
-            "`Input` to put each record beside its prediction, or `None` (contract 159 to 161)",
-            wire="DataProcessing.JoinSource",
-        ),
-    )
-    model_client_config: Mapping[str, int] | None = field(
-        default=None,
-        metadata=option(
-            "`InvocationsTimeoutInSeconds` and `InvocationsMaxRetries` (contract 171)",
-            wire="ModelClientConfig",
-            encode=mapped,
-        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchrl.contract.errors import InputError, JobFailed, Unreachable
+from batchrl.contract.errors import InputError, JobFailed
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
@@ -60,17 +60,10 @@ def downloaded(report: PullReport) -> BadRecords:
     return BadRecords(sum(one.count for one in found), count_records(files), first)
 
 
-def logged(job: TransformJob) -> BadRecords:
-    """Those that the log of a job that ended tells of; that of the local cloud does."""
-    from launcher.local.transform.outcome import told_counts
-
-    if not job.session.is_local:
-        return BadRecords(known=False)
-    try:
-        records, bad = told_counts(job.logs(follow=False))
-    except Unreachable:
-        return BadRecords(known=False)
-    return BadRecords(bad, records)
+def counted(job: TransformJob) -> BadRecords:
+    """Those that were counted while a job ran that has ended."""
+    counts = job.counts()
+    return BadRecords(known=False) if counts is None else BadRecords(counts.error_records, counts.records)
 
 
 def tell_error_records(report: PullReport, out: Output) -> int:

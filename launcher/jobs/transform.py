@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from launcher.api.constants import OUTPUT_SUFFIX, TRANSFORM, TRANSFORM_GROUP
+from launcher.jobs import waiting
 from launcher.jobs.handle import JobHandle
 from launcher.jobs.listing import JobSummary, Listing
 from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
 if TYPE_CHECKING:
+    from launcher.local.transform.counts import Counts
     from launcher.results.pull import Item, PullReport
 
 # Stores tell times in whole seconds.
@@ -67,6 +69,14 @@ class TransformJob(JobHandle):
         answer = self.describe()
         with self.session.reported(f"listing {_place_of(answer) / ''}", self.session.s3):
             return [(item.key, item.size) for item in self._items(answer, Path())]
+
+    def counts(self) -> Counts | None:
+        """How many objects and records the job took, once it has ended; None where nobody counted, as on AWS."""
+        if (folder := waiting.local_folder(self)) is None:
+            return None
+        from launcher.local.transform.counts import Counts
+
+        return Counts.read(folder.counts)
 
     def pull(self, folder: str | Path, on_bytes: Callable[[int], None] = lambda count: None) -> PullReport:
         """Copy the job's outputs into a folder, by their paths below the output path.

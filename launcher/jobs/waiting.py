@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import botocore.exceptions
 
@@ -18,6 +18,9 @@ from launcher.jobs.follow import LogLine, Notice
 from launcher.jobs.status import JobStatus
 from launcher.session.answers import LOST, connection_fault
 from launcher.session.session import LocalSession, Session
+
+if TYPE_CHECKING:
+    from launcher.local.host.home import JobHome
 
 TAIL_LINES = 20
 # Seconds between two looks at the state, first and longest, when no log is followed.
@@ -99,12 +102,19 @@ def log_lines(handle: Awaited, following: bool, clock: Clock, ended: Callable[[]
 
 def log_place(handle: Awaited) -> str:
     """Where a user finds the log: a folder on this computer, or the names that CloudWatch knows it by."""
-    if isinstance(handle.session, LocalSession):
-        from launcher.local.host.home import HomePaths
-        from launcher.local.records.jobrecord import job_key
-
-        return str(HomePaths.of(handle.session.home).job(job_key(handle.kind, handle.name)).logs)
+    if (folder := local_folder(handle)) is not None:
+        return str(folder.logs)
     return f"CloudWatch, group {handle.log_group}, streams {handle.stream_prefix}..."
+
+
+def local_folder(handle: Awaited) -> JobHome | None:
+    """What the local cloud keeps about it on this computer; None on AWS."""
+    if not isinstance(handle.session, LocalSession):
+        return None
+    from launcher.local.host.home import HomePaths
+    from launcher.local.records.jobrecord import job_key
+
+    return HomePaths.of(handle.session.home).job(job_key(handle.kind, handle.name))
 
 
 def _log_of(handle: Awaited) -> follow.CloudLogs:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
-from launcher.api import arguments, transform_rules
+from launcher.api import transform_rules
 from launcher.api.arguments import Vocabulary, taken_as
 from launcher.api.constants import CSV
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.names import check_job_name, job_name_from
-from launcher.api.options import settled
+from launcher.api.options import keywords, settled
 from launcher.api.servingoptions import TransformOptions
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
+from launcher.api.transformcall import PlanCall, TransformCall, TransformRun
 from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.status import JobStatus
@@ -30,6 +29,7 @@ from launcher.staging.datasets import resolve_data
 JOIN_INPUT = "Input"
 SPLIT_LINE = "Line"
 VOCABULARY = Vocabulary("Transformer", renamed={"sagemaker_session": "session", "model": "model_name"})
+PLAN_VOCABULARY = Vocabulary("plan")
 CALL_VOCABULARY = Vocabulary(
     "transform",
     refused={
@@ -115,108 +115,61 @@ class Transformer:
             return self.options.output_path
         return str(self.latest_transform_job.output_path)
 
-    def plan(
-        self,
-        data: str | Path | S3Url,
-        data_type: str = "S3Prefix",
-        content_type: str | None = None,
-        compression_type: str | None = None,
-        split_type: str | None = None,
-        job_name: str | None = None,
-        input_filter: str | None = None,
-        output_filter: str | None = None,
-        join_source: str | None = None,
-        model_client_config: Mapping[str, int] | None = None,
-    ) -> TransformPlan:
+    @taken_as(PlanCall, PLAN_VOCABULARY)
+    def plan(self, asked: PlanCall) -> TransformPlan:
         """The job as it would be submitted: everything is checked, nothing is sent or started.
 
         Arguments and errors are those of ``transform``.
         """
         options, session, model = self.options, self.session, self._model_plan()
-        name = job_name if job_name is not None else job_name_from(self._base_name())
+        name = asked.job_name if asked.job_name is not None else job_name_from(self._base_name())
         check_job_name(name, "a transform job")
         place = options.code_location or f"s3://{session.default_bucket}"
-        uri, uploads = resolve_data("data", data, BucketLayout(S3Url.parse_place(place)))
+        uri, uploads = resolve_data("data", asked.data, BucketLayout(S3Url.parse_place(place)))
         names = [upload.path.name for upload in uploads] or [uri]
-        content_type = content_type or (_common(content_type_of(each) for each in names) if names else None)
-        if split_type == SPLIT_LINE and transform_rules.media_type(content_type) == CSV:
+        content_type = asked.content_type or (_common(content_type_of(each) for each in names) if names else None)
+        if asked.split_type == SPLIT_LINE and transform_rules.media_type(content_type) == CSV:
             for upload in uploads:
                 check_no_header(upload.path)
-        joined = join_source == JOIN_INPUT
+        joined = asked.join_source == JOIN_INPUT
+        chosen = {
+            "job_name": name,
+            "content_type": content_type,
+            "compression_type": asked.compression_type
+            or ("Gzip" if all(each.endswith(".gz") for each in names) else None),
+            "model_client_config": asked.model_client_config or {},
+        }
         spec = settled(
             TransformSpec,
             options,
-            job_name=name,
+            **keywords(asked, TransformRun) | chosen,
             model_name=model.name if model else str(options.model_name),
             data_uri=uri,
-            data_type=data_type,
             output_path=str(S3Url.parse_place(options.output_path or f"s3://{session.default_bucket}/{name}")),
-            content_type=content_type,
             accept=options.accept or (content_type if joined else None),
-            compression_type=compression_type or ("Gzip" if all(each.endswith(".gz") for each in names) else None),
-            split_type=split_type,
-            assemble_with=options.assemble_with or (split_type if joined else None),
+            assemble_with=options.assemble_with or (asked.split_type if joined else None),
             env=options.env or {},
-            input_filter=input_filter,
-            output_filter=output_filter,
-            join_source=join_source,
-            model_client_config=model_client_config or {},
         )
         return TransformPlan(create_transform_job(spec), uploads, model)
 
-    def transform(
-        self,
-        data: str | Path | S3Url,
-        data_type: str = "S3Prefix",
-        content_type: str | None = None,
-        compression_type: str | None = None,
-        split_type: str | None = None,
-        job_name: str | None = None,
-        input_filter: str | None = None,
-        output_filter: str | None = None,
-        join_source: str | None = None,
-        model_client_config: Mapping[str, int] | None = None,
-        wait: bool = True,
-        logs: bool | Callable[[str], object] = True,
-        on_bytes: Callable[[int], None] = lambda count: None,
-        **others: Any,
-    ) -> TransformJob:
+    @taken_as(TransformCall, CALL_VOCABULARY)
+    def transform(self, asked: TransformCall) -> TransformJob:
         """Run the model over data.
 
-        What is left out is chosen so that it fits: the content type by the names of the files, and for a join the
-        output's type and assembly as the input's type and split (contract 166).
-
-        Args:
-            data: a file or folder of this computer, which is uploaded by its content, or an S3 URL.
-            data_type: ``S3Prefix``, or ``ManifestFile`` for a list of objects.
-            content_type: MIME type of the records.
-            compression_type: ``Gzip`` for compressed objects.
-            split_type: ``Line`` for a record a line; None to send each object whole.
-            job_name: None for one that is made from the model's job and the time.
-            input_filter: JSONPath of what the model sees of a record.
-            output_filter: JSONPath of what is kept of an output.
-            join_source: ``Input`` to put each record beside its prediction.
-            model_client_config: ``InvocationsTimeoutInSeconds`` and ``InvocationsMaxRetries``.
-            wait: whether to wait for its end; otherwise it is followed with the job that is returned.
-            logs: whether to print its log while waiting, or what to do with each line.
-            on_bytes: told the bytes of every part that is sent.
-            others: further names of SageMaker's SDK, which are answered.
+        The arguments are the fields of ``launcher.api.transformcall.TransformCall``, listed in ``docs/reference.md``;
+        names of SageMaker's SDK are answered. What is left out is chosen so that it fits: the content type by the
+        names of the files, and for a join the output's type and assembly as the input's type and split (contract 166).
 
         Raises:
+            UnknownArgument: a keyword is unknown; it is an InputError and a TypeError.
             InputError: something is wrong; nothing was started.
             Unreachable: cloud or store do not answer.
             JobFailed: it failed; the message holds the object and the line that it failed on.
             JobStopped: it was stopped.
             KeyboardInterrupt: after Ctrl-C, whether it was detached from or stopped.
         """
-        names = [name for name in inspect.signature(Transformer.transform).parameters if name not in ("self", "others")]
-        for notice in arguments.settle(others, names, CALL_VOCABULARY)[1]:
-            say(notice)
-        plan = self.plan(
-            *(data, data_type, content_type, compression_type, split_type, job_name),
-            *(input_filter, output_filter, join_source, model_client_config),
-        )
-        return self.submit(plan, wait, logs, on_bytes)
+        plan = self.plan(**keywords(asked, PlanCall))
+        return self.submit(plan, asked.wait, asked.logs, asked.on_bytes or (lambda count: None))
 
     def submit(
         self,

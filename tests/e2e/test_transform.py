@@ -10,6 +10,7 @@ from jobs import EXECUTORS, wait_until
 
 from batchrl.contract.errors import InputError, JobFailed, JobStopped
 from launcher import Transformer, TransformJob
+from launcher.local.transform.counts import Counts
 
 RANDOM = random.Random(7)
 STATES = [[round(RANDOM.uniform(-0.2, 0.2), 4) for _ in range(4)] for _ in range(200)]
@@ -101,6 +102,7 @@ def test_a_bad_record_is_an_error_record_by_default(trained, tmp_path):
     file = tmp_path / "states.jsonl"
     file.write_text(json_lines(STATES[:1]) + "[0.1, 0.2]\nno json\n" + json_lines(STATES[1:2]))
     job = trained.transformer().transform(file, split_type="Line", logs=False)
+    assert job.counts() == Counts(objects=1, failed=0, records=4, error_records=2)
     job.pull(tmp_path / "out")
     good, short, garbage, last = records(tmp_path / "out")
     assert good["action"] in (0, 1) and last["action"] in (0, 1)

@@ -17,6 +17,10 @@ NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
 ROLE = "arn:aws:iam::000000000000:role/batchrl-local"
 
+# Of the user's own, on AWS.
+AWS_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
+AWS_ROLE = "arn:aws:iam::123456789012:role/jobs"
+
 
 def refused(code: str, message: str = "no", status: int = 400, **more: Any) -> botocore.exceptions.ClientError:
     response: Any = {
@@ -260,15 +264,21 @@ class Cloud(Bucket):
         return {"events": events, "nextForwardToken": str(len(lines))}
 
 
+def request_of(cloud: Cloud) -> dict[str, Any]:
+    """The one transform job that was asked for."""
+    (request,) = (request for operation, request in cloud.sent if operation == "create_transform_job")
+    return request
+
+
 class FakeSession(Session):
-    """A session of a ``Cloud``."""
+    """A session of a ``Cloud``, or of whatever answers in its place."""
 
     is_local = True
     region = "here"
     account_id = "000000000000"
     default_bucket = "bucket"
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Any) -> None:
         super().__init__()
         self.cloud = cloud
 

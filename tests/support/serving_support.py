@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.api.constants import ENDPOINT, TRANSFORM
 from launcher.local.logs.joblogs import LogReader
 from launcher.local.records.records import JobRecord
+from launcher.local.transform.counts import Counts
 
 if TYPE_CHECKING:
     from conftest import Cloud, Shim
@@ -81,6 +82,11 @@ class Serving:
     @property
     def data_log(self) -> list[str]:
         return [line for stream, lines in self.logs.items() if stream.endswith("/data-log") for line in lines]
+
+    @property
+    def counts(self) -> Counts | None:
+        """What it has counted."""
+        return Counts.read(self.cloud.home.job(self.key).counts)
 
     @property
     def containers(self) -> list[str]:

@@ -139,19 +139,7 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
         torch_stream(preset.seed, Stream.MODELS),
         numpy_stream(preset.seed, Stream.MODELS),
     )
-    agent, transitions = _agent(preset, parts, models)
-    return RunState(
-        preset=preset,
-        data_sha256=dataset.sha256(),
-        state_columns=dataset.state_columns,
-        job_name=job_name,
-        split=split,
-        parts=parts,
-        models=models,
-        agent=agent,
-        transitions=transitions,
-        rng=numpy_stream(preset.seed, Stream.AGENT),
-    )
+    return _run(preset, dataset, dataset.sha256(), job_name, split, parts, models)
 
 
 def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str | None) -> RunState:
@@ -160,26 +148,15 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
     Raises:
         InputError: the checkpoint was made from other data, with other settings, or by another version.
     """
-    _check_same_run(state, preset, dataset.sha256())
+    data_sha256 = dataset.sha256()
+    _check_same_run(state, preset, data_sha256)
     split = Split(**{name: tensor.numpy() for name, tensor in state["split"].items()})
     parts = Parts.of(dataset, split)
     models = PrefitModels.from_state(state["models"], dataset, preset)
-    agent, transitions = _agent(preset, parts, models)
-    agent.load_state_dict(state["agent"])
-    return RunState(
-        preset=preset,
-        data_sha256=state["data_sha256"],
-        state_columns=dataset.state_columns,
-        job_name=job_name,
-        split=split,
-        parts=parts,
-        models=models,
-        agent=agent,
-        transitions=transitions,
-        rng=with_state(state["rng"]),
-        rows=list(state["rows"]),
-        seconds=state["seconds"],
-    )
+    run = _run(preset, dataset, data_sha256, job_name, split, parts, models)
+    run.agent.load_state_dict(state["agent"])
+    run.rng, run.rows, run.seconds = with_state(state["rng"]), list(state["rows"]), state["seconds"]
+    return run
 
 
 def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
@@ -187,8 +164,16 @@ def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
     return split_for_run(dataset.lengths, preset.data, preset.seed)
 
 
-def _agent(preset: TrainPreset, parts: Parts, models: PrefitModels) -> tuple[Agent, Transitions]:
-    """A new agent, and what it learns from."""
+def _run(
+    preset: TrainPreset,
+    dataset: Dataset,
+    data_sha256: str,
+    job_name: str | None,
+    split: Split,
+    parts: Parts,
+    models: PrefitModels,
+) -> RunState:
+    """A run before its first epoch, with a new agent and what it learns from."""
     constrained = agent_class(preset.agent.algorithm).constrained
     transitions = Transitions.of(
         parts.train,
@@ -197,7 +182,18 @@ def _agent(preset: TrainPreset, parts: Parts, models: PrefitModels) -> tuple[Age
         models.at_random if constrained else None,
     )
     problem = Problem.of(transitions, preset.agent, preset.epochs)
-    return make_agent(problem, preset.agent, torch_stream(preset.seed, Stream.AGENT)), transitions
+    return RunState(
+        preset=preset,
+        data_sha256=data_sha256,
+        state_columns=dataset.state_columns,
+        job_name=job_name,
+        split=split,
+        parts=parts,
+        models=models,
+        agent=make_agent(problem, preset.agent, torch_stream(preset.seed, Stream.AGENT)),
+        transitions=transitions,
+        rng=numpy_stream(preset.seed, Stream.AGENT),
+    )
 
 
 def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:

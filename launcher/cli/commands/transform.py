@@ -10,7 +10,7 @@ import click
 
 from batchrl.contract.errors import JobFailed
 from launcher.base.units import size
-from launcher.cli.errorrecords import BadRecords, downloaded, logged
+from launcher.cli.errorrecords import BadRecords, counted, downloaded
 from launcher.cli.groups import make_command
 from launcher.cli.modeloptions import ServingOptions, serving_options
 from launcher.cli.options import complete_jobs, output_options
@@ -172,7 +172,7 @@ def _tell(job: TransformJob, folder: Path | None, waited: bool, out: Output) -> 
             pulled = job.pull(folder, on_bytes)
         bad = downloaded(pulled)
     elif waited:
-        bad = logged(job)
+        bad = counted(job)
     facts: dict[str, object] = {
         "name": job.name,
         "status": job.status().status,

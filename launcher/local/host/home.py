@@ -12,7 +12,8 @@
            sdk-config.yaml   settings for the ``sagemaker`` SDK
            store/            objects of the embedded store, as plain files: store/<bucket>/<key>
            jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log,
-                             logs/<stream>.log, ml/ (the job's /opt/ml while it runs; ml.2/ of its second instance)
+                             logs/<stream>.log, ml/ (the job's /opt/ml while it runs; ml.2/ of its second instance),
+                             counts.json (of a transform job that has ended)
     /tmp/batchrl-<uid>-<hash>/   sockets; a unix socket's path may not exceed 107 bytes, so they cannot lie in <home>
 """
 
@@ -69,6 +70,11 @@ class JobHome:
     def ml(self) -> Path:
         """What plays ``/opt/ml``; removed once its results are uploaded."""
         return self.folder / "ml"
+
+    @property
+    def counts(self) -> Path:
+        """How many objects and records a transform job took."""
+        return self.folder / "counts.json"
 
     def root(self, instance: int) -> Path:
         """The ``/opt/ml`` of one of several instances, counted from 1."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,33 +11,25 @@ from pathlib import Path
 
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
-from batchrl.contract.store import Client
 from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.metricscan import MetricScanner
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
 from launcher.local.executors.output import OutputPump
-from launcher.local.executors.selection import executor_for
-from launcher.local.host.address import CloudAddress
 from launcher.local.host.faults import (
     MAX_REASON,
     JobFault,
     algorithm_reason,
     client_fault,
-    internal_fault,
     storage_fault,
 )
-from launcher.local.host.home import HomePaths
+from launcher.local.jobs.driver import Driver, stop_grace
 from launcher.local.jobs.programs import training_program
-from launcher.local.jobs.progress import Progress, StopRequested
 from launcher.local.records import states
-from launcher.local.records.records import JobRecord, Records
 from launcher.local.volumes import artifacts
 from launcher.local.volumes.checkpointsync import CheckpointSync
 from launcher.local.volumes.inputs import download_channels
 from launcher.local.volumes.tree import HOST, checkpoint_path, plan_tree
 
-GRACE_VARIABLE = "BATCHRL_STOP_GRACE_SECONDS"
-DEFAULT_GRACE_SECONDS = 120.0
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
 # After the end of a job's processes its output is closed; more than this is a fault (seconds).
 OUTPUT_DRAIN_SECONDS = 60.0
@@ -56,64 +47,23 @@ class Run:
     out_of_memory: bool
 
 
-def stop_grace() -> float:
-    """Seconds between SIGTERM and SIGKILL: the platform's 120, or what the cloud was started with."""
-    return float(os.environ.get(GRACE_VARIABLE) or DEFAULT_GRACE_SECONDS)
+class TrainingDriver(Driver):
+    """One job, driven to its end."""
 
+    STOPPED = "The job was stopped before its script was started"
+    FAILED = "Training job failed"
 
-class TrainingDriver:
-    """One job, driven to its end.
-
-    Args:
-        home: the data folder.
-        address: its cloud.
-        records: its records.
-        record: the job.
-        client: S3 client of its store.
-        executor: what runs it; None for the one that its instance type means.
-    """
-
-    def __init__(
-        self,
-        home: HomePaths,
-        address: CloudAddress,
-        records: Records,
-        record: JobRecord,
-        client: Client,
-        executor: Executor | None = None,
-    ) -> None:
-        self._home = home
-        self._address = address
-        self._progress = Progress(records, record)
-        self._record = record
-        self._client = client
-        self._executor = executor
-        self._name = record.name
-        self._request = record.request
-        self._folder = home.job(record.key)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._name = self.record.name
         self._paths = JobPaths(self._folder.ml)
-        self._layout = JobLayout(S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"]), record.name)
+        self._layout = JobLayout(S3Url.parse(self._request["OutputDataConfig"]["S3OutputPath"]), self._name)
         self._checkpoints: CheckpointSync | None = None
         # From the script's start until its results are published, its files are all there is of them.
         self._unsaved = False
 
-    def run(self) -> None:
-        """Take the job to a terminal status, whatever happens."""
-        try:
-            self._run()
-        except StopRequested:
-            self._remove_tree()
-            self._progress.move(states.STOPPED, "The job was stopped before its script was started")
-        except JobFault as fault:
-            self._fail(fault.reason)
-        except Exception as error:
-            log.exception("the job %s cannot go on", self._name)
-            self._fail(internal_fault(f"{type(error).__name__}: {error}").reason)
-        log.info("%s ended", self._name)
-
-    def _run(self) -> None:
-        executor = self._executor or executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
-        self._progress.note(executor=executor.name)
+    def _work(self) -> None:
+        executor = self._executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
         scanner = MetricScanner(self._request["AlgorithmSpecification"].get("MetricDefinitions") or ())
         self._prepare()
         self._progress.refuse_if_stopped()
@@ -136,18 +86,18 @@ class TrainingDriver:
         local_path = checkpoint_path(self._request)
         if self._request.get("InputDataConfig") or local_path is not None:
             self._progress.move(states.DOWNLOADING, "Downloading input data")
-        download_channels(self._client, self._request, self._paths, lambda: not self._progress.stop_requested())
+        download_channels(self.client, self._request, self._paths, lambda: not self._progress.stop_requested())
         if local_path is not None:
             folder = self._checkpoint_folder(local_path)
             folder.mkdir(parents=True, exist_ok=True)
             url = S3Url.parse(self._request["CheckpointConfig"]["S3Uri"])
-            self._checkpoints = CheckpointSync(self._client, folder, url, log.warning)
+            self._checkpoints = CheckpointSync(self.client, folder, url, log.warning)
             log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
 
     def _train(self, executor: Executor, scanner: MetricScanner) -> Run:
         local_path = checkpoint_path(self._request)
         checkpoints = (local_path, self._checkpoint_folder(local_path)) if local_path else None
-        execution = executor.start(training_program(self._record, self._home, self._address, checkpoints))
+        execution = executor.start(training_program(self.record, self.home, self.address, checkpoints))
         self._unsaved = True
         self._progress.note(container=execution.handle)
         try:
@@ -180,7 +130,7 @@ class TrainingDriver:
             self._checkpoints.finish()
         compressed = self._request["OutputDataConfig"].get("CompressionType") != "NONE"
         published = artifacts.publish(
-            self._client, self._layout, self._paths, self._folder.folder, compressed=compressed
+            self.client, self._layout, self._paths, self._folder.folder, compressed=compressed
         )
         self._unsaved = False
         self._progress.note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
@@ -196,7 +146,7 @@ class TrainingDriver:
             raise JobFault(reason or fault.reason) from fault
         if reason is not None:
             raise JobFault(reason)
-        self._remove_tree()
+        self._remove_trees()
         if cut is Cut.TIME_LIMIT:
             self._progress.move(
                 states.MAX_RUNTIME_EXCEEDED, "Training job runtime exceeded MaxRuntimeInSeconds provided"
@@ -206,22 +156,21 @@ class TrainingDriver:
         else:
             self._progress.move(states.COMPLETED, "Training job completed")
 
+    def _stopped(self) -> None:
+        self._remove_trees()
+        super()._stopped()
+
     def _fail(self, reason: str) -> None:
         if self._unsaved:
             note = f" (its files are kept in {self._paths.root})"
             reason = reason[: MAX_REASON - len(note)] + note
         else:
-            self._remove_tree()
-        log.error("%s: %s", self._name, reason)
-        self._progress.move(states.FAILED, "Training job failed", failure_reason=reason)
+            self._remove_trees()
+        super()._fail(reason)
 
     def _on_cut(self, cut: Cut) -> None:
         message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
         self._progress.move(states.STOPPING, message)
-
-    def _remove_tree(self) -> None:
-        if self._paths.root.exists():
-            shutil.rmtree(self._paths.root, onerror=_log_leftover)
 
     def _checkpoint_folder(self, local_path: str) -> Path:
         """Where the job's checkpoints lie on this machine; a path outside of its tree is mounted from beside it."""
@@ -231,7 +180,3 @@ class TrainingDriver:
     def _limits(self) -> Limits:
         condition = self._request.get("StoppingCondition") or {}
         return Limits(float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS), stop_grace())
-
-
-def _log_leftover(function: object, path: str, error: object) -> None:
-    log.warning("%s could not be removed: %s", path, error)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,20 +11,16 @@ from functools import partial
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import Client
 from launcher.local.executors.base import Executor
-from launcher.local.executors.selection import executor_for
-from launcher.local.host.address import CloudAddress
-from launcher.local.host.faults import ALGORITHM, JobFault, client_fault, internal_fault, storage_fault
-from launcher.local.host.home import HomePaths
+from launcher.local.host.faults import ALGORITHM, JobFault, client_fault, storage_fault
+from launcher.local.jobs.driver import Driver, stop_grace
 from launcher.local.jobs.programs import serving_program
-from launcher.local.jobs.progress import Progress, StopRequested
-from launcher.local.jobs.training import stop_grace
+from launcher.local.jobs.progress import StopRequested
 from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODEL_MEMBER
-from launcher.local.records.records import JobRecord, Records
+from launcher.local.transform.counts import Counts
 from launcher.local.transform.outcome import Outcome
 from launcher.local.transform.run import transform
 from launcher.local.transform.settings import TransformSettings, batch_variables
@@ -40,57 +34,22 @@ STOP_POLL_SECONDS = 0.2
 log = logging.getLogger(__name__)
 
 
-class TransformDriver:
-    """One job, driven to its end.
+class TransformDriver(Driver):
+    """One job, driven to its end."""
 
-    Args:
-        home: the data folder.
-        address: its cloud.
-        records: its records.
-        record: the job.
-        client: S3 client of its store.
-        executor: what runs its servers; None for the one that its instance type means.
-    """
+    STOPPED = "The transform job was stopped"
+    FAILED = "The transform job failed"
 
-    def __init__(
-        self,
-        home: HomePaths,
-        address: CloudAddress,
-        records: Records,
-        record: JobRecord,
-        client: Client,
-        executor: Executor | None = None,
-    ) -> None:
-        self._home = home
-        self._address = address
-        self._record = record
-        self._client = client
-        self._executor = executor
-        self._progress = Progress(records, record)
-        self._request = record.request
-        self._folder = home.job(record.key)
-        self._output = S3Url.parse(record.request["TransformOutput"]["S3OutputPath"])
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._output = S3Url.parse(self._request["TransformOutput"]["S3OutputPath"])
         self._started = int(time.time())
         self._stop = _StopWatch(self._progress.stop_requested)
 
-    def run(self) -> None:
-        """Take the job to a terminal status, whatever happens."""
-        try:
-            self._run()
-        except StopRequested:
-            self._progress.move(states.STOPPED, "The transform job was stopped")
-        except JobFault as fault:
-            self._fail(fault.reason)
-        except Exception as error:
-            log.exception("the job %s cannot go on", self._record.name)
-            self._fail(internal_fault(f"{type(error).__name__}: {error}").reason)
-        log.info("%s ended", self._record.key)
-
-    def _run(self) -> None:
-        parts = partition(self._objects(), self._record.instances)
+    def _work(self) -> None:
+        parts = partition(self._objects(), self.record.instances)
         self._progress.refuse_if_stopped()
-        executor = self._executor or executor_for(str(self._request["TransformResources"]["InstanceType"]))
-        self._progress.note(executor=executor.name)
+        executor = self._executor_for(str(self._request["TransformResources"]["InstanceType"]))
         servers = [self._server(executor, instance) for instance in range(1, len(parts) + 1)]
         with self._stop:
             try:
@@ -103,7 +62,7 @@ class TransformDriver:
     def _objects(self) -> Sequence[SourceObject]:
         what = "listing the input"
         try:
-            objects = source_objects(self._client, self._request)
+            objects = source_objects(self.client, self._request)
         except Exception as error:
             raise storage_fault(what, error) from error
         if not objects:
@@ -116,9 +75,9 @@ class TransformDriver:
 
     def _server(self, executor: Executor, instance: int) -> ModelServer:
         program = serving_program(
-            self._record,
-            self._home,
-            self._address,
+            self.record,
+            self.home,
+            self.address,
             self._request[MODEL_MEMBER],
             instance_type=str(self._request["TransformResources"]["InstanceType"]),
             instance=instance,
@@ -129,14 +88,14 @@ class TransformDriver:
 
     def _transform(self, servers: Sequence[ModelServer], parts: Sequence[Sequence[SourceObject]]) -> list[Outcome]:
         container = self._request[MODEL_MEMBER]["PrimaryContainer"]
-        provide(self._client, container, self._folder.roots(len(parts)))
+        provide(self.client, container, self._folder.roots(len(parts)))
         try:
             start_all(servers)
         except JobFault:
             if self._stop.requested:
                 raise StopRequested from None
             raise
-        self._progress.note(container=servers[0].handle, log_stream=f"{self._record.name}/{self._stream(1)}")
+        self._progress.note(container=servers[0].handle, log_stream=f"{self.record.name}/{self._stream(1)}")
         self._progress.move(states.TRANSFORMING, "Transforming")
         try:
             settings = TransformSettings.of(self._request, servers[0].execution_parameters())
@@ -164,7 +123,7 @@ class TransformDriver:
         note(settings.described())
         try:
             outcome = transform(
-                self._client, objects, self._output, server, settings, note, lambda: self._stop.requested
+                self.client, objects, self._output, server, settings, note, lambda: self._stop.requested
             )
             note(outcome.described())
             return outcome
@@ -178,33 +137,25 @@ class TransformDriver:
             self._forget_results(written)
             raise StopRequested
         self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
+        counts = Counts.of(outcomes)
+        counts.write(self._folder.counts)
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:
-            count = sum(outcome.converted for outcome in outcomes)
-            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {count} objects")
+            ended = self._progress.move(states.COMPLETED, f"The transform job completed: {counts.objects} objects")
             if ended.status == states.STOPPED:  # it was asked for in this moment
                 self._forget_results(written)
             return
-        total = len(faults) + sum(outcome.converted for outcome in outcomes)
+        total = counts.failed + counts.objects
         listed = "; ".join(f"{fault.url}: {fault.message}" for fault in faults)
-        raise JobFault(f"{faults[0].kind}: {len(faults)} of {total} objects could not be transformed: {listed}")
+        raise JobFault(f"{faults[0].kind}: {counts.failed} of {total} objects could not be transformed: {listed}")
 
     def _forget_results(self, written: Sequence[S3Url]) -> None:
         """A job that is stopped stores no output (contract 153)."""
         for url in written:
             try:
-                self._client.delete_object(Bucket=url.bucket, Key=url.key)
+                self.client.delete_object(Bucket=url.bucket, Key=url.key)
             except Exception as error:
                 log.warning("%s of the stopped job could not be deleted: %s", url, error)
-
-    def _fail(self, reason: str) -> None:
-        log.error("%s: %s", self._record.key, reason)
-        self._progress.move(states.FAILED, "The transform job failed", failure_reason=reason)
-
-    def _remove_trees(self) -> None:
-        for root in self._folder.roots(self._record.instances):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(root)
 
     def _stream(self, instance: int) -> str:
         return f"i-{instance}-{self._started}"

@@ -13,12 +13,13 @@ from launcher.local.executors.base import Executor
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
+from launcher.local.jobs.driver import Driver
 from launcher.local.jobs.endpoint import EndpointDriver
 from launcher.local.jobs.training import TrainingDriver
 from launcher.local.jobs.transform import TransformDriver
 from launcher.local.records.records import Records
 
-DRIVERS: dict[str, type[TrainingDriver | TransformDriver | EndpointDriver]] = {
+DRIVERS: dict[str, type[Driver]] = {
     TRAINING: TrainingDriver,
     TRANSFORM: TransformDriver,
     ENDPOINT: EndpointDriver,

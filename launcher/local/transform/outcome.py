@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchrl.contract.layout import S3Url
 from launcher.local.host.faults import CLIENT
-
-# The last line of an instance's data log, as ``Outcome.described`` writes it.
-_DESCRIBED = re.compile(r"Objects: [\d,]+, with ([\d,]+) records(?:, ([\d,]+) of them answered by an error record)?; ")
 
 
 class RecordFault(Exception):
@@ -70,10 +65,3 @@ class Outcome:
         """As the last line of the data log."""
         bad = f", {self.error_records:,} of them answered by an error record" if self.error_records else ""
         return f"Objects: {self.converted:,}, with {self.records:,} records{bad}; failed: {len(self.faults):,}"
-
-
-def told_counts(log: Iterable[str]) -> tuple[int, int]:
-    """Records that were sent, and those of them that were answered by an error record, as a job's whole log tells."""
-    found = [match.groups() for line in log if (match := _DESCRIBED.search(line))]
-    records, bad = (sum(int((each[part] or "0").replace(",", "")) for each in found) for part in (0, 1))
-    return records, bad

@@ -53,32 +53,24 @@ def transform(
         log: takes lines of the data log; called in this thread.
         stopped: asked ten times a second; once it is True, nothing more is published.
     """
+
+    async def all_converted() -> Outcome:
+        keeper = ThreadPoolExecutor(1, thread_name_prefix="recover")
+        readers = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
+        writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
+        model = ModelClient(server, settings, keeper)
+        job = ConversionContext(client, settings, model, readers, writers, log, threading.Event())
+        try:
+            return await _Instance(job, objects, output, stopped).run()
+        finally:
+            model.close()
+            # Whoever publishes is waited for; whoever reads, or looks after a server, is not.
+            readers.shutdown(wait=False, cancel_futures=True)
+            keeper.shutdown(wait=False, cancel_futures=True)
+            writers.shutdown(wait=True)
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_transform(client, objects, output, server, settings, log, stopped))
-
-
-async def _transform(
-    client: Client,
-    objects: Sequence[SourceObject],
-    output: S3Url,
-    server: Server,
-    settings: TransformSettings,
-    log: Callable[[str], None],
-    stopped: Callable[[], bool],
-) -> Outcome:
-    keeper = ThreadPoolExecutor(1, thread_name_prefix="recover")
-    readers = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
-    writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
-    model = ModelClient(server, settings, keeper)
-    job = ConversionContext(client, settings, model, readers, writers, log, threading.Event())
-    try:
-        return await _Instance(job, objects, output, stopped).run()
-    finally:
-        model.close()
-        # Whoever publishes is waited for; whoever reads, or looks after a server, is not.
-        readers.shutdown(wait=False, cancel_futures=True)
-        keeper.shutdown(wait=False, cancel_futures=True)
-        writers.shutdown(wait=True)
+        return runner.run(all_converted())
 
 
 class _Instance:

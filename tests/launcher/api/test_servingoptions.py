@@ -16,6 +16,7 @@ from launcher.api.model import create_model
 from launcher.api.options import Option, described
 from launcher.api.servingoptions import DeployOptions, ModelOptions, TransformOptions
 from launcher.api.transform import TransformSpec, create_transform_job
+from launcher.api.transformcall import PlanCall, TransformCall
 
 ARN = "arn:aws:iam::123456789012:role/jobs"
 MODEL = ModelOptions("s3://bucket/job/output/model.tar.gz", "image:1", ARN, name="model")
@@ -79,18 +80,29 @@ def test_an_option_stands_at_its_place_in_the_request(
 
 
 @pytest.mark.parametrize(
-    ("taking", "kind"),
+    ("taking", "kind", "returned"),
     [
-        (Model, ModelOptions),
-        (Transformer, TransformOptions),
-        (Model.deploy, DeployOptions),
-        (RLEstimator.deploy, DeployOptions),
+        (Model, ModelOptions, "None"),
+        (Transformer, TransformOptions, "None"),
+        (Model.deploy, DeployOptions, "Predictor"),
+        (RLEstimator.deploy, DeployOptions, "Predictor"),
+        (Transformer.plan, PlanCall, "TransformPlan"),
+        (Transformer.transform, TransformCall, "TransformJob"),
     ],
 )
-def test_a_signature_names_every_option_with_its_default(taking: Any, kind: type[Any]) -> None:
+def test_a_signature_names_every_option_with_its_default(taking: Any, kind: type[Any], returned: str) -> None:
     parameters = {name: one for name, one in inspect.signature(taking).parameters.items() if name != "self"}
     assert list(parameters) == [each.name for each in fields(kind)]
-    assert inspect.signature(taking).return_annotation == ("None" if isinstance(taking, type) else "Predictor")
+    assert inspect.signature(taking).return_annotation == returned
+
+
+def test_the_arguments_of_a_transform_may_be_given_by_position_in_the_order_of_0_1() -> None:
+    parameters = inspect.signature(Transformer.transform).parameters.values()
+    assert [one.name for one in parameters if one.name != "self"] == [
+        *("data", "data_type", "content_type", "compression_type", "split_type", "job_name", "input_filter"),
+        *("output_filter", "join_source", "model_client_config", "wait", "logs", "on_bytes"),
+    ]
+    assert {one.kind for one in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def test_what_is_needed_may_be_given_by_an_old_name_and_is_asked_for() -> None:

@@ -11,14 +11,15 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import Run
-from serving_cloud import Cloud, FakeSession, answers, refused
+from serving_cloud import Cloud, FakeSession, answers, refused, request_of
 
 from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
+from launcher.jobs.transform import TransformJob
+from launcher.local.transform.counts import Counts
 from launcher.session.session import Session
 
 STATES = "[0.1, 0.0, 0.0, 0.0]\n[-0.1, 0.0, 0.0, 0.0]\n"
@@ -41,11 +42,6 @@ def states(tmp_path: Path) -> Path:
     path = tmp_path / "states.jsonl"
     path.write_text(STATES)
     return path
-
-
-def request_of(cloud: Cloud) -> dict[str, Any]:
-    (request,) = (request for operation, request in cloud.sent if operation == "create_transform_job")
-    return request
 
 
 def test_where_no_model_is_named_it_is_told_which_one_is_meant(run: Run, cloud: Cloud, states: Path) -> None:
@@ -181,24 +177,33 @@ def test_a_job_that_took_no_record_ends_with_exit_code_1_and_the_first(
 
 
 @pytest.mark.parametrize(
-    ("told", "code", "said"),
+    ("records", "bad", "code", "said"),
     [
-        (("1,000 records", "1 records"), 0, ""),
-        (("1,000 records, 1,000 of them answered by an error record", "1 records"), 2, "1,000 of 1,001 records were"),
-        (("1 records, 1 of them answered by an error record", "0 records"), 1, "the only record was not taken."),
+        (1001, 0, 0, ""),
+        (1001, 1000, 2, "1,000 of 1,001 records were"),
+        (1, 1, 1, "the only record was not taken."),
     ],
 )
-def test_error_records_that_stay_in_the_store_are_known_from_the_log(
-    told: tuple[str, str], code: int, said: str, run: Run, cloud: Cloud, states: Path
+def test_error_records_that_stay_in_the_store_are_known_from_what_the_job_counted(
+    records: int, bad: int, code: int, said: str, run: Run, cloud: Cloud, states: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, records in enumerate(told):
-        line = f"Objects: 1, with {records}; failed: 0"
-        cloud.lines["/aws/sagemaker/TransformJobs", f"mine/i-{number}-1/data-log"] = [line]
+    monkeypatch.setattr(TransformJob, "counts", lambda job: Counts(2, 0, records, bad))
 
     ended = run("transform", str(states), "--job-name", "mine", "-q")
 
     assert ended.code == code, ended.err
     assert (ended.out, said in ended.err) == ("mine\n", True)
+
+
+def test_where_nobody_counted_it_is_not_known_whether_there_are_error_records(
+    run: Run, cloud: Cloud, states: Path
+) -> None:
+    line = "Objects: 1, with 1 records, 1 of them answered by an error record; failed: 0"
+    cloud.lines["/aws/sagemaker/TransformJobs", "mine/i-1-1/data-log"] = [line]
+
+    ended = run("transform", str(states), "--job-name", "mine", "--json")
+
+    assert (ended.code, ended.json()["error_records"]) == (0, None)
 
 
 def test_files_of_this_computer_have_their_own_names_in_the_log(run: Run, cloud: Cloud, states: Path) -> None:

@@ -8,17 +8,10 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from serving_cloud import FakeSession, refused
 
 from batchrl.contract.errors import InputError, JobFailed, JobStopped, Unreachable
 from launcher.jobs.training import Job, list_jobs
-from launcher.session.session import Session
-
-
-def refused(code: str, message: str, status: int = 400) -> botocore.exceptions.ClientError:
-    return botocore.exceptions.ClientError(
-        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        "Operation",
-    )
 
 
 class Cloud:
@@ -75,19 +68,10 @@ class Cloud:
         return {"events": events, "nextForwardToken": str(len(self.lines))}
 
 
-class FakeSession(Session):
-    is_local = True
-    region = "here"
-    account_id = "000000000000"
-    default_bucket = "bucket"
-
+class RevivedSession(FakeSession):
     def __init__(self, cloud: Cloud) -> None:
-        super().__init__()
-        self.cloud = cloud
+        super().__init__(cloud)
         self.revived = 0
-
-    def _make_client(self, service: str) -> Any:
-        return self.cloud
 
     def revive(self) -> None:
         self.revived += 1
@@ -100,7 +84,7 @@ def cloud(clock: Any) -> Cloud:
 
 @pytest.fixture
 def job(cloud: Cloud, clock: Any) -> Job:
-    return Job("job", FakeSession(cloud), clock)
+    return Job("job", RevivedSession(cloud), clock)
 
 
 def after(seconds: float, status: str, secondary: str | None = None) -> Callable[[float], tuple[str, str]]:
@@ -153,7 +137,7 @@ def test_waiting_survives_a_break_and_says_so(job: Job, cloud: Cloud, capsys: An
     said = capsys.readouterr().err
     assert said.count("broke") == 1
     assert "connected again" in said
-    assert isinstance(job.session, FakeSession)
+    assert isinstance(job.session, RevivedSession)
     assert job.session.revived > 0
 
 
@@ -174,7 +158,7 @@ def test_a_timeout_leaves_the_job_alone(job: Job, cloud: Cloud) -> None:
 
 def test_a_job_that_is_not_there_is_told_by_name(cloud: Cloud) -> None:
     with pytest.raises(InputError, match="no job named 'nope'"):
-        Job.attach("nope", FakeSession(cloud))
+        Job.attach("nope", RevivedSession(cloud))
 
 
 def test_a_part_of_a_name_is_no_name(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +167,7 @@ def test_a_part_of_a_name_is_no_name(cloud: Cloud, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Job, "_ask", ask)
     with pytest.raises(InputError, match="no job named 'train-'"):
-        Job.attach("train-", FakeSession(cloud))
+        Job.attach("train-", RevivedSession(cloud))
 
 
 def test_D208_stopping_a_job_that_has_ended_is_no_fault(job: Job, cloud: Cloud) -> None:

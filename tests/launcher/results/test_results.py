@@ -13,6 +13,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from serving_cloud import Body, FakeSession
 
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError, JobFailed
@@ -23,16 +24,9 @@ from launcher.jobs.training import Job
 from launcher.results.metrics import Metrics
 from launcher.results.plot import plot
 from launcher.results.pull import ATTEMPTS
-from launcher.session.session import Session
 
 JOB = "prefix/job"
 INTERMEDIATE = f"{JOB}/output/intermediate"
-
-
-class Body(io.BytesIO):
-    def iter_chunks(self, size: int) -> Any:
-        while chunk := self.read(size):
-            yield chunk
 
 
 class Bucket:
@@ -78,19 +72,13 @@ class Bucket:
         ]
 
 
-class FakeSession(Session):
-    is_local = True
-    region = "here"
-    account_id = "000000000000"
-    default_bucket = "bucket"
-
+class ResultsSession(FakeSession):
     def __init__(self, bucket: Bucket) -> None:
-        super().__init__()
-        self.bucket = bucket
+        super().__init__(bucket)
         self.job_status = "InProgress"
 
     def _make_client(self, service: str) -> Any:
-        return self.bucket if service == "s3" else self
+        return self.cloud if service == "s3" else self
 
     meta = type("Meta", (), {"endpoint_url": "http://127.0.0.1:1"})()
 
@@ -111,12 +99,12 @@ def bucket() -> Bucket:
 
 
 @pytest.fixture
-def session(bucket: Bucket) -> FakeSession:
-    return FakeSession(bucket)
+def session(bucket: Bucket) -> ResultsSession:
+    return ResultsSession(bucket)
 
 
 @pytest.fixture
-def job(session: FakeSession) -> Job:
+def job(session: ResultsSession) -> Job:
     return Job("job", session)
 
 
@@ -341,7 +329,7 @@ def test_what_cannot_be_drawn_is_told(content: bytes, name: str, tmp_path: Path)
 
 
 def test_waiting_for_an_object_polls_and_downloads_it(
-    session: FakeSession, bucket: Bucket, clock: Any, tmp_path: Path
+    session: ResultsSession, bucket: Bucket, clock: Any, tmp_path: Path
 ) -> None:
     key = f"{INTERMEDIATE}/{columns.INTERMEDIATE_CSV}"
     slept = clock.sleep
@@ -360,20 +348,20 @@ def test_waiting_for_an_object_polls_and_downloads_it(
     assert 20 < clock.now() < 25
 
 
-def test_waiting_ends_with_the_job_that_failed(session: FakeSession, clock: Any, tmp_path: Path) -> None:
+def test_waiting_ends_with_the_job_that_failed(session: ResultsSession, clock: Any, tmp_path: Path) -> None:
     session.job_status = "Failed"
     with pytest.raises(JobFailed, match="AlgorithmError: x"):
         wait_for_s3_object("bucket", "nothing", tmp_path, session=session, training_job_name="job", clock=clock)
 
 
-def test_waiting_ends_at_its_timeout(session: FakeSession, clock: Any, tmp_path: Path) -> None:
+def test_waiting_ends_at_its_timeout(session: ResultsSession, clock: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="did not appear within 1200 s"):
         wait_for_s3_object("bucket", "nothing", tmp_path, session=session, clock=clock)
     assert clock.now() <= 1201
 
 
 def test_the_last_ones_of_many_are_downloaded_and_only_what_is_wanted(
-    session: FakeSession, bucket: Bucket, clock: Any, tmp_path: Path
+    session: ResultsSession, bucket: Bucket, clock: Any, tmp_path: Path
 ) -> None:
     for n in range(30):
         bucket.put(f"many/{n:02d}.txt", b"x")
@@ -385,7 +373,7 @@ def test_the_last_ones_of_many_are_downloaded_and_only_what_is_wanted(
 
 
 def test_the_manifest_of_a_synced_folder_is_no_result(
-    session: FakeSession, bucket: Bucket, clock: Any, tmp_path: Path
+    session: ResultsSession, bucket: Bucket, clock: Any, tmp_path: Path
 ) -> None:
     bucket.put_synced("a.csv", b"a")
     bucket.put_synced("z.csv", b"z")

@@ -5,33 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from serving_cloud import Cloud, FakeSession, refused
+from serving_cloud import AWS_IMAGE, AWS_ROLE, Cloud, FakeSession, refused
 
 from batchrl.contract.errors import InputError, JobFailed
-from launcher import Endpoint, Job, Model, Predictor, RLEstimator, list_endpoints
+from launcher import Endpoint, Model, Predictor, RLEstimator, list_endpoints
 from launcher.api.arguments import UnknownArgument
 from launcher.serving.deployment import remove
 from launcher.session.session import AwsSession
-
-IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
-ROLE = "arn:aws:iam::123456789012:role/jobs"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    cloud = Cloud()
-    cloud.add_job("my-job")
-    return cloud
-
-
-@pytest.fixture
-def session(cloud: Cloud) -> FakeSession:
-    return FakeSession(cloud)
-
-
-@pytest.fixture
-def model(session: FakeSession) -> Model:
-    return Model.of_job(Job("my-job", session))
 
 
 def test_an_endpoint_its_configuration_and_its_model_have_one_name(session: FakeSession, cloud: Cloud) -> None:
@@ -211,7 +191,7 @@ def test_on_aws_what_is_left_of_an_endpoint_is_removed_by_name(aws: AwsSession, 
     aws.provide_bucket(aws.default_bucket)
     aws.s3.put_object(Bucket=aws.default_bucket, Key="my-job/output/model.tar.gz", Body=b"\x1f\x8b")
     archive = f"s3://{aws.default_bucket}/my-job/output/model.tar.gz"
-    model = Model(archive, IMAGE, ROLE, session=aws, instance_type="ml.m5.large")
+    model = Model(archive, AWS_IMAGE, AWS_ROLE, session=aws, instance_type="ml.m5.large")
     model.deploy(endpoint_name=name)
     for what in gone:
         getattr(aws.sagemaker, f"delete_{what}")(**{keys[what]: name})
@@ -225,7 +205,7 @@ def test_on_aws_an_endpoint_is_made_listed_and_deleted(aws: AwsSession) -> None:
     aws.provide_bucket(aws.default_bucket)
     aws.s3.put_object(Bucket=aws.default_bucket, Key="my-job/output/model.tar.gz", Body=b"\x1f\x8b")
     archive = f"s3://{aws.default_bucket}/my-job/output/model.tar.gz"
-    predictor = Model(archive, IMAGE, ROLE, session=aws, instance_type="ml.m5.large").deploy()
+    predictor = Model(archive, AWS_IMAGE, AWS_ROLE, session=aws, instance_type="ml.m5.large").deploy()
     name = predictor.endpoint_name
     assert predictor.describe()["EndpointStatus"] == "InService"
     assert [(each.name, each.kind) for each in list_endpoints(aws, name_contains=name)] == [(name, "endpoint")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
-from serving_cloud import ROLE, Cloud, FakeSession, refused
+from serving_cloud import AWS_IMAGE, ROLE, Cloud, FakeSession, refused
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.manifest import sha256_of
@@ -19,25 +19,7 @@ from launcher.local.engine.image import default_image
 from launcher.serving.modelplan import delete_models_of
 from launcher.session.session import AwsSession, LocalSession
 
-IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ARCHIVE = "s3://bucket/my-job/output/model.tar.gz"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    cloud = Cloud()
-    cloud.add_job("my-job")
-    return cloud
-
-
-@pytest.fixture
-def session(cloud: Cloud) -> FakeSession:
-    return FakeSession(cloud)
-
-
-@pytest.fixture
-def job(session: FakeSession) -> Job:
-    return Job("my-job", session)
 
 
 def test_making_one_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +176,14 @@ def test_a_model_on_aws_needs_an_image_that_serves(aws: AwsSession) -> None:
 
 def test_a_model_on_aws_needs_a_role(aws: AwsSession) -> None:
     with pytest.raises(InputError, match="get_execution_role"):
-        Model(ARCHIVE, IMAGE, session=aws, instance_type="ml.m5.large").plan()
+        Model(ARCHIVE, AWS_IMAGE, session=aws, instance_type="ml.m5.large").plan()
 
 
 def test_D207_on_aws_a_model_is_created_once_and_described_as_it_was_asked_for(aws: AwsSession) -> None:
     aws.provide_bucket(aws.default_bucket)
     url = f"s3://{aws.default_bucket}/my-job/output/model.tar.gz"
     aws.s3.put_object(Bucket=aws.default_bucket, Key="my-job/output/model.tar.gz", Body=b"\x1f\x8b")
-    model = Model(url, IMAGE, "jobs", {"A": "b"}, session=aws, instance_type="ml.m5.large", tags={"team": "rl"})
+    model = Model(url, AWS_IMAGE, "jobs", {"A": "b"}, session=aws, instance_type="ml.m5.large", tags={"team": "rl"})
     assert model.create() == model.create()
     known = aws.sagemaker.describe_model(ModelName=model.name)
     assert known["ExecutionRoleArn"] == f"arn:aws:iam::{aws.account_id}:role/jobs"
@@ -212,7 +194,7 @@ def test_D207_on_aws_a_model_is_created_once_and_described_as_it_was_asked_for(a
 
 
 def test_an_instance_of_the_other_cloud_is_refused(aws: AwsSession) -> None:
-    model = Model(ARCHIVE, IMAGE, ROLE, session=aws, instance_type="ml.m5.large")
+    model = Model(ARCHIVE, AWS_IMAGE, ROLE, session=aws, instance_type="ml.m5.large")
     with pytest.raises(InputError, match="the session is AWS's"):
         model.transformer(instance_type="local").plan("s3://bucket/in/x.jsonl", split_type="Line")
 

@@ -11,34 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_cloud import MINUTE, NOW, Cloud, FakeSession, refused
+from serving_cloud import AWS_IMAGE, AWS_ROLE, MINUTE, NOW, Cloud, FakeSession, refused, request_of
 
 from batchrl.contract.errors import InputError, JobFailed, JobStopped
 from batchrl.contract.manifest import sha256_of
-from launcher import Job, Model, RLEstimator, Transformer, TransformJob, list_transform_jobs
+from launcher import Model, RLEstimator, Transformer, TransformJob, list_transform_jobs
 from launcher.api.arguments import UnknownArgument
 from launcher.session.session import AwsSession, LocalSession
 
-IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
-ROLE = "arn:aws:iam::123456789012:role/jobs"
 STATES = "".join(json.dumps([n / 10, 0.0, 0.1, -0.2]) + "\n" for n in range(3))
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    cloud = Cloud()
-    cloud.add_job("my-job")
-    return cloud
-
-
-@pytest.fixture
-def session(cloud: Cloud) -> FakeSession:
-    return FakeSession(cloud)
-
-
-@pytest.fixture
-def model(session: FakeSession) -> Model:
-    return Model.of_job(Job("my-job", session))
 
 
 @pytest.fixture
@@ -51,11 +32,6 @@ def states(tmp_path: Path) -> Path:
     path = tmp_path / "states.jsonl"
     path.write_text(STATES)
     return path
-
-
-def request_of(cloud: Cloud) -> dict[str, Any]:
-    (request,) = (request for operation, request in cloud.sent if operation == "create_transform_job")
-    return request
 
 
 def test_E225_the_seeds_own_call(model: Model, cloud: Cloud) -> None:
@@ -420,7 +396,7 @@ def test_on_aws_the_request_is_described_as_it_was_sent(aws: AwsSession, states:
     aws.provide_bucket(aws.default_bucket)
     aws.s3.put_object(Bucket=aws.default_bucket, Key="my-job/output/model.tar.gz", Body=b"\x1f\x8b")
     archive = f"s3://{aws.default_bucket}/my-job/output/model.tar.gz"
-    model = Model(archive, IMAGE, ROLE, session=aws, instance_type="ml.m5.large")
+    model = Model(archive, AWS_IMAGE, AWS_ROLE, session=aws, instance_type="ml.m5.large")
     job = model.transformer(tags={"team": "rl"}, max_payload=5, env={"A": "b"}).transform(
         states, split_type="Line", join_source="Input", output_filter="$.SageMakerOutput", wait=False
     )

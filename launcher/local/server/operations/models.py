@@ -3,77 +3,30 @@
 from __future__ import annotations
 
 from launcher.api import serving_rules
-from launcher.api.errors import ApiError, validation
-from launcher.local.records.resources import MODEL, DuplicateResource, Resource
+from launcher.local.records.resources import MODEL
 from launcher.local.server.operations.context import Context, Operation, Wire
-from launcher.local.server.operations.paging import page_of_resources
+from launcher.local.server.operations.kinds import KeptKind
+
+# Its data stays when a model is deleted (contract 207), and jobs and endpoints that run go on.
+MODELS = KeptKind(kind=MODEL, noun="model", path=MODEL, member="Model", listed="Models")
 
 
 def create(context: Context, request: Wire) -> Wire:
     """Keep the description of a model; nothing is started, and its data need not exist yet."""
     serving_rules.check_model(request)
     containers = request.get("Containers") or [request.get("PrimaryContainer")]
-    kept = {key: value for key, value in request.items() if key not in ("Tags", "Containers") and value is not None}
-    kept["PrimaryContainer"] = {"Mode": "SingleModel", **containers[0]}
-    model = new_resource(context, MODEL, request["ModelName"], kept)
-    try:
-        context.records.resources.create(model, tags_of(request))
-    except DuplicateResource as error:
-        raise validation(f"Cannot create already existing model {error}.") from None
-    return {"ModelArn": model.arn}
+    kept = {key: value for key, value in request.items() if key != "Containers"}
+    return MODELS.create(context, kept | {"PrimaryContainer": {"Mode": "SingleModel", **containers[0]}})
 
 
 def describe(context: Context, request: Wire) -> Wire:
     """Everything about a model; what was not given is left out."""
-    model = found(context, request["ModelName"])
-    return {"EnableNetworkIsolation": False, **model.request, "ModelArn": model.arn, "CreationTime": model.created_at}
-
-
-def list_models(context: Context, request: Wire) -> Wire:
-    """One page of models."""
-    return page_of_resources(request, context.records.resources.list(MODEL), "Models", _summary)
-
-
-def delete(context: Context, request: Wire) -> Wire:
-    """Forget a model; its data stays (contract 207), and jobs and endpoints that run go on."""
-    if not context.records.resources.delete(MODEL, request["ModelName"]):
-        raise _unknown(context, request["ModelName"])
-    return {}
-
-
-def found(context: Context, name: str) -> Resource:
-    """The model of a name.
-
-    Raises:
-        ApiError: there is none.
-    """
-    model = context.records.resources.find(MODEL, name)
-    if model is None:
-        raise _unknown(context, name)
-    return model
-
-
-def new_resource(context: Context, kind: str, name: str, request: Wire) -> Resource:
-    """A resource with its ARN and the time."""
-    return Resource(kind, name, context.arn("sagemaker", f"{kind}/{name}"), request, context.clock())
-
-
-def tags_of(request: Wire) -> dict[str, str]:
-    """Tags of a create request, by key."""
-    return {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
-
-
-def _summary(model: Resource) -> Wire:
-    return {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}
-
-
-def _unknown(context: Context, name: str) -> ApiError:
-    return validation(f'Could not find model "{context.arn("sagemaker", f"{MODEL}/{name}")}".')
+    return {"EnableNetworkIsolation": False} | MODELS.describe(context, request)
 
 
 OPERATIONS: dict[str, Operation] = {
     "CreateModel": create,
     "DescribeModel": describe,
-    "ListModels": list_models,
-    "DeleteModel": delete,
+    "ListModels": MODELS.page,
+    "DeleteModel": MODELS.delete,
 }

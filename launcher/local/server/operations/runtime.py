@@ -15,7 +15,7 @@ from launcher.local.modelserver.http import Unanswered, ask
 from launcher.local.records import states
 from launcher.local.records.records import JobRecord, ServerRecord
 from launcher.local.server.operations.context import Context
-from launcher.local.server.operations.endpoints import found
+from launcher.local.server.operations.endpoints import ENDPOINTS
 from launcher.local.server.protocol.wire import Request, Response
 
 ANSWER_SECONDS = 60.0
@@ -54,7 +54,7 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
         )
     if len(request.headers.get(CUSTOM_ATTRIBUTES, "")) > MAX_CUSTOM_ATTRIBUTES:
         raise ApiError("ValidationError", f"CustomAttributes may have {MAX_CUSTOM_ATTRIBUTES} characters.")
-    record = found(context, name)
+    record = ENDPOINTS.found(context, name)
     if record.status != states.IN_SERVICE:
         raise ApiError("ValidationError", f"Endpoint {name} is {record.status}, not InService.")
     if not record.servers:

@@ -2,65 +2,56 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import shutil
-from typing import Any
 
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
 from launcher.api.constants import TRAINING
-from launcher.api.errors import ApiError, not_found, validation
-from launcher.api.servicemodel import service_model
-from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
+from launcher.api.errors import validation
+from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
 from launcher.local.server.operations.context import Context, Operation, Wire
-from launcher.local.server.operations.paging import ASCENDING, page_of_jobs, without_none
+from launcher.local.server.operations.kinds import JobKind
+from launcher.local.server.operations.paging import ASCENDING, without_none
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints/"
+
+
+def _more(record: JobRecord) -> Wire:
+    return without_none(TrainingEndTime=record.ended_at, SecondaryStatus=record.secondary_status)
+
+
+JOBS = JobKind(
+    kind=TRAINING,
+    noun="training job",
+    path="training-job",
+    member="TrainingJob",
+    listed="TrainingJobSummaries",
+    more=_more,
+    order=ASCENDING,
+)
 
 
 def create(context: Context, request: Wire) -> Wire:
     """Record a job and hand it to a shim."""
     training_rules.check_training_job(request)
-    name = request["TrainingJobName"]
-    arn = context.arn("sagemaker", f"training-job/{name}")
-    tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
-    kept = {key: value for key, value in request.items() if key != "Tags" and value is not None}
-    record = JobRecord.new(name, TRAINING, arn, kept, context.clock(), "Starting the training job")
-    try:
-        context.records.create(record, tags)
-    except DuplicateJob as error:
-        raise ApiError(
-            "ResourceInUse",
-            f"Training job names must be unique within an AWS account and region; {error} exists already.",
-        ) from None
-    context.assign(name, TRAINING)
-    return {"TrainingJobArn": arn}
+    return JOBS.create(context, request)
 
 
 def describe(context: Context, request: Wire) -> Wire:
-    """Everything about a job."""
-    record = context.records.find(request["TrainingJobName"])
-    if record is None:
-        raise not_found()
-    return described(record)
-
-
-def described(record: JobRecord) -> Wire:
-    """The answer of DescribeTrainingJob: what was asked for, with AWS's defaults, and what became of it."""
-    asked = {name: value for name, value in record.request.items() if name in _described_members()}
+    """Everything about a job: what was asked for, with AWS's defaults, and what became of it."""
+    record = JOBS.found(context, JOBS.name_in(request))
+    asked = JOBS.asked(record)
     output = {"KmsKeyId": "", "CompressionType": "GZIP"} | asked["OutputDataConfig"]
     answer: Wire = {
         "EnableNetworkIsolation": False,
         "EnableInterContainerTrafficEncryption": False,
         "EnableManagedSpotTraining": False,
         **asked,
-        "TrainingJobArn": record.arn,
-        "TrainingJobStatus": record.status,
+        **JOBS.facts(record),
         "SecondaryStatus": record.secondary_status,
         "OutputDataConfig": output,
         "ModelArtifacts": {"S3ModelArtifacts": _model_artifacts(record, output)},
-        "CreationTime": record.created_at,
         "LastModifiedTime": record.modified_at,
         "SecondaryStatusTransitions": [
             without_none(
@@ -82,30 +73,16 @@ def list_jobs(context: Context, request: Wire) -> Wire:
     """One page of jobs."""
     if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
         return {"TrainingJobSummaries": []}  # no job here has a warm pool or a training plan
-    return page_of_jobs(context, request, TRAINING, "TrainingJobSummaries", _summary, ASCENDING)
-
-
-def stop(context: Context, request: Wire) -> Wire:
-    """Ask a job to stop; its shim does it."""
-    try:
-        context.records.request_stop(request["TrainingJobName"], context.clock())
-    except UnknownJob:
-        raise not_found() from None
-    except JobEnded as error:
-        raise validation(
-            "The request was rejected because the training job is in status "
-            f"{error.args[0].status}; only a job that is InProgress can be stopped."
-        ) from None
-    return {}
+    return JOBS.page(context, request)
 
 
 def delete(context: Context, request: Wire) -> Wire:
     """Forget a job that has ended, with its logs and whatever is left of its work; its results in S3 stay."""
-    name = request["TrainingJobName"]
+    name = JOBS.name_in(request)
     try:
         context.records.delete(name)
     except UnknownJob:
-        raise not_found() from None
+        raise JOBS.unknown(context, name) from None
     except JobRunning as error:
         raise validation(
             f"The training job {error.args[0].arn} is in status {error.args[0].status}; "
@@ -113,18 +90,6 @@ def delete(context: Context, request: Wire) -> Wire:
         ) from None
     shutil.rmtree(context.paths.job(job_key(TRAINING, name)).folder, ignore_errors=True)
     return {}
-
-
-def _summary(record: JobRecord) -> Wire:
-    return without_none(
-        TrainingJobName=record.name,
-        TrainingJobArn=record.arn,
-        CreationTime=record.created_at,
-        TrainingEndTime=record.ended_at,
-        LastModifiedTime=record.modified_at,
-        TrainingJobStatus=record.status,
-        SecondaryStatus=record.secondary_status,
-    )
 
 
 def _model_artifacts(record: JobRecord, output: Wire) -> str:
@@ -146,16 +111,10 @@ def _times(record: JobRecord) -> Wire:
     )
 
 
-@functools.cache
-def _described_members() -> frozenset[str]:
-    shape: Any = service_model("sagemaker").operation_model("DescribeTrainingJob").output_shape
-    return frozenset(shape.members)
-
-
 OPERATIONS: dict[str, Operation] = {
     "CreateTrainingJob": create,
     "DescribeTrainingJob": describe,
     "ListTrainingJobs": list_jobs,
-    "StopTrainingJob": stop,
+    "StopTrainingJob": JOBS.stop,
     "DeleteTrainingJob": delete,
 }

@@ -10,6 +10,7 @@ import pytest
 
 from launcher.local.executors.process import job_processes
 from launcher.local.executors.reap import reap
+from launcher.local.transform.counts import Counts
 
 REPORT = b'"report"\n'
 
@@ -100,6 +101,7 @@ def test_B145_B179_instances_share_the_objects_and_never_split_one(serving, exec
     objects = {f"{letter}.jsonl": states(letter.encode(), 5) for letter in "abcde"}
     job = serving.transform(objects, executor, TransformResources={"InstanceCount": 2})
     assert job.run().failure_reason is None
+    assert job.counts == Counts(objects=5, failed=0, records=25, error_records=0)
     assert len(job.output_keys) == 5
     for letter in "abcde":
         assert job.output(f"{letter}.jsonl") == [{"echo": [letter, number]} for number in range(5)]
@@ -115,6 +117,7 @@ def test_B151_B152_one_bad_object_fails_the_job_and_the_others_are_there(serving
     assert record.status == "Failed"
     assert [key.rpartition("/")[2] for key in job.output_keys] == ["a.jsonl.out", "c.jsonl.out"]
     assert "ClientError: 1 of 3 objects could not be transformed" in record.failure_reason
+    assert job.counts == Counts(objects=2, failed=1, records=4, error_records=0)
     assert "b.jsonl" in record.failure_reason and "line 3" in record.failure_reason
     assert any("b.jsonl: ClientError: 400" in line for line in job.data_log)
 
@@ -125,7 +128,7 @@ def test_B153_a_stopped_job_stores_no_output(serving, executor):
     job.cloud.wait_until(lambda: len(job.output_keys) == 1, "the first object is there")
     job.stop()
     job.cloud.wait_until(lambda: job.record.ended, "it stops")
-    assert (job.record.status, job.output_keys) == ("Stopped", [])
+    assert (job.record.status, job.output_keys, job.counts) == ("Stopped", [], None)
 
 
 def test_B173_a_server_that_dies_is_started_again_and_asked_again(serving, executor):

@@ -1,0 +1,118 @@
+"""What is the same in driving a training job, a transform job and an endpoint: its parts, and how its run ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from batchrl.contract.store import Client
+from launcher.local.executors.base import Executor
+from launcher.local.executors.selection import executor_for
+from launcher.local.host.address import CloudAddress
+from launcher.local.host.faults import JobFault, internal_fault
+from launcher.local.host.home import HomePaths
+from launcher.local.jobs.progress import Progress, StopRequested
+from launcher.local.records import states
+from launcher.local.records.records import JobRecord, Records
+
+GRACE_VARIABLE = "BATCHRL_STOP_GRACE_SECONDS"
+DEFAULT_GRACE_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
+
+
+def stop_grace() -> float:
+    """Seconds between SIGTERM and SIGKILL: the platform's 120, or what the cloud was started with."""
+    return float(os.environ.get(GRACE_VARIABLE) or DEFAULT_GRACE_SECONDS)
+
+
+@dataclass(eq=False, repr=False)
+class Driver(ABC):
+    """One job or endpoint, driven to its end.
+
+    Args:
+        home: the data folder.
+        address: its cloud.
+        records: its records.
+        record: the job or endpoint.
+        client: S3 client of its store.
+        executor: what runs its programs; None for the one that the instance type means.
+
+    Attributes:
+        STOPPED: the message of its status when it was stopped before its work was done; an endpoint has none, as it
+            does not become Stopped.
+        FAILED: the message when it failed.
+    """
+
+    STOPPED: ClassVar[str]
+    FAILED: ClassVar[str]
+
+    home: HomePaths
+    address: CloudAddress
+    records: Records
+    record: JobRecord
+    client: Client
+    executor: Executor | None = None
+
+    def __post_init__(self) -> None:
+        self._progress = Progress(self.records, self.record)
+        self._request = self.record.request
+        self._folder = self.home.job(self.record.key)
+
+    def run(self) -> None:
+        """Take it to a terminal status, whatever happens."""
+        reason: str | None = None
+        try:
+            self._work()
+        except StopRequested:
+            self._stopped()
+        except JobFault as fault:
+            reason = fault.reason
+        except Exception as error:
+            log.exception("%s cannot go on", self.record.key)
+            reason = internal_fault(f"{type(error).__name__}: {error}").reason
+        self._close(reason)
+        log.info("%s ended", self.record.key)
+
+    @abstractmethod
+    def _work(self) -> None:
+        """All of it, up to the terminal status of what went well.
+
+        Raises:
+            StopRequested: a stop came before the work was done.
+            JobFault: it cannot be done.
+        """
+
+    def _stopped(self) -> None:
+        """Take the terminal status of what was stopped before its work was done."""
+        self._progress.move(states.STOPPED, self.STOPPED)
+
+    def _close(self, reason: str | None) -> None:
+        """What follows when the work is over; ``reason`` is why it failed, None where it did not."""
+        if reason is not None:
+            self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        """Take the terminal status of a failure."""
+        log.error("%s: %s", self.record.key, reason)
+        self._progress.move(states.FAILED, self.FAILED, failure_reason=reason)
+
+    def _executor_for(self, instance_type: str) -> Executor:
+        """What runs the programs, noted in the record."""
+        executor = self.executor or executor_for(instance_type)
+        self._progress.note(executor=executor.name)
+        return executor
+
+    def _remove_trees(self) -> None:
+        """Remove what played ``/opt/ml``, of all instances; what cannot be removed is logged."""
+        for root in self._folder.roots(self.record.instances):
+            if root.exists():
+                shutil.rmtree(root, onerror=_log_leftover)
+
+
+def _log_leftover(function: object, path: str, error: object) -> None:
+    log.warning("%s could not be removed: %s", path, error)
