@@ -12,7 +12,8 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.published import read_published
 from batchrl.contract.store import is_missing, list_objects
-from launcher.results.pull import Item, fetch_all
+from batchrl.contract.transfer import Transfer
+from launcher.results.pull import fetch_all
 from launcher.staging.fetch import Fetched
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ def fetch_policy(job: Job, folder: Path, pointer: str = BEST_NAME) -> Fetched:
             except InputError as none:
                 raise InputError(f"the job '{job.name}' has neither checkpoints nor a model.", none.hint) from none
         below = S3Url(place.bucket, f"{place.key}/")
-        items = [
-            Item(place.bucket, key, size, "", folder / name, place, name)
+        transfers = [
+            Transfer(S3Url(place.bucket, key), size, folder / name, prefix=place)
             for key, size in list_objects(s3, below)
             if (name := key.removeprefix(below.key)) in wanted
         ]
-        fetch_all(s3, items)
+        fetch_all(s3, transfers)
     return Fetched(job.name, folder)
 
 

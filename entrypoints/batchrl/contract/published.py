@@ -9,7 +9,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.store import Client, is_missing
+from batchrl.contract.store import TORN, Client, is_missing
 
 
 def load_manifest(client: Client, prefix: S3Url, attempts: int = 20, pause: float = 0.05) -> Manifest | None:
@@ -76,7 +76,7 @@ def _get(client: Client, url: S3Url) -> bytes:
     try:
         answer = client.get_object(Bucket=url.bucket, Key=url.key)
         body: bytes = answer["Body"].read()
-    except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
+    except TORN as error:
         raise DamagedContent(f"{url} was cut short: {error}") from error
     except botocore.exceptions.ClientError as error:
         # What a server that tears bodies may answer instead, at the very moment of an overwrite.

@@ -22,6 +22,8 @@ from batchrl.contract.layout import S3Url
 Client = Any
 MAX_CONNECTIONS = 32
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+# A body that broke off on its way: another try may bring it whole.
+TORN = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -112,12 +114,16 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(wrapped, botocore.exceptions.ClientError) and is_refusal(wrapped)
 
 
-def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:
-    """Keys and sizes in bytes below a raw key prefix, in the server's order."""
+def list_entries(client: Client, prefix: S3Url) -> Iterator[dict[str, Any]]:
+    """What the server says of each object below a raw key prefix, in its order: Key, Size, ETag, LastModified."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
     for page in pages:
-        for entry in page.get("Contents", ()):
-            yield entry["Key"], entry["Size"]
+        yield from page.get("Contents", ())
+
+
+def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:
+    """Keys and sizes in bytes below a raw key prefix, in the server's order."""
+    return ((entry["Key"], entry["Size"]) for entry in list_entries(client, prefix))
 
 
 def ensure_bucket(client: Client, bucket: str) -> None:
