@@ -33,7 +33,7 @@ from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME, JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
-from batchrl.contract.published import load_manifest, read_published
+from batchrl.contract.published import find_published, load_manifest
 from batchrl.contract.store import Client, is_missing
 from batchrl.contract.transfer import Check, Manner, Transfer
 from launcher.session.answers import connection_fault
@@ -98,12 +98,8 @@ class Published:
     def _pointed(self, pointer: str) -> tuple[str, int, str] | None:
         """Name, bytes and sha256 of a checkpoint; None for a file of the user's own that only has such a name."""
         try:
-            content = json.loads(read_published(self.s3, self.prefix, pointer))
+            content = json.loads(find_published(self.s3, self.prefix, pointer) or b"")
             name, size, digest = content["checkpoint"], content["size"], content["sha256"]
-        except botocore.exceptions.ClientError as error:
-            if not is_missing(error):
-                raise
-            return None
         except (DamagedContent, ValueError, KeyError, TypeError):
             return None
         valid = isinstance(name, str) and isinstance(size, int) and _SHA256.fullmatch(str(digest))

@@ -72,6 +72,16 @@ def read_published(client: Client, prefix: S3Url, path: str, attempts: int = 60,
     raise DamagedContent(f"{url} could not be read whole in {attempts} tries.", "Is its writer still alive?")
 
 
+def find_published(client: Client, prefix: S3Url, path: str) -> bytes | None:
+    """As ``read_published``, but None where there is no such object."""
+    try:
+        return read_published(client, prefix, path)
+    except botocore.exceptions.ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
 def _get(client: Client, url: S3Url) -> bytes:
     try:
         answer = client.get_object(Bucket=url.bucket, Key=url.key)

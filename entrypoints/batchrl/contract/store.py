@@ -22,6 +22,8 @@ from batchrl.contract.layout import S3Url
 Client = Any
 MAX_CONNECTIONS = 32
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+# Said of an object that may not be looked at; where the bucket may not be listed, of one that is not there, too.
+HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 # A body that broke off on its way: another try may bring it whole.
 TORN = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -100,6 +102,25 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
 def is_missing(error: botocore.exceptions.ClientError) -> bool:
     """Whether an answer says that the key or bucket does not exist."""
     return error.response.get("Error", {}).get("Code") in MISSING
+
+
+def is_hidden(error: botocore.exceptions.ClientError) -> bool:
+    """Whether an answer says that the object may not be looked at, so that nobody knows whether there is one."""
+    return error.response.get("Error", {}).get("Code") in HIDDEN
+
+
+def size_of(client: Client, url: S3Url) -> int | None:
+    """Bytes of an object; None where there is none.
+
+    Raises:
+        ClientError: the store refuses otherwise.
+    """
+    try:
+        return int(client.head_object(Bucket=url.bucket, Key=url.key)["ContentLength"])
+    except botocore.exceptions.ClientError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def is_refusal(error: BaseException) -> bool:

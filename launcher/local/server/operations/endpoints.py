@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from launcher.api import serving_rules
 from launcher.api.constants import ENDPOINT
-from launcher.api.errors import ApiError, validation
+from launcher.api.errors import ApiError, already_existing, could_not_find
 from launcher.api.training_rules import check_tags
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
@@ -25,7 +25,7 @@ def create_config(context: Context, request: Wire) -> Wire:
     try:
         context.records.resources.create(config, models.tags_of(request))
     except DuplicateResource as error:
-        raise validation(f"Cannot create already existing endpoint configuration {error}.") from None
+        raise already_existing(f"endpoint configuration {error}") from None
     return {"EndpointConfigArn": config.arn}
 
 
@@ -66,7 +66,7 @@ def create(context: Context, request: Wire) -> Wire:
     try:
         context.records.create(record, models.tags_of(request))
     except DuplicateJob as error:
-        raise validation(f"Cannot create already existing endpoint {error}.") from None
+        raise already_existing(f"endpoint {error}") from None
     context.assign(name, ENDPOINT)
     return {"EndpointArn": arn}
 
@@ -156,12 +156,12 @@ def _config_summary(config: Resource) -> Wire:
 
 
 def _unknown(context: Context, name: str) -> ApiError:
-    return validation(f'Could not find endpoint "{context.arn("sagemaker", f"endpoint/{name}")}".')
+    return could_not_find(f'endpoint "{context.arn("sagemaker", f"endpoint/{name}")}"')
 
 
 def _unknown_config(context: Context, name: str) -> ApiError:
     arn = context.arn("sagemaker", f"{ENDPOINT_CONFIG}/{name}")
-    return validation(f'Could not find endpoint configuration "{arn}".')
+    return could_not_find(f'endpoint configuration "{arn}"')
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launcher.api import serving_rules
-from launcher.api.errors import ApiError, validation
+from launcher.api.errors import ApiError, already_existing, could_not_find
 from launcher.local.records.resources import MODEL, DuplicateResource, Resource
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.paging import page_of_resources
@@ -19,7 +19,7 @@ def create(context: Context, request: Wire) -> Wire:
     try:
         context.records.resources.create(model, tags_of(request))
     except DuplicateResource as error:
-        raise validation(f"Cannot create already existing model {error}.") from None
+        raise already_existing(f"model {error}") from None
     return {"ModelArn": model.arn}
 
 
@@ -68,7 +68,7 @@ def _summary(model: Resource) -> Wire:
 
 
 def _unknown(context: Context, name: str) -> ApiError:
-    return validation(f'Could not find model "{context.arn("sagemaker", f"{MODEL}/{name}")}".')
+    return could_not_find(f'model "{context.arn("sagemaker", f"{MODEL}/{name}")}"')
 
 
 OPERATIONS: dict[str, Operation] = {

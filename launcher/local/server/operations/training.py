@@ -10,7 +10,7 @@ from typing import Any
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
 from launcher.api.constants import TRAINING
-from launcher.api.errors import ApiError, not_found, validation
+from launcher.api.errors import job_name_taken, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob, job_key
 from launcher.local.server.operations.context import Context, Operation, Wire
@@ -30,10 +30,7 @@ def create(context: Context, request: Wire) -> Wire:
     try:
         context.records.create(record, tags)
     except DuplicateJob as error:
-        raise ApiError(
-            "ResourceInUse",
-            f"Training job names must be unique within an AWS account and region; {error} exists already.",
-        ) from None
+        raise job_name_taken("Training", error) from None
     context.assign(name, TRAINING)
     return {"TrainingJobArn": arn}
 

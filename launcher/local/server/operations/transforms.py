@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.api import serving_rules
 from launcher.api.constants import TRANSFORM
-from launcher.api.errors import ApiError, not_found, validation
+from launcher.api.errors import job_name_taken, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.records.jobrecord import MODEL_MEMBER
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
@@ -28,10 +28,7 @@ def create(context: Context, request: Wire) -> Wire:
     try:
         context.records.create(record, models.tags_of(request))
     except DuplicateJob as error:
-        raise ApiError(
-            "ResourceInUse",
-            f"Transform job names must be unique within an AWS account and region; {error} exists already.",
-        ) from None
+        raise job_name_taken("Transform", error) from None
     context.assign(name, TRANSFORM)
     return {"TransformJobArn": arn}
 
