@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# The code of a name that is taken, where the API has one (contract 207).
+IN_USE = "ResourceInUse"
+
 
 class ApiError(Exception):
     """An answer that is an error.
@@ -44,3 +47,19 @@ def validation(message: str) -> ApiError:
 def not_found() -> ApiError:
     """There is no such job."""
     return validation("Requested resource not found.")
+
+
+def could_not_find(what: str) -> ApiError:
+    """There is no such thing of another kind."""
+    return validation(f"Could not find {what}.")
+
+
+def job_name_taken(noun: str, arn: str) -> ApiError:
+    """A job of this kind (``training job``) has the name already."""
+    unique = f"{noun.capitalize()} names must be unique within an AWS account and region"
+    return ApiError(IN_USE, f"{unique}; {arn} exists already.")
+
+
+def already_existing(what: str) -> ApiError:
+    """The name of something that is no job is taken; there is no code of its own for that (contract 207)."""
+    return validation(f"Cannot create already existing {what}.")

@@ -1,17 +1,25 @@
 """Checks a request against botocore's model of the service, more strictly than botocore does.
 
-botocore itself looks at types, required and unknown keys and minimums (contract 203); the service also refuses what
-breaks a pattern, a maximum or an enumeration. All faults of a request are found, so that they can be reported together.
+All faults of a request are found, so that they can be reported together.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.api.instances import EXTRA_VALUES
+from launcher.api.shapes import WHOLE_NUMBERS, Fault, Into, Kind, Path, faults
+
+_UNITS = {"list": "items", "map": "entries", "string": "characters"}
+_NOT = {
+    "structure": "no mapping",
+    "map": "no mapping",
+    "list": "no list",
+    "string": "no text",
+    "boolean": "neither true nor false",
+}
 
 
 @functools.cache
@@ -33,98 +41,57 @@ def service_model(service: str) -> Any:
 def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:
     """Everything that the service would refuse about a request, one sentence a fault; empty when all is well."""
     shape = service_model(service).operation_model(operation).input_shape
-    return list(_faults(parameters, shape, ""))
+    return [_sentence(fault) for fault in faults(shape, parameters)]
 
 
-def _faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    match shape.type_name:
-        case "structure":
-            yield from _structure_faults(value, shape, where)
-        case "list":
-            yield from _list_faults(value, shape, where)
-        case "map":
-            yield from _map_faults(value, shape, where)
-        case "string":
-            yield from _string_faults(value, shape, where)
-        case "integer" | "long" | "float" | "double":
-            yield from _number_faults(value, shape, where)
-        case "boolean":
-            if not isinstance(value, bool):
-                yield f"{where}: {value!r} is neither true nor false."
+def _sentence(fault: Fault) -> str:
+    where, value, limit = _where(fault.path), fault.value, fault.constraint
+    match fault.kind:
+        case Kind.MISSING:
+            return f"{where} is missing."
+        case Kind.UNKNOWN:
+            near = difflib.get_close_matches(fault.path[-1].at, fault.shape.members, 1)
+            return f"{where} is unknown{f'; did you mean {near[0]}?' if near else '.'}"
+        case Kind.TYPE:
+            return f"{where or 'the request'}: {value!r} is {_not(fault.shape.type_name)}."
+        case Kind.SHORT:
+            return f"{where} has {len(value)} {_UNITS[fault.shape.type_name]}, at least {limit} are needed."
+        case Kind.LONG:
+            return f"{where} has {len(value)} {_UNITS[fault.shape.type_name]}, at most {limit} are allowed."
+        case Kind.LOW:
+            return f"{where}: {value} is below {limit}."
+        case Kind.HIGH:
+            return f"{where}: {value} is above {limit}."
+        case Kind.VALUE:
+            return f"{where}: '{value}' is not valid; {_instead(value, fault.shape.enum, limit)}"
+        case Kind.PATTERN:
+            return f"{where}: '{_shortened(value)}' does not match {limit}"
 
 
-def _structure_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    if not isinstance(value, Mapping):
-        yield f"{where or 'the request'}: {value!r} is no mapping."
-        return
-    prefix = f"{where}." if where else ""
-    for name in shape.required_members:
-        if name not in value:
-            yield f"{prefix}{name} is missing."
-    for name, item in value.items():
-        if name in shape.members:
-            yield from _faults(item, shape.members[name], prefix + name)
-        else:
-            near = difflib.get_close_matches(name, shape.members, 1)
-            yield f"{prefix}{name} is unknown{f'; did you mean {near[0]}?' if near else '.'}"
+def _where(path: Path) -> str:
+    where = ""
+    for step in path:
+        match step.into:
+            case Into.MEMBER:
+                where += f".{step.at}" if where else step.at
+            case Into.ITEM:
+                where += f"[{step.at}]"
+            case Into.KEY:
+                where += f" key '{step.at}'"
+            case Into.ENTRY:
+                where += f"['{step.at}']"
+    return where
 
 
-def _list_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        yield f"{where}: {value!r} is no list."
-        return
-    yield from _size_faults(len(value), shape, where, "items")
-    for index, item in enumerate(value):
-        yield from _faults(item, shape.member, f"{where}[{index}]")
+def _not(kind: str) -> str:
+    return _NOT.get(kind) or ("no whole number" if kind in WHOLE_NUMBERS else "no number")
 
 
-def _map_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    if not isinstance(value, Mapping):
-        yield f"{where}: {value!r} is no mapping."
-        return
-    yield from _size_faults(len(value), shape, where, "entries")
-    for key, item in value.items():
-        yield from _faults(key, shape.key, f"{where} key '{key}'")
-        yield from _faults(item, shape.value, f"{where}['{key}']")
-
-
-def _string_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    import regex  # type: ignore[import-untyped]  # three of AWS's patterns are beyond ``re``
-
-    if not isinstance(value, str):
-        yield f"{where}: {value!r} is no text."
-        return
-    yield from _size_faults(len(value), shape, where, "characters")
-    if shape.enum:
-        own = EXTRA_VALUES.get(shape.name, ())
-        known = [*shape.enum, *own]
-        if value not in known:
-            near = difflib.get_close_matches(value, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it may be {', '.join([*own, *shape.enum][:8])}."
-            yield f"{where}: '{value}' is not valid; {hint}"
-    pattern = shape.metadata.get("pattern")
-    if pattern and not regex.fullmatch(pattern, value):
-        yield f"{where}: '{_shortened(value)}' does not match {pattern}"
-
-
-def _number_faults(value: Any, shape: Any, where: str) -> Iterator[str]:
-    whole = shape.type_name in ("integer", "long")
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        yield f"{where}: {value!r} is no {'whole ' if whole else ''}number."
-        return
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and value < low:
-        yield f"{where}: {value} is below {low}."
-    if high is not None and value > high:
-        yield f"{where}: {value} is above {high}."
-
-
-def _size_faults(size: int, shape: Any, where: str, unit: str) -> Iterator[str]:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and size < low:
-        yield f"{where} has {size} {unit}, at least {low} are needed."
-    if high is not None and size > high:
-        yield f"{where} has {size} {unit}, at most {high} are allowed."
+def _instead(value: str, enum: Sequence[str], known: Sequence[str]) -> str:
+    if near := difflib.get_close_matches(value, known, 1):
+        return f"did you mean '{near[0]}'?"
+    own = [one for one in known if one not in enum]
+    return f"it may be {', '.join([*own, *enum][:8])}."
 
 
 def _shortened(value: str, limit: int = 60) -> str:

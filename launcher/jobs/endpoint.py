@@ -13,7 +13,7 @@ from launcher.jobs import follow, waiting
 from launcher.jobs.handle import Handle
 from launcher.jobs.listing import JobSummary, Listing
 from launcher.jobs.status import JobStatus
-from launcher.session.answers import LOST, connection_fault, is_unknown
+from launcher.session.answers import is_unknown, known
 from launcher.session.session import Session
 
 IN_SERVICE = "InService"
@@ -116,37 +116,24 @@ class Endpoint(Handle):
         config = str(self.describe()["EndpointConfigName"])
         client = self.session.sagemaker
         with self.session.reported(f"deleting the endpoint {self.name}", client):
-            models = _models_of(self._look("describe_endpoint_config", EndpointConfigName=config))
+            models = _models_of(known(client.describe_endpoint_config, EndpointConfigName=config) or {})
             client.delete_endpoint(EndpointName=self.name)
             if config == self.name:
-                self._look("delete_endpoint_config", EndpointConfigName=config)
+                known(client.delete_endpoint_config, EndpointConfigName=config)
             if self.name in models:
-                self._look("delete_model", ModelName=self.name)
+                known(client.delete_model, ModelName=self.name)
         own = tuple(name for name in models if name == self.name)
         return Removed(config if config == self.name else None, own, tuple(name for name in models if name not in own))
-
-    def _look(self, operation: str, **key: str) -> dict[str, Any]:
-        """The answer of an operation on one thing; empty where it is gone meanwhile."""
-        try:
-            answer: dict[str, Any] = getattr(self.session.sagemaker, operation)(**key)
-        except botocore.exceptions.ClientError as error:
-            if is_unknown(error):
-                return {}
-            raise
-        return answer or {}
 
     def _is_over(self) -> bool:
         """Whether no line will come any more."""
         try:
-            return self.status(raw_faults=True).status == "Failed"
+            with follow.lost_is_broken():
+                return self.status(raw_faults=True).status == "Failed"
         except botocore.exceptions.ClientError as error:
             if is_unknown(error):
                 return True
-            if reason := connection_fault(error):
-                raise follow.Broken(reason) from error
             raise
-        except LOST as error:
-            raise follow.Broken(str(error)) from error
 
     def _ask(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.session.sagemaker.describe_endpoint(EndpointName=self.name)

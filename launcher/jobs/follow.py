@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ import botocore.exceptions
 
 from batchrl.contract.errors import Unreachable
 from launcher.base.clock import Clock, Pace, SystemClock
-from launcher.session.answers import LOST, connection_fault
+from launcher.session.answers import LOST, connection_fault, known
 from launcher.session.session import Session
 
 LOCAL_PACE = (0.2, 1.0)
@@ -40,6 +41,21 @@ class Broken(Exception):
 
 class Denied(Exception):
     """The log may not be read."""
+
+
+@contextmanager
+def lost_is_broken() -> Iterator[None]:
+    """Tell a lost connection apart from an answer.
+
+    Raises:
+        Broken: a question inside was not answered, or throttled.
+    """
+    try:
+        yield
+    except (botocore.exceptions.ClientError, *LOST) as error:
+        if reason := connection_fault(error):
+            raise Broken(reason) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -115,15 +131,10 @@ class CloudLogs:
 
     def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = getattr(self.session.logs, operation)(**arguments)
-        except (botocore.exceptions.ClientError, *LOST) as error:
-            if reason := connection_fault(error):
-                raise Broken(reason) from error
-            code = error.response["Error"]["Code"] if isinstance(error, botocore.exceptions.ClientError) else ""
-            if code == "ResourceNotFoundException":
-                return {}
+            with lost_is_broken():
+                return known(getattr(self.session.logs, operation), **arguments) or {}
+        except botocore.exceptions.ClientError as error:
             raise Denied(str(error)) from error
-        return answer
 
 
 @dataclass

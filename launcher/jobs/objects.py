@@ -10,11 +10,12 @@ from batchrl.contract.errors import InputError, JobFailed
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME
 from batchrl.contract.store import list_objects
+from batchrl.contract.transfer import Transfer
 from launcher.base.clock import Clock, SystemClock
 from launcher.base.notices import say
 from launcher.jobs.training import Job
 from launcher.local.host.address import BUCKET
-from launcher.results.pull import Item, fetch_all
+from launcher.results.pull import fetch_all
 from launcher.session.session import Session
 
 SYNCED = "/output/intermediate/"
@@ -99,10 +100,10 @@ def wait_for_s3_object(
     folder = Path(local_dir) / local_prefix
     for each in found:
         say(f"Downloading {each.key}")
-    items = [_item(each, folder) for each in found]
+    transfers = [_transfer(each, folder) for each in found]
     with cloud.reported(f"download of {source}", cloud.s3):
-        fetch_all(cloud.s3, items)
-    return [str(item.file) for item in items]
+        fetch_all(cloud.s3, transfers)
+    return [str(transfer.file) for transfer in transfers]
 
 
 def _session(session: object, bucket: str) -> Session:
@@ -121,9 +122,8 @@ def _objects(cloud: Session, source: S3Url, wanted: Callable[[S3Object], bool] |
     return [item for item in results if wanted is None or wanted(item)]
 
 
-def _item(found: S3Object, folder: Path) -> Item:
-    top, mark, below = found.key.partition(SYNCED)
+def _transfer(found: S3Object, folder: Path) -> Transfer:
+    top, mark, _ = found.key.partition(SYNCED)
+    synced = S3Url(found.bucket_name, top + mark[:-1]) if mark else None
     file = folder / found.key.rpartition("/")[2]
-    if not mark:
-        return Item(found.bucket_name, found.key, found.size, "", file)
-    return Item(found.bucket_name, found.key, found.size, "", file, S3Url(found.bucket_name, top + mark[:-1]), below)
+    return Transfer(S3Url(found.bucket_name, found.key), found.size, file, prefix=synced)

@@ -18,8 +18,9 @@ from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
 if TYPE_CHECKING:
+    from batchrl.contract.transfer import Transfer
     from launcher.local.transform.counts import Counts
-    from launcher.results.pull import Item, PullReport
+    from launcher.results.pull import PullReport
 
 # Stores tell times in whole seconds.
 SECOND = timedelta(seconds=1)
@@ -68,7 +69,7 @@ class TransformJob(JobHandle):
         """
         answer = self.describe()
         with self.session.reported(f"listing {_place_of(answer) / ''}", self.session.s3):
-            return [(item.key, item.size) for item in self._items(answer, Path())]
+            return [(item.url.key, item.size) for item in self._items(answer, Path())]
 
     def counts(self) -> Counts | None:
         """How many objects and records the job took, once it has ended; None where nobody counted, as on AWS."""
@@ -106,7 +107,7 @@ class TransformJob(JobHandle):
         names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
         return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
 
-    def _items(self, answer: dict[str, Any], folder: Path) -> Iterator[Item]:
+    def _items(self, answer: dict[str, Any], folder: Path) -> Iterator[Transfer]:
         """What was stored while the job ran: other jobs may write to the same place before and after it.
 
         Jobs that write to one place at the same time cannot be told apart.
@@ -117,7 +118,7 @@ class TransformJob(JobHandle):
             return
         first, last = span
         for item in listed(self.session.s3, _place_of(answer) / "", folder):
-            if item.key.endswith(OUTPUT_SUFFIX) and item.modified is not None and first <= item.modified <= last:
+            if item.url.key.endswith(OUTPUT_SUFFIX) and item.modified is not None and first <= item.modified <= last:
                 yield item
 
     def _span(self, answer: dict[str, Any]) -> tuple[datetime, datetime] | None:

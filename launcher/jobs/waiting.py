@@ -16,7 +16,6 @@ from launcher.base.notices import say
 from launcher.jobs import follow
 from launcher.jobs.follow import LogLine, Notice
 from launcher.jobs.status import JobStatus
-from launcher.session.answers import LOST, connection_fault
 from launcher.session.session import LocalSession, Session
 
 if TYPE_CHECKING:
@@ -204,10 +203,9 @@ class _End:
             TimeoutError: the time is over.
         """
         try:
-            self.state = self._handle.status(raw_faults=True)
-        except (botocore.exceptions.ClientError, *LOST) as error:
-            if reason := connection_fault(error):
-                raise follow.Broken(reason) from error
+            with follow.lost_is_broken():
+                self.state = self._handle.status(raw_faults=True)
+        except botocore.exceptions.ClientError:
             self.state = self._handle.status()  # says in our words what is wrong
         if self.state.ended:
             return True

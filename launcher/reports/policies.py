@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import botocore.exceptions
-
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import BEST_NAME, S3Url
-from batchrl.contract.published import read_published
-from batchrl.contract.store import is_missing, list_objects
-from launcher.results.pull import Item, fetch_all
+from batchrl.contract.published import find_published
+from batchrl.contract.store import list_objects
+from batchrl.contract.transfer import Transfer
+from launcher.results.pull import fetch_all
 from launcher.staging.fetch import Fetched
 
 if TYPE_CHECKING:
@@ -35,22 +34,20 @@ def fetch_policy(job: Job, folder: Path, pointer: str = BEST_NAME) -> Fetched:
     place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
     s3 = job.session.s3
     with job.session.reported(f"reading the checkpoints of {job.name}", s3):
-        try:
-            wanted = {pointer, _pointed(read_published(s3, place, pointer), place / pointer)}
-        except botocore.exceptions.ClientError as error:
-            if not is_missing(error):
-                raise
+        content = find_published(s3, place, pointer)
+        if content is None:
             try:
                 return fetch_model(job, folder)
             except InputError as none:
                 raise InputError(f"the job '{job.name}' has neither checkpoints nor a model.", none.hint) from none
+        wanted = {pointer, _pointed(content, place / pointer)}
         below = S3Url(place.bucket, f"{place.key}/")
-        items = [
-            Item(place.bucket, key, size, "", folder / name, place, name)
+        transfers = [
+            Transfer(S3Url(place.bucket, key), size, folder / name, prefix=place)
             for key, size in list_objects(s3, below)
             if (name := key.removeprefix(below.key)) in wanted
         ]
-        fetch_all(s3, items)
+        fetch_all(s3, transfers)
     return Fetched(job.name, folder)
 
 

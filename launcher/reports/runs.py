@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import botocore.exceptions
-
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.estimators import effective_floor
 from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
-from batchrl.contract.published import read_published
-from batchrl.contract.store import is_missing
+from batchrl.contract.published import find_published
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
@@ -115,7 +112,7 @@ def files_of_job(job: Job) -> Files:
     place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
     names = (BEST_NAME, columns.INTERMEDIATE_CSV, RESOLVED_PRESET_NAME)
     with job.session.reported(f"reading the results of {job.name}", job.session.s3):
-        best, table, preset = (_published(job, place, name) for name in names)
+        best, table, preset = (find_published(job.session.s3, place, name) for name in names)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
         try:
             job.pull(folder, what="output", unpack=True)
@@ -237,15 +234,6 @@ def _final(score: Mapping[str, Any] | None) -> Score | None:
 
 def _number(text: str | None) -> float | None:
     return float(text) if text else None
-
-
-def _published(job: Job, place: S3Url, name: str) -> bytes | None:
-    try:
-        return read_published(job.session.s3, place, name)
-    except botocore.exceptions.ClientError as error:
-        if is_missing(error):
-            return None
-        raise
 
 
 def _content(path: Path) -> bytes | None:

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import botocore.exceptions
-
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import JobLayout
-from batchrl.contract.published import read_published
-from batchrl.contract.store import is_missing
+from batchrl.contract.published import find_published
 from launcher.results.plot import plot
 from launcher.session.session import Session
 
@@ -46,16 +43,13 @@ class Metrics:
         """
         place = layout.intermediate
         with session.reported(f"reading the estimates of {layout.job_name}", session.s3):
-            try:
-                content = read_published(session.s3, place, columns.INTERMEDIATE_CSV)
-            except botocore.exceptions.ClientError as error:
-                if not is_missing(error):
-                    raise
-                raise InputError(
-                    f"the job '{layout.job_name}' has published no estimates: "
-                    f"there is no {columns.INTERMEDIATE_CSV} in {place}.",
-                    "They come with the first epoch of a training job.",
-                ) from error
+            content = find_published(session.s3, place, columns.INTERMEDIATE_CSV)
+        if content is None:
+            raise InputError(
+                f"the job '{layout.job_name}' has published no estimates: "
+                f"there is no {columns.INTERMEDIATE_CSV} in {place}.",
+                "They come with the first epoch of a training job.",
+            )
         return cls.parse(layout.job_name, content)
 
     @classmethod

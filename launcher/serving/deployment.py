@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import botocore.exceptions
-
 from batchrl.contract.errors import BatchRLError
 from launcher.api.endpoint import EndpointRequests, EndpointSpec, create_endpoint
 from launcher.api.names import check_job_name, job_name_from
@@ -16,7 +14,7 @@ from launcher.jobs.endpoint import Endpoint
 from launcher.local import preflight
 from launcher.serving.modelplan import MODEL, ModelPlan, ServedModel
 from launcher.serving.predictor import Predictor
-from launcher.session.answers import is_unknown
+from launcher.session.answers import known
 from launcher.session.creation import Creation
 from launcher.session.session import Session
 
@@ -91,11 +89,7 @@ def remove(session: Session, name: str) -> None:
     """
     with session.reported(f"removing the endpoint {name}", session.sagemaker):
         for creation in (ENDPOINT, CONFIG, MODEL):
-            try:
-                getattr(session.sagemaker, f"delete_{creation.resource}")(**{creation.key: name})
-            except botocore.exceptions.ClientError as error:
-                if not is_unknown(error):
-                    raise
+            known(getattr(session.sagemaker, f"delete_{creation.resource}"), **{creation.key: name})
 
 
 def come_into_service(endpoint: Endpoint) -> None:

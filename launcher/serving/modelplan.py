@@ -18,10 +18,10 @@ import botocore.exceptions
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import is_missing
+from batchrl.contract.store import is_hidden, size_of
 from launcher.api.model import is_named_by_content, is_same_model, name_base
 from launcher.jobs.training import Job
-from launcher.session.answers import is_unknown, says_taken
+from launcher.session.answers import known, says_taken
 from launcher.session.creation import Creation
 from launcher.session.session import Session
 from launcher.staging.datasets import Upload
@@ -90,13 +90,13 @@ class ModelPlan:
 
     def _is_there(self, session: Session) -> bool:
         with session.reported(f"looking for a model {self.name}", session.sagemaker):
-            known = MODEL.find(session, self.name)
-        if known is not None and not is_same_model(known, self.request):
+            found = MODEL.find(session, self.name)
+        if found is not None and not is_same_model(found, self.request):
             raise InputError(
                 f"a model named '{self.name}' exists already, with another archive, image or settings.",
                 "Choose another name, or leave it out.",
             )
-        return known is not None
+        return found is not None
 
 
 class ServedModel(Protocol):
@@ -134,13 +134,11 @@ def require_archive(session: Session, archive: S3Url) -> None:
 def exists(session: Session, url: S3Url) -> bool:
     """Whether an object exists, as far as the caller may know: an answer other than that it is missing counts."""
     try:
-        session.s3.head_object(Bucket=url.bucket, Key=url.key)
+        return size_of(session.s3, url) is not None
     except botocore.exceptions.ClientError as error:
-        if is_missing(error):
-            return False
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 403:
-            raise
-    return True
+        if is_hidden(error):
+            return True
+        raise
 
 
 def check_local_archive(path: Path) -> None:
@@ -206,10 +204,5 @@ def delete_models_of(job: Job) -> list[str]:
 
 
 def _is_made_of(job: Job, model_name: str) -> bool:
-    try:
-        known = job.session.sagemaker.describe_model(ModelName=model_name)
-    except botocore.exceptions.ClientError as error:
-        if is_unknown(error):
-            return False
-        raise
-    return bool((known.get("PrimaryContainer") or {}).get("ModelDataUrl") == job.model_uri)
+    model = known(job.session.sagemaker.describe_model, ModelName=model_name) or {}
+    return bool((model.get("PrimaryContainer") or {}).get("ModelDataUrl") == job.model_uri)

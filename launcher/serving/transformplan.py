@@ -13,7 +13,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from launcher.local import preflight
 from launcher.serving.modelplan import ModelPlan
-from launcher.session.answers import is_unknown
+from launcher.session.answers import is_denied, known
 from launcher.session.creation import Creation
 from launcher.session.session import LocalSession, Session
 from launcher.staging.datasets import Upload
@@ -97,15 +97,14 @@ def _image_of(session: Session, model_name: str) -> str | None:
     """
     with session.reported(f"looking for a model {model_name}", session.sagemaker):
         try:
-            known = session.sagemaker.describe_model(ModelName=model_name)
+            model = known(session.sagemaker.describe_model, ModelName=model_name)
         except botocore.exceptions.ClientError as error:
-            if is_unknown(error):
-                raise InputError(
-                    f"there is no model named '{model_name}'.",
-                    "Give launcher.Model(model_data), or estimator.transformer().",
-                ) from error
-            if error.response.get("Error", {}).get("Code", "").startswith("AccessDenied"):
+            if is_denied(error):
                 return None
             raise
-    image: str | None = (known.get("PrimaryContainer") or {}).get("Image")
+    if model is None:
+        raise InputError(
+            f"there is no model named '{model_name}'.", "Give launcher.Model(model_data), or estimator.transformer()."
+        )
+    image: str | None = (model.get("PrimaryContainer") or {}).get("Image")
     return image

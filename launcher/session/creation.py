@@ -12,7 +12,7 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
-from launcher.session.answers import UNKNOWN, says_taken, was_repeated
+from launcher.session.answers import is_denied, known, says_taken, was_repeated
 from launcher.session.session import Session
 
 
@@ -40,8 +40,8 @@ class Creation:
             Unreachable: the cloud does not answer.
         """
         with session.reported(f"looking for {self.noun} {request[self.key]}", session.sagemaker):
-            if (known := self.find(session, request[self.key])) is not None:
-                raise self.name_taken(request, known)
+            if (found := self.find(session, request[self.key])) is not None:
+                raise self.name_taken(request, found)
 
     def find(self, session: Session, name: str) -> dict[str, Any] | None:
         """What the cloud knows under a name; None for nothing, and where it may not be looked at.
@@ -50,14 +50,12 @@ class Creation:
             ClientError: the question failed otherwise.
         """
         try:
-            answer: dict[str, Any] = getattr(session.sagemaker, f"describe_{self.resource}")(**{self.key: name})
+            return known(getattr(session.sagemaker, f"describe_{self.resource}"), **{self.key: name})
         except botocore.exceptions.ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
             # Who may create something need not be allowed to look at it: creation itself tells then.
-            if code in UNKNOWN or code.startswith("AccessDenied"):
+            if is_denied(error):
                 return None
             raise
-        return answer
 
     def create(self, session: Session, request: dict[str, Any]) -> None:
         """Send the request.
@@ -77,12 +75,12 @@ class Creation:
 
     def is_same(self, session: Session, request: dict[str, Any]) -> bool:
         """Whether what bears the name is what the request asks for."""
-        known = self.find(session, request[self.key])
-        return known is not None and all(known.get(key) == request.get(key) for key in self.same)
+        found = self.find(session, request[self.key])
+        return found is not None and all(found.get(key) == request.get(key) for key in self.same)
 
-    def name_taken(self, request: dict[str, Any], known: dict[str, Any] | None = None) -> InputError:
+    def name_taken(self, request: dict[str, Any], found: dict[str, Any] | None = None) -> InputError:
         """The error for a name that is taken, by what is known of it."""
-        if (known or {}).get("EndpointStatus") == "Failed":
+        if (found or {}).get("EndpointStatus") == "Failed":
             name = request[self.key]
             return InputError(
                 f"{self.noun} named '{name}' exists already; it has failed.", f"Delete it: batchrl rm {name}"

@@ -10,6 +10,7 @@ import botocore.exceptions
 from batchrl.contract.errors import InputError
 from launcher.base.notices import say
 from launcher.local.host.address import ACCOUNT_ID
+from launcher.session.answers import is_denied
 from launcher.session.session import AwsSession, Session
 
 LOCAL_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
@@ -68,7 +69,7 @@ def _aws_role(name: str, session: AwsSession) -> str:
             say(f"Created the role {name} with the policy AmazonSageMakerFullAccess.")
             return arn
     except botocore.exceptions.ClientError as error:
-        if error.response.get("Error", {}).get("Code") not in ("AccessDenied", "AccessDeniedException"):
+        if not is_denied(error):
             with session.reported(f"looking up the role {name}", iam):
                 raise
         raise InputError(

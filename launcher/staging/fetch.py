@@ -12,6 +12,7 @@ from batchrl.contract.download import download, plan_download
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3_SCHEME, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME
+from batchrl.contract.transfer import Manner
 from launcher.session.session import Session, session_of
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -46,7 +47,7 @@ def local_data(given: str, progress: Progress) -> Iterator[Path]:
             session.reported(f"download of {source}", session.s3),
             progress(f"download of {source}", total) as on_bytes,
         ):
-            download(session.s3, source.bucket, transfers, on_bytes)
+            download(session.s3, transfers, Manner(on_bytes=on_bytes))
         base = str(source)[: str(source).rfind("/") + 1]
         try:
             yield Path(folder)
@@ -88,6 +89,6 @@ def fetch_prefix(text: str, folder: Path, session: Session | None = None) -> Fet
         transfers = [transfer for transfer in found if transfer.file.name != MANIFEST_NAME]
         if not transfers:
             raise InputError(f"{text}: nothing lies there.")
-        download(cloud.s3, url.bucket, transfers)
-    single = len(transfers) == 1 and transfers[0].key == url.key
+        download(cloud.s3, transfers)
+    single = len(transfers) == 1 and transfers[0].url == url
     return Fetched(text, transfers[0].file if single else folder)

@@ -61,7 +61,8 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _download(url: S3Url, archive: Path) -> None:
     from batchrl.contract.store import reported, s3_client
+    from batchrl.contract.transfer import Manner, Transfer, bring
 
     client = s3_client(endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3"))
     with reported(f"download of {url}", client):
-        client.download_file(url.bucket, url.key, str(archive))
+        bring(client, Transfer(url, 0, archive), Manner())

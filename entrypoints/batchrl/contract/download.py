@@ -1,30 +1,24 @@
-"""Prefix to folder: each file appears under its name only when it is whole (contract A7)."""
+"""Prefix to folder: where each key lands, and all of them fetched at once (contract A7)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import botocore.exceptions
-
-from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.parallel import run_all
-from batchrl.contract.store import Client, list_objects
+from batchrl.contract.store import Client, list_entries
+from batchrl.contract.transfer import Manner, Transfer, bring
 
 DOWNLOAD_THREADS = 16
+REPLACING = Manner()
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """One object and the file that it becomes."""
-
-    key: str
-    size: int
-    file: Path
+def below_folder(key: str, prefix: str) -> str:
+    """A key without the folder of a raw prefix (contract 48, 49)."""
+    return key[prefix.rfind("/") + 1 :]
 
 
 def relative_path(key: str, prefix: str) -> str | None:
@@ -36,7 +30,7 @@ def relative_path(key: str, prefix: str) -> str | None:
     Raises:
         InputError: the key would leave the folder that it is downloaded to.
     """
-    relative = key[prefix.rfind("/") + 1 :]
+    relative = below_folder(key, prefix)
     if key.endswith("/"):
         return None
     parts = PurePosixPath(relative).parts
@@ -45,78 +39,66 @@ def relative_path(key: str, prefix: str) -> str | None:
     return relative
 
 
+def list_transfers(client: Client, source: S3Url, folder: Path, prefix: S3Url | None = None) -> Iterator[Transfer]:
+    """Objects below a raw prefix and the files that they become; none is no fault.
+
+    Args:
+        client: S3 client.
+        source: the raw prefix.
+        folder: where the files go, by the paths below ``source``.
+        prefix: the synced folder that may list them.
+
+    Raises:
+        InputError: a key cannot be a file.
+    """
+    for entry in list_entries(client, source):
+        relative = relative_path(entry["Key"], source.key)
+        if relative is not None:
+            url = S3Url(source.bucket, entry["Key"])
+            etag, modified = entry.get("ETag", ""), entry.get("LastModified")
+            yield Transfer(url, entry["Size"], folder / relative, etag, modified, prefix)
+
+
 def plan_download(client: Client, source: S3Url, folder: Path) -> list[Transfer]:
     """What a raw prefix would put into a folder.
 
     Raises:
         InputError: a key cannot be a file, or is both a file and a folder.
     """
-    transfers = []
-    for key, size in list_objects(client, source):
-        relative = relative_path(key, source.key)
-        if relative is not None:
-            transfers.append(Transfer(key, size, folder / relative))
+    transfers = list(list_transfers(client, source, folder))
     files = {transfer.file for transfer in transfers}
     for transfer in transfers:
         if clash := next((parent for parent in transfer.file.parents if parent in files), None):
             raise InputError(
-                f"s3://{source.bucket}: '{transfer.key}' lies below '{clash.relative_to(folder)}', which is an object "
-                "itself; on disk a name is a file or a folder."
+                f"s3://{source.bucket}: '{transfer.url.key}' lies below '{clash.relative_to(folder)}', which is an "
+                "object itself; on disk a name is a file or a folder."
             )
     return transfers
 
 
-def download(
-    client: Client, bucket: str, transfers: list[Transfer], on_bytes: Callable[[int], None] = lambda count: None
-) -> None:
+def download(client: Client, transfers: Sequence[Transfer], manner: Manner = REPLACING) -> list[Transfer]:
     """Fetch objects in parallel; each file appears under its name only when it is whole.
+
+    Memory: 1 MiB for each of 16 transfers.
 
     Args:
         client: S3 client.
-        bucket: the bucket.
         transfers: what to fetch.
-        on_bytes: told the number of bytes of each chunk that arrived.
+        manner: how.
+
+    Returns:
+        What had to be read; the files of the rest were there and good.
 
     Raises:
-        DamagedContent: an object was cut short, three times in a row.
-        OSError: the disk is full or the folder not writable; temporary files are removed.
+        DamagedContent: an object could not be read whole.
+        botocore.exceptions.ClientError: the store refuses.
+        OSError: the disk is full or the folder not writable; see ``batchrl.contract.transfer.bring``.
     """
-    run_all(
-        [partial(_fetch, client, bucket, transfer, on_bytes) for transfer in transfers], DOWNLOAD_THREADS, "download"
-    )
-
-
-def _fetch(client: Client, bucket: str, transfer: Transfer, on_bytes: Callable[[int], None]) -> None:
-    transfer.file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = transfer.file.with_name(transfer.file.name + TEMPORARY_SUFFIX)
-    for attempt in range(3):
-        try:
-            answer = client.get_object(Bucket=bucket, Key=transfer.key)
-            received = 0
-            with temporary.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(1024 * 1024):
-                    file.write(chunk)
-                    received += len(chunk)
-                    on_bytes(len(chunk))
-            if received != answer["ContentLength"]:
-                raise DamagedContent(
-                    f"s3://{bucket}/{transfer.key}: {received} of {answer['ContentLength']} bytes arrived."
-                )
-            temporary.replace(transfer.file)
-            return
-        except (
-            DamagedContent,
-            botocore.exceptions.IncompleteReadError,
-            botocore.exceptions.ResponseStreamingError,
-        ) as error:
-            if attempt == 2:
-                raise DamagedContent(f"s3://{bucket}/{transfer.key} cannot be read whole: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+    calls = [partial(bring, client, transfer, manner) for transfer in transfers]
+    read = run_all(calls, DOWNLOAD_THREADS, "download")
+    return [transfer for transfer, was_read in zip(transfers, read, strict=True) if was_read]
 
 
 def download_prefix(client: Client, source: S3Url, folder: Path) -> list[Transfer]:
     """Everything below a raw prefix into a folder; see ``plan_download`` and ``download`` for the errors."""
-    transfers = plan_download(client, source, folder)
-    download(client, source.bucket, transfers)
-    return transfers
+    return download(client, plan_download(client, source, folder))

@@ -9,7 +9,7 @@ import botocore.exceptions
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.store import Client, is_missing
+from batchrl.contract.store import TORN, Client, is_missing
 
 
 def load_manifest(client: Client, prefix: S3Url, attempts: int = 20, pause: float = 0.05) -> Manifest | None:
@@ -72,11 +72,21 @@ def read_published(client: Client, prefix: S3Url, path: str, attempts: int = 60,
     raise DamagedContent(f"{url} could not be read whole in {attempts} tries.", "Is its writer still alive?")
 
 
+def find_published(client: Client, prefix: S3Url, path: str) -> bytes | None:
+    """As ``read_published``, but None where there is no such object."""
+    try:
+        return read_published(client, prefix, path)
+    except botocore.exceptions.ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
 def _get(client: Client, url: S3Url) -> bytes:
     try:
         answer = client.get_object(Bucket=url.bucket, Key=url.key)
         body: bytes = answer["Body"].read()
-    except (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError) as error:
+    except TORN as error:
         raise DamagedContent(f"{url} was cut short: {error}") from error
     except botocore.exceptions.ClientError as error:
         # What a server that tears bodies may answer instead, at the very moment of an overwrite.

@@ -22,6 +22,10 @@ from batchrl.contract.layout import S3Url
 Client = Any
 MAX_CONNECTIONS = 32
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+# Said of an object that may not be looked at; where the bucket may not be listed, of one that is not there, too.
+HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+# A body that broke off on its way: another try may bring it whole.
+TORN = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -100,6 +104,25 @@ def is_missing(error: botocore.exceptions.ClientError) -> bool:
     return error.response.get("Error", {}).get("Code") in MISSING
 
 
+def is_hidden(error: botocore.exceptions.ClientError) -> bool:
+    """Whether an answer says that the object may not be looked at, so that nobody knows whether there is one."""
+    return error.response.get("Error", {}).get("Code") in HIDDEN
+
+
+def size_of(client: Client, url: S3Url) -> int | None:
+    """Bytes of an object; None where there is none.
+
+    Raises:
+        ClientError: the store refuses otherwise.
+    """
+    try:
+        return int(client.head_object(Bucket=url.bucket, Key=url.key)["ContentLength"])
+    except botocore.exceptions.ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
 def is_refusal(error: BaseException) -> bool:
     """Whether asking again would give the same answer: access denied, no such bucket, no credentials."""
     if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.ParamValidationError):
@@ -112,12 +135,16 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(wrapped, botocore.exceptions.ClientError) and is_refusal(wrapped)
 
 
-def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:
-    """Keys and sizes in bytes below a raw key prefix, in the server's order."""
+def list_entries(client: Client, prefix: S3Url) -> Iterator[dict[str, Any]]:
+    """What the server says of each object below a raw key prefix, in its order: Key, Size, ETag, LastModified."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
     for page in pages:
-        for entry in page.get("Contents", ()):
-            yield entry["Key"], entry["Size"]
+        yield from page.get("Contents", ())
+
+
+def list_objects(client: Client, prefix: S3Url) -> Iterator[tuple[str, int]]:
+    """Keys and sizes in bytes below a raw key prefix, in the server's order."""
+    return ((entry["Key"], entry["Size"]) for entry in list_entries(client, prefix))
 
 
 def ensure_bucket(client: Client, bucket: str) -> None:

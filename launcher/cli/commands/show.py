@@ -60,24 +60,19 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
 
 def _chosen(job: Job) -> dict[str, Any] | None:
     """The epoch that a training job calls best, so far; None for another job, and before the first epoch."""
-    import botocore.exceptions
-
     from batchrl.contract.errors import DamagedContent
     from batchrl.contract.layout import BEST_NAME, S3Url
-    from batchrl.contract.published import read_published
-    from batchrl.contract.store import is_missing
+    from batchrl.contract.published import find_published
 
     if program_of(job) != TRAIN_SCRIPT:
         return None
     place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
     with job.session.reported(f"reading the checkpoints of {job.name}", job.session.s3):
         try:
-            pointer: dict[str, Any] = json.loads(read_published(job.session.s3, place, BEST_NAME))
-            return {key: pointer[key] for key in ("epoch", "metric", "value", "reason")}
-        except botocore.exceptions.ClientError as error:
-            if is_missing(error):
+            if (content := find_published(job.session.s3, place, BEST_NAME)) is None:
                 return None
-            raise
+            pointer: dict[str, Any] = json.loads(content)
+            return {key: pointer[key] for key in ("epoch", "metric", "value", "reason")}
         except (ValueError, KeyError) as error:
             raise DamagedContent(f"{place / BEST_NAME} cannot be read: {error!r}.") from error
 

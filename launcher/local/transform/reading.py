@@ -16,19 +16,14 @@ import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import Client
+from batchrl.contract.store import TORN, Client
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.transform.outcome import RecordFault
 
 CHUNK_BYTES = 1024 * 1024
 # How often in a row a connection may break without a byte having come.
 FRUITLESS_READS = 4
-_BROKEN = (
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.IncompleteReadError,
-    botocore.exceptions.ResponseStreamingError,
-    OSError,
-)
+_BROKEN = (*TORN, botocore.exceptions.HTTPClientError, OSError)
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
 
 

@@ -14,15 +14,13 @@ import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import MISSING, Client
+from batchrl.contract.store import HIDDEN, MISSING, Client
 from launcher.local.host.retry import UPLOAD_SECONDS, retry
 
 PART_BYTES = 8 * 1024 * 1024
 # So many have that size (some stores want it of all), then it doubles every thousand: 10,000 parts hold 4 TB.
 PARTS_OF_ONE_SIZE = 2000
 NO_SUCH_UPLOAD = "NoSuchUpload"
-# Where the bucket may not be listed, that is said of objects that are not there.
-HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
 class Sink:

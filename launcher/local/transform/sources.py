@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import botocore.exceptions
-
+from batchrl.contract.download import below_folder
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.parallel import run_all
-from batchrl.contract.store import Client, is_missing, list_objects, reported
+from batchrl.contract.store import Client, list_objects, reported, size_of
 from launcher.api.constants import OUTPUT_SUFFIX
 from launcher.api.transform_rules import overlap
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
@@ -86,7 +85,7 @@ def partition(objects: Sequence[SourceObject], instances: int) -> list[Sequence[
 
 def _of_prefix(client: Client, prefix: S3Url) -> list[SourceObject]:
     return [
-        SourceObject(S3Url(prefix.bucket, key), _relative(key, prefix), size)
+        SourceObject(S3Url(prefix.bucket, key), below_folder(key, prefix.key), size)
         for key, size in list_objects(client, prefix)
         if size or not key.endswith("/")
     ]
@@ -104,17 +103,8 @@ def _of_manifest(client: Client, manifest: S3Url, output: S3Url) -> list[SourceO
             "would lie among the input: write to a folder whose key does not begin like the input's."
         )
     urls = [S3Url(prefix.bucket, prefix.key + name) for name in names]
-    sizes = run_all([partial(_size, client, url) for url in urls], HEAD_THREADS, "manifest")
-    return [SourceObject(url, _relative(url.key, prefix), size) for url, size in zip(urls, sizes, strict=True)]
-
-
-def _size(client: Client, url: S3Url) -> int | None:
-    try:
-        return int(client.head_object(Bucket=url.bucket, Key=url.key)["ContentLength"])
-    except botocore.exceptions.ClientError as error:
-        if not is_missing(error):
-            raise
-        return None
+    sizes = run_all([partial(size_of, client, url) for url in urls], HEAD_THREADS, "manifest")
+    return [SourceObject(url, below_folder(url.key, prefix.key), size) for url, size in zip(urls, sizes, strict=True)]
 
 
 def _manifest(text: bytes, manifest: S3Url) -> tuple[S3Url, list[str]]:
@@ -131,7 +121,3 @@ def _manifest(text: bytes, manifest: S3Url) -> tuple[S3Url, list[str]]:
             raise InputError(f"the manifest {manifest}: entry {number} is no key; its form is {MANIFEST_FORM}.")
         names.append(name)
     return S3Url.parse(head["prefix"]), names
-
-
-def _relative(key: str, prefix: S3Url) -> str:
-    return key[prefix.key.rfind("/") + 1 :]

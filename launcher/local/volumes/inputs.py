@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from batchrl.contract.download import Transfer, download, plan_download
+from batchrl.contract.download import download, plan_download
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
+from batchrl.contract.transfer import Transfer
 from launcher.local.host.faults import client_fault, storage_fault
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.tree import Request, channel_mode
@@ -60,7 +61,7 @@ def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empt
     def attempt() -> None:
         transfers[:] = plan_download(client, source, folder)
         _check_room(folder, transfers, what)
-        download(client, source.bucket, transfers)
+        download(client, transfers)
 
     retry(what, client, attempt, patience=DOWNLOAD_SECONDS)
     if not transfers and not may_be_empty:

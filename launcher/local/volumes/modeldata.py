@@ -10,10 +10,10 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.archive import extract
-from batchrl.contract.download import Transfer, download
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, JobPaths
 from batchrl.contract.store import Client, is_missing
+from batchrl.contract.transfer import Manner, Transfer, bring
 from launcher.local.host.faults import client_fault, storage_fault
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.inputs import fetch
@@ -72,9 +72,7 @@ def _fill(client: Client, container: Mapping[str, Any], model: Path, what: str) 
 def _download(client: Client, url: S3Url, file: Path) -> None:
     """Fetch an object; the file is not there where there is none."""
     try:
-        size = client.head_object(Bucket=url.bucket, Key=url.key)["ContentLength"]
+        bring(client, Transfer(url, 0, file), Manner())
     except botocore.exceptions.ClientError as error:
-        if is_missing(error):
-            return
-        raise
-    download(client, url.bucket, [Transfer(url.key, size, file)])
+        if not is_missing(error):
+            raise

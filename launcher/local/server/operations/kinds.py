@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.api.errors import ApiError, not_found, validation
+from launcher.api.errors import ApiError, already_existing, could_not_find, job_name_taken, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.records.jobrecord import MACHINES
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
@@ -51,11 +51,11 @@ class Kind:
 
     def unknown(self, context: Context, name: str) -> ApiError:
         """There is none of that name."""
-        return validation(f'Could not find {self.noun} "{self.arn(context, name)}".')
+        return could_not_find(f'{self.noun} "{self.arn(context, name)}"')
 
     def taken(self, arn: str) -> ApiError:
         """There is one of that name already."""
-        return validation(f"Cannot create already existing {self.noun} {arn}.")
+        return already_existing(f"{self.noun} {arn}")
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,7 @@ class JobKind(RunKind):
 
     def taken(self, arn: str) -> ApiError:
         """There is one of that name already."""
-        unique = f"{self.noun.capitalize()} names must be unique within an AWS account and region"
-        return ApiError("ResourceInUse", f"{unique}; {arn} exists already.")
+        return job_name_taken(self.noun, arn)
 
     def asked(self, record: JobRecord) -> Wire:
         """What of the request that created a job is part of its description."""

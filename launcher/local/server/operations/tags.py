@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.api.errors import validation
+from launcher.api.errors import could_not_find, validation
 from launcher.api.training_rules import check_tags
 from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token
 
@@ -40,7 +40,7 @@ def delete(context: Context, request: Wire) -> Wire:
 def _known(context: Context, request: Wire) -> str:
     arn = str(request["ResourceArn"])
     if context.records.by_arn(arn) is None and context.records.resources.by_arn(arn) is None:
-        raise validation(f"Could not find the resource {arn}.")
+        raise could_not_find(f"the resource {arn}")
     return arn
 
 

@@ -6,29 +6,25 @@ botocore's clients check types, required members and minima only; patterns, enum
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import regex  # type: ignore[import-untyped]  # some of AWS's patterns are beyond ``re``
-
 from launcher.api.errors import ApiError, validation
-from launcher.api.instances import EXTRA_VALUES
 from launcher.api.servicemodel import service_model
+from launcher.api.shapes import CONTAINERS, Fault, Into, Kind, Path, faults
 
 MAX_SHOWN = 256
 
-_SCALARS: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "blob": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "long": (int,),
-    "float": (int, float),
-    "double": (int, float),
-    "timestamp": (int, float),
+_CONSTRAINTS = {
+    Kind.MISSING: "Member must not be null",
+    Kind.SHORT: "Member must have length greater than or equal to {}",
+    Kind.LONG: "Member must have length less than or equal to {}",
+    Kind.LOW: "Member must have value greater than or equal to {}",
+    Kind.HIGH: "Member must have value less than or equal to {}",
+    Kind.VALUE: "Member must satisfy enum value set: [{}]",
+    Kind.PATTERN: "Member must satisfy regular expression pattern: {}",
 }
-_CONTAINERS = {"structure": dict, "map": dict, "list": list}
 
 
 def check(service: str, operation: str, request: Any) -> None:
@@ -42,105 +38,69 @@ def check(service: str, operation: str, request: Any) -> None:
         raise ApiError("SerializationException", "The request is no JSON object.")
     if shape is None:
         return
-    faults = list(_faults(shape, request, ""))
-    if faults:
-        count = f"{len(faults)} validation error{'s' if len(faults) > 1 else ''} detected: "
-        raise validation(count + "; ".join(faults))
+    found = list(faults(shape, request, of_json=True))
+    if mistyped := next((fault for fault in found if fault.kind is Kind.TYPE), None):
+        raise _wrong_type(mistyped)
+    if found:
+        said = list(_sentences(found))
+        count = f"{len(said)} validation error{'s' if len(said) > 1 else ''} detected: "
+        raise validation(count + "; ".join(said))
 
 
-def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
-    kind = shape.type_name
-    if kind in _CONTAINERS:
-        if not isinstance(value, _CONTAINERS[kind]):
-            raise _wrong_type(path, value, kind)
-        yield from {"structure": _structure, "map": _map, "list": _list}[kind](shape, value, path)
-        return
-    if not isinstance(value, _SCALARS[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        raise _wrong_type(path, value, kind)
-    for constraint in _broken(shape, value):
-        yield f"Value '{str(value)[:MAX_SHOWN]}' at '{path}' failed to satisfy constraint: {constraint}"
+def _sentences(found: Iterable[Fault]) -> Iterator[str]:
+    for path, group in itertools.groupby(found, key=lambda fault: fault.path):
+        together = list(group)
+        if _lies_in_map(together[0]):
+            yield _of_map(path, together)
+        else:
+            yield from map(_sentence, together)
 
 
-def _structure(shape: Any, value: dict[str, Any], path: str) -> Iterator[str]:
-    members: Mapping[str, Any] = shape.members
-    for name in shape.required_members:
-        if value.get(name) is None:
-            yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
-    for name, entry in value.items():
-        if name not in members:
-            yield f"Value at '{_join(path, name)}' failed to satisfy constraint: {shape.name} has no such member"
-        elif entry is not None:
-            yield from _faults(members[name], entry, _join(path, name))
+def _sentence(fault: Fault) -> str:
+    place = f"at '{_spelled(fault.path)}' failed to satisfy constraint:"
+    if fault.kind is Kind.UNKNOWN:
+        return f"Value {place} {fault.shape.name} has no such member"
+    shown = "null" if fault.kind is Kind.MISSING else f"'{str(fault.value)[:MAX_SHOWN]}'"
+    return f"Value {shown} {place} {_constraint(fault)}"
 
 
-def _list(shape: Any, value: list[Any], path: str) -> Iterator[str]:
-    yield from _sized(shape, value, path)
-    for index, entry in enumerate(value, 1):
-        yield from _faults(shape.member, entry, f"{path}.{index}.member")
+def _lies_in_map(fault: Fault) -> bool:
+    """Whether a value is a key or a scalar of a map: what is wrong with it is said of the map."""
+    into = fault.path[-1].into
+    return into is Into.KEY or (into is Into.ENTRY and fault.shape.type_name not in CONTAINERS)
 
 
-def _map(shape: Any, value: dict[str, Any], path: str) -> Iterator[str]:
-    yield from _sized(shape, value, path)
-    for key, entry in value.items():
-        if constraints := _broken(shape.key, key):
-            yield _of_map(path, key, "keys", constraints)
-        if entry is None or shape.value.type_name in _CONTAINERS:
-            yield from _faults(shape.value, entry, f"{path}.{key}.member")
-        elif not isinstance(entry, _SCALARS[shape.value.type_name]):
-            raise _wrong_type(f"{path}.{key}", entry, shape.value.type_name)
-        elif constraints := _broken(shape.value, entry):
-            yield _of_map(path, f"{key}={entry}", "value", constraints)
-
-
-def _of_map(path: str, shown: str, part: str, constraints: list[str]) -> str:
+def _of_map(path: Path, together: Sequence[Fault]) -> str:
+    of_key = path[-1].into is Into.KEY
+    shown, part = (path[-1].at, "keys") if of_key else (f"{path[-1].at}={together[0].value}", "value")
     return (
-        f"Value '{{{shown[:MAX_SHOWN]}}}' at '{path}' failed to satisfy constraint: "
-        f"Map {part} must satisfy constraint: [{', '.join(constraints)}]"
+        f"Value '{{{shown[:MAX_SHOWN]}}}' at '{_spelled(path[:-1])}' failed to satisfy constraint: "
+        f"Map {part} must satisfy constraint: [{', '.join(map(_constraint, together))}]"
     )
 
 
-def _sized(shape: Any, value: Any, path: str) -> Iterator[str]:
-    for constraint in _bounds(shape, len(value), "length"):
-        yield f"Value '{str(value)[:MAX_SHOWN]}' at '{path}' failed to satisfy constraint: {constraint}"
+def _constraint(fault: Fault) -> str:
+    wanted = ", ".join(fault.constraint) if fault.kind is Kind.VALUE else fault.constraint
+    return _CONSTRAINTS[fault.kind].format(wanted)
 
 
-def _broken(shape: Any, value: Any) -> list[str]:
-    """Constraints of a scalar shape that a value does not meet."""
-    if shape.type_name in ("string", "blob"):
-        broken = _bounds(shape, len(value), "length")
-        allowed = shape.enum and (*shape.enum, *EXTRA_VALUES.get(shape.name, ()))
-        if allowed and value not in allowed:
-            broken.append(f"Member must satisfy enum value set: [{', '.join(allowed)}]")
-        pattern = shape.metadata.get("pattern")
-        if pattern and not _compiled(pattern).fullmatch(value):
-            broken.append(f"Member must satisfy regular expression pattern: {pattern}")
-        return broken
-    return [] if shape.type_name == "boolean" else _bounds(shape, value, "value")
+def _spelled(path: Path) -> str:
+    """A path as AWS's messages spell it: members with a small first letter, items counted from 1."""
+    words: list[str] = []
+    for step in path:
+        match step.into:
+            case Into.MEMBER:
+                words.append(step.at[0].lower() + step.at[1:])
+            case Into.ITEM:
+                words += [str(step.at + 1), "member"]
+            case Into.KEY | Into.ENTRY:
+                words += [step.at, "member"]
+    return ".".join(words)
 
 
-def _bounds(shape: Any, size: float, what: str) -> list[str]:
-    broken = []
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if most is not None and size > most:
-        broken.append(f"Member must have {what} less than or equal to {most}")
-    if least is not None and size < least:
-        broken.append(f"Member must have {what} greater than or equal to {least}")
-    return broken
-
-
-@functools.cache
-def _compiled(pattern: str) -> regex.Pattern[str]:
-    # Java spells characters beyond the first plane as pairs of surrogates; Python's are single characters.
-    return regex.compile(pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"))
-
-
-def _join(path: str, name: str) -> str:
-    # AWS's messages spell members with a small first letter.
-    small = name[0].lower() + name[1:]
-    return f"{path}.{small}" if path else small
-
-
-def _wrong_type(path: str, value: Any, wanted: str) -> ApiError:
-    return ApiError(
-        "SerializationException", f"{type(value).__name__} at '{path}' cannot be converted to {wanted.capitalize()}"
-    )
+def _wrong_type(fault: Fault) -> ApiError:
+    place = _spelled(fault.path)
+    if _lies_in_map(fault) and fault.value is not None:
+        place = place.removesuffix(".member")
+    given, wanted = type(fault.value).__name__, fault.shape.type_name.capitalize()
+    return ApiError("SerializationException", f"{given} at '{place}' cannot be converted to {wanted}")

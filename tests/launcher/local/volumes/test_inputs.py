@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from botocore.response import StreamingBody
+from memory_s3 import MemoryS3
 
+from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
+from launcher.local.volumes.inputs import fetch
 from launcher.local.volumes.tree import plan_tree
 
 LIST = """
@@ -184,3 +189,23 @@ def test_a_full_disk_is_said_before_anything_is_fetched(cloud, monkeypatch):
     with pytest.raises(JobFault, match=r"ClientError: channel 'training'.* 1,000 bytes.* 999 free"):
         inputs.download_channels(cloud.store.client, wanted, paths)
     assert list(paths.channel("training").iterdir()) == []
+
+
+class Cutting(MemoryS3):
+    """Cuts so many bodies short, with the length of the whole in the answer's head."""
+
+    cuts = 3
+
+    def get_object(self, **arguments):
+        whole = self.objects[arguments["Key"]]
+        self.cuts -= 1
+        body = io.BytesIO(whole[:-1] if self.cuts >= 0 else whole)
+        return {"Body": StreamingBody(body, len(whole)), "ContentLength": len(whole)}
+
+
+def test_a_store_that_cuts_bodies_short_is_waited_for(tmp_path):
+    store = Cutting()
+    store.objects = {"in/a": b"0123456789"}
+    assert fetch(store, S3Url("bucket", "in/"), tmp_path, "channel") == 1
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+    assert store.cuts == -1

@@ -1,0 +1,140 @@
+"""One object to one file, which appears under its name only when it is whole and what it should be (contract A7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import botocore.exceptions
+
+from batchrl.contract.errors import DamagedContent
+from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.layout import S3Url
+from batchrl.contract.store import TORN, Client
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One object and the file that it becomes.
+
+    Args:
+        url: the object.
+        size: its bytes, as it was listed.
+        file: where it goes.
+        etag: as it was listed; empty where that was not asked for.
+        modified: when it was stored, by the store's clock; None where that was not asked for.
+        prefix: the synced folder whose manifest or pointers may list it; None where there is none.
+    """
+
+    url: S3Url
+    size: int
+    file: Path
+    etag: str = ""
+    modified: datetime | None = None
+    prefix: S3Url | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path below the synced folder; its whole key where there is none."""
+        return self.url.key.removeprefix((self.prefix / "").key) if self.prefix else self.url.key
+
+
+class Check:
+    """What a copy must be, beyond as long as the store says; this check is content with every one."""
+
+    def accepts(self, file: Path, etag: str) -> bool:
+        """Whether a file is a good copy of an object with this ETag."""
+        return True
+
+    def renew(self) -> None:
+        """Ask again what a good copy is: the object may have been replaced meanwhile."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How objects are copied.
+
+    Args:
+        check: makes what decides about the copies of one object.
+        keep: whether a file that is there, and good, stays as it is; else every object is read.
+        attempts: how often an object is read before it is given up.
+        pause: seconds between two attempts.
+        passes: whether a refusal of the store's may be over at the next attempt.
+        hint: what its user can do about an object that was given up.
+        on_bytes: told the number of bytes of each chunk that arrived.
+    """
+
+    check: Callable[[Transfer], Check] = lambda transfer: Check()
+    keep: bool = False
+    attempts: int = 3
+    pause: float = 0.0
+    passes: Callable[[botocore.exceptions.ClientError], bool] = lambda error: False
+    hint: str | None = None
+    on_bytes: Callable[[int], object] = lambda count: None
+
+
+def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
+    """Make sure of one file; what is there already is replaced at once, or stays.
+
+    Returns:
+        Whether the object had to be read.
+
+    Raises:
+        DamagedContent: no attempt gave a good copy.
+        botocore.exceptions.ClientError: the store refuses.
+        OSError: the disk is full or the folder not writable; ``filename`` is the file, the temporary one is removed.
+    """
+    check = manner.check(transfer)
+    if manner.keep and transfer.file.is_file() and check.accepts(transfer.file, transfer.etag):
+        return False
+    try:
+        transfer.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = transfer.file.with_name(transfer.file.name + TEMPORARY_SUFFIX)
+        try:
+            _read_good(client, transfer, temporary, check, manner)
+            temporary.replace(transfer.file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if isinstance(error, botocore.exceptions.BotoCoreError):
+            raise
+        raise OSError(error.errno, error.strerror, str(transfer.file)) from error
+    return True
+
+
+def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, manner: Manner) -> None:
+    fault = ""
+    for attempt in range(manner.attempts):
+        if attempt:
+            time.sleep(manner.pause)
+            check.renew()
+        try:
+            if check.accepts(file, _read(client, transfer.url, file, manner.on_bytes)):
+                return
+            fault = "its content is not what was published"
+        except TORN as error:
+            fault = str(error).rstrip(".")
+        except botocore.exceptions.ClientError as error:
+            if not manner.passes(error):
+                raise
+            fault = str(error).rstrip(".")
+    raise DamagedContent(f"{transfer.url} cannot be read whole in {manner.attempts} tries: {fault}.", manner.hint)
+
+
+def _read(client: Client, url: S3Url, file: Path, on_bytes: Callable[[int], object]) -> str:
+    """Copy an object as it comes; returns its ETag."""
+    answer = client.get_object(Bucket=url.bucket, Key=url.key)
+    received = 0
+    with file.open("wb") as target:
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+            target.write(chunk)
+            received += len(chunk)
+            on_bytes(len(chunk))
+    if received != answer["ContentLength"]:
+        raise botocore.exceptions.IncompleteReadError(actual_bytes=received, expected_bytes=answer["ContentLength"])
+    return str(answer.get("ETag", ""))
