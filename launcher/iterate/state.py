@@ -21,8 +21,6 @@ power loss is no worse.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -34,7 +32,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import TEMPORARY_SUFFIX, write_atomically
+from launcher.base import lock
 from launcher.iterate.step_files import LOOK_KEYS, Record, Round
 
 Kind = TypeVar("Kind", bound=Record)
@@ -259,19 +258,15 @@ class LoopFolder:
             InputError: somebody does.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                owner = file.read().strip()
-                raise InputError(
-                    f"the loop in {self.root} is running{f' (process {owner})' if owner else ''}.",
-                    f"Look at it with: batchrl iterate --show {self.root}",
-                ) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+        held = lock.take(self.root / LOCK, mode=0o666)
+        if held is None:
+            owner = (self.root / LOCK).read_text().strip()
+            raise InputError(
+                f"the loop in {self.root} is running{f' (process {owner})' if owner else ''}.",
+                f"Look at it with: batchrl iterate --show {self.root}",
+            )
+        with held:
+            held.note(f"{os.getpid()}\n")
             yield
 
 
@@ -287,6 +282,8 @@ def _sweep_files(folder: Path) -> None:
 
 def move(source: Path, target: Path) -> None:
     """Give a finished file or folder its name; an older one of that name is replaced.
+
+    It was written in ``scratch``, mostly by another process: there is no writer to give a temporary name to.
 
     It is on disk under that name when this returns.
     """
@@ -346,14 +343,5 @@ def publish_json(path: Path, values: Mapping[str, Any]) -> None:
 def publish_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all; it is on disk when this returns."""
     _make_folder(path.parent)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_atomically(path, text, shared=True, synced=True)
+    _sync(path.parent)

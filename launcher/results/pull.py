@@ -33,7 +33,7 @@ import botocore.exceptions
 from batchrl.contract.archive import extract
 from batchrl.contract.download import DOWNLOAD_THREADS, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX, file_sha256
+from batchrl.contract.files import file_sha256, whole_file
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME, JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.parallel import run_all
@@ -247,12 +247,8 @@ def _bring(
         return False
     try:
         item.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = item.file.with_name(item.file.name + TEMPORARY_SUFFIX)
-        try:
+        with whole_file(item.file) as temporary:
             _fetch_good(s3, item, place, manifest, temporary, on_bytes)
-            temporary.replace(item.file)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, botocore.exceptions.BotoCoreError):
             raise

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import whole_file
 from batchrl.contract.layout import S3Url
 from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, list_objects
@@ -88,21 +88,20 @@ def download(
 
 def _fetch(client: Client, bucket: str, transfer: Transfer, on_bytes: Callable[[int], None]) -> None:
     transfer.file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = transfer.file.with_name(transfer.file.name + TEMPORARY_SUFFIX)
     for attempt in range(3):
         try:
             answer = client.get_object(Bucket=bucket, Key=transfer.key)
             received = 0
-            with temporary.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(1024 * 1024):
-                    file.write(chunk)
-                    received += len(chunk)
-                    on_bytes(len(chunk))
-            if received != answer["ContentLength"]:
-                raise DamagedContent(
-                    f"s3://{bucket}/{transfer.key}: {received} of {answer['ContentLength']} bytes arrived."
-                )
-            temporary.replace(transfer.file)
+            with whole_file(transfer.file) as temporary:
+                with temporary.open("wb") as file:
+                    for chunk in answer["Body"].iter_chunks(1024 * 1024):
+                        file.write(chunk)
+                        received += len(chunk)
+                        on_bytes(len(chunk))
+                if received != answer["ContentLength"]:
+                    raise DamagedContent(
+                        f"s3://{bucket}/{transfer.key}: {received} of {answer['ContentLength']} bytes arrived."
+                    )
             return
         except (
             DamagedContent,
@@ -111,8 +110,6 @@ def _fetch(client: Client, bucket: str, transfer: Transfer, on_bytes: Callable[[
         ) as error:
             if attempt == 2:
                 raise DamagedContent(f"s3://{bucket}/{transfer.key} cannot be read whole: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def download_prefix(client: Client, source: S3Url, folder: Path) -> list[Transfer]:
