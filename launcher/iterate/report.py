@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batchrl.contract.interval import Interval, with_interval
@@ -83,7 +83,7 @@ class LoopReport:
             "jobs_name": self.settings.jobs_name,
             "folder": str(self.folder.root),
             "rounds_planned": self.planned,
-            "rounds": [record.to_json() for record in self.rounds],
+            "rounds": [asdict(record) for record in self.rounds],
             "in_place": self.in_place,
             "model": model,
             "alpha": self.settings.preset.gate.alpha,

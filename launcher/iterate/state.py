@@ -27,16 +27,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, write_atomically
 from launcher.base import lock
-from launcher.iterate.step_files import LOOK_KEYS, Record, Round
-
-Kind = TypeVar("Kind", bound=Record)
+from launcher.iterate.step_files import LOOK_KEYS, Kind, Record, Round, parsed
 
 LOOP, PLAN, PLACE, LOCK, PICTURE = "loop.json", "plan.json", "place.json", "lock", "rounds.png"
 COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
@@ -102,10 +100,7 @@ class RoundFolder:
             DamagedContent: the file is none of ours.
         """
         values = self.read_json(name)
-        try:
-            return None if values is None else kind.from_json(values)
-        except (KeyError, TypeError) as error:
-            raise DamagedContent(f"{self.root / name} is no file of this version of a loop: {error!r}.") from error
+        return None if values is None else parsed(kind, values, self.root / name)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What a file holds; None where there is none.
@@ -117,7 +112,7 @@ class RoundFolder:
 
     def publish(self, name: str, record: Record | Mapping[str, Any]) -> None:
         """Write a step's file: the step is done."""
-        publish_json(self.root / name, record.to_json() if isinstance(record, Record) else record)
+        publish_json(self.root / name, asdict(record) if isinstance(record, Record) else record)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
