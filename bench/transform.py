@@ -21,6 +21,7 @@ import numpy as np
 import urllib3
 from figures import Figure, cannot, show, warm_cloud
 
+from batchrl.contract.records import from_json
 from launcher import Model, RLEstimator, Transformer
 from launcher.api.constants import ENDPOINT, TRANSFORM
 from launcher.local.engine.image import default_image, engine_status, present
@@ -144,7 +145,7 @@ def through(model: Model, session: LocalSession, folder: Path, count: int) -> tu
 def sequential_rate(session: LocalSession, endpoint: str, lines: list[bytes]) -> float:
     """Records a second, one request after the other as the SDK's local mode sends them."""
     records = Records(HomePaths.of(session.home).records)
-    address = ServerAddress.from_json(records.get(endpoint, ENDPOINT).servers[0].address)
+    address = from_json(ServerAddress, records.get(endpoint, ENDPOINT).servers[0].address)
     records.close()
     pool, url = urllib3.PoolManager(), f"http://{address.host}:{address.port}/invocations"
     headers = {"Content-type": JSON_LINES, "Accept": JSON_LINES}

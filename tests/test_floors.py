@@ -74,3 +74,9 @@ def test_imports_inside_functions_and_for_types_count(package: str) -> None:
         if line.startswith("    from " + package + ".")
     }
     assert indented and indented <= found
+
+
+def test_no_command_reaches_into_another() -> None:
+    commands = "launcher.cli.commands."
+    between = [one for one in rooms.imports("launcher") if one.imported.startswith(commands)]
+    assert not between, "\n".join(f"{one.importer}, line {one.line}, imports {one.imported}" for one in between)

@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LINES_AT_MOST = 400
 BINARY = {".png", ".gif", ".parquet", ".pt", ".safetensors"}
 
-# PyTorch's own CPU index is the one host that the set-up has to know.
-HOSTS_ALLOWED = {"docker/install-torch.sh": ("download.pytorch.org",)}
+# PyTorch's own CPU index is the one host that the set-up, and whoever installs a wheel, has to know.
+HOSTS_ALLOWED = {
+    "docker/install-torch.sh": ("download.pytorch.org",),
+    "docs/install.md": ("download.pytorch.org",),
+}
 REGISTRY_HOST = re.compile(
     r"(?<![\w.-])(?:[\w-]+\.)*(?:pypi\.org|pythonhosted\.org|pytorch\.org|docker\.io/|ghcr\.io|gcr\.io|quay\.io|debian\.org"
     r"|ubuntu\.com|artifactory[\w.-]*|nexus[\w-]*\.[\w.-]+)"

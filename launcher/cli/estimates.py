@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.contract.interval import UNDEFINED, Interval, with_interval
 from launcher.cli.output import Column
 
 if TYPE_CHECKING:
@@ -86,11 +87,10 @@ def chosen_line(row: dict[str, Any]) -> str | None:
 
 def interval(row: dict[str, Any], estimate: str, digits: int = 1) -> str:
     """``19.3 [17.2, 21.5]``; without brackets where no interval was computed."""
-    ends = [row.get(columns.lower(estimate)), row.get(columns.upper(estimate))]
-    value = number(row.get(estimate), digits)
-    return value if None in ends else f"{value} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
+    ends = Interval(row.get(columns.lower(estimate)), row.get(columns.upper(estimate)))
+    return with_interval(row.get(estimate), ends, f".{digits}f")
 
 
 def number(value: float | None, digits: int) -> str:
     """A number, or a dash for one that is undefined."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return UNDEFINED if value is None else f"{value:.{digits}f}"

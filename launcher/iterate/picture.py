@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract.interval import Interval
 from launcher.base import extras
 from launcher.iterate.report import CANNOT_TELL
 from launcher.iterate.step_files import KEPT_OUT, PROMOTED, UNDECIDED, Round
@@ -98,7 +99,7 @@ def _draw_gate(axes: Axes, rounds: Sequence[Round]) -> None:
             found = look["difference"]
             if found["value"] is None:
                 continue
-            bounds = [found[end] for end in ("lower", "upper") if found[end] is not None]
+            bounds = Interval.of(found).bounds
             told = look["doubt"] is None and bool(bounds)
             colour = COLOURS[look["outcome"]] if told else GREY
             label = f"{look['outcome'] if told else CANNOT_TELL} {LOOKS[look['look']]}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from batchrl.contract.interval import Interval, with_interval
 from launcher.api.instances import is_aws_type
 from launcher.iterate import collectors, state
 from launcher.iterate.gate import alpha_spent
@@ -82,7 +83,7 @@ class LoopReport:
             "jobs_name": self.settings.jobs_name,
             "folder": str(self.folder.root),
             "rounds_planned": self.planned,
-            "rounds": [record.to_json() for record in self.rounds],
+            "rounds": [asdict(record) for record in self.rounds],
             "in_place": self.in_place,
             "model": model,
             "alpha": self.settings.preset.gate.alpha,
@@ -169,13 +170,7 @@ def with_error(mean: float | None, error: float | None) -> str:
 
 def interval(difference: Mapping[str, float | None]) -> str:
     """``+3.5 [2.97, 4.03]``; a dash for what is not defined."""
-    value, lower, upper = (difference[name] for name in ("value", "lower", "upper"))
-    if value is None:
-        return "-"
-    if lower is None and upper is None:
-        return f"{value:+.3g}"
-    ends = (side if end is None else f"{end:.3g}" for end, side in ((lower, "-inf"), (upper, "inf")))
-    return f"{value:+.3g} [{', '.join(ends)}]"
+    return with_interval(difference["value"], Interval.one_sided(difference), "+.3g", ".3g")
 
 
 def _short(value: float) -> str:

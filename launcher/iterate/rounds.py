@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ class Loop:
         else:
             found = self._steps.evaluate(self._name(folder, "evaluate"), trained)
             note = "" if decision.promoted else "it was not promoted"
-            evaluated = Evaluated(**{**found.to_json(), "note": note})
+            evaluated = replace(found, note=note)
         folder.publish(state.EVALUATED, evaluated)
         return evaluated
 

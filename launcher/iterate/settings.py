@@ -20,6 +20,7 @@ from launcher.api.joboptions import JobOptions
 from launcher.api.names import MAX_NAME, check_job_name
 from launcher.api.options import from_flags, to_flags
 from launcher.iterate.state import FORMAT, LOOP, LoopFolder
+from launcher.iterate.step_files import first_fault
 from presets.loop import IteratePreset, OpenSection
 
 if TYPE_CHECKING:
@@ -351,8 +352,7 @@ def _content_sha256(path: Path) -> str:
 def _reason(error: Exception) -> str:
     """Why a file of JSON could not be understood, in a line."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
 
 

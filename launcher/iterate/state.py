@@ -21,23 +21,20 @@ power loss is no worse.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
-from launcher.iterate.step_files import LOOK_KEYS, Record, Round
-
-Kind = TypeVar("Kind", bound=Record)
+from batchrl.contract.files import TEMPORARY_SUFFIX, write_atomically
+from launcher.base import lock
+from launcher.iterate.step_files import LOOK_KEYS, Kind, Record, Round, parsed
 
 LOOP, PLAN, PLACE, LOCK, PICTURE = "loop.json", "plan.json", "place.json", "lock", "rounds.png"
 COLLECTED, TRAINED, DECISION = "collected.json", "trained.json", "decision.json"
@@ -103,10 +100,7 @@ class RoundFolder:
             DamagedContent: the file is none of ours.
         """
         values = self.read_json(name)
-        try:
-            return None if values is None else kind.from_json(values)
-        except (KeyError, TypeError) as error:
-            raise DamagedContent(f"{self.root / name} is no file of this version of a loop: {error!r}.") from error
+        return None if values is None else parsed(kind, values, self.root / name)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What a file holds; None where there is none.
@@ -118,7 +112,7 @@ class RoundFolder:
 
     def publish(self, name: str, record: Record | Mapping[str, Any]) -> None:
         """Write a step's file: the step is done."""
-        publish_json(self.root / name, record.to_json() if isinstance(record, Record) else record)
+        publish_json(self.root / name, asdict(record) if isinstance(record, Record) else record)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -259,19 +253,15 @@ class LoopFolder:
             InputError: somebody does.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                owner = file.read().strip()
-                raise InputError(
-                    f"the loop in {self.root} is running{f' (process {owner})' if owner else ''}.",
-                    f"Look at it with: batchrl iterate --show {self.root}",
-                ) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+        held = lock.take(self.root / LOCK, mode=0o666)
+        if held is None:
+            owner = (self.root / LOCK).read_text().strip()
+            raise InputError(
+                f"the loop in {self.root} is running{f' (process {owner})' if owner else ''}.",
+                f"Look at it with: batchrl iterate --show {self.root}",
+            )
+        with held:
+            held.note(f"{os.getpid()}\n")
             yield
 
 
@@ -287,6 +277,8 @@ def _sweep_files(folder: Path) -> None:
 
 def move(source: Path, target: Path) -> None:
     """Give a finished file or folder its name; an older one of that name is replaced.
+
+    It was written in ``scratch``, mostly by another process: there is no writer to give a temporary name to.
 
     It is on disk under that name when this returns.
     """
@@ -346,14 +338,5 @@ def publish_json(path: Path, values: Mapping[str, Any]) -> None:
 def publish_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all; it is on disk when this returns."""
     _make_folder(path.parent)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_atomically(path, text, shared=True, synced=True)
+    _sync(path.parent)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from batchrl.contract.divided import Returns
+from batchrl.contract.errors import DamagedContent
 
 PROMOTED, KEPT_OUT, UNDECIDED = "promoted", "kept out", "undecided"
 # What is read of a look of the gate.
@@ -15,16 +20,9 @@ LOOK_KEYS = ("look", "outcome", "reason", "difference", "doubt", "confidence")
 
 @dataclass(frozen=True)
 class Record:
-    """A step's file."""
+    """A step's file: it has the fields as its keys, and no others."""
 
-    def to_json(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What ``to_json`` gave."""
-        return cls(**values)
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
@@ -47,16 +45,6 @@ class Collected(Record):
     held_out: Returns | None
     features: int
     actions: int
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        held_out = values["held_out"]
-        nested = {
-            "everything": Returns.from_json(values["everything"]),
-            "held_out": None if held_out is None else Returns.from_json(held_out),
-        }
-        return cls(**{**values, **nested})
 
 
 @dataclass(frozen=True)
@@ -104,16 +92,6 @@ class RoundDecision(Record):
     looks_planned: int
     looks: tuple[Mapping[str, Any], ...]
     canary: Collected | None = None
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        canary = values["canary"]
-        nested = {
-            "looks": tuple(values["looks"]),
-            "canary": None if canary is None else Collected.from_json(canary),
-        }
-        return cls(**{**values, **nested})
 
     @property
     def promoted(self) -> bool:
@@ -163,13 +141,29 @@ class Round(Record):
     evaluated: Evaluated
     in_place_after: int
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        nested = {
-            "collected": Collected.from_json(values["collected"]),
-            "trained": Trained.from_json(values["trained"]),
-            "decision": RoundDecision.from_json(values["decision"]),
-            "evaluated": Evaluated.from_json(values["evaluated"]),
-        }
-        return cls(**{**values, **nested})
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def parsed(kind: type[Kind], values: Mapping[str, Any], place: Path) -> Kind:
+    """A record, from what its file holds.
+
+    Raises:
+        DamagedContent: the file is none of such a record: it is named with the first key that is wrong, and why.
+    """
+    try:
+        record: Kind = _adapter(kind).validate_python(values)  # type: ignore[arg-type]  # a class is hashable
+    except ValidationError as error:
+        raise DamagedContent(f"{place} is no file of this version of a loop: {first_fault(error)}.") from error
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Which key is wrong, and why, in a line."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

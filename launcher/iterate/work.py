@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL, TRAINING_SUMMARY_NAME
+from batchrl.contract.records import from_json
 from launcher.api.joboptions import JobOptions
 from launcher.iterate import attempts, collectors, feasible
 from launcher.iterate.settings import LoopSettings
@@ -148,7 +149,7 @@ class Work:
             options += ["--held-out", str(held_out), "--share", str(cut.share)]
         if cut.logged_by is not None:
             options += ["--logged-by", cut.logged_by.policy, *self._softening(cut.logged_by)]
-        return Divided.from_json(ask("divide", str(source), str(kept), *options))
+        return from_json(Divided, ask("divide", str(source), str(kept), *options))
 
     def train(self, name: str, data: Mapping[str, Path], model: Path, training: Path) -> Trained:
         """Train a candidate by a job, and pull its model and its estimates."""

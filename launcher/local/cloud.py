@@ -7,8 +7,6 @@ replaced; jobs never notice, because each has a shim of its own.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shlex
 import subprocess
 import sys
@@ -19,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.base import extras
+from batchrl.contract.files import write_atomically
+from launcher.base import extras, lock
 from launcher.local.cleanup import Removed, collect
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
-from launcher.local.host.processes import POLL_SECONDS, ProcessId, replace_file, spawn_detached
+from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
 from launcher.local.host.store import EmbeddedStore, last_lines
 from launcher.local.host.version import fingerprint
 from launcher.local.records.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
@@ -253,7 +252,7 @@ def _start(paths: HomePaths) -> Identity:
         identity.write(paths.cloud_file)
     extras.require(extras.LOCAL, "the local cloud")
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
-    replace_file(paths.sdk_config, _SDK_CONFIG)
+    write_atomically(paths.sdk_config, _SDK_CONFIG, shared=True, private=True)
     child = spawn_detached(
         (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.server_log
     )
@@ -330,22 +329,13 @@ def _make_bucket(address: StoreAddress) -> None:
 @contextmanager
 def _locked(paths: HomePaths) -> Iterator[None]:
     """Hold the data folder's lock: one start, stop or change at a time."""
-    handle = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Unreachable(
-                        f"another process starts or stops the local cloud in {paths.root} and does not end."
-                    ) from None
-                time.sleep(POLL_SECONDS)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while (held := lock.take(paths.lock)) is None:
+        if time.monotonic() > deadline:
+            raise Unreachable(f"another process starts or stops the local cloud in {paths.root} and does not end.")
+        time.sleep(POLL_SECONDS)
+    with held:
         yield
-    finally:
-        os.close(handle)
 
 
 _SDK_CONFIG = f"""SchemaVersion: '1.0'

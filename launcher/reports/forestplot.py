@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.errors import InputError
+from batchrl.contract.interval import Interval
 from launcher.base import extras
 from launcher.results.plot import DPI, FONT_POINTS, WIS, check_format, save
 
@@ -40,15 +41,14 @@ class Row:
     Args:
         label: what stands beside it.
         value: None for a heading, or where the figure is undefined.
-        lower, upper: ends of the interval; None where there is none.
+        interval: undefined where there is none.
         reliable: whether it is drawn in colour.
         heading: whether the line is a heading.
     """
 
     label: str
     value: float | None = None
-    lower: float | None = None
-    upper: float | None = None
+    interval: Interval = field(default_factory=Interval)
     reliable: bool = True
     heading: bool = False
 
@@ -71,7 +71,7 @@ def draw(report: Mapping[str, Any], path: Path, brief: bool = False) -> Path:
         meaning = f"Difference in expected return, discount {discount:g}"
         return _draw(rows, Row(report["baseline"], 0.0), meaning, title, path)
     logged = report["logged"]["discounted_return"]
-    reference = Row("logging policy", logged["value"], logged["lower"], logged["upper"])
+    reference = Row("logging policy", logged["value"], Interval.of(logged))
     rows = [row for policy in report["policies"] for row in _estimates(policy)]
     return _draw(rows, reference, f"Expected return, discount {discount:g}", title, path)
 
@@ -92,7 +92,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
         if shown.metric in columns.ESTIMATES:
             rows.append(Row(label, reliable=False))
         else:
-            rows.append(Row(label, shown.value, shown.lower, shown.upper, run.reliable))
+            rows.append(Row(label, shown.value, shown.interval, run.reliable))
     title = "intervals of the scores"
     return _draw(rows, Row("logging policy", 0.0), "Score: gain over the logging policy", title, path)
 
@@ -108,8 +108,8 @@ def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: P
     figure = Figure(figsize=(WIDTH_INCHES, 1.6 + ROW_INCHES * len(rows)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    if reference.lower is not None and reference.upper is not None:
-        axes.axvspan(reference.lower, reference.upper, color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
+    if (ends := reference.interval.ends) is not None:
+        axes.axvspan(*ends, color=LOGGED_COLOUR, alpha=0.15, linewidth=0)
     axes.axvline(reference.value or 0.0, color=LOGGED_COLOUR, linewidth=2)
     limits = _limits([*rows, reference])
     for height, row in enumerate(rows):
@@ -131,8 +131,7 @@ def _estimates(policy: Mapping[str, Any]) -> Iterator[Row]:
     for name in ORDER:
         if name in policy["estimates"]:
             figure = policy["estimates"][name]
-            lower, upper = figure["bootstrap"]
-            yield Row(name, figure["value"], lower, upper, figure["reliable"])
+            yield Row(name, figure["value"], Interval(*figure["bootstrap"]), figure["reliable"])
 
 
 def _difference(policy: Mapping[str, Any]) -> Row:
@@ -144,7 +143,7 @@ def _difference(policy: Mapping[str, Any]) -> Row:
     reliable = verdict["outcome"] != "unreliable"
     if difference is None:
         return Row(label, reliable=reliable)
-    return Row(label, difference["value"], difference["lower"], difference["upper"], reliable)
+    return Row(label, difference["value"], Interval.of(difference), reliable)
 
 
 def _label(row: Row) -> str:
@@ -154,7 +153,7 @@ def _label(row: Row) -> str:
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
     """The axis shows all that may be relied on; of the rest, what lies near it."""
     sure, every = (
-        [end for row in chosen for end in (row.value, row.lower, row.upper) if end is not None]
+        [end for row in chosen for end in (row.value, *row.interval.bounds) if end is not None]
         for chosen in ([row for row in rows if row.reliable], rows)
     )
     low, high = min(sure), max(sure)
@@ -172,8 +171,8 @@ def _draw_row(axes: Axes, height: int, row: Row, limits: tuple[float, float]) ->
         axes.text(sum(limits) / 2, height, "undefined", color=GREY, ha="center", va="center", fontsize=FONT_POINTS - 3)
         return
     colour = WIS.colour if row.reliable else GREY
-    if row.lower is not None and row.upper is not None:
-        axes.plot((row.lower, row.upper), (height, height), color=colour, linewidth=2, solid_capstyle="butt")
+    if (ends := row.interval.ends) is not None:
+        axes.plot(ends, (height, height), color=colour, linewidth=2, solid_capstyle="butt")
     if limits[0] <= row.value <= limits[1]:
         axes.plot([row.value], [height], color=colour, marker="o", markersize=6)
     else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import columns
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.estimators import effective_floor
+from batchrl.contract.interval import Interval
 from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
 from batchrl.contract.published import find_published
@@ -41,6 +42,11 @@ class Score:
     lower: float | None = None
     upper: float | None = None
     effective: float | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """The interval alone."""
+        return Interval(self.lower, self.upper)
 
 
 @dataclass(frozen=True)
@@ -197,9 +203,7 @@ def remarks(runs: list[Run]) -> list[str]:
 
 def _overlap(first: Run, other: Run) -> bool:
     one, two = first.shown, other.shown
-    if one.metric != two.metric or one.lower is None or two.upper is None or one.upper is None or two.lower is None:
-        return False
-    return one.lower <= two.upper and two.lower <= one.upper
+    return one.metric == two.metric and one.interval.overlaps(two.interval)
 
 
 def _score(metric: str | None, row: Mapping[str, str]) -> Score:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.estimators import effective_floor
+from batchrl.contract.files import whole_file
 from launcher.base import extras
 
 if TYPE_CHECKING:
@@ -96,9 +97,8 @@ def save(figure: Figure, path: Path) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        figure.savefig(temporary, format=path.suffix[1:].lower())
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:].lower())
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
     return path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.files import file_sha256
+from batchrl.contract.files import file_sha256, write_atomically
 from batchrl.contract.layout import BucketLayout, S3Url
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.api.training import Channel
@@ -269,8 +268,6 @@ class _DigestCache:
         newest = dict(list(self._known.items())[-self.KEPT :])
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(newest))
-            temporary.replace(self._file)
+            write_atomically(self._file, json.dumps(newest), shared=True)
         except OSError:
             return

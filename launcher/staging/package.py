@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.files import file_sha256
+from batchrl.contract.files import file_sha256, write_atomically
 from launcher.staging.source import Listing, Source, SourceFile, Stamp, list_source
 
 FORMAT_VERSION = 1
 COMPRESSION_LEVEL = 6
 KEPT_ARCHIVES = 20
 PRIVATE_FOLDER = 0o700
-PRIVATE_FILE = 0o600
 LARGE_BYTES = 50 * 1024 * 1024
 # A file that changes twice within the clock's grain keeps its stamp: younger ones are not believed (as git does).
 SETTLED_SECONDS = 0.1
@@ -137,6 +136,7 @@ def _remembered(listing: Listing, note: Path) -> Package | None:
 
 def _pack(listing: Listing, folder: Path, note: Path) -> Package:
     started = time.time()
+    # Not ``whole_file``: the archive's name is its digest, known when it is written.
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
     temporary = Path(name)
     try:
@@ -152,10 +152,7 @@ def _pack(listing: Listing, folder: Path, note: Path) -> Package:
         temporary.unlink(missing_ok=True)
     newest = max((max(file.stamp[1], file.stamp[2]) for file in listing.files), default=0) / 1e9
     if newest < started - SETTLED_SECONDS:
-        unfinished = note.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.touch(PRIVATE_FILE)
-        unfinished.write_text(json.dumps({"sha256": digest, "size": size}))
-        unfinished.replace(note)
+        write_atomically(note, json.dumps({"sha256": digest, "size": size}), shared=True, private=True)
     _forget_old(folder)
     return Package(listing, archive, digest, size)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask
 from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.contract.records import from_json, to_json
 from batchrl.data.dataset import Flags, Floats32, Floats64
 
 Config = dict[str, Any]
@@ -201,11 +202,11 @@ def _unpack_scorer(config: Config, tensors: Tensors, prefix: str) -> Scorer:
 
 def _pack_network(network: Network, prefix: str) -> tuple[Config, Tensors]:
     weights = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
-    return network.shape.to_json(), weights
+    return to_json(network.shape), weights
 
 
 def _unpack_network(config: Config, tensors: Tensors, prefix: str) -> Network:
-    network = Network(NetworkShape.from_json(config), torch.Generator())
+    network = Network(from_json(NetworkShape, config), torch.Generator())
     network.load_state_dict(
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     )

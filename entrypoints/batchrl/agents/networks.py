@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,15 +40,6 @@ class NetworkShape:
     def widths(self) -> tuple[int, ...]:
         """Of the input, every hidden layer and the output."""
         return (self.n_features, *self.hidden, self.n_outputs)
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape in JSON's types."""
-        return asdict(self) | {"hidden": list(self.hidden)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> NetworkShape:
-        """Read what ``to_json`` gave."""
-        return cls(values["n_features"], values["n_outputs"], tuple(values["hidden"]), values["ensemble"])
 
 
 class Network:

@@ -50,6 +50,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         InputError: as ``contract.archive.extract`` does.
     """
+    # Not ``whole_file``: a folder, of which an earlier one must be removed with what is in it.
     temporary = folder.with_name(folder.name + ".unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

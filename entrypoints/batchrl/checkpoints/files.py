@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from batchrl.contract.errors import DamagedContent
-from batchrl.contract.files import TEMPORARY_SUFFIX, State
+from batchrl.contract.files import State, write_atomically
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,7 @@ def publish(path: Path, content: bytes) -> Published:
         OSError: the disk is full or the folder not writable; the old file stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, content, synced=True)
     return Published(path, len(content), hashlib.sha256(content).hexdigest())
 
 

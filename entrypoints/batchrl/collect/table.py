@@ -16,7 +16,7 @@ import pandas as pd
 from batchrl.collect.rollouts import Rollouts
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import TEMPORARY_SUFFIX, whole_file
 from batchrl.policies import Floats64
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -122,15 +122,11 @@ def write_table(
     """
     chosen = format_of(path, file_format)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    try:
+    with whole_file(path) as temporary:
         if chosen == "parquet":
             frame.to_parquet(temporary, index=False)
         else:
             _write_csv(frame, temporary, compressed=chosen == "csv.gz", progress=progress)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     if progress is not None:
         progress(len(frame), len(frame))
 

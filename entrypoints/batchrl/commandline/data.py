@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import EXIT_DONE, InputError
+from batchrl.contract.records import to_json
 from batchrl.data.convert import convert
 from batchrl.data.convert_schema import convert_schema
 from batchrl.data.describe import describe
@@ -132,7 +133,7 @@ def _divide(arguments: argparse.Namespace) -> dict[str, Any]:
         prefix=arguments.prefix,
         logged_by=None if arguments.logged_by is None else logged_by,
     )
-    return found.to_json()
+    return to_json(found)
 
 
 if __name__ == "__main__":

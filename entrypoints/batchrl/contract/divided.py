@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -23,11 +21,6 @@ class Returns:
     mean_return: float
     standard_error: float | None
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """From a mapping of its fields."""
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class Divided:
@@ -43,18 +36,3 @@ class Divided:
     held_out: Returns | None
     features: int
     actions: int
-
-    def to_json(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What ``to_json`` gave."""
-        held_out = values["held_out"]
-        return cls(
-            everything=Returns.from_json(values["everything"]),
-            held_out=None if held_out is None else Returns.from_json(held_out),
-            features=values["features"],
-            actions=values["actions"],
-        )

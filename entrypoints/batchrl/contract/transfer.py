@@ -11,7 +11,7 @@ from pathlib import Path
 import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import whole_file
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import TORN, Client
 
@@ -94,12 +94,8 @@ def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
         return False
     try:
         transfer.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = transfer.file.with_name(transfer.file.name + TEMPORARY_SUFFIX)
-        try:
+        with whole_file(transfer.file) as temporary:
             _read_good(client, transfer, temporary, check, manner)
-            temporary.replace(transfer.file)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, botocore.exceptions.BotoCoreError):
             raise

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.contract.files import TEMPORARY_SUFFIX
+from batchrl.contract.files import whole_file
 from batchrl.data.cells import numbers
 from batchrl.data.dataset import Floats64
 from batchrl.data.locations import RowLocations
@@ -170,16 +170,12 @@ def _whole(target: Path, overwrite: bool) -> Iterator[Path]:
         raise InputError(f"{target} is a folder.", "Give the name of a file.")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists.", "Choose another name, or replace it with --force.")
-    temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with out_of_room(0, temporary.parent):
+        with whole_file(target) as temporary, out_of_room(0, target.parent):
             yield temporary
-        temporary.replace(target)
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror or error}.", "Choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.RecordBatch]:

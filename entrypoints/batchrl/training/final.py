@@ -15,6 +15,7 @@ from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
+from batchrl.contract.interval import with_interval
 from batchrl.data.dataset import Dataset
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.report import PolicyReport, estimate_json
@@ -74,10 +75,8 @@ class FinalScore:
             return
         found = self.estimate
         seen = "" if self.episodes_of == "test" else ", which chose the epoch: optimistic"
-        yield (
-            f"final score: {found.value:.3f} [{found.lower:.3f}, {found.upper:.3f}] ({self.confidence:.0%} interval), "
-            f"{self.metric}"
-        )
+        shown = with_interval(found.value, found.interval, ".3f")
+        yield f"final score: {shown} ({self.confidence:.0%} interval), {self.metric}"
         yield from _wrapped(f"from {self.episodes} {self.episodes_of} episodes{seen}", "  ")
         yield from _wrapped(self.meaning, "  ")
         if self.doubt is not None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
+from batchrl.contract.interval import Interval
 from batchrl.ope.estimators.weights import averages_to_one
 from batchrl.training.table import Row
 from presets.schema import SelectionSettings, TrainPreset
@@ -155,7 +156,7 @@ def _enough_episodes(cells: Cells) -> bool:
 def _averages_to_one(cells: Cells) -> bool:
     name = columns.PAIRED_MEAN_WEIGHT
     mean, low, high = (cells.get(cell, math.nan) for cell in (name, columns.lower(name), columns.upper(name)))
-    return averages_to_one(mean, low, high)
+    return averages_to_one(mean, Interval(low, high))
 
 
 def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> PointerDetails:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
+from batchrl.contract.interval import with_interval
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
@@ -139,8 +140,4 @@ def _cell(value: float) -> str:
 
 
 def _shown(estimate: Estimate) -> str:
-    if not math.isfinite(estimate.value):
-        return "undefined"
-    if not math.isfinite(estimate.lower):
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.lower:.3f}, {estimate.upper:.3f}]"
+    return with_interval(estimate.value, estimate.interval, ".3f") if math.isfinite(estimate.value) else "undefined"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.interval import with_interval
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
 from launcher.cli.estimates import number
 from launcher.cli.finding import find_job, session_for
@@ -155,11 +156,7 @@ def _line(run: Run) -> str:
 
 
 def _shown(figure: Score) -> str:
-    if figure.value is None:
-        return "-"
-    if figure.lower is None or figure.upper is None:
-        return f"{figure.value:.4g}"
-    return f"{figure.value:.4g} [{figure.lower:.3g}, {figure.upper:.3g}]"
+    return with_interval(figure.value, figure.interval, ".4g", ".3g")
 
 
 def _sentences(runs: Sequence[Run], words: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
+from batchrl.contract.interval import Interval, with_interval
 from launcher.base.units import duration
 from launcher.cli.estimates import interval, number
 from launcher.reports.evaluations import Evaluation
@@ -72,9 +73,7 @@ class Score:
     @property
     def shown(self) -> str:
         """The score with its interval."""
-        if self.value is None:
-            return "undefined"
-        return f"{self.value:.2f} [{number(self.lower, 2)}, {number(self.upper, 2)}]"
+        return "undefined" if self.value is None else with_interval(self.value, Interval(self.lower, self.upper), ".2f")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from batchrl.contract.records import to_json
 from launcher.local.host.processes import ProcessId
 
 
@@ -47,14 +47,8 @@ class ServerAddress:
         return self.holder is None or self.holder.alive
 
     def to_json(self) -> dict[str, Any]:
-        """The address in JSON's types, without what it does not have."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ServerAddress:
-        """Read what ``to_json`` gave."""
-        holder = values.get("holder")
-        return cls(values.get("path"), values.get("host"), values.get("port"), ProcessId(**holder) if holder else None)
+        """The address in JSON's types, without what it does not have; ``records.from_json`` reads it."""
+        return {name: value for name, value in to_json(self).items() if value is not None}
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.path is not None else f"{self.host}:{self.port}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.files import write_atomically
 from launcher.local.host.home import HomePaths
-from launcher.local.host.processes import replace_file
 
 if TYPE_CHECKING:
     import boto3
@@ -149,7 +149,8 @@ class Identity:
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner alone."""
         values = asdict(self)
-        replace_file(path, json.dumps({_PORT_ON_DISK: values.pop("api_port"), **values}, indent=1))
+        text = json.dumps({_PORT_ON_DISK: values.pop("api_port"), **values}, indent=1)
+        write_atomically(path, text, shared=True, private=True)
 
     def with_ports(self, api_port: int | None = None, store_port: int | None = None) -> Identity:
         """The same identity with other ports; None keeps one."""
@@ -210,7 +211,7 @@ class StoreSettings:
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner alone."""
-        replace_file(path, json.dumps(asdict(self), indent=1))
+        write_atomically(path, json.dumps(asdict(self), indent=1), shared=True, private=True)
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> StoreAddress:
         """The store's address with its credentials.

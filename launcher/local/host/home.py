@@ -30,7 +30,6 @@ from batchrl.contract.errors import InputError
 
 HOME_VARIABLE = "BATCHRL_HOME"
 PRIVATE_FOLDER = 0o700
-PRIVATE_FILE = 0o600
 
 # A fixed place: jobs outlive the session that started them, XDG_RUNTIME_DIR does not; TMPDIR differs between shells.
 RUNTIME_BASE = Path("/tmp")

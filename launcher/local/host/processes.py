@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -11,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from batchrl.contract.files import write_atomically
 
 POLL_SECONDS = 0.02
 
@@ -49,7 +50,7 @@ class ProcessId:
 
     def write(self, path: Path) -> None:
         """Name this process in a file."""
-        replace_file(path, json.dumps(asdict(self)))
+        write_atomically(path, json.dumps(asdict(self)), shared=True, private=True)
 
     @property
     def alive(self) -> bool:
@@ -110,13 +111,3 @@ def spawn_detached(
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a small private file so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    with open(temporary, "w", opener=lambda name, flags: _private(name, flags | os.O_EXCL)) as file:
-        file.write(text)
-    temporary.replace(path)

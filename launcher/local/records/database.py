@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.local.host.home import PRIVATE_FILE
+from batchrl.contract.files import PRIVATE_FILE
 
 BUSY_SECONDS = 30.0
 

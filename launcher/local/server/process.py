@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -19,6 +18,8 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from batchrl.contract.errors import BatchRLError, InputError
+from launcher.base import lock
+from launcher.base.lock import Lock
 from launcher.local.host.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
@@ -162,15 +163,12 @@ def _server(listener: socket.socket, app: App) -> BaseWSGIServer:
     return server
 
 
-def _only_server(path: Path) -> int:
+def _only_server(path: Path) -> Lock:
     """Hold the lock that only one API server can hold; the system lets go of it when the process ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"another API server serves {path.parent} already.") from None
-    return handle
+    held = lock.take(path)
+    if held is None:
+        raise InputError(f"another API server serves {path.parent} already.")
+    return held
 
 
 def _identity(paths: HomePaths) -> Identity:

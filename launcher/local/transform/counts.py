@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from launcher.local.host.processes import replace_file
+from batchrl.contract.files import write_atomically
 from launcher.local.transform.outcome import Outcome
 
 
@@ -48,4 +48,4 @@ class Counts:
 
     def write(self, path: Path) -> None:
         """Keep them; no reader sees half of the file."""
-        replace_file(path, json.dumps(asdict(self)))
+        write_atomically(path, json.dumps(asdict(self)), private=True)

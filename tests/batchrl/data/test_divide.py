@@ -15,6 +15,7 @@ import pytest
 from batchrl.contract import columns
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import InputError
+from batchrl.contract.records import from_json, to_json
 from batchrl.data.divide import divide
 from batchrl.data.loader import load_dataset
 from batchrl.policies import Floats32, Floats64, UniformPolicy
@@ -129,8 +130,8 @@ def test_the_command_answers_in_json(data_file: Path, tmp_path: Path) -> None:
 
     done = run("--held-out", str(tmp_path / "held_out.csv"), "--share", "0.5")
     assert done.returncode == 0, done.stderr
-    told = Divided.from_json(json.loads(done.stdout))
+    told = from_json(Divided, json.loads(done.stdout))
     assert told.held_out is not None and told.held_out.episodes == 20
-    assert (told.everything.episodes, told.actions) == (40, 2) and told.to_json() == json.loads(done.stdout)
+    assert (told.everything.episodes, told.actions) == (40, 2) and to_json(told) == json.loads(done.stdout)
     refused = run("--logged-by", "[0.9, 0.1]")
     assert refused.returncode == 2 and "takes [0.9, 0.1]" in json.loads(refused.stdout)["message"]

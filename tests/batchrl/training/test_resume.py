@@ -305,7 +305,7 @@ def test_published_bytes_reach_the_disk_before_they_get_their_name(
 ) -> None:
     order: list[str] = []
     sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(files.os, "fsync", lambda number: (order.append("sync"), sync(number))[1])
+    monkeypatch.setattr(os, "fsync", lambda number: (order.append("sync"), sync(number))[1])
     monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("rename"), replace(self, target))[1])
     assert files.publish(tmp_path / "a", b"x") == Published(tmp_path / "a", 1, files.hashlib.sha256(b"x").hexdigest())
     assert order == ["sync", "rename"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,24 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     folder = RoundFolder(tmp_path, 1)
     (tmp_path / state.COLLECTED).write_bytes(content.encode("latin-1"))
     with pytest.raises(DamagedContent, match=state.COLLECTED):
+        folder.read(state.COLLECTED, Collected)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"features": "many"}, "features: Input should be a valid integer"),
+        ({"everything": {"episodes": 1}}, r"everything\.transitions: Field required"),
+        ({"held_out": {**vars(returns("b")), "speed": 3}}, r"held_out\.speed: Unexpected"),
+        ({"speed": 3}, "speed: Unexpected"),
+    ],
+)
+def test_a_record_with_a_wrong_value_is_named_with_its_key(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    folder = RoundFolder(tmp_path, 1)
+    folder.publish(state.COLLECTED, {**asdict(COLLECTED), **change})
+    with pytest.raises(DamagedContent, match=f"{tmp_path / state.COLLECTED} is no file of this version .*: {says}"):
         folder.read(state.COLLECTED, Collected)
 
 

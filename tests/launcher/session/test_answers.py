@@ -24,7 +24,7 @@ def answer(code: str, message: str = "") -> botocore.exceptions.ClientError:
         (errors.already_existing("model x"), says_taken),
     ],
 )
-def test_209_what_the_local_cloud_words_is_understood(error: errors.ApiError, meaning: Any) -> None:
+def test_D209_what_the_local_cloud_words_is_understood(error: errors.ApiError, meaning: Any) -> None:
     said = answer(error.code, error.message)
     assert [each for each in (is_unknown, says_taken, is_denied) if each(said)] == [meaning]
 

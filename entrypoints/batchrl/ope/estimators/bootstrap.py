@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.threads import one_torch_thread
@@ -39,6 +40,11 @@ class Estimate:
     lower: float = float("nan")
     upper: float = float("nan")
     standard_error: float = float("nan")
+
+    @property
+    def interval(self) -> Interval:
+        """The interval alone."""
+        return Interval(self.lower, self.upper)
 
     @classmethod
     def of(cls, value: float, draws: Floats64, confidence: float) -> Estimate:

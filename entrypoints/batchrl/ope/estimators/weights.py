@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.estimators.quotients import Quotients
@@ -96,12 +97,12 @@ class WeightDiagnostics:
     @property
     def averages_to_one(self) -> bool:
         """See the function of that name."""
-        return averages_to_one(self.mean_weight, self.mean_weight_interval.lower, self.mean_weight_interval.upper)
+        return averages_to_one(self.mean_weight, self.mean_weight_interval.interval)
 
 
-def averages_to_one(mean: float, lower: float, upper: float) -> bool:
+def averages_to_one(mean: float, interval: Interval) -> bool:
     """Whether a mean weight is 1 within its interval, as it should be, or nearly 1 whatever the interval."""
-    return lower <= 1 <= upper or abs(mean - 1) <= NEARLY
+    return interval.contains(1) or abs(mean - 1) <= NEARLY
 
 
 def scaled_weights(log_weights: Floats64) -> Floats64:

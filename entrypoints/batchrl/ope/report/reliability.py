@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchrl.contract import estimators as names
+from batchrl.contract.interval import with_interval
 from batchrl.ope.estimators.weights import WeightDiagnostics, reliability
 
 # They rest on a value function alone.
@@ -20,12 +21,9 @@ def doubt_of_weights(weights: WeightDiagnostics, clipped: bool = False) -> str |
     if few is not None:
         return few
     if not weights.averages_to_one:
-        interval = weights.mean_weight_interval
+        shown = with_interval(weights.mean_weight, weights.mean_weight_interval.interval, ".2f")
         cause = "the log lacks episodes that matter to the policy, or its action probabilities are wrong"
-        return (
-            f"the mean weight is {weights.mean_weight:.2f} [{interval.lower:.2f}, {interval.upper:.2f}] and not 1: "
-            f"{'ratios were clipped' if clipped else cause}"
-        )
+        return f"the mean weight is {shown} and not 1: {'ratios were clipped' if clipped else cause}"
     return None
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.contract.interval import UNDEFINED, with_interval
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.report import Figure, OpeReport, PolicyReport
 
 WIDTH = 80
-DASH = "-"
 DIGITS = 4
 # The names that tables and command lines use, in the order in which figures are shown.
 SHORT_NAMES = {
@@ -75,11 +75,11 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         name = verdict.estimate if verdict is not None else None
         figure = policy.figures[name] if name is not None else None
         yield BRIEF.format(
-            verdict=verdict.outcome if verdict is not None else DASH,
-            name=DASH if name is None else SHORT_NAMES[name],
-            value=DASH if figure is None else number(figure.value),
-            interval=DASH if figure is None else interval(figure.bootstrap),
-            difference=DASH if figure is None else signed(figure.difference, figure.value),
+            verdict=verdict.outcome if verdict is not None else UNDEFINED,
+            name=UNDEFINED if name is None else SHORT_NAMES[name],
+            value=UNDEFINED if figure is None else number(figure.value),
+            interval=UNDEFINED if figure is None else interval(figure.bootstrap),
+            difference=UNDEFINED if figure is None else signed(figure.difference, figure.value),
         ).rstrip()
         yield from _wrapped(_weights(policy), "    ")
         yield from _words(policy, "    ")
@@ -88,29 +88,22 @@ def brief_report(report: OpeReport) -> Iterator[str]:
 
 def number(value: float, digits: int = DIGITS) -> str:
     """So many significant digits, or a dash for what is undefined."""
-    return f"{value:.{digits}g}" if math.isfinite(value) else DASH
+    return f"{value:.{digits}g}" if math.isfinite(value) else UNDEFINED
 
 
 def interval(estimate: Estimate) -> str:
     """``[27.63, 45.9]``, with fewer digits where it would be too wide, or a dash."""
-    if not (math.isfinite(estimate.lower) and math.isfinite(estimate.upper)):
-        return DASH
-    return _narrow(
-        lambda digits: f"[{number(estimate.lower, digits)}, {number(estimate.upper, digits)}]", DIGITS, INTERVAL_WIDTH
-    )
+    return _narrow(lambda digits: f"{estimate.interval:.{digits}g}", DIGITS, INTERVAL_WIDTH)
 
 
 def signed(difference: Estimate | None, beside: float = 0.0) -> str:
     """``+18.3 [8.4, 26.6]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
     if difference is None or not math.isfinite(difference.value):
-        return DASH
+        return UNDEFINED
     if max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside):
         return "0"
-    if interval(difference) == DASH:
-        return f"{difference.value:+.3g}"
-    ends = (difference.lower, difference.upper)
     return _narrow(
-        lambda digits: f"{difference.value:+.{digits}g} [{number(ends[0], digits)}, {number(ends[1], digits)}]",
+        lambda digits: with_interval(difference.value, difference.interval, f"+.{digits}g", f".{digits}g"),
         DIGITS - 1,
         DIFFERENCE_WIDTH,
     )
@@ -152,7 +145,7 @@ def _weights(policy: PolicyReport) -> str:
     return (
         f"effective {weights.effective_episodes:.1f} of {weights.n_episodes} episodes, largest weight "
         f"{number(weights.max_normalised_weight)}, mean weight {number(weights.mean_weight)} "
-        f"{interval(weights.mean_weight_interval)}".removesuffix(f" {DASH}")
+        f"{interval(weights.mean_weight_interval)}".removesuffix(f" {UNDEFINED}")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from batchrl.contract import estimators as names
+from batchrl.contract.interval import with_interval
 from batchrl.ope.report.report import PolicyReport, Verdict
 
 # The estimate that speaks for a policy is the first of these.
@@ -30,7 +31,7 @@ def decide(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = 
         return Verdict("unreliable", name, f"The log cannot tell of {baseline}: {doubt_of_baseline}.")
     if difference is None or not math.isfinite(difference.lower):
         return Verdict("unresolved", name, f"Nothing is said against {baseline}: there is no interval.")
-    shown = f"{difference.value:+.3g} [{difference.lower:.3g}, {difference.upper:.3g}]"
+    shown = with_interval(difference.value, difference.interval, "+.3g", ".3g")
     if difference.lower > 0:
         return Verdict("better", name, f"Better than {baseline}: {shown}.")
     if difference.upper < 0:

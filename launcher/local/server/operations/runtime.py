@@ -8,6 +8,7 @@ import re
 import urllib.parse
 from http import HTTPStatus
 
+from batchrl.contract.records import from_json
 from launcher.api.constants import ENDPOINT_GROUPS, MAX_INVOCATION_BYTES
 from launcher.api.errors import ApiError
 from launcher.local.executors.address import ServerAddress
@@ -61,7 +62,7 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
         raise ApiError("ServiceUnavailable", f"The servers of endpoint {name} are being ended.", 503)
     server = _choose(record, request.headers.get(TARGET_VARIANT))
     headers = {header: request.headers[header] for header in PASSED_IN if header in request.headers}
-    address = ServerAddress.from_json(server.address)
+    address = from_json(ServerAddress, server.address)
     try:
         answer = ask(address, "POST", "/invocations", timeout=ANSWER_SECONDS, body=body, headers=headers)
     except Unanswered as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchrl.contract.records import from_json
 from launcher.api.constants import ENDPOINT
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.process import job_processes
@@ -16,7 +17,7 @@ from launcher.local.modelserver.http import Unanswered, ask
 
 
 def invoke(endpoint, body=b'"hello"\n', server=0):
-    address = ServerAddress.from_json(endpoint.record.servers[server].address)
+    address = from_json(ServerAddress, endpoint.record.servers[server].address)
     return json.loads(ask(address, "POST", "/invocations", timeout=10, body=body).body)
 
 
@@ -29,7 +30,7 @@ def gone(endpoint):
 def test_C180_C185_an_endpoint_serves_until_it_is_deleted(serving, executor):
     endpoint = serving.endpoint(executor, environment={"OF": "the model"}).start()
     endpoint.wait_for("InService")
-    address = ServerAddress.from_json(endpoint.record.servers[0].address)
+    address = from_json(ServerAddress, endpoint.record.servers[0].address)
     report = invoke(endpoint, b'"report"\n')
     assert report["parent"][-1] == "serve"
     assert report["environment"]["OF"] == "the model"

@@ -11,6 +11,7 @@ import threading
 import pytest
 from scripted_server import ModelServer, Reply
 
+from batchrl.contract.records import from_json
 from launcher.local.executors.address import ServerAddress
 from launcher.local.host.processes import ProcessId
 from launcher.local.modelserver.http import Unanswered, ask
@@ -62,7 +63,7 @@ def test_who_listens_where_a_server_was_that_has_ended_is_not_asked(serve):
     with pytest.raises(Unanswered, match="the server has ended"):
         ask(address, "GET", "/ping", timeout=10)
     address = dataclasses.replace(server.address, holder=ProcessId.of(os.getpid()))
-    assert ask(ServerAddress.from_json(address.to_json()), "GET", "/ping", timeout=10).status == 200
+    assert ask(from_json(ServerAddress, address.to_json()), "GET", "/ping", timeout=10).status == 200
     assert len(server.requests) == 1
 
 

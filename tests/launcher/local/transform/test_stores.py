@@ -132,6 +132,7 @@ def test_an_object_that_is_not_there_any_more_fails_alone(client, serve):
 DRIVER = """
 import json, sys
 from batchrl.contract.layout import S3Url
+from batchrl.contract.records import from_json
 from batchrl.contract.store import s3_client
 from launcher.local.executors.address import ServerAddress
 from launcher.local.transform.run import transform
@@ -141,7 +142,7 @@ from launcher.local.transform.sources import SourceObject
 given = json.loads(sys.argv[1])
 
 class Server:
-    address = ServerAddress.from_json(given["server"])
+    address = from_json(ServerAddress, given["server"])
     def recover(self, useful):
         return True
 
