@@ -53,7 +53,7 @@ demo: setup
 	.venv/bin/batchrl demo $(ARGS)
 
 test: setup
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # All of them run, also after one has failed: every fault in one go.
 check: setup

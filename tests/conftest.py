@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(CLEARED_PREFIXES) and name not in KEPT:
             del os.environ[name]
+    # Workers of pytest-xdist have one, by which the command would think that it writes to a narrow terminal.
+    os.environ.pop("COLUMNS", None)
     os.environ.update(
         AWS_EC2_METADATA_DISABLED="true",
         AWS_CONFIG_FILE=os.devnull,

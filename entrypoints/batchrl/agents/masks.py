@@ -1,6 +1,6 @@
 """Which actions the data supports in a state (quirks 5, 7 and 18: where they differ from Coach's).
 
-A mask depends on frozen models only, so the training loop reads a matrix that was computed once.
+A mask depends on prefit models only, so the training loop reads a matrix that was computed once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Fallback = Literal["random", "unmasked_argmax", "most_likely"]
 
 
 class ActionMask(Protocol):
-    """A frozen rule that tells supported actions from others."""
+    """A rule, fitted before the agent, that tells supported actions from others."""
 
     def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
         """Support of every action in some states.

@@ -160,7 +160,7 @@ class PolicyModel:
 
 
 def pack_mask(mask: ActionMask | None) -> tuple[Config | None, Tensors]:
-    """A mask and its frozen models as JSON and tensors."""
+    """A mask and its prefit models as JSON and tensors."""
     match mask:
         case NearestNeighbourMask(keys, thresholds, embedding):
             tensors = {f"mask.keys.{action}": key.contiguous() for action, key in enumerate(keys)}

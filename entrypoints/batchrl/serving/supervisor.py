@@ -65,7 +65,7 @@ class Supervisor:
         listener: listening socket.
         count: of workers.
         work: what each does.
-        timeout: seconds without a beat after which a worker is taken for stuck.
+        timeout: seconds without a heartbeat after which a worker is taken for stuck.
     """
 
     def __init__(self, listener: socket.socket, count: int, work: Work, timeout: float) -> None:
@@ -168,13 +168,13 @@ class Supervisor:
             os._exit(code)
 
     def _heartbeat(self, slot: int) -> Heartbeat:
-        def beat(moment: float) -> None:
+        def report(moment: float) -> None:
             self._shared[slot + HEARTBEAT_SLOT] = moment
 
         def closed(count: int) -> None:
             self._shared[slot + CLOSED_SLOT] = count
 
-        return Heartbeat(beat, closed)
+        return Heartbeat(report, closed)
 
     def _replace_the_dead(self) -> bool:
         """Start a worker for each that died; False where they die as soon as they are started."""

@@ -18,7 +18,7 @@ from batchrl.serving.app import App
 from batchrl.serving.invocation import Service
 from batchrl.serving.settings import ServingSettings
 
-# Between two beats of a worker's heart, in seconds.
+# Between two heartbeats of a worker, in seconds.
 HEARTBEAT_SECONDS = 0.5
 # For what clients had sent before they could know of a stop, in seconds; its answers tell them.
 ARRIVAL_SECONDS = 0.02
@@ -34,11 +34,11 @@ class Heartbeat:
     """What a worker tells its supervisor, in memory that both share.
 
     Args:
-        beat: called with the time (monotonic, in seconds) at which the worker was last known to go on.
+        report: called with the time (monotonic, in seconds) at which the worker was last known to go on.
         closed: called with the number of connections that it has closed.
     """
 
-    beat: Callable[[float], None]
+    report: Callable[[float], None]
     closed: Callable[[int], None]
 
 
@@ -107,7 +107,7 @@ class Worker(uvicorn.Server):
         turn = 0
         while not self._stopping.is_set():
             began = self._app.began
-            self._heartbeat.beat(time.monotonic() if began is None else began)
+            self._heartbeat.report(time.monotonic() if began is None else began)
             await self.on_tick(turn)
             turn += 10  # on_tick sets the date header where this divides by 10
             with contextlib.suppress(TimeoutError):

@@ -5,7 +5,7 @@ signed for the service      answered by
 ==========================  ====================================================
 sagemaker, logs             ``operations``; ``POST /endpoints/...`` is its runtime's
 s3                          the store, through ``gateway``
-sts, iam, ecr               moto, an allow-list of operations (``foreign``)
+sts, iam, ecr               moto, an allow-list of operations (``moto_services``)
 batchrl                     the exchange of versions with the client
 ==========================  ====================================================
 
@@ -27,7 +27,7 @@ from urllib.parse import parse_qs
 from launcher.api.errors import ApiError
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.server.gateway import Gateway
-from launcher.local.server.moto_services import ALLOWED, Foreign
+from launcher.local.server.moto_services import ALLOWED, MotoServices
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
 from launcher.local.server.operations.context import Context, Operation
 from launcher.local.server.protocol import auth, validation
@@ -56,7 +56,7 @@ class App:
         context: what its operations may touch.
         keyring: whom it lets in.
         gateway: the way to the store.
-        foreign: the services that moto answers.
+        moto_services: the services that moto answers.
         version: what it says about itself; may wait until the store is ready.
         on_request: called for every request that was let in.
         now: the time, with its zone.
@@ -67,7 +67,7 @@ class App:
         context: Context,
         keyring: Keyring,
         gateway: Gateway,
-        foreign: Foreign,
+        moto_services: MotoServices,
         version: Callable[[], dict[str, Any]],
         on_request: Callable[[], None] = lambda: None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
@@ -75,7 +75,7 @@ class App:
         self._context = context
         self._keyring = keyring
         self._gateway = gateway
-        self._foreign = foreign
+        self._moto_services = moto_services
         self._version = version
         self._on_request = on_request
         self._now = now
@@ -120,7 +120,7 @@ class App:
         if prefix in JSON_SERVICES and signature.service == JSON_SERVICES[prefix][0]:
             return self._execute(prefix, operation, body)
         if signature.service in ALLOWED:
-            return self._foreign.answer(request, body, signature.service)
+            return self._moto_services.answer(request, body, signature.service)
         raise unknown_operation(f"{signature.service}:{operation or request.method}")
 
     def _execute(self, prefix: str, name: str, body: bytes) -> Response:

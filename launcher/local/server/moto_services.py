@@ -34,7 +34,7 @@ DEFAULT_SECONDS = 3600
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Foreign:
+class MotoServices:
     """The services that moto answers.
 
     Args:

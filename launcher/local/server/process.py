@@ -29,7 +29,7 @@ from launcher.local.records.records import SCHEMA_VERSION, Records
 from launcher.local.server.app import App
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
-from launcher.local.server.moto_services import Foreign
+from launcher.local.server.moto_services import MotoServices
 from launcher.local.server.operations.context import Context
 from launcher.local.server.protocol.auth import Keyring, Keys
 from launcher.local.shims.pool import ShimPool, forkserver_command
@@ -72,7 +72,7 @@ class ApiServer:
             context,
             keyring,
             self._gateway,
-            Foreign(ACCOUNT_ID, keyring),
+            MotoServices(ACCOUNT_ID, keyring),
             self._version,
             self._idle.touch,
         )

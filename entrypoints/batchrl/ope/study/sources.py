@@ -36,7 +36,7 @@ class TrainedPolicy:
         facts: where it comes from, in JSON's types.
         preset: the settings of its training; None where they cannot be read.
         split: of the episodes of its training data, where the checkpoint holds it.
-        frozen: what the checkpoint holds of the models that were fitted before the agent.
+        prefit: what the checkpoint holds of the models that were fitted before the agent.
     """
 
     name: str
@@ -44,7 +44,7 @@ class TrainedPolicy:
     facts: Mapping[str, Any]
     preset: TrainPreset | None = None
     split: Split | None = None
-    frozen: Mapping[str, Any] | None = None
+    prefit: Mapping[str, Any] | None = None
 
     @property
     def discount(self) -> float | None:
@@ -75,9 +75,9 @@ class TrainedPolicy:
 
     def modelled_rewards(self, dataset: Dataset) -> Floats64 | None:
         """``[N, A]`` of the reward model of its run; None where the source holds none."""
-        if self.frozen is None or self.preset is None:
+        if self.prefit is None or self.preset is None:
             return None
-        return PrefitModels.from_state(dict(self.frozen), dataset, self.preset).rewards(dataset)
+        return PrefitModels.from_state(dict(self.prefit), dataset, self.preset).rewards(dataset)
 
     def check_fit(self, dataset: Dataset, source: str) -> None:
         """Whether the log is of the problem that it was trained for.

@@ -18,7 +18,7 @@ from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 from launcher.local.server.app import App
 from launcher.local.server.gateway import Gateway
-from launcher.local.server.moto_services import Foreign
+from launcher.local.server.moto_services import MotoServices
 from launcher.local.server.operations.context import Context
 from launcher.local.server.protocol.auth import Keyring
 
@@ -36,7 +36,7 @@ def api_server(tmp_path: Path) -> Iterator[RunningServer]:
         context,
         keyring,
         Gateway(lambda: StoreAddress("http://127.0.0.1:9", REGION, "nobody-home", "nothing")),
-        Foreign(ACCOUNT_ID, keyring),
+        MotoServices(ACCOUNT_ID, keyring),
         dict,
         now=lambda: datetime.datetime.now(datetime.UTC) + times.get("ahead", datetime.timedelta()),
     )

@@ -217,6 +217,7 @@ def test_B144_what_is_decompressed_comes_in_small_chunks():
         (gzip.compress(b"x" * 100) + b"rubbish", "and the object is none"),
         (gzip.compress(b"x" * 100)[:15] + b"\xff" * 9 + gzip.compress(b"x" * 100)[24:], "and the object is none"),
     ],
+    ids=["plain text", "cut", "rubbish behind", "damaged"],
 )
 def test_B144_what_is_no_gzip_is_told(data, what):
     with pytest.raises(RecordFault, match=what):
