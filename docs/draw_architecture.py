@@ -144,7 +144,7 @@ def table() -> str:
     lines: list[str] = []
     for package, names in rooms.ROOMS.items():
         folder = rooms.FOLDERS[package].relative_to(rooms.ROOT)
-        lines += ["", "| room | its story |", "|---|---|"]
+        lines += ["", "| room | what it holds |", "|---|---|"]
         for room in names:
             place = (folder / room.replace(".", "/")).as_posix()
             lines.append(f"| [`{place}/`](../{place}) | {sentence(room, package)} |")
