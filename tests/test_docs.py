@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
 import draw_architecture
 import rooms
+
+from batchrl.contract.errors import BatchRLError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -128,6 +131,38 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
         if (unknown := [word for line in told(text) for word in unknown_words(line, known)])
     }
     assert wrong == {}
+
+
+def refused(line: str, known: dict[str, click.Command]) -> str | None:
+    """Why ``batchrl`` cannot read a line that begins with it; None where it can, or the line shows alternatives."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:  # a quotation goes on in the next line
+        return None
+    if words[:1] != ["batchrl"] or any(word.startswith(("|", "[", "(")) for word in words):
+        return None
+    names = [name for name in (" ".join(words[1:3]), " ".join(words[1:2])) if name in known]
+    rest = words[1 + len(names[0].split()) :] if names else []
+    try:
+        known[names[0]].make_context(names[0], rest) if names else None
+    except click.UsageError as error:
+        said = error.format_message()
+        return f"{line}: {said}" if said.startswith(("Got unexpected extra", "No such option")) else None
+    except (click.exceptions.Exit, BatchRLError):
+        pass
+    return None
+
+
+def test_every_line_that_a_page_shows_is_one_that_the_command_takes() -> None:
+    known = commands()
+    lines = [line for _, text in pages() for _, block in BLOCK.findall(text) for line in block.splitlines()]
+    assert [why for line in lines if (why := refused(line, known))] == []
+
+
+def test_a_line_with_a_word_too_many_is_found() -> None:
+    known = commands()
+    assert "unexpected extra argument" in str(refused("batchrl train cartpole.csv --preset cartpole-best", known))
+    assert refused("batchrl train --training cartpole.csv   # a comment", known) is None
 
 
 def test_an_unknown_command_or_option_is_found() -> None:
