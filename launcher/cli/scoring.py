@@ -14,6 +14,7 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
+from launcher.base import extras
 from launcher.cli.finding import find_job
 from launcher.library.scripts import run_script, script_path
 from launcher.reports.policies import fetch_policy
@@ -95,6 +96,8 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
         from launcher.results.plot import check_format
 
         check_format(plot)
+        extras.require("a picture", extras.PLOTS)
+    script = script_path(SCRIPT)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
         folder = Path(scratch)
         log = fetch_prefix(data, folder / "data")
@@ -106,7 +109,7 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
             options += ["--fqe-data", str(fetch_prefix(other, folder / "fqe-data").path)]
         if plot is not None and "output" not in scoring:
             scoring["output"] = folder / "report.json"
-        code = run_script(script_path(SCRIPT), [*options, *_spelled(scoring)])
+        code = run_script(script, [*options, *_spelled(scoring)])
         if code == 0 and plot is not None:
             from launcher.reports.forestplot import draw
 

@@ -42,7 +42,7 @@ def draw(name: str, rounds: Sequence[Round], path: Path) -> Path:
         rounds: at least one.
         path: the file; the suffix decides the format.
     """
-    extras.require(extras.PLOTS, "a picture")
+    extras.require("a picture", extras.PLOTS)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -61,7 +61,7 @@ def go_on(
     if wanted < done:
         raise InputError(f"{done} rounds are done already, and --rounds says {wanted}.", f"Give {done} or more.")
     work, behavior = Work(settings, folder.root, lambda text: tell(text, say)), behavior_of(settings)
-    extras.require(extras.PLOTS, "the picture of a loop")
+    extras.require("the picture of a loop", extras.PLOTS)
     if known is None:
         work.check(behavior)
     folder.check_free()

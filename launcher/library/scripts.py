@@ -31,8 +31,8 @@ def script_path(name: str) -> Path:
     """
     scripts = product_scripts()
     if name not in scripts:
-        raise InputError(f"this installation has no script {name}.", "Install batchrl from its repository.")
-    extras.require(extras.JOB, f"{name} on this computer")
+        raise InputError(f"this installation has no script {name}.", "Install it again.")
+    extras.require(f"{name} on this computer", extras.JOB)
     return scripts[name]
 
 

@@ -103,6 +103,7 @@ def ensure_up(home: Path | None = None) -> CloudAddress:
     with _locked(paths):
         if identity := _current(paths):
             return identity.address(paths)
+        extras.require("the local cloud", extras.LOCAL)
         Records(paths.records).close()  # says what is wrong with them before an API server fails on it
         _end_server(paths)
         return _start(paths).address(paths)
@@ -250,7 +251,6 @@ def _start(paths: HomePaths) -> Identity:
     if identity is None:
         identity = Identity.create()
         identity.write(paths.cloud_file)
-    extras.require(extras.LOCAL, "the local cloud")
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
     write_atomically(paths.sdk_config, _SDK_CONFIG, shared=True, private=True)
     child = spawn_detached(

@@ -85,12 +85,15 @@ def python() -> Finding:
 
 def torch() -> Finding:
     """Read from the package's metadata: importing torch would take seconds."""
-    from launcher.base.extras import JOB, remedy
+    from launcher.base.extras import JOB, missing, remedy
 
     try:
         found = version("torch")
     except PackageNotFoundError:
         return Finding("torch", Health.LIMITED, "not installed: only containers can run jobs", remedy(JOB))
+    if lacking := missing(JOB):
+        told = f"{found}, but not {', '.join(lacking)}: only containers can run jobs"
+        return Finding("torch", Health.LIMITED, told, remedy(JOB))
     return Finding("torch", Health.OK, f"{found}{' (CPU build)' if found.endswith('+cpu') else ''}")
 
 

@@ -40,7 +40,7 @@ def check_instance(instance_type: str | None, image: str) -> None:
         InputError: there is no engine, no such image, no GPU, or for processes a package of jobs is not installed.
     """
     if instance_type in PROCESS_INSTANCE_TYPES:
-        extras.require(extras.JOB, f"instance type '{instance_type}'")
+        extras.require(f"instance type '{instance_type}'", extras.JOB)
     if instance_type not in CONTAINER_INSTANCE_TYPES:
         return
     require_container(image)

@@ -98,7 +98,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
 
 
 def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: Path) -> Path:
-    extras.require(extras.PLOTS, "a picture")
+    extras.require("a picture", extras.PLOTS)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -64,7 +64,7 @@ def plot(frame: pd.DataFrame, job_name: str, path: Path) -> Path:
     Raises:
         InputError: there is nothing to draw, or the file cannot be written.
     """
-    extras.require(extras.PLOTS, "a picture")
+    extras.require("a picture", extras.PLOTS)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -207,7 +207,7 @@ def fetch_all(
     try:
         return download(s3, transfers, manner)
     except OSError as error:
-        if isinstance(error, botocore.exceptions.BotoCoreError):
+        if error.filename is None or isinstance(error, botocore.exceptions.BotoCoreError):
             raise
         raise InputError(f"{error.filename} cannot be written: {error.strerror}.") from error
 

@@ -28,7 +28,7 @@ from batchrl.checkpoints.onnx_graph import PolicyGraph
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.data.dataset import Floats32
 
-PACKAGES_HINT = "Install them: pip install onnx onnxscript onnxruntime"
+PACKAGES_HINT = "Install with: pip install 'batchrl[onnx]'"
 # A file of one message, as ONNX is without files beside it, has 2 GiB at most.
 MOST_BYTES = 2_000_000_000
 COMPARED_STATES = 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType
@@ -25,8 +26,13 @@ def from_json(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     Raises:
         TypeError: a field without a default is missing, or there is none of a name.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class has a hash
     return kind(**{name: _read(hints.get(name), value) for name, value in values.items()})
+
+
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:

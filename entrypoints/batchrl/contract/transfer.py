@@ -97,7 +97,7 @@ def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
         with whole_file(transfer.file) as temporary:
             _read_good(client, transfer, temporary, check, manner)
     except OSError as error:
-        if isinstance(error, botocore.exceptions.BotoCoreError):
+        if error.errno is None or isinstance(error, botocore.exceptions.BotoCoreError):
             raise
         raise OSError(error.errno, error.strerror, str(transfer.file)) from error
     return True

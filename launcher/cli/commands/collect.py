@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from batchrl.contract.errors import InputError
 from launcher.cli.groups import make_command
 from launcher.library.scripts import COLLECT_SCRIPT, run_script, script_path
 
@@ -35,4 +36,11 @@ def command(ctx: click.Context, options: tuple[str, ...], show_help: bool) -> in
         click.echo("\nOptions of the script:\n")
         sys.stdout.flush()
         options = ("--help",)
-    return run_script(script_path(COLLECT_SCRIPT), options)
+    try:
+        script = script_path(COLLECT_SCRIPT)
+    except InputError as error:
+        if not show_help:
+            raise
+        click.echo(f"{error.message}\n{error.hint}")
+        return 0
+    return run_script(script, options)

@@ -97,11 +97,12 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
     job that has ended, its own model is taken unless --which is given.
 
     An ONNX file is kept only if onnxruntime computes what torch computes; it needs the packages onnx,
-    onnxscript and onnxruntime, which come with `make`.
+    onnxscript and onnxruntime: pip install 'batchrl[onnx]'.
     """
     from launcher.cli.scoring import find_policy
     from launcher.library.scripts import run_script, script_path
 
+    script = script_path(SCRIPT)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as scratch:
         found = find_policy(model, Path(scratch) / "policy", aws, partial(_of_job, which=options["which"]))
         words = [str(found.path), str(Path(target).expanduser())]
@@ -111,7 +112,7 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
                 words.append(option)
             elif value is not None and value is not False:
                 words += [option, str(value)]
-        return run_script(script_path(SCRIPT), words)
+        return run_script(script, words)
 
 
 def _of_job(job: Job, folder: Path, which: str | None) -> Fetched:

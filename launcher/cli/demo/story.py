@@ -85,8 +85,7 @@ class Demo:
         """
         started = time.monotonic()
         epochs = self._epochs()
-        for extra in (extras.LOCAL, extras.JOB, extras.PLOTS):
-            extras.require(extra, "the demo")
+        extras.require("the demo", extras.LOCAL, extras.JOB, extras.PLOTS)
         chosen = choose_executor(self.executor)
         self.say(chosen.sentence)
         data, picture = self.folder / "cartpole.csv", self.folder / "ope.png"

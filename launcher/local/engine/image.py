@@ -126,7 +126,7 @@ def build(
     started = time.monotonic()
     files, wheels = _context_files(), _wheels(wheelhouse)
     host = engine_host()
-    extras.require(extras.LOCAL, "building an image")
+    extras.require("building an image", extras.LOCAL)
     status = engine_status()
     if not status.available:
         raise Unreachable(status.reason, START_HINT)

@@ -138,7 +138,10 @@ class TransformDriver(Driver):
             raise StopRequested
         self._progress.note(size_bytes=sum(outcome.size_bytes for outcome in outcomes))
         counts = Counts.of(outcomes)
-        counts.write(self._folder.counts)
+        try:
+            counts.write(self._folder.counts)
+        except OSError as error:  # the results are stored; that they were counted is worth less
+            log.warning("the counts of %s are not kept: %s", self.record.key, error)
         faults = [fault for outcome in outcomes for fault in outcome.faults]
         if not faults:
             ended = self._progress.move(states.COMPLETED, f"The transform job completed: {counts.objects} objects")

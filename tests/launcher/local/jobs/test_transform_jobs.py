@@ -122,6 +122,13 @@ def test_B151_B152_one_bad_object_fails_the_job_and_the_others_are_there(serving
     assert any("b.jsonl: ClientError: 400" in line for line in job.data_log)
 
 
+def test_results_that_are_stored_are_not_lost_where_their_counts_cannot_be_kept(serving, executor):
+    job = serving.transform({"a.jsonl": states(b"a", 2)}, executor)
+    job.cloud.home.job(job.key).counts.mkdir(parents=True)  # no file can take its place
+    record = job.run()
+    assert (record.status, record.failure_reason, len(job.output_keys)) == ("Completed", None, 1)
+
+
 def test_B153_a_stopped_job_stores_no_output(serving, executor):
     objects = {"a.jsonl": states(b"a", 2), "b.jsonl": b'"wait"\n'}
     job = serving.transform(objects, executor, MaxConcurrentTransforms=2).start()
