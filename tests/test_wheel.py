@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from quick import quick_preset
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -128,7 +129,7 @@ def test_from_an_empty_folder_data_is_collected_and_a_policy_trained(whole: Inst
     told = succeed(
         whole,
         *("train", "--training", "log.csv", "--preset", "cartpole-ddqn-bcq", "--set", "epochs=1"),
-        *("--instance-type", "local_process", "--job-name", "from-a-wheel"),
+        *("--set", "reward_model.epochs=1", "--instance-type", "local_process", "--job-name", "from-a-wheel"),
     )
     assert "from-a-wheel" in told
     assert json.loads(succeed(whole, "show", "from-a-wheel", "--json"))["TrainingJobStatus"] == "Completed"
@@ -146,8 +147,9 @@ def test_the_plan_and_the_package_hold_what_a_job_needs(whole: Installation) -> 
     assert "typing_extensions.py" not in listed
 
 
-def test_the_demo_runs_from_a_wheel(whole: Installation) -> None:
-    told = succeed(whole, "demo", "--executor", "process", "--epochs", "1", "--output", "demo")
+def test_the_demo_runs_from_a_wheel(whole: Installation, tmp_path: Path) -> None:
+    quick = ("--preset", str(quick_preset(tmp_path)), "--epochs", "1")
+    told = succeed(whole, "demo", "--executor", "process", *quick, "--output", "demo")
     assert "ope.png" in told
 
 

@@ -30,7 +30,7 @@ def test_collect_train_watch_evaluate(session, dataset, instance_type, home):
         entry_point="train.py",
         preset="cartpole-ddqn-bcq",
         instance_type=instance_type,
-        hyperparameters={"epochs": EPOCHS},
+        hyperparameters={"epochs": EPOCHS, "reward_model.epochs": 5},
         session=session,
     )
     job = estimator.fit({"training": str(dataset)}, wait=False)

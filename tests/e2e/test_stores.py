@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from jobs import EXECUTORS, run_command
+from quick import quick_preset
 
 from launcher import RLEstimator
 from launcher.session.session import Session
@@ -44,7 +45,10 @@ def test_a_job_over_ceph(rgw, dataset, tmp_path, monkeypatch, instance_type):
 def test_the_whole_demo_as_uid_4242(tmp_path_factory, executor):
     folder = Path("/tmp") / f"batchrl-uid-test-{os.getpid()}-{executor}"
     folder.mkdir()
-    os.chown(folder, NOBODY, NOBODY)
+    preset = quick_preset(folder)
+    for path in (folder, preset):
+        os.chown(path, NOBODY, NOBODY)
+    quick = ("--preset", preset, "--epochs", "3")
     group = Path("/var/run/docker.sock").stat().st_gid if executor == "docker" else NOBODY
     environ = os.environ | {"HOME": str(folder), "BATCHRL_HOME": str(folder / "data"), "USER": "nobody"}
     # The checkout and its Python may lie where only root can look; to read is all that this capability gives.
@@ -54,7 +58,7 @@ def test_the_whole_demo_as_uid_4242(tmp_path_factory, executor):
     ]
     try:
         answer = subprocess.run(
-            [*as_nobody, "launcher.cli", "demo", "--executor", executor, "--epochs", "3", "--output", folder / "out"],
+            [*as_nobody, "launcher.cli", "demo", "--executor", executor, *quick, "--output", folder / "out"],
             env=environ,
             cwd=folder,
             capture_output=True,

@@ -1,8 +1,9 @@
-"""PyTorch's private operators: the only place that calls them, each with a public fallback that computes the same.
+"""PyTorch's private operators: the only place that calls them, each with a public fallback that does the same.
 
 Two of PyTorch's kernels are faster than what it offers by a public name: oneDNN's product with bias and ReLU, which is
 meant for its compiler, and Adam's step in one pass over the memory, whose public face takes 1.7 s to import and 20 us
-more a step. A build that lacks one of them works, and is slower.
+more a step. To ask for deterministic algorithms by the public name imports the compiler, too: 2 s. A build that lacks
+one of them works, and is slower.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ _HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-unty
 # None: the public fallback is taken.
 _ONEDNN_LINEAR = _found(torch.ops.mkldnn, "_linear_pointwise", _HAS_ONEDNN)
 _ADAM = _found(torch, "_fused_adam_")
+_SET_DETERMINISTIC = _found(torch._C, "_set_deterministic_algorithms")
+
+
+def use_deterministic_algorithms() -> None:
+    """Have PyTorch take algorithms that give the same bits each time, and refuse what has none."""
+    if _SET_DETERMINISTIC is None:
+        torch.use_deterministic_algorithms(True)
+    else:
+        _SET_DETERMINISTIC(True)
 
 
 def has_onednn() -> bool:

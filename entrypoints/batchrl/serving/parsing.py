@@ -73,7 +73,9 @@ def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[ParsedRec
 def trimmed(body: bytes) -> bytes | None:
     """A body of lines without a mark of its byte order and the last newline; None for a body without any line."""
     body = body.removeprefix(BOM)
-    return body.removesuffix(b"\n") if body else None
+    if not body:
+        return None
+    return body.removesuffix(b"\n").removesuffix(b"\r") if body.endswith(b"\n") else body
 
 
 def read_document(body: bytes, n_features: int) -> ParsedRecords:

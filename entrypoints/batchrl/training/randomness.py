@@ -8,6 +8,7 @@ import os
 import numpy as np
 import torch
 
+from batchrl.agents.fused import use_deterministic_algorithms
 from batchrl.seeds import Stream, stream_seed
 
 
@@ -16,7 +17,7 @@ def make_deterministic() -> None:
 
     The number of threads changes the order of sums, and so the last bits of the weights.
     """
-    torch.use_deterministic_algorithms(True)
+    use_deterministic_algorithms()
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)
 

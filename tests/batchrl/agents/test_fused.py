@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "public":
         monkeypatch.setattr(fused, "_ONEDNN_LINEAR", None)
         monkeypatch.setattr(fused, "_ADAM", None)
-    elif fused._ONEDNN_LINEAR is None or fused._ADAM is None:
+        monkeypatch.setattr(fused, "_SET_DETERMINISTIC", None)
+    elif None in (fused._ONEDNN_LINEAR, fused._ADAM, fused._SET_DETERMINISTIC):
         pytest.skip("this build of PyTorch lacks an operator")
     return str(request.param)
 
@@ -55,6 +58,30 @@ def test_steps_of_Adam_are_PyTorchs_either_way(l2: float) -> None:
         reference.step()
         state.step(gradient.clone(), l2)
         torch.testing.assert_close(state.parameters, expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_only_deterministic_algorithms_are_taken(way: str) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        torch.use_deterministic_algorithms(False)
+        fused.use_deterministic_algorithms()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        with pytest.raises(RuntimeError, match="deterministic"):
+            torch.ones(2, 2).put_(torch.tensor([0, 0]), torch.ones(2))
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def test_training_starts_without_pytorchs_compiler() -> None:
+    program = (
+        "import sys\n"
+        "from batchrl.training.randomness import make_deterministic\n"
+        "make_deterministic()\n"
+        "print([name for name in sys.modules if name.startswith(('torch._inductor', 'torch._dynamo'))])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.1])

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchrl.serving import parsing
@@ -134,6 +134,7 @@ LINE = ROWS | st.lists(NOISE, max_size=4).map(b"".join)
 
 
 @given(st.lists(LINE, min_size=1, max_size=6))
+@example([b"[\r", b""])
 def test_any_body_gives_for_each_line_what_the_line_alone_gives(lines: list[bytes]) -> None:
     together = read(b"\n".join([*lines, b""]))
     assert together == [read(line + b"\n")[0] for line in lines]

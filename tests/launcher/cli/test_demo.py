@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Run, shell
+from quick import quick_preset
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
@@ -189,7 +190,8 @@ def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> No
     environ = {"BATCHRL_HOME": str(home)}
     try:
         first = shell(*arguments, environ=environ, timeout_s=240)
-        again = shell(*arguments, "--json", environ=environ, timeout_s=240)
+        quick = ("--preset", str(quick_preset(tmp_path)))
+        again = shell(*arguments, *quick, "--json", environ=environ, timeout_s=240)
     finally:
         shell("cloud", "down", "--stop-jobs", environ=environ)
 
