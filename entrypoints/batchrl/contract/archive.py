@@ -9,10 +9,13 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from batchrl.contract.errors import InputError
 
@@ -22,6 +25,11 @@ PLAIN_MODE = 0o644
 COMPRESSION_LEVEL = 1
 # Members get one time, so that equal contents are equal archives; tar warns about times before 1980.
 MEMBER_TIME = 315_532_800
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Beyond these nobody packs a model or a result; a small archive can be made to hold any number.
+MOST_MEMBERS, MOST_LEVELS = 1_000_000, 100
+UNPACKED_TIMES, UNPACKED_ANYWAY = 100, 1024**3
+TOO_MUCH = "It was made to fill a disk, or is damaged."
 ONLY_INSIDE = "Such an archive holds files below its own folder only."
 
 
@@ -73,40 +81,143 @@ def extract(archive: Path, folder: Path) -> None:
     """Unpack an archive into a folder; files of the same names are replaced.
 
     Raises:
-        InputError: the archive is damaged, or a member would lie outside of the folder or is no plain file.
+        InputError: the archive is damaged or beyond all measure, or a member would lie outside of the folder, or is no
+            plain file. What came before that member stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    allowed = max(UNPACKED_ANYWAY, UNPACKED_TIMES * archive.stat().st_size) if archive.exists() else 0
     try:
-        with tarfile.open(archive) as tar:
-            _extract(tar, folder)
+        with tarfile.open(archive) as tar, _Folder.opened(folder) as target:
+            try:
+                _extract(tar, target, allowed)
+            finally:  # also where a later member is refused
+                _refuse_escapes(target)
     except InputError as error:
         raise InputError(f"{archive}: {error.message}", error.hint) from error
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"{archive} cannot be unpacked: {error}") from error
 
 
-def _extract(tar: tarfile.TarFile, folder: Path) -> None:
-    links = []
-    for member in tar:
-        path = folder / _inside(member.name, PurePosixPath(), member)
-        if member.isdir():
-            path.mkdir(parents=True, exist_ok=True)
-        elif member.isfile() and (content := tar.extractfile(member)) is not None:
-            _make_room(path)
-            with path.open("wb") as file:
+class _Folder:
+    """A folder that members are placed in: no link on the way to one is followed, whoever made it.
+
+    Args:
+        path: the folder.
+        handle: the open folder.
+    """
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self._handle = handle
+        self.links: list[PurePosixPath] = []
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[_Folder]:
+        """The folder, as long as the block lasts."""
+        handle = os.open(path, FOLDER_FLAGS)
+        try:
+            yield cls(path, handle)
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def inside(self, parts: Sequence[str], make: bool = True) -> Iterator[int]:
+        """The open folder of these parts; links and files on the way are replaced by folders, or with ``make`` false
+        are a fault."""
+        handle = os.dup(self._handle)
+        try:
+            for part in parts:
+                if make:
+                    _make_folder(part, handle)
+                below = os.open(part, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=handle)
+                os.close(handle)
+                handle = below
+            yield handle
+        finally:
+            os.close(handle)
+
+    def write(self, path: PurePosixPath, content: IO[bytes], mode: int) -> None:
+        """A new file, in place of what bears its name."""
+        with self.inside(path.parts[:-1]) as parent:
+            _remove(path.name, parent)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(path.name, flags, mode, dir_fd=parent), "wb") as file:
                 shutil.copyfileobj(content, file)
-            path.chmod(EXECUTABLE_MODE if member.mode & 0o100 else PLAIN_MODE)
+                os.fchmod(file.fileno(), mode)
+
+    def link(self, path: PurePosixPath, target: str) -> None:
+        """A symbolic link, in place of what bears its name; that of a folder below another link is refused."""
+        with self.inside(path.parts[:-1], make=False) as parent:
+            _remove(path.name, parent)
+            os.symlink(target, path.name, dir_fd=parent)
+            self.links.append(path)
+
+    def copy(self, source: PurePosixPath, path: PurePosixPath) -> None:
+        """A file once more under another name, as for a hard link."""
+        with self.inside(source.parts[:-1], make=False) as parent:
+            handle = os.open(source.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        with os.fdopen(handle, "rb") as file:
+            self.write(path, file, stat.S_IMODE(os.fstat(handle).st_mode))
+
+
+def _extract(tar: tarfile.TarFile, folder: _Folder, allowed: int) -> None:
+    links: list[tuple[PurePosixPath, tarfile.TarInfo]] = []
+    size = 0
+    for number, member in enumerate(tar, start=1):
+        path = _inside(member.name, PurePosixPath(), member)
+        size += member.size if member.isfile() else 0
+        _refuse_excess(member, path, number, size, allowed)
+        if member.isdir():
+            with folder.inside(path.parts):
+                pass
+        elif member.isfile() and (content := tar.extractfile(member)) is not None:
+            _refuse_the_folder_itself(path, member)
+            folder.write(path, content, EXECUTABLE_MODE if member.mode & 0o100 else PLAIN_MODE)
         elif member.issym() or member.islnk():
+            _refuse_the_folder_itself(path, member)
             links.append((path, member))
         else:
             raise InputError(f"'{member.name}' is neither a file nor a folder nor a link.", ONLY_INSIDE)
-    for path, member in sorted(links, key=lambda link: link[1].issym()):
-        _make_room(path)
+    for path, member in links:
+        if member.islnk():
+            folder.copy(_inside(member.linkname, PurePosixPath(), member), path)
+    for path, member in links:
         if member.issym():
             _inside(member.linkname, PurePosixPath(member.name).parent, member)
-            path.symlink_to(member.linkname)
-        else:
-            shutil.copy(folder / _inside(member.linkname, PurePosixPath(), member), path)
+            with folder.inside(path.parts[:-1]):
+                pass
+    for path, member in links:
+        if member.issym():
+            folder.link(path, member.linkname)
+
+
+def _refuse_excess(member: tarfile.TarInfo, path: PurePosixPath, number: int, size: int, allowed: int) -> None:
+    if len(path.parts) > MOST_LEVELS:
+        raise InputError(f"a member lies {len(path.parts)} folders deep, more than {MOST_LEVELS}.", TOO_MUCH)
+    if number > MOST_MEMBERS:
+        raise InputError(f"it holds more than {MOST_MEMBERS:,} members.", TOO_MUCH)
+    if size > allowed:
+        raise InputError(
+            f"unpacked it is larger than {allowed:,} bytes, {UNPACKED_TIMES} times its own size ('{member.name}').",
+            TOO_MUCH,
+        )
+
+
+def _refuse_the_folder_itself(path: PurePosixPath, member: tarfile.TarInfo) -> None:
+    if not path.parts:
+        raise InputError(f"'{member.name}' is the archive's folder itself, and no folder.", ONLY_INSIDE)
+
+
+def _refuse_escapes(folder: _Folder) -> None:
+    """What a chain of links leads to is known when all of them are there: remove those that lead out."""
+    top = Path(os.path.realpath(folder.path))
+    escaping = [path for path in folder.links if not Path(os.path.realpath(folder.path / path)).is_relative_to(top)]
+    for path in escaping:
+        with folder.inside(path.parts[:-1], make=False) as parent:
+            _remove(path.name, parent)
+    if escaping:
+        raise InputError(f"'{escaping[0]}' leads out of the archive's folder by way of other links.", ONLY_INSIDE)
 
 
 def _inside(name: str, start: PurePosixPath, member: tarfile.TarInfo) -> PurePosixPath:
@@ -122,7 +233,15 @@ def _inside(name: str, start: PurePosixPath, member: tarfile.TarInfo) -> PurePos
     return PurePosixPath(*parts)
 
 
-def _make_room(path: Path) -> None:
-    """What an earlier extraction left at a path, a link perhaps, is not written through."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+def _make_folder(name: str, parent: int) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+            os.unlink(name, dir_fd=parent)
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+
+
+def _remove(name: str, parent: int) -> None:
+    """Make room for a name; a folder that bears it is a fault."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=parent)
