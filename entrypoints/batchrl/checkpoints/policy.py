@@ -16,6 +16,7 @@ from batchrl.checkpoints.formats import CHECKPOINT_FORMAT, check_format
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from batchrl.contract.pointers import pointed
 from batchrl.data.dataset import Floats32, Floats64
 
 POINTERS = {"best": BEST_NAME, "latest": LATEST_NAME}
@@ -124,9 +125,8 @@ def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> 
 
 def _pointed(pointer: Path) -> str:
     try:
-        name = json.loads(pointer.read_bytes())["checkpoint"]
-        return Path(name).name
-    except (ValueError, KeyError, TypeError) as error:
+        return pointed(pointer.read_bytes())
+    except ValueError as error:
         raise DamagedContent(f"{pointer} cannot be read: {error}") from error
 
 

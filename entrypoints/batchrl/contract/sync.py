@@ -6,6 +6,7 @@ What is decided for each file of the folder, pass by pass:
 file                   action
 =====================  ======================================================================
 new or changed         upload; payload first, manifest last
+``latest.json`` ...    a pointer goes up when the file that it names, as it is now, has gone up
 same size and mtime    nothing
 changed while sent     the object stands, but the manifest does not list it; next pass again
 name ends in ``.tmp``  nothing: its writer renames it when it is whole
@@ -20,11 +21,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from batchrl.contract.files import file_sha256, published_files
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
+from batchrl.contract.pointers import is_pointer, pointed
 from batchrl.contract.published import load_manifest
 from batchrl.contract.store import Client, is_refusal
 
@@ -103,8 +105,12 @@ class FolderUploader:
             if self._sent.get(path) != _stamp(stat)
         ]
         for _, path, stamp in sorted(pending):
-            if path not in self._in_flight:
+            if path in self._in_flight:
+                continue
+            if not is_pointer(path):
                 self._in_flight[path] = self._pool.submit(self._send, path, stamp)
+            elif (content := self._pointer(path)) is not None:
+                self._in_flight[path] = self._pool.submit(self._send, path, stamp, content)
         try:
             self._publish_manifest()
         except Exception as error:
@@ -148,12 +154,27 @@ class FolderUploader:
             self._refused_since = time.monotonic()
         self._on_error(path, error)
 
-    def _send(self, path: str, stamp: Stamp) -> None:
+    def _pointer(self, path: str) -> bytes | None:
+        """The content of a pointer, to be sent as it was looked at; None while what it names is not in the store."""
+        try:
+            content = (self._folder / path).read_bytes()
+            named = (PurePosixPath(path).parent / pointed(content)).as_posix()
+        except FileNotFoundError:
+            return None
+        except ValueError:  # somebody else's file of this name
+            return content
+        try:
+            present = _stamp((self._folder / named).stat(follow_symlinks=False))
+        except FileNotFoundError:  # deleted here; in the store it stands
+            return content
+        return content if self._sent.get(named) == present else None
+
+    def _send(self, path: str, stamp: Stamp, content: bytes | None = None) -> None:
         file = self._folder / path
         target = self._destination / path
         try:
-            if stamp[0] <= WHOLE_READ_BYTES:
-                content = file.read_bytes()
+            if content is not None or stamp[0] <= WHOLE_READ_BYTES:
+                content = file.read_bytes() if content is None else content
                 size, digest = len(content), sha256_of(content)
                 self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content)
             else:

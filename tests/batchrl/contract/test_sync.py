@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -48,6 +49,57 @@ def test_payload_first_manifest_last(s3, tmp_path, uploader):
     uploader.drain(5)
     assert s3.puts == [key("ope.csv"), key(MANIFEST_NAME)]
     assert load_manifest(s3, PREFIX).files["ope.csv"].sha256 == sha256_of(b"1")
+
+
+def point(folder: Path, name: str, checkpoint: str) -> None:
+    """Write a pointer as a job does: beside it, then in its place."""
+    whole = folder / f"{name}.tmp"
+    whole.write_text(json.dumps({"checkpoint": checkpoint}))
+    whole.replace(folder / name)
+
+
+@pytest.mark.parametrize("name", ["latest.json", "best.json"])
+def test_a_pointer_goes_up_after_the_checkpoint_that_it_names(s3, tmp_path, uploader, name):
+    sent, go = threading.Event(), threading.Event()
+
+    def slowly(name: str) -> None:
+        if name.endswith(".pt"):
+            sent.set()
+            assert go.wait(10)
+
+    s3.before_put = slowly
+    (tmp_path / "epoch_0001.pt").write_bytes(b"weights " * 100)
+    point(tmp_path, name, "epoch_0001.pt")
+    uploader.step()
+    assert sent.wait(10)
+    for _ in range(5):
+        assert not uploader.step()
+    assert key(name) not in s3.objects
+    go.set()
+    assert uploader.drain(10)
+    puts = [each for each in s3.puts if each != key(MANIFEST_NAME)]
+    assert puts == [key("epoch_0001.pt"), key(name)]
+
+
+def test_a_pointer_waits_for_the_checkpoint_as_it_is_now(s3, tmp_path, uploader):
+    (tmp_path / "epoch_0001.pt").write_bytes(b"one")
+    assert uploader.drain(5) is not None
+    again = FolderUploader(s3, tmp_path, PREFIX, with_manifest=False, on_error=lambda path, error: None)
+    again.assume_uploaded()
+    (tmp_path / "epoch_0001.pt").write_bytes(b"another " * 100)
+    point(tmp_path, "latest.json", "epoch_0001.pt")
+    again.step()
+    assert again.drain(5)
+    assert [each for each in s3.puts if each != key(MANIFEST_NAME)][-2:] == [key("epoch_0001.pt"), key("latest.json")]
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"checkpoint": "epoch_0009.pt"}', b"{}", b"not JSON", b'{"checkpoint": 3}', b"[1]"]
+)
+def test_a_pointer_to_nothing_that_is_here_goes_up_at_once(s3, tmp_path, uploader, content):
+    (tmp_path / "latest.json").write_bytes(content)
+    assert uploader.drain(5)
+    assert s3.objects[key("latest.json")] == content
 
 
 def test_nothing_is_sent_twice(s3, tmp_path, uploader):
