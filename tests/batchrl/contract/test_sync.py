@@ -58,16 +58,23 @@ def point(folder: Path, name: str, checkpoint: str) -> None:
     whole.replace(folder / name)
 
 
-@pytest.mark.parametrize("name", ["latest.json", "best.json"])
-def test_a_pointer_goes_up_after_the_checkpoint_that_it_names(s3, tmp_path, uploader, name):
+@pytest.fixture
+def held(s3) -> tuple[threading.Event, threading.Event]:
+    """Checkpoints are not taken before the second event; the first says that one is on its way."""
     sent, go = threading.Event(), threading.Event()
 
-    def slowly(name: str) -> None:
+    def hold(name: str) -> None:
         if name.endswith(".pt"):
             sent.set()
             assert go.wait(10)
 
-    s3.before_put = slowly
+    s3.before_put = hold
+    return sent, go
+
+
+@pytest.mark.parametrize("name", ["latest.json", "best.json"])
+def test_a_pointer_goes_up_after_the_checkpoint_that_it_names(s3, tmp_path, uploader, held, name):
+    sent, go = held
     (tmp_path / "epoch_0001.pt").write_bytes(b"weights " * 100)
     point(tmp_path, name, "epoch_0001.pt")
     uploader.step()
@@ -77,20 +84,23 @@ def test_a_pointer_goes_up_after_the_checkpoint_that_it_names(s3, tmp_path, uplo
     assert key(name) not in s3.objects
     go.set()
     assert uploader.drain(10)
-    puts = [each for each in s3.puts if each != key(MANIFEST_NAME)]
-    assert puts == [key("epoch_0001.pt"), key(name)]
+    assert [each for each in s3.puts if each != key(MANIFEST_NAME)] == [key("epoch_0001.pt"), key(name)]
 
 
-def test_a_pointer_waits_for_the_checkpoint_as_it_is_now(s3, tmp_path, uploader):
-    (tmp_path / "epoch_0001.pt").write_bytes(b"one")
-    assert uploader.drain(5) is not None
-    again = FolderUploader(s3, tmp_path, PREFIX, with_manifest=False, on_error=lambda path, error: None)
-    again.assume_uploaded()
+def test_a_pointer_waits_for_the_checkpoint_as_it_is_now(s3, tmp_path, uploader, held):
+    sent, go = held
+    (tmp_path / "epoch_0001.pt").write_bytes(b"restored")
+    uploader.assume_uploaded()
     (tmp_path / "epoch_0001.pt").write_bytes(b"another " * 100)
     point(tmp_path, "latest.json", "epoch_0001.pt")
-    again.step()
-    assert again.drain(5)
-    assert [each for each in s3.puts if each != key(MANIFEST_NAME)][-2:] == [key("epoch_0001.pt"), key("latest.json")]
+    uploader.step()
+    assert sent.wait(10)
+    assert not uploader.step()
+    assert key("latest.json") not in s3.objects
+    go.set()
+    assert uploader.drain(10)
+    assert s3.objects[key("epoch_0001.pt")] == b"another " * 100
+    assert key("latest.json") in s3.objects
 
 
 @pytest.mark.parametrize(
