@@ -165,7 +165,7 @@ def test_missing_packages_are_named_with_how_to_have_them(tmp_path: Path, monkey
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match="onnxruntime") as refused:
         export_onnx(tmp_path / "policy.onnx", policy_model(), FACTS)
-    assert "pip install onnx" in str(refused.value.hint)
+    assert "pip install 'batchrl[onnx]'" in str(refused.value.hint)
 
 
 def test_a_model_beyond_what_a_file_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
