@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import BEST_NAME, S3Url
+from batchrl.contract.pointers import pointed
 from batchrl.contract.published import find_published
 from batchrl.contract.store import list_objects
 from batchrl.contract.transfer import Transfer
@@ -68,6 +68,6 @@ def fetch_model(job: Job, folder: Path) -> Fetched:
 
 def _pointed(pointer: bytes, place: S3Url) -> str:
     try:
-        return Path(str(json.loads(pointer)["checkpoint"])).name
-    except (ValueError, KeyError, TypeError) as error:
+        return pointed(pointer)
+    except ValueError as error:
         raise DamagedContent(f"{place} cannot be read: {error}.") from error

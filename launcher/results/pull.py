@@ -26,11 +26,12 @@ from pathlib import Path
 
 import botocore.exceptions
 
+from batchrl.contract import pointers
 from batchrl.contract.archive import extract
 from batchrl.contract.download import download, list_transfers
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.files import file_sha256
-from batchrl.contract.layout import BEST_NAME, LATEST_NAME, JobLayout, S3Url
+from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.published import find_published, load_manifest
@@ -43,7 +44,6 @@ UNPACKED = {MODEL_ARCHIVE_NAME: "model", OUTPUT_ARCHIVE_NAME: "data"}
 KINDS = ("all", "model", "output", "intermediate", "checkpoints")
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.1
-POINTERS = frozenset({LATEST_NAME, BEST_NAME})
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -99,7 +99,7 @@ class Published:
         """Name, bytes and sha256 of a checkpoint; None for a file of the user's own that only has such a name."""
         try:
             content = json.loads(find_published(self.s3, self.prefix, pointer) or b"")
-            name, size, digest = content["checkpoint"], content["size"], content["sha256"]
+            name, size, digest = content[pointers.CHECKPOINT], content["size"], content["sha256"]
         except (DamagedContent, ValueError, KeyError, TypeError):
             return None
         valid = isinstance(name, str) and isinstance(size, int) and _SHA256.fullmatch(str(digest))
@@ -187,7 +187,7 @@ def fetch_all(
     for transfer in transfers:
         if transfer.prefix is not None:
             names.setdefault(transfer.prefix, set()).add(transfer.name)
-    places = {prefix: Published(s3, prefix, POINTERS & below) for prefix, below in names.items()}
+    places = {prefix: Published(s3, prefix, pointers.NAMES & below) for prefix, below in names.items()}
     manifests = {prefix: place.load() for prefix, place in places.items()}
 
     def check(transfer: Transfer) -> Check:

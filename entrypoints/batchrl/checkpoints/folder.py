@@ -13,6 +13,7 @@ from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import TEMPORARY_SUFFIX, State
 from batchrl.contract.layout import BEST_NAME, CHECKPOINT_PATTERN, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
+from batchrl.contract.pointers import CHECKPOINT
 
 _NAME = re.compile(r"epoch_(\d+)\.pt")
 
@@ -89,7 +90,7 @@ class CheckpointFolder:
     def _write_pointer(self, name: str, choice: PointerDetails) -> None:
         content = self.file(choice.epoch).read_bytes()
         pointer: dict[str, Any] = {
-            "checkpoint": self.file(choice.epoch).name,
+            CHECKPOINT: self.file(choice.epoch).name,
             "epoch": choice.epoch,
             "sha256": sha256_of(content),
             "size": len(content),

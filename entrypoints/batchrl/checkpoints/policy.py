@@ -16,10 +16,8 @@ from batchrl.checkpoints.formats import CHECKPOINT_FORMAT, check_format
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
-from batchrl.contract.pointers import pointed
+from batchrl.contract.pointers import POINTERS, pointed
 from batchrl.data.dataset import Floats32, Floats64
-
-POINTERS = {"best": BEST_NAME, "latest": LATEST_NAME}
 
 
 class LoadedPolicy:

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.export import import_model
 from batchrl.checkpoints.files import read_state
-from batchrl.checkpoints.policy import POINTERS, load_policy
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.inference import CODE_FOLDER, InferenceCode
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
+from batchrl.contract.pointers import POINTERS
 
 CHECKPOINT_SUFFIX = ".pt"
 # What a description says of its files, not of the policy.

@@ -85,8 +85,8 @@ def extract(archive: Path, folder: Path) -> None:
             plain file. What came before that member stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    allowed = max(UNPACKED_ANYWAY, UNPACKED_TIMES * archive.stat().st_size) if archive.exists() else 0
     try:
+        allowed = max(UNPACKED_ANYWAY, UNPACKED_TIMES * archive.stat().st_size)
         with tarfile.open(archive) as tar, _Folder.opened(folder) as target:
             try:
                 _extract(tar, target, allowed)
@@ -179,6 +179,7 @@ def _extract(tar: tarfile.TarFile, folder: _Folder, allowed: int) -> None:
             links.append((path, member))
         else:
             raise InputError(f"'{member.name}' is neither a file nor a folder nor a link.", ONLY_INSIDE)
+    # All folders are made before the first link, so that none is looked for, or made, by way of one.
     for path, member in links:
         if member.islnk():
             folder.copy(_inside(member.linkname, PurePosixPath(), member), path)

@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 
-NAMES = frozenset({LATEST_NAME, BEST_NAME})
+# Files by what a user calls them; the best one is looked for first.
+POINTERS = {"best": BEST_NAME, "latest": LATEST_NAME}
+NAMES = frozenset(POINTERS.values())
 CHECKPOINT = "checkpoint"
 
 

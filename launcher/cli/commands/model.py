@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.layout import BEST_NAME, LATEST_NAME
+from batchrl.contract.pointers import POINTERS
 from launcher.base.units import size
 from launcher.cli.groups import make_group
 from launcher.cli.options import aws_option, complete_jobs, output_options
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SCRIPT = "export.py"
 KINDS = ("greedy", "epsilon_greedy", "softmax")
-POINTERS = {"best": BEST_NAME, "latest": LATEST_NAME}
 COLUMNS_SHOWN = 8
 DIGEST_SHOWN = 12
 # What stands in the description where there are no networks of their own.
