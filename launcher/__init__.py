@@ -7,7 +7,7 @@
     estimator = RLEstimator(entry_point="train.py", preset="cartpole-ddqn-bcq", instance_type="local")
     estimator.fit({"training": "cartpole.csv"})
     estimator.metrics().plot("ope.png")
-    estimator.transformer().transform("states.jsonl", split_type="Line", join_source="Input")
+    estimator.transformer().transform("states.jsonl", split_type="Line")
 
 Importing this package is cheap: each name is loaded when it is first used.
 """

@@ -65,7 +65,10 @@ class TransformRun:
     )
     join_source: str | None = field(
         default=None,
-        metadata=option("`Input` to put each record beside its prediction", wire="DataProcessing.JoinSource"),
+        metadata=option(
+            "`Input` to put each record beside its prediction; a line that is no JSON (NaN) or CSV fails its object",
+            wire="DataProcessing.JoinSource",
+        ),
     )
     model_client_config: Mapping[str, int] | None = field(
         default=None,

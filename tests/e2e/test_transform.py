@@ -110,6 +110,24 @@ def test_a_bad_record_is_an_error_record_by_default(trained, tmp_path):
     assert "expected 4 features, got 2" in short["error"]
 
 
+def test_B167_a_line_with_NaN_costs_only_itself_unless_inputs_are_joined(trained, command, tmp_path):
+    file = tmp_path / "states.jsonl"
+    file.write_text(json_lines(STATES[:2]) + "[NaN, 0, 0, 0]\n" + json_lines(STATES[2:4]))
+    call = ("transform", str(file), "--model", trained.latest_job.name, "-o")
+
+    answer = command(*call, str(tmp_path / "out"), check=False)
+    assert answer.returncode == 2, answer.stdout + answer.stderr
+    assert "1 of 5 records was not taken" in answer.stderr
+    lines = records(tmp_path / "out")
+    assert ["predictions" in line for line in lines] == [True, True, False, True, True]
+    assert "there are no NaN and Infinity" in lines[2]["error"]
+
+    joined = command(*call, str(tmp_path / "joined"), "--join", "input", check=False)
+    assert joined.returncode == 1
+    assert "states.jsonl: line 3: it is no valid JSON" in joined.stderr
+    assert "as a join or a filter needs it" in joined.stderr
+
+
 def test_B153_a_stopped_job_stores_nothing(trained, session, tmp_path):
     file = tmp_path / "states.jsonl"
     file.write_text(json_lines(STATES) * 1000)
@@ -146,7 +164,18 @@ def test_a_transformer_attaches_to_a_job_and_goes_on(trained, session, states):
 
 def test_the_command_line_runs_shows_and_downloads(trained, command, states, tmp_path):
     name = trained.latest_job.name
-    answer = command("transform", str(states), "--model", name, "--job-name", "by-hand", "-o", str(tmp_path / "out"))
+    answer = command(
+        "transform",
+        str(states),
+        "--model",
+        name,
+        "--job-name",
+        "by-hand",
+        "-o",
+        str(tmp_path / "out"),
+        "--join",
+        "input",
+    )
     assert "[data-log] MaxConcurrentTransforms=" in answer.stdout
     assert "Transform job by-hand has ended well." in answer.stdout
     assert [line["SageMakerInput"] for line in records(tmp_path / "out")] == STATES
@@ -168,7 +197,8 @@ def test_the_command_line_runs_shows_and_downloads(trained, command, states, tmp
 
 def test_rows_of_csv_are_joined_by_columns(trained, command, tmp_path):
     (tmp_path / "rows.csv").write_text("".join(",".join(map(str, state)) + "\n" for state in STATES[:3]))
-    command("transform", str(tmp_path / "rows.csv"), "--model", trained.latest_job.name, "-o", str(tmp_path / "out"))
+    out = str(tmp_path / "out")
+    command("transform", str(tmp_path / "rows.csv"), "--model", trained.latest_job.name, "-o", out, "--join", "input")
     rows = [line.split(",") for line in (tmp_path / "out" / "rows.csv.out").read_text().splitlines()]
     assert [[float(cell) for cell in row[:4]] for row in rows] == STATES[:3]
     assert [len(row) for row in rows] == [8] * 3  # and two probabilities, the action, the value

@@ -37,7 +37,7 @@ EMPTY_NAMED = 3
         "batchrl transform states.jsonl --model my-job --plan",
         "batchrl transform s3://bucket/states/ --no-wait \\",
         "    --content-type application/jsonlines",
-        "batchrl transform rows.csv --join none --no-wait -q",
+        "batchrl transform rows.csv --join input --no-wait -q",
     ),
 )
 @click.argument("data", metavar="DATA")
@@ -54,9 +54,9 @@ EMPTY_NAMED = 3
 @click.option(
     "--join",
     type=click.Choice(("input", NOTHING)),
-    default="input",
+    default=NOTHING,
     show_default=True,
-    help="Put each record beside its prediction.",
+    help="Put each record beside its prediction; a line that is no JSON (NaN) or CSV then fails its whole file.",
 )
 @click.option("--input-filter", metavar="JSONPATH", help="What the policy sees of a record.")
 @click.option("--output-filter", metavar="JSONPATH", help="What is kept of an output.")
@@ -98,8 +98,9 @@ def command(
     DATA is a file or a folder, which is uploaded, or an S3 URL. A record is a list of features, one a line. Each
     input becomes one output, of the same name with .out behind it.
 
-    A record that the policy cannot take gets an error in its place, and the exit code is 2; where none was taken, 1.
-    On AWS nobody looks for such records unless the outputs are downloaded (-o).
+    A record that the policy cannot take gets an error in its place, the others go on, and the exit code is 2; where
+    none was taken, 1. With --join input that holds for records that can be joined. On AWS nobody looks for such records
+    unless the outputs are downloaded (-o).
     """
     if folder is not None and (only_plan or not wait):
         raise click.UsageError("--output needs the outputs: leave out --no-wait and --plan.")

@@ -147,7 +147,10 @@ def _parsed(record: bytes, index: int, locate: Locate) -> Any:
     try:
         return _loaded(record)
     except (ValueError, RecursionError) as error:
-        raise RecordFault(f"{locate(index)}: it is no valid JSON ({error}): {shown(record)}") from error
+        raise RecordFault(
+            f"{locate(index)}: it is no valid JSON ({error}), as a join or a filter needs it: {shown(record)} "
+            "(without them, only this record would be answered by an error)"
+        ) from error
 
 
 def _parsed_answer(answer: bytes, index: int, locate: Locate) -> Any:
