@@ -40,6 +40,7 @@ LAUNCHER = (
     "launcher.local.engine",
     "launcher.local.logs",
     "launcher.local.records",
+    "launcher.local.keys",
     "launcher.local.host",
     "launcher.api",
     "launcher.base",

@@ -9,6 +9,7 @@
            settings.json     the object store, when it is not the embedded one
            records.sqlite    jobs, endpoints, models, tags
            door.log store.log
+           keys/             keys of running jobs, a file each (mode 0600): what each opens in S3
            sdk-config.yaml   settings for the ``sagemaker`` SDK
            store/            objects of the embedded store, as plain files: store/<bucket>/<key>
            jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log,
@@ -173,6 +174,11 @@ class HomePaths:
     def sdk_config(self) -> Path:
         """Configuration for the ``sagemaker`` SDK."""
         return self.root / "sdk-config.yaml"
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the keys of running jobs."""
+        return self.root / "keys"
 
     @property
     def store(self) -> Path:
