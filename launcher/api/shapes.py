@@ -26,6 +26,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("float", "double"), (int, float)),
 }
 _JSON_TYPES: dict[str, tuple[type, ...]] = {**_TYPES, "blob": (str,), "timestamp": (int, float)}
+# How long one pattern may take for one text, and how much too long a text may be to be looked at at all.
+PATTERN_SECONDS = 1.0
+LOOKED_AT_BEYOND_MAXIMUM = 256
 _SIZED = frozenset({"string", "blob", "map", "list"})
 
 
@@ -146,8 +149,18 @@ def _broken(shape: Any, value: Any) -> Iterator[tuple[Kind, Any]]:
         if value not in allowed:
             yield Kind.VALUE, allowed
     pattern = shape.metadata.get("pattern")
-    if pattern and not _compiled(pattern).fullmatch(value):
+    if pattern and not _matches(pattern, value, most):
         yield Kind.PATTERN, pattern
+
+
+def _matches(pattern: str, value: str, most: int | None) -> bool:
+    """Whether text has a pattern. Some of the model's take exponential time for text that nobody would send."""
+    if most is not None and len(value) > most + LOOKED_AT_BEYOND_MAXIMUM:
+        return True  # it is refused for its length
+    try:
+        return _compiled(pattern).fullmatch(value, timeout=PATTERN_SECONDS) is not None
+    except TimeoutError:
+        return False
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from pathlib import Path
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
 from launcher.local.executors.base import Execution, Executor
-from launcher.local.executors.metricscan import MetricScanner
+from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
 from launcher.local.executors.output import OutputPump
 from launcher.local.host.faults import (
@@ -64,13 +64,13 @@ class TrainingDriver(Driver):
 
     def _work(self) -> None:
         executor = self._executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
-        scanner = MetricScanner(self._request["AlgorithmSpecification"].get("MetricDefinitions") or ())
+        definitions = definitions_in(self._request["AlgorithmSpecification"].get("MetricDefinitions"))
         self._prepare()
         self._progress.refuse_if_stopped()
         self._progress.move(
             states.TRAINING, f"Training image download completed. Training in progress ({executor.name})."
         )
-        self._end(self._train(executor, scanner))
+        self._end(self._train(executor, definitions))
 
     def _prepare(self) -> None:
         """Tree, channels and checkpoints, all before PID 1 starts."""
@@ -94,34 +94,40 @@ class TrainingDriver(Driver):
             self._checkpoints = CheckpointSync(self.client, folder, url, log.warning)
             log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
 
-    def _train(self, executor: Executor, scanner: MetricScanner) -> Run:
+    def _train(self, executor: Executor, definitions: Definitions) -> Run:
         local_path = checkpoint_path(self._request)
         checkpoints = (local_path, self._checkpoint_folder(local_path)) if local_path else None
         execution = executor.start(training_program(self.record, self.home, self.address, checkpoints))
         self._unsaved = True
         self._progress.note(container=execution.handle)
         try:
-            return self._accompany(execution, scanner)
+            return self._accompany(execution, definitions)
         except BaseException:
             execution.kill()
             raise
 
-    def _accompany(self, execution: Execution, scanner: MetricScanner) -> Run:
+    def _accompany(self, execution: Execution, definitions: Definitions) -> Run:
         stream = f"{HOST}-{int(time.time())}"
+        log_file = self._folder.log_file(stream)
         pump = OutputPump(
-            execution.output(),
-            self._folder.log_file(stream),
-            scanner,
-            lambda: self._progress.note(log_stream=f"{self._name}/{stream}"),
-            lambda scanned: self._progress.note(metrics=scanned.latest),
+            execution.output(), log_file, lambda: self._progress.note(log_stream=f"{self._name}/{stream}")
         )
+
+        def tell(fault: str) -> None:
+            log.warning("%s", fault)
+            with contextlib.suppress(OSError):  # a full disk keeps no job from its end
+                pump.say(f"batchrl: {fault}")
+
+        metrics = MetricWatch(definitions, log_file, lambda latest: self._progress.note(metrics=latest), tell)
         pump.start()
+        metrics.start()
         if self._checkpoints is not None:
             self._checkpoints.start()
         outcome = watch(execution, self._limits(), self._progress.stop_requested, self._on_cut)
         log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
         if not pump.finish(OUTPUT_DRAIN_SECONDS):
             log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
+        metrics.finish()
         return Run(outcome, execution.remove())
 
     def _publish(self) -> None:

@@ -79,46 +79,51 @@ class StreamWriter:
 
     def write(self, message: str) -> None:
         """Append one message; one that holds newlines becomes several events."""
-        self._append([line.encode("utf-8", "replace") for line in message.split("\n")])
+        self._append(message.encode("utf-8", "replace") + b"\n")
 
-    def feed(self, chunk: bytes) -> list[str]:
-        """Append the whole lines that a chunk of raw output completes; the rest waits for more, or for ``flush``.
-
-        Returns:
-            The lines, as they can be matched against metric definitions.
-        """
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
+    def feed(self, chunk: bytes) -> None:
+        """Append the whole lines that a chunk of raw output completes; the rest waits for more, or for ``flush``."""
+        whole, end, rest = chunk.rpartition(b"\n")
+        if end:
+            self._append(self._partial + whole + end)
+            self._partial = rest
+        else:
+            self._partial += rest
         if len(self._partial) >= MAX_MESSAGE_BYTES:
-            lines.append(self._partial)
-            self._partial = b""
-        return self._append(lines)
+            self.flush()
 
-    def flush(self) -> list[str]:
+    def flush(self) -> None:
         """Append output that has not ended its line."""
         rest, self._partial = self._partial, b""
-        return self._append([rest]) if rest else []
+        if rest:
+            self._append(rest + b"\n")
 
-    def close(self) -> list[str]:
+    def close(self) -> None:
         """Append what is left and close the file."""
-        lines = self.flush()
-        os.close(self._file)
-        return lines
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)
 
-    def _append(self, lines: list[bytes]) -> list[str]:
-        if not lines:
-            return []
+    def _append(self, lines: bytes) -> None:
+        """Append whole lines, in one write: a million of them cost no more than a few thousand writes."""
         self._latest = max(self._latest, self._clock())
         stamp = b"%d " % self._latest
-        texts, out = [], bytearray()
-        for line in lines:
-            text = line.removesuffix(b"\r").decode("utf-8", "replace")
-            texts.append(text)
-            for piece in _pieces(text.encode()):
-                out += stamp + piece + b"\n"
-        view = memoryview(out)
+        text = _valid(lines.replace(b"\r\n", b"\n"))
+        if len(text) > MAX_MESSAGE_BYTES:
+            text = b"".join(piece + b"\n" for line in text[:-1].split(b"\n") for piece in _pieces(line))
+        view = memoryview(stamp + text[:-1].replace(b"\n", b"\n" + stamp) + b"\n")
         while view:
             view = view[os.write(self._file, view) :]
-        return texts
+
+
+def _valid(text: bytes) -> bytes:
+    """Text in UTF-8; what is none is replaced."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text
 
 
 def _pieces(message: bytes) -> Iterator[bytes]:

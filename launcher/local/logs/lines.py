@@ -19,12 +19,15 @@ class LineAssembler:
 
     def __init__(self, now: float = 0.0) -> None:
         self._partial = b""
+        self._returned = False
         self._progress_at = now
 
     def feed(self, chunk: bytes, now: float) -> list[bytes]:
         """The lines that a chunk completes, without their ends; ``now`` in seconds."""
         *whole, self._partial = (self._partial + chunk).split(b"\n")
-        lines = [_final_state(line) for line in whole]
+        # Most output knows no carriage return, and then a line is what it is.
+        lines = [_final_state(line) for line in whole] if b"\r" in chunk or self._returned else whole
+        self._returned = b"\r" in self._partial
         if b"\r" in self._partial[:-1]:
             finished, _, self._partial = self._partial.rpartition(b"\r")
             if self._partial == b"":

@@ -25,7 +25,6 @@ from typing import Any
 
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import Execution, Executor, Program
-from launcher.local.executors.metricscan import MetricScanner
 from launcher.local.executors.monitor import Waiter
 from launcher.local.executors.output import OutputPump
 from launcher.local.host.faults import ALGORITHM, JobFault
@@ -205,7 +204,7 @@ class ModelServer:
     def _start(self) -> None:
         self._fruitless += 1
         execution = self._executor.start(self._program)
-        pump = OutputPump(execution.output(), self._log_file, MetricScanner(()), lambda: None, lambda scanned: None)
+        pump = OutputPump(execution.output(), self._log_file, lambda: None)
         pump.start()
         self._run = run = _Run(execution, Waiter(execution), pump)
         try:

@@ -68,3 +68,13 @@ def test_null_is_left_out_in_json_and_a_wrong_type_else() -> None:
 @pytest.mark.parametrize(("name", "kinds"), [("\N{GRINNING FACE} a", []), ("a\0", [Kind.PATTERN])])
 def test_a_pattern_with_javas_surrogates_is_read(name: str, kinds: list[Kind]) -> None:
     assert [fault.kind for fault in faults(service_model("sagemaker").shape_for("Database"), name)] == kinds
+
+
+def test_text_on_which_a_pattern_of_the_model_would_compute_for_ever_is_a_fault() -> None:
+    shape = service_model("sagemaker").shape_for("ClusterSchedulerPriorityClassName")
+    (fault,) = faults(shape, "a" * 2000 + "!")
+    assert fault.kind is Kind.PATTERN
+
+
+def test_text_that_is_much_too_long_is_refused_for_its_length_alone() -> None:
+    assert [fault.kind for fault in found(REQUIRED | {"TrainingJobName": "-" * 10_000_000})] == [Kind.LONG]

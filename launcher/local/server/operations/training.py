@@ -9,6 +9,7 @@ from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
 from launcher.api.constants import TRAINING
 from launcher.api.errors import validation
+from launcher.local.executors.metricscan import definition_faults, definitions_in
 from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
@@ -35,7 +36,19 @@ JOBS = JobKind(
 def create(context: Context, request: Wire) -> Wire:
     """Record a job and hand it to a shim."""
     training_rules.check_training_job(request)
+    _check_metrics(request)
     return JOBS.create(context, request)
+
+
+def _check_metrics(request: Wire) -> None:
+    """Refuse metric definitions that cannot be used; their expressions are compiled in a process of their own.
+
+    Raises:
+        ApiError: there are some; all are named.
+    """
+    definitions = definitions_in(request["AlgorithmSpecification"].get("MetricDefinitions"))
+    if faults := definition_faults(definitions):
+        raise validation(" ".join(fault[0].upper() + fault[1:] for fault in faults))
 
 
 def describe(context: Context, request: Wire) -> Wire:

@@ -159,6 +159,21 @@ def test_a_job_that_is_stopped_before_it_starts_never_runs(cloud):
     assert not job.ml.exists()
 
 
+def test_A90_A113_an_expression_without_end_keeps_no_job_from_its_time_limit(cloud):
+    expression = r"(a+)+$"
+    job = cloud.job(
+        f"import time\nprint('loss=2 {'a' * 40}!')\ntime.sleep(600)",
+        StoppingCondition={"MaxRuntimeInSeconds": 8},
+        AlgorithmSpecification={
+            "MetricDefinitions": [{"Name": "trap", "Regex": expression}, {"Name": "loss", "Regex": "loss=([0-9]+)"}]
+        },
+    ).start()
+    record = job.wait()
+    assert (record.status, record.secondary_status) == ("Stopped", "MaxRuntimeExceeded")
+    assert [(metric.name, metric.value) for metric in record.metrics] == [("loss", 2.0)]
+    assert any("metric 'trap'" in line and expression in line for line in job.lines)
+
+
 def test_A90_a_job_past_its_time_is_stopped_as_MaxRuntimeExceeded(cloud):
     job = cloud.job(HANDLE_TERM.replace("CODE", "0"), StoppingCondition={"MaxRuntimeInSeconds": 1}).start()
     record = job.wait()

@@ -29,10 +29,11 @@ def test_an_absent_stream_reads_as_empty(path: Path) -> None:
 
 def test_raw_output_becomes_lines(path: Path) -> None:
     writer = StreamWriter(path)
-    assert writer.feed(b"one\ntw") == ["one"]
-    assert writer.feed(b"o\r\n\nthree") == ["two", ""]
+    writer.feed(b"one\ntw")
+    assert _messages(path) == ["one"]
+    writer.feed(b"o\r\n\nthree")
     assert _messages(path) == ["one", "two", ""]
-    assert writer.close() == ["three"]
+    writer.close()
     assert _messages(path) == ["one", "two", "", "three"]
 
 
@@ -54,8 +55,9 @@ def test_huge_lines_are_split_between_characters(path: Path) -> None:
 
 def test_output_without_any_newline_is_not_kept_in_memory(path: Path) -> None:
     writer = StreamWriter(path)
-    lines = [line for _ in range(8) for line in writer.feed(b"#" * (MAX_MESSAGE_BYTES // 2))]
-    assert sum(map(len, lines)) == 4 * MAX_MESSAGE_BYTES
+    for _ in range(8):
+        writer.feed(b"#" * (MAX_MESSAGE_BYTES // 2))
+    assert [len(line.partition(b" ")[2]) for line in path.read_bytes().splitlines()] == [MAX_MESSAGE_BYTES] * 4
 
 
 def test_timestamps_never_go_back(path: Path) -> None:

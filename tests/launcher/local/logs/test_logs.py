@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
-from launcher.local.executors.metricscan import MetricScanner
-from launcher.local.host.faults import JobFault
 from launcher.local.logs.lines import MAX_LINE_BYTES, LineAssembler
 
 
@@ -37,22 +33,6 @@ def test_a_long_progress_bar_is_seen_every_two_seconds():
 def test_a_line_without_an_end_does_not_grow_for_ever():
     lines = assembled(b"x" * (3 * MAX_LINE_BYTES + 5))
     assert [len(line) for line in lines] == [MAX_LINE_BYTES] * 3 + [5]
-
-
-def test_A113_A115_the_last_value_of_a_metric_counts():
-    scanner = MetricScanner([{"Name": "loss", "Regex": r"loss=(\S+)"}, {"Name": "none", "Regex": "never (.*)"}])
-    assert scanner.scan("epoch 1 loss=0.5", 1.0)
-    assert scanner.scan("epoch 2 loss=2.5e-1;"[:-1], 2.0)
-    assert not scanner.scan("nothing", 3.0)
-    assert not scanner.scan("loss=many", 3.0)
-    assert not scanner.scan("loss=nan", 3.0)
-    (latest,) = scanner.latest
-    assert (latest.name, latest.value, latest.at) == ("loss", 0.25, 2.0)
-
-
-def test_an_expression_that_is_none_fails_the_job():
-    with pytest.raises(JobFault, match=r"ClientError: metric 'm': .* no regular expression"):
-        MetricScanner([{"Name": "m", "Regex": "("}])
 
 
 def test_A113_A116_A117_A119_a_jobs_lines_and_metrics_are_there_while_it_runs(cloud):

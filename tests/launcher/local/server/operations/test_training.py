@@ -57,6 +57,21 @@ def _finish(api_server: RunningServer, name: str, last: str = states.COMPLETED) 
         api_server.records.transition(name, status)
 
 
+def test_A113_metric_definitions_that_cannot_be_used_are_refused_all_at_once(api_server: RunningServer) -> None:
+    request = job_request("j")
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [
+        {"Name": "open", "Regex": "loss=("},
+        {"Name": "loss", "Regex": r"loss=(\S+)"},
+        {"Name": "vast", "Regex": "a{99999999999}"},
+    ]
+    code, message = _error(api_server.client("sagemaker").create_training_job, **request)
+    assert code == "ValidationException"
+    assert "Metric 'open': the regular expression 'loss=(' cannot be used" in message
+    assert "Metric 'vast'" in message
+    assert "'loss'" not in message
+    assert api_server.handed == []
+
+
 def test_a_job_is_recorded_and_handed_to_a_shim(api_server: RunningServer) -> None:
     arn = api_server.client("sagemaker").create_training_job(**job_request("job-1"))["TrainingJobArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:000000000000:training-job/job-1"
