@@ -41,6 +41,7 @@ LAUNCHER = (
     "launcher.local.logs",
     "launcher.local.records",
     "launcher.local.keys",
+    "launcher.local.events",
     "launcher.local.host",
     "launcher.api",
     "launcher.base",

@@ -20,6 +20,8 @@ from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.files import write_atomically
 from launcher.base import extras, lock
 from launcher.local.cleanup import Removed, collect
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import StopRequested
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
@@ -294,6 +296,7 @@ def _stop_jobs(paths: HomePaths) -> None:
         for record in records.running():
             try:
                 records.request_stop(record.name, kind=record.kind)
+                EventFile(paths.job(record.key).events).add(StopRequested("batchrl cloud down --stop-jobs"))
             except JobEnded:
                 continue
         deadline = time.monotonic() + JOB_STOP_SECONDS

@@ -12,7 +12,7 @@
            keys/             keys of running jobs, a file each (mode 0600): what each opens in S3
            sdk-config.yaml   settings for the ``sagemaker`` SDK
            store/            objects of the embedded store, as plain files: store/<bucket>/<key>
-           jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log,
+           jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log, events.jsonl,
                              logs/<stream>.log, ml/ (the job's /opt/ml while it runs; ml.2/ of its second instance),
                              counts.json (of a transform job that has ended)
     /tmp/batchrl-<uid>-<hash>/   sockets; a unix socket's path may not exceed 107 bytes, so they cannot lie in <home>
@@ -75,6 +75,11 @@ class JobHome:
     def counts(self) -> Path:
         """How many objects and records a transform job took."""
         return self.folder / "counts.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened to the job, a JSON object a line."""
+        return self.folder / "events.jsonl"
 
     def root(self, instance: int) -> Path:
         """The ``/opt/ml`` of one of several instances, counted from 1."""

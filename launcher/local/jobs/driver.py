@@ -9,12 +9,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import ShimBegan
+from launcher.local.events.storewatch import StoreWatch
 from launcher.local.executors.base import Executor
+from launcher.local.executors.recorded import RecordedExecutor
 from launcher.local.executors.selection import executor_for
 from launcher.local.host.address import CloudAddress
 from launcher.local.host.faults import JobFault, internal_fault
 from launcher.local.host.home import HomePaths
+from launcher.local.host.version import version
 from launcher.local.jobs.progress import Progress, StopRequested
 from launcher.local.records import states
 from launcher.local.records.records import JobRecord, Records
@@ -59,13 +65,17 @@ class Driver(ABC):
     executor: Executor | None = None
 
     def __post_init__(self) -> None:
-        self._progress = Progress(self.records, self.record)
         self._request = self.record.request
         self._folder = self.home.job(self.record.key)
+        self._events = EventFile(self._folder.events)
+        self._progress = Progress(self.records, self.record, self._events)
+        self._store_use = StoreWatch(self._events, self._checkpoint_url())
+        self._store_use.attach(self.client)
 
     def run(self) -> None:
         """Take it to a terminal status, whatever happens."""
         reason: str | None = None
+        self._events.add(ShimBegan(os.getpid(), version()))
         try:
             self._work()
         except StopRequested:
@@ -75,8 +85,13 @@ class Driver(ABC):
         except Exception as error:
             log.exception("%s cannot go on", self.record.key)
             reason = internal_fault(f"{type(error).__name__}: {error}").reason
+        self._events.add(self._store_use.used())
         self._close(reason)
         log.info("%s ended", self.record.key)
+
+    def _checkpoint_url(self) -> S3Url | None:
+        """Where checkpoints of the job go, if it has any."""
+        return None
 
     @abstractmethod
     def _work(self) -> None:
@@ -105,7 +120,7 @@ class Driver(ABC):
         """What runs the programs, noted in the record."""
         executor = self.executor or executor_for(instance_type)
         self._progress.note(executor=executor.name)
-        return executor
+        return RecordedExecutor(executor, self._events)
 
     def _remove_trees(self) -> None:
         """Remove what played ``/opt/ml``, of all instances; what cannot be removed is logged."""

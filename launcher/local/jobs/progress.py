@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import StatusTaken
 from launcher.local.records.records import JobRecord, Records
 
 log = logging.getLogger(__name__)
@@ -20,17 +22,21 @@ class Progress:
     Args:
         records: the records.
         record: the job.
+        events: where its statuses are told as well.
     """
 
-    def __init__(self, records: Records, record: JobRecord) -> None:
+    def __init__(self, records: Records, record: JobRecord, events: EventFile) -> None:
         self._records = records
+        self._events = events
         self._name = record.name
         self._kind = record.kind
 
     def move(self, status: str, message: str, **columns: Any) -> JobRecord:
         """Take the next secondary status; see ``Records.transition``."""
         log.info("%s: %s: %s", self._name, status, message)
-        return self._records.transition(self._name, status, message, kind=self._kind, **columns)
+        moved = self._records.transition(self._name, status, message, kind=self._kind, **columns)
+        self._events.add(StatusTaken(moved.secondary_status, message, columns.get("failure_reason")))
+        return moved
 
     def note(self, **columns: Any) -> None:
         """Set columns beside the status; see ``Records.update``."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import JobPaths
+from launcher.local.events.kinds import CheckpointsFinished, CheckpointsRestored, CutShort, ResultsPublished
+from launcher.local.events.timing import told
 from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
@@ -86,13 +88,17 @@ class TrainingDriver(Driver):
         local_path = checkpoint_path(self._request)
         if self._request.get("InputDataConfig") or local_path is not None:
             self._progress.move(states.DOWNLOADING, "Downloading input data")
-        download_channels(self.client, self._request, self._paths, lambda: not self._progress.stop_requested())
+        download_channels(
+            self.client, self._request, self._paths, lambda: not self._progress.stop_requested(), self._events
+        )
         if local_path is not None:
             folder = self._checkpoint_folder(local_path)
             folder.mkdir(parents=True, exist_ok=True)
             url = S3Url.parse(self._request["CheckpointConfig"]["S3Uri"])
             self._checkpoints = CheckpointSync(self.client, folder, url, log.warning)
-            log.info("%d checkpoint files restored from %s", self._checkpoints.restore(), url)
+            began, count = time.monotonic(), self._checkpoints.restore()
+            log.info("%d checkpoint files restored from %s", count, url)
+            self._events.add(CheckpointsRestored(count, time.monotonic() - began))
 
     def _train(self, executor: Executor, definitions: Definitions) -> Run:
         local_path = checkpoint_path(self._request)
@@ -133,11 +139,13 @@ class TrainingDriver(Driver):
     def _publish(self) -> None:
         """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74)."""
         if self._checkpoints is not None:
-            self._checkpoints.finish()
+            with told(self._events, CheckpointsFinished):
+                self._checkpoints.finish()
         compressed = self._request["OutputDataConfig"].get("CompressionType") != "NONE"
-        published = artifacts.publish(
-            self.client, self._layout, self._paths, self._folder.folder, compressed=compressed
-        )
+        with told(self._events, ResultsPublished):
+            published = artifacts.publish(
+                self.client, self._layout, self._paths, self._folder.folder, compressed=compressed
+            )
         self._unsaved = False
         self._progress.note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
 
@@ -175,6 +183,7 @@ class TrainingDriver(Driver):
         super()._fail(reason)
 
     def _on_cut(self, cut: Cut) -> None:
+        self._events.add(CutShort(cut.value, self._limits().max_runtime))
         message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
         self._progress.move(states.STOPPING, message)
 
@@ -182,6 +191,10 @@ class TrainingDriver(Driver):
         """Where the job's checkpoints lie on this machine; a path outside of its tree is mounted from beside it."""
         inside = self._paths.local(local_path)
         return inside if inside.is_relative_to(self._paths.root) else self._paths.root / OUTSIDE_CHECKPOINTS
+
+    def _checkpoint_url(self) -> S3Url | None:
+        config = self._request.get("CheckpointConfig")
+        return S3Url.parse(config["S3Uri"]) if config else None
 
     def _limits(self) -> Limits:
         condition = self._request.get("StoppingCondition") or {}

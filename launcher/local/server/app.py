@@ -29,7 +29,7 @@ from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
-from launcher.local.server.operations.context import Context, Operation
+from launcher.local.server.operations.context import CALLER, Context, Operation
 from launcher.local.server.protocol import auth, validation
 from launcher.local.server.protocol.auth import Keyring
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
@@ -112,6 +112,7 @@ class App:
             raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
         auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
         self._on_request()
+        CALLER.set(request.headers.get("user-agent", ""))
         if signature.service == OWN_SERVICE and request.path == VERSION_PATH:
             return self._exchange(request, signature.access_key)
         if signature.service == "sagemaker" and (endpoint := runtime.endpoint_of(request)) is not None:

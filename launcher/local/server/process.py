@@ -89,6 +89,7 @@ class ApiServer:
             thread.start()
         own.write(self._paths.server_process)
         log.info("API server %s listens at %s:%s", version(), HOST, self._identity.api_port)
+        self._pool.tell(version())
         idle = self._keep()
         self._pool.close()
         for server in self._servers:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ import time
 from collections.abc import Sequence
 
 from launcher.api.constants import ENDPOINT, TRAINING
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import ServerBegan, ShimLost, StatusTaken
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId, spawn_detached
 from launcher.local.records import states
@@ -103,6 +106,12 @@ class ShimPool:
                     self._forkserver.stdin.close()
             self._forkserver = None
 
+    def tell(self, version: str) -> None:
+        """Note in the events of each job that has a living shim that this API server found it."""
+        for record in self._records.running():
+            if record.shim_pid is not None and _lives(record):
+                EventFile(self._paths.job(record.key).events).add(ServerBegan(os.getpid(), version))
+
     def reconcile(self) -> None:
         """Hand over jobs that have no shim, and end those whose shim is gone."""
         for record in self._records.running():
@@ -145,12 +154,14 @@ class ShimPool:
         log.warning("%s: its shim %s is gone", record.key, record.shim_pid)
         from launcher.local.executors.reap import reap
 
+        EventFile(self._paths.job(record.key).events).add(ShimLost(record.shim_pid or 0))
         reap(self._paths, record)
         shim_log = self._paths.job(record.key).shim_log
         reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"
         ended = self._records.transition(
             record.name, states.FAILED, reason, kind=record.kind, failure_reason=reason, servers=()
         )
+        EventFile(self._paths.job(record.key).events).add(StatusTaken(states.FAILED, reason, reason))
         if ended.kind == ENDPOINT and ended.stop_requested_at is not None:
             self._records.forget_endpoint(ended)
 

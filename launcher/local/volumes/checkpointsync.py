@@ -52,11 +52,11 @@ class CheckpointSync:
         source = S3Url(self._url.bucket, f"{self._url.key.rstrip('/')}/" if self._url.key else "")
         what = f"restore of the checkpoints from {self._url}"
         try:
-            count = fetch(self._client, source, self._folder, what, may_be_empty=True)
+            fetched = fetch(self._client, source, self._folder, what, may_be_empty=True)
         except Exception as error:
             raise storage_fault(what, error) from error
         self._uploader.assume_uploaded()
-        return count
+        return fetched.files
 
     def start(self) -> None:
         """Upload what is new or changed from now on."""

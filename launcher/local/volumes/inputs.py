@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
 from batchrl.contract.transfer import Transfer
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import InputDownloaded
 from launcher.local.host.faults import client_fault, storage_fault
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.tree import Request, channel_mode
@@ -21,7 +25,11 @@ SUPPORTED_MODES = ("File", "FastFile")
 
 
 def download_channels(
-    client: Client, request: Request, paths: JobPaths, proceed: Callable[[], bool] = lambda: True
+    client: Client,
+    request: Request,
+    paths: JobPaths,
+    proceed: Callable[[], bool] = lambda: True,
+    events: EventFile | None = None,
 ) -> None:
     """Fetch every channel.
 
@@ -30,6 +38,7 @@ def download_channels(
         request: the training request.
         paths: the job's tree; the folders of its channels are there.
         proceed: asked between channels; False ends the work early.
+        events: where it is told how long each channel took.
 
     Raises:
         JobFault: a channel has no objects, is of a kind that is not supported, or does not fit the disk.
@@ -40,17 +49,26 @@ def download_channels(
         name = channel["ChannelName"]
         source = _source(channel, request)
         what = f"channel '{name}': download of {source}"
+        began = time.monotonic()
         try:
-            fetch(client, source, paths.channel(name), what)
+            fetched = fetch(client, source, paths.channel(name), what)
         except Exception as error:
             raise storage_fault(what, error) from error
+        if events is not None:
+            seconds = time.monotonic() - began
+            events.add(InputDownloaded(name, fetched.files, fetched.size_bytes, seconds))
 
 
-def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empty: bool = False) -> int:
+@dataclass(frozen=True)
+class Fetched:
+    """How much came."""
+
+    files: int
+    size_bytes: int
+
+
+def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empty: bool = False) -> Fetched:
     """Everything below a raw prefix into a folder; a store that is restarted meanwhile is waited for.
-
-    Returns:
-        The number of files.
 
     Raises:
         JobFault: there is nothing below it (unless it may be empty), or the disk has too little room.
@@ -69,7 +87,7 @@ def fetch(client: Client, source: S3Url, folder: Path, what: str, *, may_be_empt
             f"{what}: no S3 objects found under S3 URL '{source}'. Check that bucket and prefix are spelled right "
             "and that the data was uploaded before the job was started."
         )
-    return len(transfers)
+    return Fetched(len(transfers), sum(transfer.size for transfer in transfers))
 
 
 def _check_room(folder: Path, transfers: list[Transfer], what: str) -> None:

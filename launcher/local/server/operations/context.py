@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,9 @@ class Context:
         """The ARN of a resource in this cloud's account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
 
+
+# How the client of the request that is being answered names itself (its User-Agent).
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")
 
 Operation = Callable[[Context, Wire], Wire]
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from launcher.api.errors import ApiError, already_existing, could_not_find, job_name_taken, not_found, validation
 from launcher.api.servicemodel import service_model
-from launcher.local.records.jobrecord import MACHINES
+from launcher.local.events.eventfile import EventFile
+from launcher.local.events.kinds import StopRequested
+from launcher.local.records.jobrecord import MACHINES, job_key
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
 from launcher.local.records.resources import DuplicateResource, Resource
-from launcher.local.server.operations.context import Context, Wire
+from launcher.local.server.operations.context import CALLER, Context, Wire
 from launcher.local.server.operations.paging import DESCENDING, page_of_jobs, page_of_resources
 
 
@@ -166,6 +168,7 @@ class RunKind(Kind):
             context.records.request_stop(name, context.clock(), self.kind)
         except UnknownJob:
             raise self.unknown(context, name) from None
+        EventFile(context.paths.job(job_key(self.kind, name)).events).add(StopRequested(CALLER.get()))
 
     def _summary(self, record: JobRecord) -> Wire:
         return self.facts(record) | {"LastModifiedTime": record.modified_at} | self.more(record)

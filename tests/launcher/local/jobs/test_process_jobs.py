@@ -9,6 +9,8 @@ import stat
 
 import pytest
 
+from launcher.local.events.eventfile import read
+
 WRITE_ALL = """
 import os, pathlib
 pathlib.Path(os.environ["SM_MODEL_DIR"], "weights").write_text("w")
@@ -238,3 +240,43 @@ def test_the_files_of_a_job_are_its_owners_alone(cloud):
     folder = cloud.home.job(job.name).folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "shim.log").stat().st_mode) == 0o600
+
+
+def test_the_event_file_tells_the_life_of_a_job(cloud):
+    cloud.store.put("ck/events/old", b"1")
+    cloud.store.put("data/events/a.csv", b"12345")
+    script = "import os, pathlib; print('up'); pathlib.Path('/'.join([os.environ['CK'], 'new'])).write_text('2')"
+    job = cloud.job(
+        "import os, pathlib\nos.environ['CK'] = os.environ['SM_MODEL_DIR'] + '/../checkpoints'\n" + script,
+        channels={"training": "s3://shim-tests/data/events/"},
+        CheckpointConfig={"S3Uri": "s3://shim-tests/ck/events"},
+    ).start()
+    record = job.wait()
+    assert record.status == "Completed"
+    events = [one.event for one in read(cloud.home.job(job.name).events)]
+    by_kind = {}
+    for event in events:
+        by_kind.setdefault(event.kind, []).append(event)
+    assert [event.status for event in by_kind["status"]] == job.statuses[1:]
+    downloaded = {event.channel: event for event in by_kind["input_downloaded"]}
+    assert (downloaded["training"].files, downloaded["training"].size_bytes) == (1, 5)
+    assert by_kind["checkpoints_restored"][0].files == 1
+    assert by_kind["program_started"][0].handle == record.container
+    assert by_kind["first_output"] and by_kind["program_ended"][0].exit_code == 0
+    assert by_kind["checkpoint_uploaded"][0].key == "ck/events/new"
+    assert by_kind["checkpoints_finished"][0].error is None and by_kind["results_published"][0].error is None
+    assert by_kind["store_used"][0].upload_bytes >= 1
+    assert by_kind["shim_began"][0].pid == record.shim_pid
+    assert stat.S_IMODE(cloud.home.job(job.name).events.stat().st_mode) == 0o600
+
+
+def test_a_stop_and_its_signals_are_in_the_event_file(cloud):
+    cloud.environ["BATCHRL_STOP_GRACE_SECONDS"] = "1"
+    job = cloud.job("import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(100)\n").start()
+    job.wait_for_line("up")
+    cloud.records.request_stop(job.name)
+    job.wait(20)
+    told = [
+        one.event for one in read(cloud.home.job(job.name).events) if one.event.kind in ("cut_short", "signal_sent")
+    ]
+    assert [getattr(event, "why", None) or event.signal for event in told] == ["stop", "SIGTERM", "SIGKILL"]

@@ -12,6 +12,8 @@ import pytest
 from api_servers import eventually, job_request
 
 from launcher.api.constants import TRAINING
+from launcher.local.events.eventfile import read
+from launcher.local.events.kinds import ServerBegan, ShimLost
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import JobRecord, Records
@@ -140,6 +142,19 @@ def test_A82_a_job_whose_shim_is_gone_has_failed_and_says_why(rig: Rig, do: str)
     reason = rig.records.get("a").failure_reason or ""
     assert reason.startswith("InternalServerError: ")
     assert "shim.log" in reason
+    told = [one.event for one in read(rig.paths.job("a").events)]
+    assert ShimLost(rig.records.get("a").shim_pid or 0) in told and told[-1].kind == "status"
+
+
+def test_a_new_api_server_is_told_to_the_jobs_that_it_finds(rig: Rig) -> None:
+    pool = rig.pool()
+    rig.add("a", "hang")
+    rig.add("b", "hang")
+    pool.assign("a")
+    eventually(lambda: rig.handed() and rig.records.get("a").shim_pid)
+    rig.pool().tell("9.9")
+    assert [one.event for one in read(rig.paths.job("a").events)] == [ServerBegan(os.getpid(), "9.9")]
+    assert not rig.paths.job("b").events.exists()
 
 
 def test_a_pid_that_was_used_again_is_no_shim(rig: Rig) -> None:

@@ -11,7 +11,7 @@ from memory_s3 import MemoryS3
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
-from launcher.local.volumes.inputs import fetch
+from launcher.local.volumes.inputs import Fetched, fetch
 from launcher.local.volumes.tree import plan_tree
 
 LIST = """
@@ -206,6 +206,6 @@ class Cutting(MemoryS3):
 def test_a_store_that_cuts_bodies_short_is_waited_for(tmp_path):
     store = Cutting()
     store.objects = {"in/a": b"0123456789"}
-    assert fetch(store, S3Url("bucket", "in/"), tmp_path, "channel") == 1
+    assert fetch(store, S3Url("bucket", "in/"), tmp_path, "channel") == Fetched(1, 10)
     assert (tmp_path / "a").read_bytes() == b"0123456789"
     assert store.cuts == -1

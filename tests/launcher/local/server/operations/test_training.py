@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.store import reported
+from launcher.local.events.eventfile import read
 from launcher.local.records import states
 from launcher.local.records.records import Metric
 
@@ -133,6 +134,8 @@ def test_D208_D210_a_stop_is_asked_for_once(api_server: RunningServer) -> None:
     client.stop_training_job(TrainingJobName="job-1")
     client.stop_training_job(TrainingJobName="job-1")
     assert client.describe_training_job(TrainingJobName="job-1")["TrainingJobStatus"] == "Stopping"
+    asked = [one.event for one in read(api_server.context.paths.job("job-1").events)]
+    assert [event.kind for event in asked] == ["stop_requested"] * 2 and "Boto3" in asked[0].by
     api_server.records.transition("job-1", states.STOPPED)
     code, message = _error(client.stop_training_job, TrainingJobName="job-1")
     assert code == "ValidationException"
