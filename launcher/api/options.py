@@ -164,6 +164,35 @@ def place(options: object) -> dict[str, Any]:
     return request
 
 
+def taken_from(kind: object, description: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass's fields that a description of the API tells, each from its place in the request.
+
+    Lists of pairs (tags, metric definitions) stay as the API has them. What is not there, or empty, is left out.
+    """
+    found: dict[str, Any] = {}
+    for each, about in described(kind):
+        value: Any = description
+        for name in about.wire.split(".") if about.wire else ():
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if about.wire is not None and value not in (None, "", [], {}):
+            found[each.name] = value
+    return found
+
+
+def without_option(kind: object, description: Mapping[str, Any]) -> list[str]:
+    """The places in a description of the API that no field of a dataclass has, as ``RetryStrategy.X``; sorted."""
+    places = {about.wire for _, about in described(kind) if about.wire is not None}
+    return sorted(name for name in _leaves(description, "", places) if name not in places)
+
+
+def _leaves(value: Any, at: str, places: set[str]) -> Iterator[str]:
+    if isinstance(value, Mapping) and at not in places and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{at}.{name}" if at else name, places)
+    elif value not in (None, "", [], {}):
+        yield at
+
+
 def in_order(request: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """A request with some keys first, in the order of ``names``, and its others behind them as they were."""
     return {name: request[name] for name in names if name in request} | dict(request)

@@ -133,6 +133,12 @@ def _build(spec: JobSpec) -> dict[str, Any]:
     return in_order(placed, ORDER)
 
 
+def request_members() -> frozenset[str]:
+    """The names of everything that a CreateTrainingJob request may hold."""
+    shape = servicemodel.service_model("sagemaker").operation_model("CreateTrainingJob").input_shape
+    return frozenset(shape.members)
+
+
 def checkpoint_uri(spec: JobSpec) -> str:
     """Where the job's checkpoints go and come from."""
     return spec.checkpoint_s3_uri or str(JobLayout(S3Url.parse_place(str(spec.output_path)), spec.job_name).checkpoints)

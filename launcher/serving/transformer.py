@@ -12,13 +12,14 @@ from launcher.api.arguments import Vocabulary, taken_as
 from launcher.api.constants import CSV
 from launcher.api.instances import LOCAL_SERVING_TYPES, check_instance_type
 from launcher.api.names import check_job_name, job_name_from
-from launcher.api.options import keywords, settled
+from launcher.api.options import keywords, settled, taken_from
 from launcher.api.servingoptions import TransformOptions
 from launcher.api.transform import TransformSpec, content_type_of, create_transform_job
 from launcher.api.transformcall import PlanCall, TransformCall, TransformRun
 from launcher.base.notices import say
 from launcher.jobs import interrupt
 from launcher.jobs.status import JobStatus
+from launcher.jobs.tags import tags_of
 from launcher.jobs.transform import TransformJob
 from launcher.serving.csvheader import check_no_header
 from launcher.serving.modelplan import ModelPlan
@@ -73,21 +74,10 @@ class Transformer:
         """
         job = TransformJob.attach(transform_job_name, session)
         known = job.describe()
-        output, resources = known["TransformOutput"], known["TransformResources"]
-        transformer = cls(
-            model_name=known["ModelName"],
-            instance_count=resources["InstanceCount"],
-            instance_type=resources["InstanceType"],
-            strategy=known.get("BatchStrategy"),
-            assemble_with=output.get("AssembleWith"),
-            output_path=output["S3OutputPath"],
-            output_kms_key=output.get("KmsKeyId") or None,
-            accept=output.get("Accept"),
-            max_concurrent_transforms=known.get("MaxConcurrentTransforms"),
-            max_payload=known.get("MaxPayloadInMB"),
-            env=known.get("Environment"),
-            session=job.session,
-        )
+        tags = tags_of(job.session, known["TransformJobArn"])
+        if tags is None:
+            say(f"Transform job {transform_job_name}: its tags may not be read.")
+        transformer = cls(**taken_from(TransformOptions, known | {"Tags": tags}), session=job.session)
         transformer.latest_transform_job = job
         return transformer
 

@@ -40,6 +40,7 @@ SECRET_PATTERNS = (
 )
 TOOL_FILES = ("*.pyc", "*.pyo", ".DS_Store", "*.swp", ".git")
 VIRTUAL_ENVIRONMENT_MARK = "pyvenv.cfg"
+BUILT_IN, LOOKS_SECRET = "built in:", "looks like a secret"
 
 
 def never_travels(path: Path, is_folder: bool) -> str | None:
@@ -53,15 +54,15 @@ def never_travels(path: Path, is_folder: bool) -> str | None:
     for name in names:
         if is_folder:
             if name in TOOL_FOLDERS:
-                return f"built in: {name} never travels"
+                return f"{BUILT_IN} {name} never travels"
             if name in SECRET_FOLDERS:
-                return f"built in: {name} looks like secrets"
+                return f"{BUILT_IN} {name} {LOOKS_SECRET}"
         elif pattern := _first_match(name.lower(), SECRET_PATTERNS):
-            return f"built in: {pattern} looks like a secret"
+            return f"{BUILT_IN} {pattern} {LOOKS_SECRET}"
         elif pattern := _first_match(name, TOOL_FILES):
-            return f"built in: {pattern} never travels"
+            return f"{BUILT_IN} {pattern} never travels"
     if is_folder and (path / VIRTUAL_ENVIRONMENT_MARK).is_file():
-        return "built in: a virtual environment never travels"
+        return f"{BUILT_IN} a virtual environment never travels"
     return None
 
 

@@ -16,18 +16,21 @@ import os
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256, write_atomically
-from launcher.staging.source import Listing, Source, SourceFile, Stamp, list_source
+from launcher.staging.ignore import BUILT_IN
+from launcher.staging.source import LEFT_OUT_HINT, Listing, Source, SourceFile, Stamp, list_source
 
 FORMAT_VERSION = 1
 COMPRESSION_LEVEL = 6
 KEPT_ARCHIVES = 20
 PRIVATE_FOLDER = 0o700
 LARGE_BYTES = 50 * 1024 * 1024
+NAMED = 3
 # A file that changes twice within the clock's grain keeps its stamp: younger ones are not believed (as git does).
 SETTLED_SECONDS = 0.1
 
@@ -51,14 +54,27 @@ class Package:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know before sending it."""
+        return (*_left_out(self.listing), *self._too_large())
+
+    def _too_large(self) -> Iterator[str]:
         if self.listing.size <= LARGE_BYTES:
-            return ()
+            return
         largest = sorted(self.listing.files, key=lambda file: file.size, reverse=True)[:3]
         names = ", ".join(f"{file.name} ({file.size / 1e6:.0f} MB)" for file in largest)
-        return (
+        yield (
             f"the package holds {self.listing.size / 1e6:.0f} MB; the largest files are {names}. "
-            "Leave data out with .batchrlignore and pass it as a channel.",
+            "Leave data out with .batchrlignore and pass it as a channel."
         )
+
+
+def _left_out(listing: Listing) -> Iterator[str]:
+    """What stays without a rule of the user's own that says so."""
+    stayed = [left for left in listing.excluded if left.unexpected]
+    if stayed:
+        named = ", ".join(f"{left.name} ({left.rule.removeprefix(BUILT_IN).strip()})" for left in stayed[:NAMED])
+        more = f", and {len(stayed) - NAMED} more (batchrl package lists them)" if len(stayed) > NAMED else ""
+        count = "1 file or folder of your code stays" if len(stayed) == 1 else f"{len(stayed)} of your code stay"
+        yield f"{count} here: {named}{more}. {LEFT_OUT_HINT}"
 
 
 def cache_folder() -> Path:

@@ -21,10 +21,11 @@ from pathlib import Path
 
 from batchrl.contract.errors import InputError
 from launcher.base.product import library_folder, product_scripts
-from launcher.staging.ignore import IgnoreRules
+from launcher.staging.ignore import BUILT_IN, LOOKS_SECRET, IgnoreRules
 
 USER_PRESETS = "user_presets"
-LINK_RULE = "a link out of the folder, to"
+ENTRY_POINT_HINT = "Put it into the folder as a file of its own, under a name that travels."
+LEFT_OUT_HINT = "If the job needs it, rename it, or name it as a dependency, which puts it beside the entry point."
 PRODUCT_LIBRARIES = ("batchrl", "presets")
 
 # What tells one state of a file from another: size, mtime, ctime, inode. ctime cannot be set back by a user.
@@ -58,11 +59,18 @@ class Excluded:
         name: its path in the archive, had it travelled; a folder's ends in ``/``.
         size: bytes; None for a folder, which is not entered.
         rule: why it stays.
+        unexpected: whether nobody asked for that: neither a rule of the user's own, nor is it what tools leave behind.
     """
 
     name: str
     size: int | None
     rule: str
+    unexpected: bool = False
+
+    @property
+    def built_in(self) -> bool:
+        """Whether no line of an ignore file can bring it back."""
+        return self.unexpected or self.rule.startswith(BUILT_IN)
 
 
 @dataclass(frozen=True)
@@ -150,9 +158,9 @@ def _user_files(source: Source, found: _Collector) -> str:
         if stayed.name == program or (stayed.name.endswith("/") and program.startswith(stayed.name)):
             raise InputError(
                 f"the entry point '{source.entry_point}' does not travel: {stayed.rule}.",
-                None
-                if stayed.rule.startswith(LINK_RULE)
-                else "Change the rule, or bring the file back with '!' in .batchrlignore.",
+                ENTRY_POINT_HINT
+                if stayed.built_in
+                else "Change the rule, or bring it back with '!' in .batchrlignore.",
             )
     if program in product_scripts():
         return program
@@ -184,7 +192,8 @@ class _Collector:
             raise InputError(f"{path} cannot be read: {error.strerror}.") from error
         if name in self.files:
             if self.files[name].path != path:
-                self.excluded.append(Excluded(name, stat.st_size, f"{self.files[name].path} takes its place"))
+                rule = f"{self.files[name].path} takes its place"
+                self.excluded.append(Excluded(name, stat.st_size, rule, path not in product_scripts().values()))
             return
         if not os.access(path, os.R_OK):
             raise InputError(f"{path} cannot be read: permission denied.", "Make it readable, or ignore it.")
@@ -214,24 +223,27 @@ class _Collector:
         for path in entries:
             name, is_folder = prefix + path.name, path.is_dir()
             rule = inside.excluded_by(path, is_folder)
+            unexpected = rule is not None and LOOKS_SECRET in rule
             if rule is None and not keep_links:
                 rule = _leading_out(path, (*above, real)[0])
+                unexpected = rule is not None
             if rule is not None:
-                self.excluded.append(Excluded(name + "/" if is_folder else name, _size(path, is_folder), rule))
+                shown = name + "/" if is_folder else name
+                self.excluded.append(Excluded(shown, _size(path, is_folder), rule, unexpected))
             elif is_folder:
                 self.add_folder(path, name + "/", inside, (*above, real), keep_links)
             elif path.is_file():
                 self.add_file(path, name)
             else:
                 what = "a link that leads nowhere" if path.is_symlink() else "neither a file nor a folder"
-                self.excluded.append(Excluded(name, None, what))
+                self.excluded.append(Excluded(name, None, what, unexpected=True))
 
 
 def _leading_out(path: Path, root: Path) -> str | None:
     """The rule that keeps a link at home whose target lies outside of the folder that travels, or None."""
     if not path.is_symlink() or not path.exists() or path.resolve().is_relative_to(root):
         return None
-    return f"{LINK_RULE} {path.resolve()}; name that as a dependency if the job needs it"
+    return f"a link out of the folder, to {path.resolve()}"
 
 
 def _size(path: Path, is_folder: bool) -> int | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BucketLayout, S3Url
 from launcher.api import names, training
@@ -19,6 +18,7 @@ from launcher.api.servingoptions import DeployOptions
 from launcher.base.notices import say
 from launcher.base.product import product_scripts
 from launcher.jobs import interrupt
+from launcher.jobs.tags import tags_of
 from launcher.jobs.training import Job
 from launcher.local import preflight
 from launcher.serving.model import DEPLOY_VOCABULARY, PUSH_OUR_IMAGE, Model, serving_type
@@ -27,7 +27,7 @@ from launcher.session.session import LocalSession, Session, resolve_session
 from launcher.staging import package
 from launcher.staging.datasets import resolve_inputs
 from launcher.staging.source import Source
-from launcher.training import datacheck, presetting
+from launcher.training import attaching, datacheck, presetting
 from launcher.training import debug as debugging
 from launcher.training.plan import Plan, submit
 
@@ -181,6 +181,9 @@ class RLEstimator:
     def attach(cls, job_name: str, session: Session | None = None) -> RLEstimator:
         """An estimator for a job that exists already, with that job as its latest.
 
+        It has all options that the cloud tells of the job; what it does not tell (code on this computer) and what no
+        option states is said. Inputs are given to ``fit``.
+
         Args:
             job_name: name of the job.
             session: the cloud; None for the local one.
@@ -190,19 +193,10 @@ class RLEstimator:
         """
         job = Job.attach(job_name, session)
         known = job.describe()
-        hyperparameters = known.get("HyperParameters", {})
-        resources = known.get("ResourceConfig", {})
-        estimator = cls(
-            str(wire.decode_value(hyperparameters.get(wire.PROGRAM, "train.py"))),
-            hyperparameters=wire.user_values(hyperparameters),
-            role=known.get("RoleArn"),
-            instance_type=resources.get("InstanceType", "local"),
-            instance_count=resources.get("InstanceCount", 1),
-            volume_size=resources.get("VolumeSizeInGB", 30),
-            image_uri=known.get("AlgorithmSpecification", {}).get("TrainingImage"),
-            output_path=known["OutputDataConfig"]["S3OutputPath"],
-            session=job.session,
-        )
+        tags = tags_of(job.session, known["TrainingJobArn"])
+        estimator = cls(**attaching.options_of(known | {"Tags": tags}), session=job.session)
+        for fact in (*attaching.not_carried(known), *(["its tags may not be read."] if tags is None else ())):
+            say(f"Job {job_name}: {fact}")
         estimator.latest_job = job
         return estimator
 

@@ -118,6 +118,7 @@ class Cloud(Bucket):
         """A training job, with its model archive."""
         self.jobs[name] = {
             "TrainingJobName": name,
+            "TrainingJobArn": f"arn:job/{name}",
             "TrainingJobStatus": status,
             "SecondaryStatus": status,
             "CreationTime": NOW,
@@ -179,7 +180,9 @@ class Cloud(Bucket):
             raise refused("ResourceNotFound", "Could not find requested job.")
         status, reason = self.states[TransformJobName]()
         ran = {"TransformStartTime": NOW - MINUTE, "TransformEndTime": NOW + MINUTE}
-        answer = {**ran, **self.transforms[TransformJobName], "TransformJobStatus": status, "CreationTime": NOW}
+        asked = {key: value for key, value in self.transforms[TransformJobName].items() if key != "Tags"}
+        own = {"TransformJobArn": f"arn:transform/{TransformJobName}", "CreationTime": NOW}
+        answer = {**ran, **asked, **own, "TransformJobStatus": status}
         return answer | ({"FailureReason": reason} if reason else {})
 
     def stop_transform_job(self, TransformJobName: str) -> None:  # noqa: N803
@@ -231,9 +234,14 @@ class Cloud(Bucket):
             ],
             "list_training_jobs": self._listed(self.jobs, "TrainingJobSummaries", "TrainingJob"),
             "list_transform_jobs": self._listed(self.transforms, "TransformJobSummaries", "TransformJob"),
+            "list_tags": self._tags,
             "list_endpoints": self._listed(self.endpoints, "Endpoints", "Endpoint"),
         }
         return type("Paginator", (), {"paginate": staticmethod(pages[operation])})()
+
+    def _tags(self, ResourceArn: str) -> list[dict[str, Any]]:  # noqa: N803
+        held = {"job": self.jobs, "transform": self.transforms}[ResourceArn[4:].partition("/")[0]]
+        return [{"Tags": held[ResourceArn.partition("/")[2]].get("Tags", [])}]
 
     def _listed(self, held: dict[str, dict[str, Any]], entries: str, prefix: str) -> Callable[..., Any]:
         """Pages of one entry each, the newest first; what was made later is newer."""

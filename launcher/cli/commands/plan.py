@@ -40,4 +40,6 @@ def command(
     plan = estimator_of(job, checkpoint_s3_uri=place).plan(dict(channels) or None, job_name=job_name)
     out = Output()
     out.json(plan.to_dict())
+    for warning in plan.package.warnings:
+        out.note(f"Warning: {warning}")
     out.note(f"Nothing was sent. {len(plan.all_uploads)} files, {size(plan.size)}, would be.")

@@ -12,7 +12,19 @@ import pytest
 from launcher import RLEstimator
 from launcher.api.arguments import UnknownArgument, Vocabulary, taken_as
 from launcher.api.joboptions import JobOptions
-from launcher.api.options import Flag, Option, described, flags, from_flags, option, place, settled, to_flags
+from launcher.api.options import (
+    Flag,
+    Option,
+    described,
+    flags,
+    from_flags,
+    option,
+    place,
+    settled,
+    taken_from,
+    to_flags,
+    without_option,
+)
 from launcher.api.training import JobSpec, create_training_job
 
 ARN = "arn:aws:iam::123456789012:role/jobs"
@@ -70,6 +82,24 @@ def test_an_option_stands_at_its_place_in_the_request(each: Field[Any], about: O
     assert about.wire is not None
     found = at(request, about.wire)
     assert expected(found) if callable(expected) else found == expected
+
+
+# Those of metrics are settled first, with the product's own beside them.
+STATED = [each for each, about in described(JobOptions) if about.wire and each.name != "metric_definitions"]
+
+
+@pytest.mark.parametrize("each", STATED, ids=[each.name for each in STATED])
+def test_an_option_is_read_back_from_its_place_and_would_be_sent_again(each: Field[Any]) -> None:
+    sent = place(JobOptions(**BESIDE.get(each.name, {}) | {each.name: sample(each)[0]}))
+    back = taken_from(JobOptions, sent)
+    assert each.name in back
+    assert place(JobOptions(**back)) == sent
+    assert without_option(JobOptions, sent) == []
+
+
+def test_what_no_option_states_is_named_by_its_place() -> None:
+    told = {"RoleArn": ARN, "DebugHookConfig": {"S3OutputPath": "s3://b", "HookParameters": {}}, "Nothing": None}
+    assert without_option(JobOptions, told) == ["DebugHookConfig.S3OutputPath"]
 
 
 def test_every_option_says_what_it_means() -> None:

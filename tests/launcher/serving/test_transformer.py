@@ -361,6 +361,20 @@ def test_B152_a_job_without_outputs_says_where_to_look(transformer: Transformer,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_transformer_attaches_to_a_job_with_all_its_options(model: Model, session: FakeSession, cloud: Cloud) -> None:
+    options: dict[str, Any] = {
+        "strategy": "MultiRecord",
+        "max_payload": 3,
+        "env": {"BATCHRL_TARGET_POLICY": "greedy"},
+        "tags": {"team": "rl"},
+        "volume_kms_key": "key",
+    }
+    transformer = model.transformer(instance_type="local_process", **options)
+    transformer.transform("s3://bucket/in/x.jsonl", split_type="Line", job_name="first")
+    Transformer.attach("first", session).transform("s3://bucket/in/x.jsonl", split_type="Line", job_name="second")
+    assert cloud.transforms["second"] == cloud.transforms["first"] | {"TransformJobName": "second"}
+
+
 def test_a_transformer_attaches_to_a_job(transformer: Transformer, session: FakeSession, cloud: Cloud) -> None:
     transformer.transform("s3://bucket/in/x.jsonl", split_type="Line", join_source="Input", job_name="first")
     again = Transformer.attach("first", session)

@@ -13,6 +13,7 @@ import pytest
 from batchrl.contract.errors import InputError
 from launcher import RLEstimator
 from launcher.api.arguments import IGNORED, RENAMED, UnknownArgument
+from launcher.jobs.training import Job
 from launcher.local import preflight
 from launcher.local.host.address import StoreSettings
 from launcher.local.host.home import HomePaths
@@ -325,6 +326,69 @@ def test_attach_brings_an_estimator_back(aws: AwsSession, data: Path) -> None:
     assert back.options.entry_point == "my.py"
     assert back.latest_job is not None
     assert back.latest_job.name == job.name
+
+
+def test_attach_carries_every_option_that_the_cloud_tells(
+    aws: AwsSession, data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "environment": {"STAGE": "test"},
+        "max_run": 3600,
+        "max_wait": 7200,
+        "use_spot_instances": True,
+        "tags": [{"Key": "team", "Value": "rl"}],
+        "metric_definitions": [{"Name": "speed", "Regex": "speed=([0-9]+)"}],
+        "checkpoint_s3_uri": "s3://bucket/kept",
+        "checkpoint_local_path": "/opt/ml/mine",
+        "volume_size": 55,
+        "enable_network_isolation": True,
+        "subnets": ["subnet-1"],
+        "security_group_ids": ["sg-1"],
+    }
+    whose = {"instance_type": "ml.m5.large", "role": ROLE, "image_uri": IMAGE, "session": aws}
+    estimator = RLEstimator("my.py", source_dir=".", **whose, **options)
+    job = estimator.fit(wait=False)
+    sent = estimator.plan(job_name=job.name).request
+    # moto answers some of what it is sent by what stands in its own examples.
+    monkeypatch.setattr(Job, "describe", lambda self: sent | {"TrainingJobArn": self._ask()["TrainingJobArn"]})
+    capsys.readouterr()
+
+    back = RLEstimator.attach(job.name, aws)
+
+    assert {name: getattr(back.options, name) for name in options} == options
+    said = capsys.readouterr().err
+    assert "source_dir" in said and "sourcedir.tar.gz" in said
+    assert {**back.plan(job_name=job.name).request, "InputDataConfig": sent["InputDataConfig"]} == sent
+
+
+def test_attach_leaves_the_jobs_own_checkpoints_to_that_job(aws: AwsSession, data: Path) -> None:
+    job = RLEstimator("my.py", instance_type="ml.m5.large", role=ROLE, image_uri=IMAGE, session=aws).fit(wait=False)
+    back = RLEstimator.attach(job.name, aws)
+    assert back.options.checkpoint_s3_uri is None  # another job of this estimator would go on where this one ended
+    assert back.checkpoint_uri == job.checkpoint_uri
+
+
+def test_attach_says_which_settings_it_has_no_option_for(aws: AwsSession, data: Path, capsys: Any) -> None:
+    request = (
+        RLEstimator("my.py", instance_type="ml.m5.large", role=ROLE, image_uri=IMAGE, session=aws)
+        .plan(job_name="by-hand")
+        .request
+    )
+    request["AlgorithmSpecification"]["ContainerArguments"] = ["--x"]
+    request["DebugHookConfig"] = {"S3OutputPath": "s3://bucket/debug"}
+    aws.sagemaker.create_training_job(**request)
+    RLEstimator.attach("by-hand", aws)
+    said = capsys.readouterr().err
+    assert "AlgorithmSpecification.ContainerArguments" in said
+    assert "DebugHookConfig.S3OutputPath" in said
+
+
+def test_what_stays_behind_is_told_when_a_job_is_submitted(aws: AwsSession, project: Path, capsys: Any) -> None:
+    (project / "secrets.py").write_text("KEY = 1")
+    RLEstimator("my.py", instance_type="ml.m5.large", role=ROLE, image_uri=IMAGE, session=aws, source_dir=project).fit(
+        wait=False
+    )
+    assert "Warning: 1 file or folder of your code stays here: secrets.py" in capsys.readouterr().err
 
 
 def test_an_estimator_without_a_job_says_so() -> None:
