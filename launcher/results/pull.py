@@ -17,7 +17,6 @@ A copy appears under its name only when it is good; one that is there and good i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -30,13 +29,12 @@ from batchrl.contract import pointers
 from batchrl.contract.archive import extract
 from batchrl.contract.download import download, list_transfers
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.files import file_sha256
 from batchrl.contract.layout import JobLayout, S3Url
-from batchrl.contract.manifest import MANIFEST_NAME, Manifest
+from batchrl.contract.manifest import MANIFEST_NAME, Entry, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.published import find_published, load_manifest
 from batchrl.contract.store import Client, is_missing
-from batchrl.contract.transfer import Check, Manner, Transfer
+from batchrl.contract.transfer import Check, Copy, Manner, Transfer
 from launcher.session.answers import connection_fault
 from launcher.session.session import Session
 
@@ -226,15 +224,22 @@ class Verified(Check):
         self._place = place
         self._manifest = manifest
 
-    def accepts(self, file: Path, etag: str) -> bool:
-        """Whether a file holds what was published; ``etag`` is the object's."""
-        entry = self._manifest.files.get(self._transfer.name) if self._manifest else None
-        if entry is not None:
-            return file_sha256(file) in entry.versions
+    def algorithm(self, etag: str) -> str:
+        """See the table above; ``etag`` is the object's."""
+        if self._entry() is not None:
+            return "sha256"
+        return "md5" if _MD5.fullmatch(etag) else ""
+
+    def accepts(self, copy: Copy, etag: str) -> bool:
+        """Whether a copy holds what was published."""
+        if (entry := self._entry()) is not None:
+            return copy.digest in entry.versions
         if match := _MD5.fullmatch(etag):
-            with file.open("rb") as content:
-                return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == match[1]
-        return file.stat().st_size == self._transfer.size
+            return copy.digest == match[1]
+        return copy.size == self._transfer.size
+
+    def _entry(self) -> Entry | None:
+        return self._manifest.files.get(self._transfer.name) if self._manifest else None
 
     def renew(self) -> None:
         """Read the manifest again: the job may have published another version."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import botocore.exceptions
 
+from batchrl.contract.direct import put_object
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256
 from batchrl.contract.manifest import sha256_of
@@ -64,7 +65,7 @@ def _send(session: Session, client: Client, upload: Upload, on_bytes: Callable[[
                 content = upload.path.read_bytes()
                 if sha256_of(content) != upload.sha256:
                     raise changed
-                client.put_object(Bucket=upload.url.bucket, Key=upload.url.key, Body=content)
+                put_object(client, upload.url, content, upload.sha256)
                 on_bytes(upload.size)
             else:
                 client.upload_file(str(upload.path), upload.url.bucket, upload.url.key, Callback=on_bytes)

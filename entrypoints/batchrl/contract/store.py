@@ -7,7 +7,7 @@ our own sha256 instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.exceptions
 from botocore.config import Config
+from botocore.credentials import Credentials
 
+from batchrl.contract import direct
 from batchrl.contract.errors import DISK_FULL, BatchRLError, InputError, Unreachable
 from batchrl.contract.layout import S3Url
 
@@ -58,7 +60,17 @@ def s3_client(session: boto3.Session | None = None, endpoint_url: str | None = N
         # No proxy of the environment's leads to this machine's own loopback.
         style["proxies"] = {}
     factory = session or boto3.Session()
-    return factory.client("s3", endpoint_url=endpoint_url, config=client_config(**style), **credentials)
+    client = factory.client("s3", endpoint_url=endpoint_url, config=client_config(**style), **credentials)
+    direct.enable(client, _credentials(factory, credentials))
+    return client
+
+
+def _credentials(session: boto3.Session, given: Mapping[str, Any]) -> Any:
+    """botocore's credentials of a client that was made with these arguments."""
+    access_key, secret_key = given.get("aws_access_key_id"), given.get("aws_secret_access_key")
+    if access_key and secret_key:
+        return Credentials(access_key, secret_key, given.get("aws_session_token"))
+    return session.get_credentials()
 
 
 @contextmanager

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import botocore.exceptions
 
+from batchrl.contract.direct import read_object
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import whole_file
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import TORN, Client
-
-CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,28 @@ class Transfer:
         return self.url.key.removeprefix((self.prefix / "").key) if self.prefix else self.url.key
 
 
+@dataclass(frozen=True)
+class Copy:
+    """What is known of a copy when it has been read to its end.
+
+    Args:
+        size: its bytes.
+        digest: in hex, by the algorithm that the check asked for; empty where it asked for none.
+    """
+
+    size: int
+    digest: str = ""
+
+
 class Check:
     """What a copy must be, beyond as long as the store says; this check is content with every one."""
 
-    def accepts(self, file: Path, etag: str) -> bool:
-        """Whether a file is a good copy of an object with this ETag."""
+    def algorithm(self, etag: str) -> str:
+        """By which digest (``sha256``, ``md5``) a copy of an object with this ETag is told; empty for none."""
+        return ""
+
+    def accepts(self, copy: Copy, etag: str) -> bool:
+        """Whether a copy of an object with this ETag is good; its digest is of ``algorithm(etag)``."""
         return True
 
     def renew(self) -> None:
@@ -90,7 +109,7 @@ def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
         OSError: the disk is full or the folder not writable; ``filename`` is the file, the temporary one is removed.
     """
     check = manner.check(transfer)
-    if manner.keep and transfer.file.is_file() and check.accepts(transfer.file, transfer.etag):
+    if manner.keep and transfer.file.is_file() and _is_good(transfer.file, transfer.etag, check):
         return False
     try:
         transfer.file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +122,17 @@ def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
     return True
 
 
+def _is_good(file: Path, etag: str, check: Check) -> bool:
+    with file.open("rb") as content:
+        seen = _hasher(check.algorithm(etag))
+        digest = hashlib.file_digest(content, lambda: seen).hexdigest() if seen else ""
+        return check.accepts(Copy(os.fstat(content.fileno()).st_size, digest), etag)
+
+
+def _hasher(algorithm: str) -> Any:
+    return hashlib.new(algorithm, usedforsecurity=algorithm != "md5") if algorithm else None
+
+
 def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, manner: Manner) -> None:
     fault = ""
     for attempt in range(manner.attempts):
@@ -110,7 +140,7 @@ def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, man
             time.sleep(manner.pause)
             check.renew()
         try:
-            if check.accepts(file, _read(client, transfer.url, file, manner.on_bytes)):
+            if _read(client, transfer.url, file, check, manner.on_bytes):
                 return
             fault = "its content is not what was published"
         except TORN as error:
@@ -122,15 +152,18 @@ def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, man
     raise DamagedContent(f"{transfer.url} cannot be read whole in {manner.attempts} tries: {fault}.", manner.hint)
 
 
-def _read(client: Client, url: S3Url, file: Path, on_bytes: Callable[[int], object]) -> str:
-    """Copy an object as it comes; returns its ETag."""
-    answer = client.get_object(Bucket=url.bucket, Key=url.key)
+def _read(client: Client, url: S3Url, file: Path, check: Check, on_bytes: Callable[[int], object]) -> bool:
+    """Copy an object as it comes, and hash it on the way; returns whether the copy is good."""
+    answer = read_object(client, url)
+    seen = _hasher(check.algorithm(answer.etag))
     received = 0
     with file.open("wb") as target:
-        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+        for chunk in answer.chunks:
             target.write(chunk)
+            if seen:
+                seen.update(chunk)
             received += len(chunk)
             on_bytes(len(chunk))
-    if received != answer["ContentLength"]:
-        raise botocore.exceptions.IncompleteReadError(actual_bytes=received, expected_bytes=answer["ContentLength"])
-    return str(answer.get("ETag", ""))
+    if received != answer.length:
+        raise botocore.exceptions.IncompleteReadError(actual_bytes=received, expected_bytes=answer.length)
+    return check.accepts(Copy(received, seen.hexdigest() if seen else ""), answer.etag)

@@ -10,7 +10,8 @@ import pytest
 from batchrl.contract.download import download
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.layout import S3Url
-from batchrl.contract.transfer import Check, Manner, Transfer, bring
+from batchrl.contract.manifest import sha256_of
+from batchrl.contract.transfer import Check, Copy, Manner, Transfer, bring
 
 URL = S3Url("bucket", "run/a")
 
@@ -21,8 +22,11 @@ class Wanted(Check):
     def __init__(self, first: bytes, later: bytes) -> None:
         self.wanted, self.later = first, later
 
-    def accepts(self, file: Path, etag: str) -> bool:
-        return file.read_bytes() == self.wanted
+    def algorithm(self, etag: str) -> str:
+        return "sha256"
+
+    def accepts(self, copy: Copy, etag: str) -> bool:
+        return copy == Copy(len(self.wanted), sha256_of(self.wanted))
 
     def renew(self) -> None:
         self.wanted = self.later
