@@ -3,6 +3,7 @@
 #   make demo      the whole workflow on CartPole, then a report
 #   make test      the tests; those whose service is missing are skipped and listed
 #   make check     formatting, lint, types, import rules
+#   make faults    300 faults at random moments of real jobs; the table of docs/faults.md
 #   make bench     the figures of docs/speed.md, each with the command that repeats it
 #   make image     the job image, in this machine's Docker engine
 #   make lock      requirements.txt and docker/requirements.txt again, from pyproject.toml
@@ -21,7 +22,7 @@ SCRIPTS = $(wildcard entrypoints/*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check check-format check-lint check-types check-rules bench image lock clean
+.PHONY: help setup demo test faults check check-format check-lint check-types check-rules bench image lock clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -54,6 +55,9 @@ demo: setup
 
 test: setup
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+faults: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/support $(RUN) -m faults $(ARGS)
 
 # All of them run, also after one has failed: every fault in one go.
 check: setup
