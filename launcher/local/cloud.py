@@ -7,6 +7,7 @@ replaced; jobs never notice, because each has a shim of its own.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
+from launcher.local.host.jobrules import JobRules
 from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
 from launcher.local.host.store import EmbeddedStore, last_lines
 from launcher.local.host.version import fingerprint
@@ -39,11 +41,15 @@ __all__ = [
     "down",
     "ensure_up",
     "gc",
+    "job_rules",
+    "set_job_rules",
     "set_store",
     "shell_exports",
     "status",
 ]
 
+# The pattern of RoleArn in SageMaker's API.
+_ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 START_SECONDS = 30.0
 LOCK_SECONDS = 60.0
 SERVER_STOP_SECONDS = 10.0
@@ -193,6 +199,36 @@ def set_store(
         else:
             settings.write(paths.settings)
     return address
+
+
+def job_rules(home: Path | None = None) -> JobRules:
+    """What jobs of a data folder may do beyond the rule.
+
+    Raises:
+        InputError: the file that says it is damaged.
+    """
+    return JobRules.read(HomePaths.of(home).job_rules)
+
+
+def set_job_rules(home: Path | None = None, *, calling_roles: tuple[str, ...] | None = None) -> JobRules:
+    """Say what jobs of a data folder may do beyond the rule; it holds from now on, for running jobs too.
+
+    Args:
+        home: the data folder.
+        calling_roles: ARNs of the roles whose jobs may call the API, in place of those before; None leaves them.
+
+    Raises:
+        InputError: what is given is no ARN of a role, or what was said before is damaged.
+    """
+    for role in calling_roles or ():
+        if not _ROLE_ARN.fullmatch(role):
+            raise InputError(f"'{role}' is no ARN of a role.", "Write arn:aws:iam::000000000000:role/NAME.")
+    paths = HomePaths.of(home)
+    paths.create()
+    with _locked(paths):
+        rules = JobRules.read(paths.job_rules).with_changes(calling_roles)
+        rules.write(paths.job_rules)
+    return rules
 
 
 def gc(home: Path | None = None) -> tuple[Removed, ...]:

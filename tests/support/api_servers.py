@@ -5,19 +5,27 @@ from __future__ import annotations
 import datetime
 import http.client
 import json
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from werkzeug.serving import make_server
 
-from launcher.local.host.address import ACCOUNT_ID, REGION, CloudAddress
+from launcher.local.host.address import ACCOUNT_ID, HOST, REGION, CloudAddress, Identity
+from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
+from launcher.local.server.app import App
+from launcher.local.server.gateway import Gateway
+from launcher.local.server.moto_services import MotoServices
 from launcher.local.server.operations.context import Context
-from launcher.local.server.protocol.auth import Keys, digest_of, sign
+from launcher.local.server.protocol.auth import Keyring, Keys, digest_of, sign
 
 KEYS = Keys("BATCHRLTESTKEY123456", "a-secret-of-the-tests")
 ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
@@ -38,6 +46,29 @@ class RunningServer:
 
     def client(self, service: str, *, validate: bool = True, **changes: Any) -> Any:
         return make_client(service, self.url, KEYS.access_key, KEYS.secret_key, validate=validate, **changes)
+
+
+@contextmanager
+def served_cloud(paths: HomePaths, identity: Identity, records: Records) -> Iterator[CloudAddress]:
+    """The API server of a cloud whose store runs already, without anybody who starts or ends its jobs.
+
+    Its port is a free one, and written into cloud.json.
+    """
+    listener = socket.create_server((HOST, 0))
+    identity = identity.with_ports(api_port=listener.getsockname()[1])
+    identity.write(paths.cloud_file)
+    address = identity.address(paths)
+    context = Context(paths, records, REGION, ACCOUNT_ID, lambda name, kind: None, time.time)
+    keyring = Keyring(Keys(identity.access_key, identity.secret_key), paths)
+    app = App(context, keyring, Gateway(lambda: address.store), MotoServices(ACCOUNT_ID, keyring), dict)
+    server = make_server(HOST, identity.api_port, app, threaded=True, fd=listener.fileno())
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield address
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+    listener.close()
 
 
 def make_client(

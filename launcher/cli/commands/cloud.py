@@ -16,8 +16,10 @@ from launcher.cli.output import Column, Output
 
 if TYPE_CHECKING:
     from launcher.local.cloud import CloudAddress
+    from launcher.local.host.jobrules import JobRules
 
 EMBEDDED = "embedded"
+NONE = "none"
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TOKEN_VARIABLE = "AWS_SESSION_TOKEN"
 REMOVED = (Column("path", "REMOVED"), Column("size", "SIZE", right=True), Column("why", "WHY"))
@@ -38,6 +40,8 @@ def command() -> None:
         "batchrl cloud up --store https://s3.example.com \\",
         "    --store-profile my-profile",
         "batchrl cloud up --store embedded",
+        "batchrl cloud up --let-jobs-call \\",
+        "    arn:aws:iam::000000000000:role/loop",
     ),
 )
 @click.option("--store", metavar="URL", help="Use this S3 endpoint; 'embedded' goes back to batchrl's own.")
@@ -48,13 +52,25 @@ def command() -> None:
     metavar="NAMES",
     help=f"Else the variables that hold them, separated by commas; by default {', '.join(KEY_VARIABLES)}.",
 )
+@click.option(
+    "--let-jobs-call",
+    "calling_roles",
+    metavar="ROLE_ARN",
+    multiple=True,
+    help="Let jobs with this role call SageMaker and the other services; 'none' lets none. By default none may.",
+)
 @output_options
 def up(
-    store: str | None, store_region: str | None, store_profile: str | None, store_variables: str | None, out: Output
+    store: str | None,
+    store_region: str | None,
+    store_profile: str | None,
+    store_variables: str | None,
+    calling_roles: tuple[str, ...],
+    out: Output,
 ) -> None:
-    """Start the cloud, and choose its object store if need be.
+    """Start the cloud, and choose its object store and what jobs may do if need be.
 
-    The choice is kept; credentials are not: they are looked up whenever they are needed.
+    The choices are kept; credentials are not: they are looked up whenever they are needed.
     """
     from launcher.local import cloud
 
@@ -65,8 +81,21 @@ def up(
     elif store is not None:
         variables = () if store_profile and not store_variables else _variables(store_variables)
         cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
+    if calling_roles:
+        cloud.set_job_rules(calling_roles=_listed(calling_roles))
     address = cloud.ensure_up()
-    out.record(_public(address), "api_url", _lines(address))
+    rules = cloud.job_rules()
+    out.record(_public(address) | asdict(rules), "api_url", _lines(address) | _told(rules))
+
+
+def _listed(given: tuple[str, ...]) -> tuple[str, ...]:
+    """What was given, all of it in place of what was there; ``none`` for nothing."""
+    return () if given == (NONE,) else given
+
+
+def _told(rules: JobRules) -> dict[str, Any]:
+    """What jobs may do beyond the rule, in words; nothing where they may not."""
+    return {"roles that call": rules.calling_roles} if rules.calling_roles else {}
 
 
 def _variables(given: str | None) -> tuple[str, ...]:
@@ -109,9 +138,11 @@ def status(out: Output) -> int | None:
             {"up": False, "home": home}, "up", {"cloud": "down; it starts when it is needed", "data folder": home}
         )
         return Unreachable.exit_code
+    rules = cloud.job_rules()
     facts = {
         "up": True,
         **_public(found.address),
+        **asdict(rules),
         "version": found.version,
         "stale": found.stale,
         "server_pid": found.server_pid,
@@ -121,6 +152,7 @@ def status(out: Output) -> int | None:
     note = " (other code than this; replaced at the next use)" if found.stale else ""
     lines = {
         **_lines(found.address),
+        **_told(rules),
         "version": f"{found.version}{note}",
         "running jobs": found.running_jobs or "none",
     }

@@ -94,6 +94,11 @@ class CloudAddress:
         """The S3 endpoint that takes this cloud's own credentials; the API server stands before an external store."""
         return self.store.endpoint_url if self.store.embedded else self.api_url
 
+    @property
+    def jobs_s3_url(self) -> str:
+        """The S3 endpoint that takes the keys of jobs: the API server knows them, and what each opens."""
+        return self.api_url
+
 
 # What the file calls the API server's port: clients and servers of version 0.1.0 read and write the same file.
 _PORT_ON_DISK = "door_port"

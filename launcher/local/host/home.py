@@ -10,6 +10,7 @@
            records.sqlite    jobs, endpoints, models, tags
            door.log store.log
            keys/             keys of running jobs, a file each (mode 0600): what each opens in S3
+           job-rules.json    what jobs may do beyond the rule: who may call the API, images as root, limits
            sdk-config.yaml   settings for the ``sagemaker`` SDK
            store/            objects of the embedded store, as plain files: store/<bucket>/<key>
            jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log, events.jsonl,
@@ -179,6 +180,11 @@ class HomePaths:
     def sdk_config(self) -> Path:
         """Configuration for the ``sagemaker`` SDK."""
         return self.root / "sdk-config.yaml"
+
+    @property
+    def job_rules(self) -> Path:
+        """What jobs may do, where the user has said more than the rule."""
+        return self.root / "job-rules.json"
 
     @property
     def keys(self) -> Path:

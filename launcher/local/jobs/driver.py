@@ -6,8 +6,10 @@ import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
@@ -18,11 +20,16 @@ from launcher.local.executors.base import Executor
 from launcher.local.executors.recorded import RecordedExecutor
 from launcher.local.executors.selection import executor_for
 from launcher.local.host.address import CloudAddress
-from launcher.local.host.faults import JobFault, internal_fault
+from launcher.local.host.faults import JobFault, internal_fault, storage_fault
 from launcher.local.host.home import HomePaths
 from launcher.local.host.version import version
+from launcher.local.jobs.programs import is_isolated
 from launcher.local.jobs.progress import Progress, StopRequested
+from launcher.local.keys import grants
+from launcher.local.keys.grants import Grant
+from launcher.local.keys.places import Places, serving_places
 from launcher.local.records import states
+from launcher.local.records.jobrecord import CONTAINED_MEMBER
 from launcher.local.records.records import JobRecord, Records
 
 GRACE_VARIABLE = "BATCHRL_STOP_GRACE_SECONDS"
@@ -116,9 +123,41 @@ class Driver(ABC):
         log.error("%s: %s", self.record.key, reason)
         self._progress.move(states.FAILED, self.FAILED, failure_reason=reason)
 
+    @contextmanager
+    def _key(self, role_arn: str, places: Places) -> Iterator[Grant]:
+        """The job's own key, as long as its program runs: revoked before the job has its results and its last status.
+
+        Raises:
+            JobFault: it cannot be stored.
+        """
+        try:
+            grant = grants.issue(self.home, self.record.key, role_arn, places)
+        except OSError as error:
+            raise storage_fault("making the job's key", error) from error
+        try:
+            yield grant
+        finally:
+            try:
+                grants.revoke(self.home, self.record.key)
+            except OSError as error:
+                log.warning("the key of %s is revoked by the API server later: %s", self.record.key, error)
+
+    def _serving_key(self, models: Collection[Mapping[str, Any]]) -> AbstractContextManager[Grant | None]:
+        """The key of all model servers of a transform job or an endpoint; none where no model has a network.
+
+        Args:
+            models: the CreateModel requests. Where they have several roles, the key acts for none of them.
+        """
+        connected = [model for model in models if not is_isolated(model)]
+        if not connected:
+            return nullcontext()
+        roles = {str(model["ExecutionRoleArn"]) for model in connected}
+        return self._key(roles.pop() if len(roles) == 1 else "", serving_places(connected))
+
     def _executor_for(self, instance_type: str) -> Executor:
         """What runs the programs, noted in the record."""
-        executor = self.executor or executor_for(instance_type)
+        contained = bool(self._request.get(CONTAINED_MEMBER))
+        executor = self.executor or executor_for(instance_type, contained=contained)
         self._progress.note(executor=executor.name)
         return RecordedExecutor(executor, self._events)
 

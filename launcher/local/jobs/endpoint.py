@@ -13,6 +13,7 @@ from typing import Any
 from launcher.local.host.faults import ALGORITHM, JobFault
 from launcher.local.jobs.driver import Driver
 from launcher.local.jobs.programs import serving_program
+from launcher.local.keys.grants import Grant
 from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
 from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
@@ -54,15 +55,17 @@ class EndpointDriver(Driver):
             self.records.forget_endpoint(self.record)
 
     def _work(self) -> None:
-        self._servers = [
-            (variant, self._server(variant, number)) for number, variant in enumerate(self._instances(), start=1)
-        ]
-        start_all([server for _, server in self._servers])
-        self._noted = self._addresses()
-        self._progress.move(states.IN_SERVICE, "The endpoint is in service", servers=self._noted)
-        while not self._progress.stop_requested():
-            self._pause.wait(WATCH_SECONDS)
-            self._look_after()
+        with self._serving_key(self._request[MODELS_MEMBER].values()) as grant:
+            self._servers = [
+                (variant, self._server(grant, variant, number))
+                for number, variant in enumerate(self._instances(), start=1)
+            ]
+            start_all([server for _, server in self._servers])
+            self._noted = self._addresses()
+            self._progress.move(states.IN_SERVICE, "The endpoint is in service", servers=self._noted)
+            while not self._progress.stop_requested():
+                self._pause.wait(WATCH_SECONDS)
+                self._look_after()
 
     def _look_after(self) -> None:
         """Replace servers that died; one that cannot be replaced is the endpoint's failure."""
@@ -80,12 +83,13 @@ class EndpointDriver(Driver):
         variants: list[Variant] = self._request[VARIANTS_MEMBER]
         return [variant for variant in variants for _ in range(variant.get("InitialInstanceCount", 1))]
 
-    def _server(self, variant: Variant, number: int) -> ModelServer:
+    def _server(self, grant: Grant | None, variant: Variant, number: int) -> ModelServer:
         model = self._request[MODELS_MEMBER][variant["ModelName"]]
         program = serving_program(
             self.record,
             self.home,
             self.address,
+            grant,
             model,
             instance_type=variant["InstanceType"],
             instance=number,

@@ -10,6 +10,7 @@ from batchrl.contract.paths import JOB_ARN_VARIABLE, JOB_NAME_VARIABLE, PLATFORM
 from launcher.local.executors.base import Program
 from launcher.local.host.address import CloudAddress
 from launcher.local.host.home import HomePaths
+from launcher.local.keys.grants import Grant
 from launcher.local.records.jobrecord import JobRecord
 
 TRAIN = "train"
@@ -17,7 +18,7 @@ SERVE = "serve"
 
 
 def training_program(
-    record: JobRecord, home: HomePaths, address: CloudAddress, checkpoints: tuple[str, Path] | None
+    record: JobRecord, home: HomePaths, address: CloudAddress, grant: Grant | None, checkpoints: tuple[str, Path] | None
 ) -> Program:
     """The program of a training job (contract 1 to 4, 12 to 16, 18).
 
@@ -25,10 +26,11 @@ def training_program(
         record: the job.
         home: the data folder.
         address: its cloud.
+        grant: its key; None under network isolation.
         checkpoints: the folder of checkpoints as the job spells it, and where it lies on this machine.
     """
     request, algorithm = record.request, record.request["AlgorithmSpecification"]
-    isolated = bool(request.get("EnableNetworkIsolation"))
+    isolated = is_isolated(request)
     entrypoint = algorithm.get("ContainerEntrypoint") or None
     arguments = algorithm.get("ContainerArguments") or None
     own = {JOB_NAME_VARIABLE: record.name, JOB_ARN_VARIABLE: record.arn}
@@ -39,8 +41,8 @@ def training_program(
         image=str(algorithm.get("TrainingImage", "")),
         instance_type=str(request["ResourceConfig"].get("InstanceType", "")),
         arguments=[TRAIN] if arguments is None and entrypoint is None else arguments,
-        environment=cloud_variables(address, isolated) | (request.get("Environment") or {}) | own,
-        endpoints=(address.api_url, address.s3_url),
+        environment=cloud_variables(address, grant) | (request.get("Environment") or {}) | own,
+        endpoints=(address.api_url, address.jobs_s3_url),
         isolated=isolated,
         entrypoint=entrypoint,
         outside=checkpoints if checkpoints and not Path(checkpoints[0]).is_relative_to(PLATFORM_ROOT) else None,
@@ -51,6 +53,7 @@ def serving_program(
     record: JobRecord,
     home: HomePaths,
     address: CloudAddress,
+    grant: Grant | None,
     model: Mapping[str, Any],
     *,
     instance_type: str,
@@ -63,13 +66,14 @@ def serving_program(
         record: the transform job or the endpoint.
         home: the data folder.
         address: its cloud.
+        grant: its key; None where all its models are isolated.
         model: the CreateModel request.
         instance_type: a type of SageMaker's or of the local cloud's.
         instance: which one it is, from 1.
         environment: comes over the model's own.
     """
     container = model["PrimaryContainer"]
-    isolated = bool(model.get("EnableNetworkIsolation"))
+    isolated = is_isolated(model)
     return Program(
         key=record.key,
         home=home,
@@ -77,22 +81,29 @@ def serving_program(
         image=str(container.get("Image", "")),
         instance_type=instance_type,
         arguments=[SERVE],
-        environment=cloud_variables(address, isolated) | (container.get("Environment") or {}) | dict(environment),
-        endpoints=(address.api_url, address.s3_url),
+        environment=cloud_variables(address, None if isolated else grant)
+        | (container.get("Environment") or {})
+        | dict(environment),
+        endpoints=(address.api_url, address.jobs_s3_url),
         isolated=isolated,
         instance=instance,
         serves=True,
     )
 
 
-def cloud_variables(address: CloudAddress, isolated: bool) -> dict[str, str]:
-    """Region, endpoints and credentials; under network isolation the region alone (contract 14 to 16)."""
+def is_isolated(request: Mapping[str, Any]) -> bool:
+    """Whether a request, of a training job or of a model, gives its program no network."""
+    return bool(request.get("EnableNetworkIsolation"))
+
+
+def cloud_variables(address: CloudAddress, grant: Grant | None) -> dict[str, str]:
+    """Region, endpoints and the job's own key; under network isolation the region alone (contract 14 to 16)."""
     region = {"AWS_REGION": address.region, "AWS_DEFAULT_REGION": address.region}
-    if isolated:
+    if grant is None:
         return region
     return region | {
-        "AWS_ACCESS_KEY_ID": address.access_key,
-        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "AWS_ACCESS_KEY_ID": grant.access_key,
+        "AWS_SECRET_ACCESS_KEY": grant.secret_key,
         "AWS_ENDPOINT_URL": address.api_url,
-        "AWS_ENDPOINT_URL_S3": address.s3_url,
+        "AWS_ENDPOINT_URL_S3": address.jobs_s3_url,
     }

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from launcher.local.host.faults import (
     storage_fault,
 )
 from launcher.local.jobs.driver import Driver, stop_grace
-from launcher.local.jobs.programs import training_program
+from launcher.local.jobs.programs import is_isolated, training_program
+from launcher.local.keys.grants import Grant
+from launcher.local.keys.places import training_places
 from launcher.local.records import states
 from launcher.local.volumes import artifacts
 from launcher.local.volumes.checkpointsync import CheckpointSync
@@ -103,14 +106,21 @@ class TrainingDriver(Driver):
     def _train(self, executor: Executor, definitions: Definitions) -> Run:
         local_path = checkpoint_path(self._request)
         checkpoints = (local_path, self._checkpoint_folder(local_path)) if local_path else None
-        execution = executor.start(training_program(self.record, self.home, self.address, checkpoints))
-        self._unsaved = True
-        self._progress.note(container=execution.handle)
-        try:
-            return self._accompany(execution, definitions)
-        except BaseException:
-            execution.kill()
-            raise
+        with self._own_key() as grant:
+            execution = executor.start(training_program(self.record, self.home, self.address, grant, checkpoints))
+            self._unsaved = True
+            self._progress.note(container=execution.handle)
+            try:
+                return self._accompany(execution, definitions)
+            except BaseException:
+                execution.kill()
+                raise
+
+    def _own_key(self) -> AbstractContextManager[Grant | None]:
+        """The job's key while its program runs; none under network isolation."""
+        if is_isolated(self._request):
+            return contextlib.nullcontext()
+        return self._key(str(self._request["RoleArn"]), training_places(self._name, self._request))
 
     def _accompany(self, execution: Execution, definitions: Definitions) -> Run:
         stream = f"{HOST}-{int(time.time())}"

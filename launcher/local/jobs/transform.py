@@ -16,6 +16,7 @@ from launcher.local.host.faults import ALGORITHM, JobFault, client_fault, storag
 from launcher.local.jobs.driver import Driver, stop_grace
 from launcher.local.jobs.programs import serving_program
 from launcher.local.jobs.progress import StopRequested
+from launcher.local.keys.grants import Grant
 from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.modelserver.server import ModelServer, start_all, stop_all
 from launcher.local.records import states
@@ -50,8 +51,8 @@ class TransformDriver(Driver):
         parts = partition(self._objects(), self.record.instances)
         self._progress.refuse_if_stopped()
         executor = self._executor_for(str(self._request["TransformResources"]["InstanceType"]))
-        servers = [self._server(executor, instance) for instance in range(1, len(parts) + 1)]
-        with self._stop:
+        with self._serving_key([self._request[MODEL_MEMBER]]) as grant, self._stop:
+            servers = [self._server(executor, grant, instance) for instance in range(1, len(parts) + 1)]
             try:
                 outcomes = self._transform(servers, parts)
             finally:
@@ -73,11 +74,12 @@ class TransformDriver(Driver):
             )
         return objects
 
-    def _server(self, executor: Executor, instance: int) -> ModelServer:
+    def _server(self, executor: Executor, grant: Grant | None, instance: int) -> ModelServer:
         program = serving_program(
             self.record,
             self.home,
             self.address,
+            grant,
             self._request[MODEL_MEMBER],
             instance_type=str(self._request["TransformResources"]["InstanceType"]),
             instance=instance,

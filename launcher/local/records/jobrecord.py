@@ -17,6 +17,8 @@ MACHINES = {TRAINING: states.TRAINING_JOB, TRANSFORM: states.TRANSFORM_JOB, ENDP
 MODEL_MEMBER = "Model"
 MODELS_MEMBER = "Models"
 VARIANTS_MEMBER = "ProductionVariants"
+# Also there: whether a job created it, so that it runs in containers and never as processes of this computer.
+CONTAINED_MEMBER = "Contained"
 MAX_STATUS_MESSAGE = 1024
 MAX_FAILURE_REASON = 1024
 

@@ -9,7 +9,8 @@ sts, iam, ecr               moto, an allow-list of operations (``moto_services``
 batchrl                     the exchange of versions with the client
 ==========================  ====================================================
 
-All else is UnknownOperationException. Nothing is answered before its signature was verified.
+All else is UnknownOperationException. Nothing is answered before its signature was verified. What a job's key may ask
+is decided in ``gateway`` for S3, and in ``jobcalls`` for all else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from launcher.api.errors import ApiError
+from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
+from launcher.local.keys.grants import Grant
+from launcher.local.server import jobcalls
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
@@ -104,27 +108,34 @@ class App:
     def _answer(self, request: Request) -> Response:
         signature = auth.parse(request)
         if signature.service == "s3":
-            auth.verify(request, signature, None, self._keyring.find, self._now())
+            keys = auth.verify(request, signature, None, self._keyring.find, self._now())
             self._on_request()
-            return self._gateway.answer(request)
+            return self._gateway.answer(request, keys.grant)
         body = request.read(MAX_BODY_BYTES)
         if body is None:
             raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
-        auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
+        keys = auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
         self._on_request()
         CALLER.set(request.headers.get("user-agent", ""))
-        if signature.service == OWN_SERVICE and request.path == VERSION_PATH:
+        if keys.grant is not None:
+            if signature.service == jobcalls.STS and (
+                answer := jobcalls.identity(keys.grant, request, body, self._context.account_id)
+            ):
+                return answer
+            calling_roles = JobRules.read(self._context.paths.job_rules).calling_roles
+            jobcalls.check_caller(keys.grant, signature.service, calling_roles)
+        if signature.service == OWN_SERVICE and request.path == VERSION_PATH and keys.grant is None:
             return self._exchange(request, signature.access_key)
         if signature.service == "sagemaker" and (endpoint := runtime.endpoint_of(request)) is not None:
             return runtime.invoke(self._context, endpoint, request, body)
         prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
         if prefix in JSON_SERVICES and signature.service == JSON_SERVICES[prefix][0]:
-            return self._execute(prefix, operation, body)
+            return self._execute(prefix, operation, body, keys.grant)
         if signature.service in ALLOWED:
             return self._moto_services.answer(request, body, signature.service)
         raise unknown_operation(f"{signature.service}:{operation or request.method}")
 
-    def _execute(self, prefix: str, name: str, body: bytes) -> Response:
+    def _execute(self, prefix: str, name: str, body: bytes, grant: Grant | None) -> Response:
         service, operations = JSON_SERVICES[prefix]
         operation = operations.get(name)
         if operation is None:
@@ -134,6 +145,8 @@ class App:
         except ValueError:
             raise ApiError("SerializationException", "The request is no JSON.") from None
         validation.check(service, name, parsed)
+        if grant is not None:
+            parsed = jobcalls.contained(grant, name, parsed)
         return Response.json(operation(self._context, parsed))
 
     def _exchange(self, request: Request, access_key: str) -> Response:

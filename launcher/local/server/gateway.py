@@ -1,26 +1,35 @@
 """S3 requests at the API server, passed on to the store: verified, signed again with the store's credentials, streamed.
 
-It is the way of clients that know one endpoint only, and of jobs to a store whose credentials they must not see.
+It is the way of clients that know one endpoint only, and of jobs: a job's key opens what its request names, which is
+decided here, and never the store itself, whose credentials no job sees.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import urllib3
 
 from launcher.api.errors import ApiError
 from launcher.local.host.address import StoreAddress
+from launcher.local.keys.decision import names_keys_in_body, refusal, refused_keys
+from launcher.local.keys.grants import Grant
 from launcher.local.server.protocol.auth import EMPTY_DIGEST, UNSIGNED, Keys, declared_digest, sign
 from launcher.local.server.protocol.wire import Request, Response
 
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = urllib3.Timeout(connect=5, read=120)
 MAX_CONNECTIONS = 64
+# A thousand keys of 1,024 bytes, escaped, and what stands around them.
+MAX_DELETE_BYTES = 8 * 1024 * 1024
 
 _OWN = frozenset({"authorization", "host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"})
 _HOP = frozenset(
@@ -29,6 +38,9 @@ _HOP = frozenset(
 )
 _AUTH_QUERY = ("X-Amz-Algorithm=", "X-Amz-Credential=", "X-Amz-Date=", "X-Amz-Expires=", "X-Amz-SignedHeaders=")
 _AUTH_QUERY_ALL = (*_AUTH_QUERY, "X-Amz-Signature=", "X-Amz-Security-Token=")
+
+# What a list of keys begins with: an element, or a declaration that names UTF-8 or nothing.
+_PLAIN_XML = re.compile(rb"\s*(<\?xml(?:(?!encoding)[^?])*(encoding=[\"'](?i:utf-8)[\"'][^?]*)?\?>\s*)?<[A-Za-z]")
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +60,18 @@ class Gateway:
         """Close connections to the store that are kept for the next request."""
         self._pool.clear()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, grant: Grant | None = None) -> Response:
         """Pass on one verified request.
 
+        Args:
+            request: the request.
+            grant: of the job that sent it; None for the owner.
+
         Raises:
-            ApiError: the store does not answer, or the body cannot be passed on.
+            ApiError: a job may not do it, the store does not answer, or the body cannot be passed on.
         """
+        if grant is not None:
+            request = _permitted(request, grant)
         store = self._store_of()
         digest = declared_digest(request)
         if "chunked" in request.headers.get("transfer-encoding", ""):
@@ -90,6 +108,47 @@ class Gateway:
                 "ServiceUnavailable", f"The object store {store.endpoint_url} does not answer.", 503
             ) from error
         return Response(answer.status, _streamed(answer), _kept(answer, ranged="range" in request.headers))
+
+
+def _permitted(request: Request, grant: Grant) -> Request:
+    """The request of a job, if its key opens it; keys that a body names are read, and the body can be read again.
+
+    Raises:
+        ApiError: it does not.
+    """
+    reason = refusal(grant, request.method, request.path, request.query, request.headers)
+    if reason is None and names_keys_in_body(request.method, request.query):
+        body = request.read(MAX_DELETE_BYTES)
+        if body is None:
+            raise ApiError("MalformedXML", f"A list of keys may have {MAX_DELETE_BYTES} bytes.", 400)
+        if refused := refused_keys(grant, request.path, _keys_in(body)):
+            reason = f"{len(refused)} of the keys are not the job's to delete, the first is '{refused[0]}'."
+        request = replace(request, environ=request.environ | {"wsgi.input": io.BytesIO(body)})
+    if reason is not None:
+        raise ApiError("AccessDeniedException", f"Access Denied: {reason}", 403, s3_code="AccessDenied")
+    return request
+
+
+def _keys_in(body: bytes) -> list[str]:
+    """The keys that the body of DeleteObjects names.
+
+    Raises:
+        ApiError: it is no such list, or is one that readers could take for different ones.
+    """
+    try:
+        if b"<!" in body or not _PLAIN_XML.match(body):
+            raise ValueError("declarations of its own and encodings but UTF-8 are not read")
+        root = ElementTree.fromstring(body)
+        tags = [entry.tag.rpartition("}")[2] for entry in root]
+        if not set(tags) <= {"Object", "Quiet"}:
+            raise ValueError(f"it holds {', '.join(sorted(set(tags)))}")
+        objects = [entry for entry, tag in zip(root, tags, strict=True) if tag == "Object"]
+        keys = [[part for part in entry if part.tag.rpartition("}")[2] == "Key"] for entry in objects]
+        if any(len(named) != 1 or len(named[0]) for named in keys):
+            raise ValueError("an object has not one key")
+    except (ValueError, ElementTree.ParseError) as error:
+        raise ApiError("MalformedXML", f"The list of keys cannot be read: {error}.", 400) from None
+    return [named[0].text or "" for named in keys]
 
 
 class _BodyChanged(Exception):

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.host.store import EmbeddedStore
 from launcher.local.host.version import fingerprint, version
+from launcher.local.keys import grants
 from launcher.local.records.records import SCHEMA_VERSION, Records
 from launcher.local.server.app import App
 from launcher.local.server.gateway import Gateway
@@ -66,7 +67,7 @@ class ApiServer:
         self._stopping = threading.Event()
         self._fingerprint = fingerprint()
         own = Keys(self._identity.access_key, self._identity.secret_key)
-        keyring = Keyring(own)
+        keyring = Keyring(own, paths)
         context = Context(paths, self._records, REGION, ACCOUNT_ID, self._assign, time.time)
         app = App(
             context,
@@ -110,12 +111,17 @@ class ApiServer:
                     log.warning("the store was gone; started it again")
                 self._pool.reconcile()
                 self._pool.keep()
+                grants.sweep(self._paths, self._living)
                 if self._idle.expired():
                     return True
             except Exception:
                 log.exception("looking after the cloud")
             self._stopping.wait(KEEP_SECONDS)
         return False
+
+    def _living(self, jobs: Collection[str]) -> set[str]:
+        """Which of some jobs, by their keys in the records, have not ended."""
+        return {record.key for record in self._records.running()}.intersection(jobs)
 
     def _assign(self, name: str, kind: str) -> None:
         try:

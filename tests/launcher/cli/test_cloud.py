@@ -40,6 +40,20 @@ def test_the_cloud_goes_up_tells_its_state_and_goes_down(run: Run, home: Path) -
 
 
 @pytest.mark.usefixtures("ended_after")
+def test_jobs_call_nothing_until_their_role_is_said_to(run: Run, home: Path) -> None:
+    role = "arn:aws:iam::000000000000:role/loop"
+    assert run("cloud", "up", "--json").json()["calling_roles"] == []
+    assert "roles that call" not in run("cloud", "status").out
+    assert run("cloud", "up", "--let-jobs-call", role, "--json").json()["calling_roles"] == [role]
+    assert role in run("cloud", "status").out
+    assert run("cloud", "up", "--json").json()["calling_roles"] == [role], "the choice is kept"
+    assert stat.S_IMODE((home / "job-rules.json").stat().st_mode) == 0o600
+    refused = run("cloud", "up", "--let-jobs-call", "loop")
+    assert (refused.code, "'loop' is no ARN" in refused.err) == (2, True)
+    assert run("cloud", "up", "--let-jobs-call", "none", "--json").json()["calling_roles"] == []
+
+
+@pytest.mark.usefixtures("ended_after")
 def test_the_exports_open_the_server_for_plain_boto3(run: Run) -> None:
     lines = run("cloud", "env").out.splitlines()
     values = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))

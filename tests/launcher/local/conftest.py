@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 import serving_support
+from api_servers import served_cloud
 from serving_support import Factory
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
 from launcher.api.constants import TRAINING
-from launcher.local.host.address import Identity
+from launcher.local.host.address import CloudAddress, Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.logs.joblogs import LogReader
@@ -207,7 +208,7 @@ class Shim:
 
 @dataclass
 class Cloud:
-    """A data folder with records and a store, without an API server."""
+    """A data folder with records, a store and an API server, which hands its jobs to nobody."""
 
     wait_until = staticmethod(wait_until)
 
@@ -218,6 +219,7 @@ class Cloud:
     prefix: list[str] = field(default_factory=list)
     shims: list[Shim] = field(default_factory=list)
     count: int = 0
+    address: CloudAddress | None = None
 
     def warm_shim(self) -> Shim:
         """The shim of a forkserver of its own, which waits for its job."""
@@ -321,9 +323,9 @@ def own_store(tmp_path: Path) -> Iterator[Cloud]:
 def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:
     home = HomePaths.of(folder)
     home.create()
-    store.identity.write(home.cloud_file)
     one = Cloud(home, store, Records(home.records), {"BATCHRL_STOP_GRACE_SECONDS": str(GRACE_SECONDS)})
-    yield one
+    with served_cloud(home, store.identity, one.records) as one.address:
+        yield one
     for shim in one.shims:
         shim.close()
     for record in one.records.list():

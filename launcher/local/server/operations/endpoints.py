@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from launcher.api import serving_rules
 from launcher.api.constants import ENDPOINT
+from launcher.api.errors import validation
+from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.api.training_rules import check_tags
 from launcher.local.records import states
-from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
+from launcher.local.records.jobrecord import CONTAINED_MEMBER, MODELS_MEMBER, VARIANTS_MEMBER
 from launcher.local.records.records import JobEnded, JobRecord
 from launcher.local.records.resources import ENDPOINT_CONFIG
 from launcher.local.server.operations.context import Context, Operation, Wire
@@ -37,6 +39,13 @@ def create(context: Context, request: Wire) -> Wire:
     """Record an endpoint and hand it to a shim."""
     check_tags(request.get("Tags") or ())
     variants = CONFIGS.found(context, request["EndpointConfigName"]).request["ProductionVariants"]
+    if request.get(CONTAINED_MEMBER):
+        for variant in variants:
+            if variant["InstanceType"] in PROCESS_INSTANCE_TYPES:
+                raise validation(
+                    f"Endpoint configuration '{request['EndpointConfigName']}' asks for InstanceType "
+                    f"'{variant['InstanceType']}', a process of this computer, which no job may start. Use 'local'."
+                )
     models = {variant["ModelName"]: MODELS.found(context, variant["ModelName"]).request for variant in variants}
     return ENDPOINTS.create(context, request | {VARIANTS_MEMBER: variants, MODELS_MEMBER: models})
 

@@ -22,6 +22,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from launcher.api.errors import ApiError
+from launcher.local.host.home import HomePaths
+from launcher.local.keys import grants
+from launcher.local.keys.grants import Grant
 from launcher.local.server.protocol.wire import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -38,11 +41,18 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Keys:
-    """One pair of credentials that the API server accepts; temporary ones come with a token."""
+    """One pair of credentials that the API server accepts.
+
+    Args:
+        access_key, secret_key: the pair.
+        token: comes with temporary ones.
+        grant: what they open, if they are a job's; None for the owner's, which open all.
+    """
 
     access_key: str
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +140,8 @@ def verify(
     body_digest: str | None,
     keys_of: Callable[[str], Keys | None],
     now: datetime.datetime,
-) -> None:
-    """Check who sent a request, when, and that nobody changed it.
+) -> Keys:
+    """Check who sent a request, when, and that nobody changed it; the keys that it was signed with.
 
     Args:
         request: the request.
@@ -161,6 +171,7 @@ def verify(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
             "Access Key and signing method. Consult the service documentation for details."
         )
+    return keys
 
 
 def declared_digest(request: Request) -> str | None:
@@ -276,11 +287,13 @@ class Keyring:
 
     Args:
         own: the cloud's own credentials.
+        home: the data folder with the keys of jobs.
         clock: seconds, never running back.
     """
 
-    def __init__(self, own: Keys, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, own: Keys, home: HomePaths, clock: Callable[[], float] = time.monotonic) -> None:
         self._own = own
+        self._home = home
         self._clock = clock
         self._temporary: dict[str, tuple[Keys, float]] = {}
         self._lock = threading.Lock()
@@ -289,6 +302,8 @@ class Keyring:
         """The credentials with an access key, or None."""
         if access_key == self._own.access_key:
             return self._own
+        if grant := grants.find(self._home, access_key):
+            return Keys(grant.access_key, grant.secret_key, grant=grant)
         with self._lock:
             keys, expires = self._temporary.get(access_key, (None, 0.0))
         return keys if expires > self._clock() else None

@@ -59,9 +59,10 @@ def test_A12_A13_A15_A18_the_environment_of_a_job(cloud):
     assert environ["TRAINING_JOB_NAME"] == job.name
     assert environ["TRAINING_JOB_ARN"] == record.arn
     assert environ["AWS_REGION"] == environ["AWS_DEFAULT_REGION"] == "us-east-1"
-    assert environ["AWS_ACCESS_KEY_ID"] == cloud.store.identity.access_key
-    assert environ["AWS_ENDPOINT_URL"].endswith(str(cloud.store.identity.api_port))
-    assert environ["AWS_ENDPOINT_URL_S3"].endswith(str(cloud.store.identity.store_port))
+    assert environ["AWS_ACCESS_KEY_ID"].startswith("BATCHRLJOB")
+    assert cloud.store.identity.secret_key not in job.lines[0]
+    assert environ["AWS_ENDPOINT_URL"] == cloud.address.api_url
+    assert environ["AWS_ENDPOINT_URL_S3"] == cloud.address.jobs_s3_url
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "SM_OLD", "BATCHRL_HOME"} & environ.keys()
 
 

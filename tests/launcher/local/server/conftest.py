@@ -30,7 +30,7 @@ def api_server(tmp_path: Path) -> Iterator[RunningServer]:
     handed: list[str] = []
     records = Records(paths.records)
     context = Context(paths, records, REGION, ACCOUNT_ID, lambda name, kind: handed.append(name), time.time)
-    keyring = Keyring(KEYS)
+    keyring = Keyring(KEYS, paths)
     times: dict[str, datetime.timedelta] = {}
     app = App(
         context,

@@ -1,0 +1,97 @@
+"""What a job's key may ask of the API server beside S3.
+
+=====================================================  ==============================================================
+asked with a job's key                                 the answer
+=====================================================  ==============================================================
+STS: GetCallerIdentity                                 the role of the job's request
+STS: credentials; the exchange of versions             refused
+all else, and the role is not one that may call        refused
+all else, and it may (``batchrl cloud up               as for the owner; what it creates runs in containers only
+--let-jobs-call ROLE_ARN``)                            (``CONTAINED_MEMBER``), and types that are processes of this
+                                                       computer are refused
+=====================================================  ==============================================================
+
+A job that could start processes of this computer, or get the owner's credentials, would be its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from launcher.api.errors import ApiError
+from launcher.api.instances import PROCESS_INSTANCE_TYPES
+from launcher.local.keys.grants import Grant
+from launcher.local.records.jobrecord import CONTAINED_MEMBER
+from launcher.local.server.protocol.wire import Request, Response
+
+STS = "sts"
+IDENTITY = "GetCallerIdentity"
+# Operations whose request becomes a record that something is run from.
+_CREATING = frozenset({"CreateTrainingJob", "CreateTransformJob", "CreateEndpoint"})
+
+
+def identity(grant: Grant, request: Request, body: bytes, account_id: str) -> Response | None:
+    """The answer to GetCallerIdentity: the role of the job, as SageMaker assumes it; None for another operation."""
+    fields = parse_qs(body.decode("utf-8", "replace")) or parse_qs(request.query)
+    if fields.get("Action") != [IDENTITY]:
+        return None
+    role = escape(grant.role_arn.rpartition("/")[2] or "none")
+    xml = (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+        f"<Arn>arn:aws:sts::{account_id}:assumed-role/{role}/SageMaker</Arn>"
+        f"<UserId>AROA{grant.access_key[-16:]}:SageMaker</UserId><Account>{account_id}</Account>"
+        "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+    return Response(200, f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'.encode(), (("Content-Type", "text/xml"),))
+
+
+def check_caller(grant: Grant, service: str, calling_roles: Collection[str]) -> None:
+    """Refuse a request that is not S3's, unless the job's role may call.
+
+    Args:
+        grant: the job's.
+        service: that the request is signed for.
+        calling_roles: ARNs of the roles whose jobs may call the API.
+
+    Raises:
+        ApiError: it may not.
+    """
+    if service == STS:
+        raise _denied(f"a job gets no other credentials than its own key, and may ask {STS} for {IDENTITY} alone.")
+    if grant.role_arn not in calling_roles:
+        raise _denied(
+            f"the key of job '{grant.job}' opens what its request names in S3, and no calls of {service}. Its owner "
+            f"can let jobs with this role call: batchrl cloud up --let-jobs-call {grant.role_arn or 'ROLE_ARN'}"
+        )
+
+
+def contained(grant: Grant, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A request of SageMaker's with what a job may not choose.
+
+    Raises:
+        ApiError: it asks for a process of this computer.
+    """
+    for asked in sorted(_instance_types(request)):
+        if asked in PROCESS_INSTANCE_TYPES:
+            raise _denied(
+                f"InstanceType '{asked}' is a process of this computer, which no job may start, whatever its role "
+                f"(job '{grant.job}'). Use 'local', which runs in a container."
+            )
+    return request | {CONTAINED_MEMBER: True} if operation in _CREATING else request
+
+
+def _instance_types(value: object) -> set[str]:
+    """Every text that a request calls an instance type, however deep it lies."""
+    if isinstance(value, list):
+        return set().union(*map(_instance_types, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    found = {str(text) for name, text in value.items() if name == "InstanceType"}
+    return found.union(*map(_instance_types, value.values()))
+
+
+def _denied(message: str) -> ApiError:
+    return ApiError("AccessDeniedException", message, 403, query_code="AccessDenied", s3_code="AccessDenied")
