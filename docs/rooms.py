@@ -22,6 +22,7 @@ LAUNCHER = (
     "launcher.training",
     "launcher.serving",
     "launcher.reports",
+    "launcher.diagnosis",
     "launcher.library",
     "launcher.jobs",
     "launcher.results",

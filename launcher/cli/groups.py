@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Start here": {
         "demo": "The whole workflow on CartPole, then a report.",
-        "doctor": "Check engine, store, disk, torch, Python.",
+        "doctor": "Check this computer, or explain one job.",
     },
     "Work": {
         "collect": "Play episodes, log them as a data set.",
