@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from batchrl.contract.direct import ANSWERED
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client
 from launcher.local.events.eventfile import EventFile
@@ -29,6 +30,13 @@ class _Busy:
         self._count = 0
         self._since = 0.0
         self._seconds = 0.0
+        self._until = 0.0
+
+    def took(self, now: float, seconds: float) -> None:
+        """Something that is over now took so long; what it shares with others counts once."""
+        if not self._count:
+            self._seconds += max(0.0, now - max(now - seconds, self._until))
+        self._until = now
 
     def begin(self, now: float) -> None:
         self._since = self._since if self._count else now
@@ -38,6 +46,7 @@ class _Busy:
         self._count = max(0, self._count - 1)
         if not self._count:
             self._seconds += now - self._since
+            self._until = now
 
     def seconds(self, now: float) -> float:
         return self._seconds + (now - self._since if self._count else 0.0)
@@ -74,6 +83,7 @@ class StoreWatch:
         """Look at a client's requests from now on."""
         client.meta.events.register("request-created.s3", self._begun)
         client.meta.events.register("needs-retry.s3", self._answered)
+        client.meta.events.register(ANSWERED, self._directly)
 
     def used(self) -> StoreUsed:
         """All of it until now."""
@@ -118,7 +128,18 @@ class StoreWatch:
             if uploads and status < HTTPStatus.MULTIPLE_CHOICES:
                 self._upload_bytes += _length((request_dict or {}).get("body"))
                 if name in STORING:
-                    self._note_checkpoint(str((request_dict or {}).get("url", "")), now)
+                    self._note_checkpoint(unquote(urlsplit(str((request_dict or {}).get("url", ""))).path), now)
+
+    def _directly(self, operation: str, url: S3Url, size: int, seconds: float, **_: Any) -> None:
+        """A request that was made without botocore succeeded."""
+        with self._lock:
+            now, uploads = self._clock(), operation in UPLOADS
+            self._busy[uploads].took(now, seconds)
+            self._requests[uploads] += 1
+            self._worked(now)
+            if uploads:
+                self._upload_bytes += size
+                self._note_checkpoint(f"/{url.bucket}/{url.key}", now)
 
     def _failed(self, operation: str, error: object, now: float) -> None:
         self._failures += 1
@@ -138,10 +159,10 @@ class StoreWatch:
             self._events.add(StoreAnswered(self._row, seconds))
         self._row = 0
 
-    def _note_checkpoint(self, url: str, now: float) -> None:
+    def _note_checkpoint(self, path: str, now: float) -> None:
         if self._checkpoints is None or not self._checkpoints.key:
             return
-        path, prefix = unquote(urlsplit(url).path), f"/{self._checkpoints.key.rstrip('/')}/"
+        prefix = f"/{self._checkpoints.key.rstrip('/')}/"
         if prefix not in path:
             return
         self._stored += 1

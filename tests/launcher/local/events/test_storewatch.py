@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from batchrl.contract.direct import put_object
 from batchrl.contract.layout import S3Url
+from batchrl.contract.manifest import sha256_of
 from batchrl.contract.store import s3_client
 from launcher.local.events.eventfile import EventFile, read
 from launcher.local.events.kinds import CheckpointUploaded, StoreAnswered, StoreFailed
@@ -99,3 +101,17 @@ def test_the_first_checkpoint_is_told_and_others_are_no_checkpoint(server, clien
     for key in ("other/x", f"{prefix.rstrip('/')}2/x", f"{prefix.rstrip('/')}/epoch 1", f"{prefix.rstrip('/')}/2"):
         client.put_object(Bucket="b", Key=key, Body=b"1")
     assert found(path, CheckpointUploaded) == [CheckpointUploaded(f"{prefix.rstrip('/')}/epoch 1", 1)]
+
+
+def test_requests_that_botocore_does_not_see_count_as_well(server, client, tmp_path):
+    path = tmp_path / "events.jsonl"
+    watch = StoreWatch(EventFile(path), S3Url("b", "ck"))
+    watch.attach(client)
+    server.answers = [500, 500]  # the direct request, and botocore's first one after it
+    for key in ("ck/1", "ck/2"):
+        put_object(client, S3Url("b", key), b"12345", sha256_of(b"12345"))
+    used = watch.used()
+    assert (used.upload_requests, used.upload_bytes, used.failures) == (3, 10, 1)
+    assert 0 < used.upload_seconds < 60
+    assert found(path, CheckpointUploaded) == [CheckpointUploaded("ck/1", 1)]
+    assert len(found(path, StoreAnswered)) == 1
