@@ -17,6 +17,7 @@ from batchrl.commandline.parser import Parser
 from batchrl.contract.archive import pack
 from batchrl.contract.errors import InputError
 from batchrl.contract.inference import DESCRIPTION_NAME, ONNX_SUFFIX
+from batchrl.contract.nofollow import JobFolder
 
 if TYPE_CHECKING:
     from batchrl.checkpoints.source import Source
@@ -126,7 +127,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         export_model(folder, source.model, source.facts, source.preset_json, source.code)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.name.endswith(ARCHIVE):
-            pack(folder, folder.with_suffix(ARCHIVE))
+            pack(JobFolder(folder), folder.with_suffix(ARCHIVE))
             shutil.move(folder.with_suffix(ARCHIVE), target)
             return told | {"kind": "archive"}
         if target.is_dir():

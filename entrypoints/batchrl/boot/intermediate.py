@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
+from batchrl.contract.nofollow import JobFolder
+from batchrl.contract.text import printable
 
 # boto3 is imported this long after the script's start (seconds), or at the first file, so as not to slow its imports.
 IMPORT_DELAY = 1.0
@@ -41,7 +42,7 @@ class IntermediateSync:
         endpoint_url: an S3 server other than AWS.
     """
 
-    def __init__(self, folder: Path, target: S3Url, endpoint_url: str | None) -> None:
+    def __init__(self, folder: JobFolder, target: S3Url, endpoint_url: str | None) -> None:
         self._folder = folder
         self._target = target
         self._endpoint_url = endpoint_url
@@ -89,16 +90,22 @@ class IntermediateSync:
         uploader.run(self._script_ended, INTERVAL)
         if not uploader.drain(DRAIN_SECONDS):
             missing = uploader.unpublished()
-            listed = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+            listed = ", ".join(map(printable, missing[:10])) + (", ..." if len(missing) > 10 else "")
             say(f"{len(missing)} files of the intermediate folder did not reach {self._target}: {listed}")
+        for path, why in sorted(uploader.left_out.items()):
+            say(f"left out of the intermediate folder: '{printable(path)}', {why}")
 
     def _has_files(self) -> bool:
-        return any(self._folder.iterdir())
+        try:
+            listing = self._folder.list()
+        except (InputError, OSError):
+            return True  # the sync says what is wrong
+        return bool(listing.files or listing.left_out or listing.faults)
 
     def _on_error(self, path: str, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            say(f"{path} could not be uploaded to {self._target} and is tried again: {error}")
+            say(f"{printable(path) or self._folder} could not be uploaded to {self._target}: {error}")
 
 
 def say(text: str) -> None:

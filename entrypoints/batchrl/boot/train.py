@@ -15,6 +15,7 @@ from batchrl.boot.supervise import SIGNAL_EXIT_BASE, Script
 from batchrl.boot.unpack import code_folder
 from batchrl.contract import hyperparameters as names
 from batchrl.contract.errors import BatchRLError, InputError
+from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.paths import JOB_NAME_VARIABLE, JobPaths
 
 USAGE = "usage: python3 -m batchrl.boot train|serve"
@@ -80,4 +81,5 @@ def _intermediate_sync(paths: JobPaths, job: JobDescription) -> IntermediateSync
     paths.intermediate.mkdir(parents=True, exist_ok=True)
     if target is None or present:
         return None
-    return IntermediateSync(paths.intermediate, target, os.environ.get("AWS_ENDPOINT_URL_S3"))
+    folder = JobFolder(paths.root, str(paths.intermediate.relative_to(paths.root)))
+    return IntermediateSync(folder, target, os.environ.get("AWS_ENDPOINT_URL_S3"))

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import gzip
 import os
+import posixpath
 import shutil
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.nofollow import FOLDER_FLAGS, JobFolder, Listing
 
 EXECUTABLE_MODE = 0o755
 PLAIN_MODE = 0o644
@@ -25,7 +28,7 @@ PLAIN_MODE = 0o644
 COMPRESSION_LEVEL = 1
 # Members get one time, so that equal contents are equal archives; tar warns about times before 1980.
 MEMBER_TIME = 315_532_800
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+LINK_MODE = 0o777
 # Beyond these nobody packs a model or a result; a small archive can be made to hold any number.
 MOST_MEMBERS, MOST_LEVELS = 1_000_000, 100
 UNPACKED_TIMES, UNPACKED_ANYWAY = 100, 1024**3
@@ -33,48 +36,76 @@ TOO_MUCH = "It was made to fill a disk, or is damaged."
 ONLY_INSIDE = "Such an archive holds files below its own folder only."
 
 
-def pack(folder: Path, target: Path) -> bool:
+@dataclass(frozen=True)
+class Packed:
+    """What became of a folder.
+
+    Args:
+        members: how many members its archive has; without any there is none.
+        left_out: why, by path.
+    """
+
+    members: int
+    left_out: dict[str, str]
+
+
+def pack(folder: JobFolder, target: Path) -> Packed:
     """Pack the contents of a folder, paths relative to it; equal contents give equal bytes (contract 67, 68).
 
-    Links inside the folder are kept as links; sockets, pipes and devices are left out.
-
-    Returns:
-        Whether the folder held anything; if not, no archive is made (contract 71, 72).
+    Links that stay in the folder are kept as links. No archive is made of a folder that holds nothing, or is not there
+    (contract 71, 72).
 
     Raises:
+        InputError: the folder itself is a link, or no folder.
         OSError: the disk is full, or a file cannot be read.
     """
-    members = list(_members(folder))
-    if not members:
-        return False
-    with (
-        target.open("wb") as raw,
-        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path, name in members:
-            info = tar.gettarinfo(str(path), name)
-            info.uid = info.gid = 0
-            info.uname = info.gname = "root"
-            info.mtime = MEMBER_TIME
-            if info.isreg():
-                with path.open("rb") as file:
-                    tar.addfile(info, file)
-            else:
-                tar.addfile(info)
-    return True
+    listing = folder.list(as_it_lies=True)
+    for fault in listing.faults.values():
+        raise fault
+    names = sorted({*listing.folders, *listing.files, *listing.links}, key=_in_order)
+    if names:
+        with (
+            target.open("wb") as raw,
+            gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as zipped,
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            _add_all(tar, folder, listing, names)
+    return Packed(len(names), listing.left_out)
 
 
-def _members(folder: Path) -> Iterator[tuple[Path, str]]:
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        here = Path(parent)
-        linked = [name for name in folders if (here / name).is_symlink()]
-        for name in sorted([*folders, *files]):
-            path = here / name
-            if path.is_symlink() or path.is_dir() or path.is_file():
-                yield path, path.relative_to(folder).as_posix()
-        folders[:] = [name for name in folders if name not in linked]
+def _in_order(name: str) -> tuple[list[str], str]:
+    """Folder by folder, what a folder holds before what those below it hold."""
+    parent, _, last = name.rpartition("/")
+    return parent.split("/") if parent else [], last
+
+
+def _add_all(tar: tarfile.TarFile, folder: JobFolder, listing: Listing, names: Sequence[str]) -> None:
+    hard_links: dict[tuple[int, int], str] = {}
+    for name in names:
+        if name in listing.links:
+            link = _member(name, tarfile.SYMTYPE, LINK_MODE)
+            link.linkname = posixpath.relpath(listing.links[name], posixpath.dirname(name) or ".")
+            tar.addfile(link)
+        elif name in listing.folders:
+            tar.addfile(_member(name, tarfile.DIRTYPE, listing.folders[name].st_mode))
+        else:
+            with folder.open(name) as file:
+                info = os.fstat(file.fileno())
+                member = _member(name, tarfile.REGTYPE, info.st_mode)
+                first = hard_links.setdefault((info.st_dev, info.st_ino), name)
+                if first != name:
+                    member.type, member.linkname = tarfile.LNKTYPE, first
+                    tar.addfile(member)
+                else:
+                    member.size = info.st_size
+                    tar.addfile(member, file)
+
+
+def _member(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, stat.S_IMODE(mode), MEMBER_TIME
+    info.uname = info.gname = "root"
+    return info
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -115,7 +146,7 @@ class _Folder:
     @contextmanager
     def opened(cls, path: Path) -> Iterator[_Folder]:
         """The folder, as long as the block lasts."""
-        handle = os.open(path, FOLDER_FLAGS)
+        handle = os.open(path, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         try:
             yield cls(path, handle)
         finally:
@@ -130,7 +161,7 @@ class _Folder:
             for part in parts:
                 if make:
                     _make_folder(part, handle)
-                below = os.open(part, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=handle)
+                below = os.open(part, FOLDER_FLAGS, dir_fd=handle)
                 os.close(handle)
                 handle = below
             yield handle

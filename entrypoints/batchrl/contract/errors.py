@@ -45,6 +45,10 @@ class InputError(BatchRLError):
     exit_code = 2
 
 
+class NoRoom(InputError):
+    """The disk of the local cloud is full."""
+
+
 class Unreachable(BatchRLError):
     """The cloud, the object store or the container engine could not be reached."""
 

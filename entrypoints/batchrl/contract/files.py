@@ -1,7 +1,8 @@
-"""Files that others watch: how one is written whole or not at all, and which of a folder's are whole."""
+"""Files that others watch: how one is written whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ State = dict[str, Any]
 # Whoever writes a file that others watch writes it under this name first, and renames it when it is whole.
 TEMPORARY_SUFFIX = ".tmp"
 PRIVATE_FILE = 0o600
+# What a full disk, or a used up quota, answers.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -68,25 +71,6 @@ def write_atomically(
 
 def _private(name: str, flags: int) -> int:
     return os.open(name, flags, PRIVATE_FILE)
-
-
-def published_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative paths (with ``/``) and stats of the files of a folder that are whole; links are not followed."""
-    stack = [folder]
-    while stack:
-        current = stack.pop()
-        try:
-            entries = list(os.scandir(current))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(TEMPORARY_SUFFIX):
-                    yield Path(entry.path).relative_to(folder).as_posix(), entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
 
 
 def file_sha256(path: Path) -> str:

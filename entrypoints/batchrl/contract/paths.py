@@ -24,6 +24,7 @@ SERVE_SOCKET_VARIABLE = "BATCHRL_SERVE_SOCKET"
 DEBUG_PORT_VARIABLE = "BATCHRL_DEBUG_PORT"
 
 CODE_CHANNEL = "code"
+FAILURE_NAME = "failure"
 TRAINING_CHANNEL = "training"
 CHECKPOINT_CHANNEL = "checkpoint"
 
@@ -128,7 +129,7 @@ class JobPaths:
     @property
     def failure(self) -> Path:
         """File that says why the job failed (contract 80)."""
-        return self.output / "failure"
+        return self.output / FAILURE_NAME
 
     @property
     def checkpoints(self) -> Path:

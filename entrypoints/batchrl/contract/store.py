@@ -18,8 +18,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from batchrl.contract import direct
-from batchrl.contract.errors import DISK_FULL, BatchRLError, InputError, Unreachable
+from batchrl.contract.errors import DISK_FULL, BatchRLError, InputError, NoRoom, Unreachable
 from batchrl.contract.layout import S3Url
+from batchrl.contract.text import printable
 
 Client = Any
 MAX_CONNECTIONS = 32
@@ -28,6 +29,9 @@ MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 # A body that broke off on its way: another try may bring it whole.
 TORN = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
+# Answers 400 that mean 'again, please'.
+PASSING = frozenset({"RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "SlowDown"})
+MAX_KEY_BYTES = 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -83,7 +87,8 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
 
     Raises:
         Unreachable: the endpoint does not answer.
-        InputError: credentials are missing or refused, bucket or key does not exist, or the local cloud's disk is full.
+        InputError: credentials are missing or refused, or bucket or key does not exist.
+        NoRoom: the local cloud's disk is full.
     """
     endpoint = client.meta.endpoint_url if client is not None else "the endpoint"
     try:
@@ -99,10 +104,8 @@ def reported(what: str, client: Client | None = None) -> Iterator[None]:
         text = error.response.get("Error", {}).get("Message") or "no message"
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == DISK_FULL:
-            raise InputError(
-                f"{what}: {text}", "Free some space (`batchrl cloud gc` helps), then try again."
-            ) from error
-        if status >= 500:
+            raise NoRoom(f"{what}: {text}", "Free some space (`batchrl cloud gc` helps), then try again.") from error
+        if status and not is_refusal(error):
             raise Unreachable(f"{what}: {endpoint} answers {status} {code}: {text}") from error
         raise InputError(f"{what}: {endpoint} answers {code}: {text}") from error
     except (botocore.exceptions.HTTPClientError, botocore.exceptions.EndpointConnectionError) as error:
@@ -135,14 +138,46 @@ def size_of(client: Client, url: S3Url) -> int | None:
         raise
 
 
+def check_key(url: S3Url) -> None:
+    """Make sure that a name of a file's can be part of a key: any UTF-8 of at most 1,024 bytes.
+
+    Raises:
+        InputError: it cannot; the name is told with what is no UTF-8 escaped.
+    """
+    try:
+        length = len(url.key.encode())
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{printable(str(url))} is no key: the name is not UTF-8.", "Rename the file in UTF-8."
+        ) from None
+    if length > MAX_KEY_BYTES:
+        raise InputError(f"{printable(str(url))} is no key: it has {length:,} bytes, and S3 takes {MAX_KEY_BYTES:,}.")
+
+
 def is_refusal(error: BaseException) -> bool:
-    """Whether asking again would give the same answer: access denied, no such bucket, no credentials."""
-    if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.ParamValidationError):
+    """Whether asking again would give the same answer.
+
+    ==========================================================  ==============
+    error                                                       asked again
+    ==========================================================  ==============
+    answer 5xx, 408, 429, or a code of ``PASSING``              yes
+    any other answer 4xx: access denied, no such bucket         no
+    no credentials, a parameter that the client refuses         no
+    no connection, a body that broke off                        yes
+    a name that is no key, an input that is wrong               no
+    no endpoint's answer, damaged content                       yes
+    the machine's own: no room, no descriptors, no memory       yes
+    ==========================================================  ==============
+
+    What s3transfer met is told by the error that it wraps.
+    """
+    permanent = botocore.exceptions.NoCredentialsError | botocore.exceptions.ParamValidationError
+    if isinstance(error, permanent | InputError | UnicodeError):
         return True
     if isinstance(error, botocore.exceptions.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return 400 <= status < 500 and status not in (408, 429)
-    # s3transfer wraps what it met.
+        code = error.response.get("Error", {}).get("Code", "")
+        return 400 <= status < 500 and status not in (408, 429) and code not in PASSING
     wrapped = error.__cause__ or error.__context__
     return isinstance(wrapped, botocore.exceptions.ClientError) and is_refusal(wrapped)
 

@@ -9,13 +9,16 @@ new or changed         upload; payload first, manifest last
 ``latest.json`` ...    a pointer goes up when the file that it names, as it is now, has gone up
 same size and mtime    nothing
 changed while sent     the object stands, but the manifest does not list it; next pass again
-name ends in ``.tmp``  nothing: its writer renames it when it is whole
 gone                   nothing: a sync never deletes (contract 61)
+no name for a key      never sent: it is named, and the others go up
 =====================  ======================================================================
+
+Which files there are, and what is done about links: ``nofollow``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -23,12 +26,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from batchrl.contract.files import file_sha256, published_files
+from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
+from batchrl.contract.nofollow import JobFolder, LeftOut, Listing, descriptor_path
 from batchrl.contract.pointers import is_pointer, pointed
 from batchrl.contract.published import load_manifest
-from batchrl.contract.store import Client, is_refusal
+from batchrl.contract.store import Client, check_key, is_refusal
 
 WHOLE_READ_BYTES = 8 * 1024 * 1024
 UPLOAD_THREADS = 4
@@ -45,23 +49,30 @@ class FolderUploader:
 
     Args:
         client: S3 client.
-        folder: the folder to watch; it need not exist yet.
+        folder: the folder to watch; it need not exist yet. A path is one that no job can replace.
         destination: the prefix; a file ``a/b`` becomes ``destination/a/b``.
         with_manifest: whether to publish a manifest beside the files.
-        on_error: told about every failed upload; the upload is tried again on the next pass.
+        on_error: told about every failed upload; the upload is tried again on the next pass. A file that can never be
+            uploaded is told once.
+
+    Attributes:
+        left_out: why files were not looked at when the folder was last read, by path.
+        refused: why files could not be uploaded then, and never can be as they are, by path.
     """
 
     def __init__(
         self,
         client: Client,
-        folder: Path,
+        folder: Path | JobFolder,
         destination: S3Url,
         *,
         with_manifest: bool,
         on_error: Callable[[str, Exception], None],
     ) -> None:
         self._client = client
-        self._folder = folder
+        self._folder = folder if isinstance(folder, JobFolder) else JobFolder(folder)
+        self.left_out: dict[str, str] = {}
+        self.refused: dict[str, Exception] = {}
         self._destination = destination
         self._on_error = on_error
         self._manifest: Manifest | None = None
@@ -81,14 +92,14 @@ class FolderUploader:
 
     def assume_uploaded(self) -> None:
         """Take the folder as it is for published: its files came from the destination."""
-        for path, stat in published_files(self._folder):
+        for path, stat in self._folder.list().files.items():
             self._sent[path] = _stamp(stat)
 
     def step(self) -> bool:
         """One pass: start uploads of what is new or changed, publish what was completed.
 
         Returns:
-            Whether everything on disk was published when the pass began, and nothing failed.
+            Whether everything on disk that can be published was so when the pass began, and nothing failed.
         """
         for path, future in list(self._in_flight.items()):
             if future.done():
@@ -99,10 +110,11 @@ class FolderUploader:
                     self._note_failure(path, error)
                 else:
                     self._refused_since = None
+        listing = self._look()
         pending = [
             (stat.st_size, path, _stamp(stat))
-            for path, stat in published_files(self._folder)
-            if self._sent.get(path) != _stamp(stat)
+            for path, stat in listing.files.items()
+            if self._sent.get(path) != _stamp(stat) and path not in self.refused
         ]
         for _, path, stamp in sorted(pending):
             if path in self._in_flight:
@@ -116,16 +128,51 @@ class FolderUploader:
         except Exception as error:
             self._note_failure(MANIFEST_NAME, error)
             return False
-        return not pending and not self._in_flight and not self._manifest_dirty
+        return not pending and not self._in_flight and not self._manifest_dirty and not listing.faults
 
     def unpublished(self) -> list[str]:
         """Relative paths of the files whose present version was not uploaded."""
-        return sorted(path for path, stat in published_files(self._folder) if self._sent.get(path) != _stamp(stat))
+        listing = self._look()
+        waiting = {path for path, stat in listing.files.items() if self._sent.get(path) != _stamp(stat)}
+        return sorted(waiting | listing.faults.keys() | self.refused.keys())
+
+    def published_bytes(self) -> int:
+        """Bytes of all files as they were uploaded last."""
+        return sum(size for size, _, _ in self._sent.values())
 
     def run(self, stop: threading.Event, interval: float = 0.2) -> None:
         """Pass after pass, ``interval`` seconds apart, until ``stop`` is set; ``drain`` comes after that."""
         while not stop.wait(interval):
-            self.step()
+            self._guarded_step()
+
+    def _guarded_step(self) -> bool:
+        """A pass that cannot be made, for want of memory, descriptors or threads, is made again, as any."""
+        try:
+            return self.step()
+        except Exception as error:
+            self._note_failure("", error)
+            return False
+
+    def _look(self) -> Listing:
+        """What the folder holds; what can never be uploaded is told when it is first seen."""
+        refused: dict[str, Exception] = {}
+        try:
+            listing = self._folder.list()
+        except InputError as error:  # the folder itself is a link
+            listing, refused[""] = Listing(), error
+        except OSError as error:
+            listing = Listing(faults={"": error})
+        for path in listing.files:
+            try:
+                check_key(self._destination / path)
+            except InputError as error:
+                refused[path] = error
+        known, self.refused, self.left_out = self.refused, refused, listing.left_out
+        for path in refused.keys() - known.keys():
+            self._on_error(path, refused[path])
+        for path, fault in listing.faults.items():
+            self._note_failure(path, fault)
+        return listing
 
     def drain(self, timeout: float) -> bool:
         """Publish all that is left.
@@ -134,18 +181,18 @@ class FolderUploader:
             timeout: seconds after which it gives up; after ``REFUSED_SECONDS`` where the store refuses everything.
 
         Returns:
-            Whether everything was published.
+            Whether everything was published. What can never be, ``refused``, does not keep it waiting.
         """
         started = time.monotonic()
         pause = 0.02
-        while not (done := self.step()):
+        while not (done := self._guarded_step()):
             refused = self._refused_since is not None and time.monotonic() - self._refused_since > REFUSED_SECONDS
             if time.monotonic() - started > (min(timeout, REFUSED_SECONDS) if refused else timeout):
                 break
             time.sleep(pause)
             pause = min(2 * pause, 1.0) if not self._in_flight else 0.02
         self._pool.shutdown(wait=done, cancel_futures=True)
-        return done
+        return done and not self.refused
 
     def _note_failure(self, path: str, error: Exception) -> None:
         if not is_refusal(error):
@@ -157,38 +204,39 @@ class FolderUploader:
     def _pointer(self, path: str) -> bytes | None:
         """The content of a pointer, to be sent as it was looked at; None while what it names is not in the store."""
         try:
-            content = (self._folder / path).read_bytes()
+            content = self._folder.read(path, WHOLE_READ_BYTES)
             named = (PurePosixPath(path).parent / pointed(content)).as_posix()
-        except FileNotFoundError:
+        except (FileNotFoundError, LeftOut):
             return None
         except ValueError:  # somebody else's file of this name
             return content
-        try:
-            present = _stamp((self._folder / named).stat(follow_symlinks=False))
-        except FileNotFoundError:  # deleted here; in the store it stands
-            return content
-        return content if self._sent.get(named) == present else None
+        present = self._folder.stat(named)
+        # What was deleted here stands in the store.
+        return content if present is None or self._sent.get(named) == _stamp(present) else None
 
     def _send(self, path: str, stamp: Stamp, content: bytes | None = None) -> None:
-        file = self._folder / path
         target = self._destination / path
         try:
-            if content is not None or stamp[0] <= WHOLE_READ_BYTES:
-                content = file.read_bytes() if content is None else content
-                size, digest = len(content), sha256_of(content)
-                self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content)
-            else:
-                digest = file_sha256(file)
-                size = stamp[0]
-                self._client.upload_file(str(file), target.bucket, target.key)
-            unchanged = _stamp(file.stat(follow_symlinks=False)) == stamp
-        except FileNotFoundError:
+            with self._folder.open(path) as file:
+                if content is None and stamp[0] <= WHOLE_READ_BYTES:
+                    content = file.read(WHOLE_READ_BYTES + 1)
+                    if len(content) > WHOLE_READ_BYTES:
+                        return  # it has grown; the next pass knows its size
+                if content is not None:
+                    size, digest = len(content), sha256_of(content)
+                    self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content)
+                else:
+                    size, digest = stamp[0], hashlib.file_digest(file, "sha256").hexdigest()
+                    self._client.upload_file(descriptor_path(file), target.bucket, target.key)
+            present = self._folder.stat(path)
+        except (FileNotFoundError, LeftOut):
             return
+        unchanged = present is not None and _stamp(present) == stamp
         with self._lock:
             if unchanged:
                 self._sent[path] = stamp
             # A body that was read at once is listed even when the file has moved on: it is what the object holds.
-            if self._with_manifest and (unchanged or stamp[0] <= WHOLE_READ_BYTES):
+            if self._with_manifest and (unchanged or content is not None):
                 self._current_manifest().publish(path, size, digest)
                 self._manifest_dirty = True
         self._publish_manifest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, TRAINING
 from launcher.local.executors.base import DOCKER, PROCESS, instance_name, server_socket_name
@@ -11,6 +9,7 @@ from launcher.local.executors.process import kill_processes
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.sockets import socket_path
+from launcher.local.host.trees import remove_tree
 from launcher.local.records.records import JobRecord
 
 
@@ -35,7 +34,7 @@ def reap(home: HomePaths, record: JobRecord) -> None:
         _remove_sockets(home, record)
     if record.kind != TRAINING:
         for root in roots:
-            shutil.rmtree(root, ignore_errors=True)
+            remove_tree(root)
 
 
 def _remove_sockets(home: HomePaths, record: JobRecord) -> None:

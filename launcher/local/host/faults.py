@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
+from batchrl.contract.files import NO_ROOM
+from batchrl.contract.nofollow import JobFolder, LeftOut
+from batchrl.contract.paths import FAILURE_NAME
+from batchrl.contract.text import storable
 
 MAX_REASON = 1024
 ALGORITHM = "AlgorithmError"
@@ -23,7 +25,7 @@ class JobFault(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason[:MAX_REASON]
+        self.reason = storable(reason)[:MAX_REASON]
 
 
 def client_fault(text: str) -> JobFault:
@@ -40,7 +42,7 @@ def storage_fault(what: str, error: Exception) -> JobFault:
     """A fault of a transfer or of the disk: the owner's where the owner can mend it, ours where not."""
     if isinstance(error, JobFault):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return client_fault(f"{what}: the disk is full ({error.filename or os.strerror(error.errno)}).")
     text = str(error) if isinstance(error, BatchRLError | OSError) else f"{type(error).__name__}: {error}"
     if not text.startswith(what):
@@ -48,12 +50,24 @@ def storage_fault(what: str, error: Exception) -> JobFault:
     return client_fault(text) if isinstance(error, InputError) else internal_fault(text)
 
 
-def algorithm_reason(exit_code: int, failure_file: Path, out_of_memory: bool) -> str:
+def combined(faults: list[JobFault]) -> JobFault:
+    """Several faults as one, each named; a fault of ours among them makes it ours."""
+    if len(faults) == 1:
+        return faults[0]
+    ours = any(fault.reason.startswith(INTERNAL) for fault in faults)
+    texts = (fault.reason.partition(": ")[2] for fault in faults)
+    return JobFault(f"{INTERNAL if ours else CLIENT}: {'; '.join(texts)}")
+
+
+def algorithm_reason(exit_code: int, output: JobFolder, out_of_memory: bool) -> str:
     """FailureReason of a script that ended with an exit code other than 0: ``AlgorithmError: <text>, exit code: N``.
 
-    The text is what stands in the job's failure file, cut so that the whole fits 1,024 characters.
+    Args:
+        exit_code: of the script.
+        output: its output folder, whose file ``failure`` holds the text. It is cut so that all fits 1,024 characters.
+        out_of_memory: whether it was killed for want of memory.
     """
-    text = _first_characters(failure_file)
+    text = _first_characters(output)
     if not text and out_of_memory:
         text = "the container ran out of memory and was killed"
     suffix = f", exit code: {exit_code}"
@@ -61,9 +75,10 @@ def algorithm_reason(exit_code: int, failure_file: Path, out_of_memory: bool) ->
     return f"{ALGORITHM}: {text[:room]}{suffix}"
 
 
-def _first_characters(path: Path) -> str:
+def _first_characters(output: JobFolder) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(4 * MAX_REASON).decode("utf-8", "replace")[:MAX_REASON].strip()
+        return output.read(FAILURE_NAME, 4 * MAX_REASON).decode("utf-8", "replace")[:MAX_REASON].strip()
+    except (LeftOut, InputError) as error:
+        return f"its file {output}/{FAILURE_NAME} is not read: {error.args[0]}"
     except OSError:
         return ""

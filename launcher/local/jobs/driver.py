@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +21,7 @@ from launcher.local.executors.selection import executor_for
 from launcher.local.host.address import CloudAddress
 from launcher.local.host.faults import JobFault, internal_fault, storage_fault
 from launcher.local.host.home import HomePaths
+from launcher.local.host.trees import remove_tree
 from launcher.local.host.version import version
 from launcher.local.jobs.programs import is_isolated
 from launcher.local.jobs.progress import Progress, StopRequested
@@ -164,9 +164,5 @@ class Driver(ABC):
     def _remove_trees(self) -> None:
         """Remove what played ``/opt/ml``, of all instances; what cannot be removed is logged."""
         for root in self._folder.roots(self.record.instances):
-            if root.exists():
-                shutil.rmtree(root, onerror=_log_leftover)
-
-
-def _log_leftover(function: object, path: str, error: object) -> None:
-    log.warning("%s could not be removed: %s", path, error)
+            if fault := remove_tree(root):
+                log.warning("%s could not be removed: %s", root, fault)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
-from batchrl.contract.layout import JobLayout, S3Url
+from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
-from launcher.local.events.kinds import CheckpointsFinished, CheckpointsRestored, CutShort, ResultsPublished
-from launcher.local.events.timing import told
+from launcher.local.events.kinds import CheckpointsRestored, CutShort
 from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
@@ -23,23 +21,22 @@ from launcher.local.host.faults import (
     JobFault,
     algorithm_reason,
     client_fault,
+    combined,
     storage_fault,
 )
 from launcher.local.jobs.driver import Driver, stop_grace
 from launcher.local.jobs.programs import is_isolated, training_program
+from launcher.local.jobs.publication import Publication
 from launcher.local.keys.grants import Grant
 from launcher.local.keys.places import training_places
+from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.records import states
-from launcher.local.volumes import artifacts
-from launcher.local.volumes.checkpointsync import CheckpointSync
 from launcher.local.volumes.inputs import download_channels
 from launcher.local.volumes.tree import HOST, checkpoint_path, plan_tree
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
 # After the end of a job's processes its output is closed; more than this is a fault (seconds).
 OUTPUT_DRAIN_SECONDS = 60.0
-# Folder of the tree for checkpoints that the job keeps outside of /opt/ml.
-OUTSIDE_CHECKPOINTS = "checkpoints"
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +59,13 @@ class TrainingDriver(Driver):
         super().__post_init__()
         self._name = self.record.name
         self._paths = JobPaths(self._folder.ml)
-        self._layout = JobLayout(S3Url.parse(self._request["OutputDataConfig"]["S3OutputPath"]), self._name)
-        self._checkpoints: CheckpointSync | None = None
+        self._stream = f"{HOST}-{int(time.time())}"
         # From the script's start until its results are published, its files are all there is of them.
         self._unsaved = False
+
+    @cached_property
+    def _publication(self) -> Publication:
+        return Publication(self.client, self.record, self._folder, self._events)
 
     def _work(self) -> None:
         executor = self._executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
@@ -82,30 +82,25 @@ class TrainingDriver(Driver):
         self._progress.refuse_if_stopped()
         if (count := self._request["ResourceConfig"].get("InstanceCount", 1)) != 1:
             raise client_fault(f"InstanceCount {count}: the local cloud runs jobs on one host.")
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._paths.root)
+        self._remove_trees()
         try:
             plan_tree(self._request, self._paths).write()
         except OSError as error:
             raise storage_fault("preparing the job's folder", error) from error
-        local_path = checkpoint_path(self._request)
-        if self._request.get("InputDataConfig") or local_path is not None:
+        checkpoints = self._publication.checkpoints
+        if self._request.get("InputDataConfig") or checkpoints is not None:
             self._progress.move(states.DOWNLOADING, "Downloading input data")
         download_channels(
             self.client, self._request, self._paths, lambda: not self._progress.stop_requested(), self._events
         )
-        if local_path is not None:
-            folder = self._checkpoint_folder(local_path)
-            folder.mkdir(parents=True, exist_ok=True)
-            url = S3Url.parse(self._request["CheckpointConfig"]["S3Uri"])
-            self._checkpoints = CheckpointSync(self.client, folder, url, log.warning)
-            began, count = time.monotonic(), self._checkpoints.restore()
-            log.info("%d checkpoint files restored from %s", count, url)
+        if checkpoints is not None:
+            began, count = time.monotonic(), checkpoints.restore()
+            log.info("%d checkpoint files restored", count)
             self._events.add(CheckpointsRestored(count, time.monotonic() - began))
 
     def _train(self, executor: Executor, definitions: Definitions) -> Run:
-        local_path = checkpoint_path(self._request)
-        checkpoints = (local_path, self._checkpoint_folder(local_path)) if local_path else None
+        local_path, folder = checkpoint_path(self._request), self._publication.folders.checkpoints
+        checkpoints = (local_path, folder.place) if local_path and folder else None
         with self._own_key() as grant:
             execution = executor.start(training_program(self.record, self.home, self.address, grant, checkpoints))
             self._unsaved = True
@@ -123,7 +118,7 @@ class TrainingDriver(Driver):
         return self._key(str(self._request["RoleArn"]), training_places(self._name, self._request))
 
     def _accompany(self, execution: Execution, definitions: Definitions) -> Run:
-        stream = f"{HOST}-{int(time.time())}"
+        stream = self._stream
         log_file = self._folder.log_file(stream)
         pump = OutputPump(
             execution.output(), log_file, lambda: self._progress.note(log_stream=f"{self._name}/{stream}")
@@ -137,8 +132,8 @@ class TrainingDriver(Driver):
         metrics = MetricWatch(definitions, log_file, lambda latest: self._progress.note(metrics=latest), tell)
         pump.start()
         metrics.start()
-        if self._checkpoints is not None:
-            self._checkpoints.start()
+        if self._publication.checkpoints is not None:
+            self._publication.checkpoints.start()
         outcome = watch(execution, self._limits(), self._progress.stop_requested, self._on_cut)
         log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
         if not pump.finish(OUTPUT_DRAIN_SECONDS):
@@ -147,22 +142,34 @@ class TrainingDriver(Driver):
         return Run(outcome, execution.remove())
 
     def _publish(self) -> None:
-        """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74)."""
-        if self._checkpoints is not None:
-            with told(self._events, CheckpointsFinished):
-                self._checkpoints.finish()
-        compressed = self._request["OutputDataConfig"].get("CompressionType") != "NONE"
-        with told(self._events, ResultsPublished):
-            published = artifacts.publish(
-                self.client, self._layout, self._paths, self._folder.folder, compressed=compressed
-            )
-        self._unsaved = False
+        """Bring all of it to S3, and say in the job's log what was left out.
+
+        Raises:
+            JobFault: some of it did not come there; the rest did.
+        """
+        published = self._publication.publish()
         self._progress.note(model_artifacts=str(published.model), size_bytes=published.size_bytes)
+        self._tell(published.left_out)
+        if published.faults:
+            raise combined(published.faults)
+        self._unsaved = False
+
+    def _tell(self, lines: list[str]) -> None:
+        """Words of ours at the end of the job's log."""
+        if not lines:
+            return
+        writer = StreamWriter(self._folder.log_file(self._stream))
+        for line in lines:
+            writer.write(f"batchrl: {line}")
+        writer.close()
+        self._progress.note(log_stream=f"{self._name}/{self._stream}")
 
     def _end(self, run: Run) -> None:
         """Publish and take the terminal status; a script's own failure comes before that of an upload."""
         code, cut = run.outcome.exit_code, run.outcome.cut
-        reason = algorithm_reason(code, self._paths.failure, run.out_of_memory) if code and cut is None else None
+        reason = None
+        if code and cut is None:
+            reason = algorithm_reason(code, self._publication.folders.output, run.out_of_memory)
         self._progress.move(states.UPLOADING, "Uploading generated training model")
         try:
             self._publish()
@@ -196,11 +203,6 @@ class TrainingDriver(Driver):
         self._events.add(CutShort(cut.value, self._limits().max_runtime))
         message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
         self._progress.move(states.STOPPING, message)
-
-    def _checkpoint_folder(self, local_path: str) -> Path:
-        """Where the job's checkpoints lie on this machine; a path outside of its tree is mounted from beside it."""
-        inside = self._paths.local(local_path)
-        return inside if inside.is_relative_to(self._paths.root) else self._paths.root / OUTSIDE_CHECKPOINTS
 
     def _checkpoint_url(self) -> S3Url | None:
         config = self._request.get("CheckpointConfig")

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from batchrl.contract.text import storable
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
 from launcher.local.records import states
 
@@ -180,7 +181,7 @@ def moved(record: JobRecord, wanted: str, message: str, at: float | None) -> dic
     status = machine.status_of(secondary, record.status, stop_requested)
     ended = status in states.ENDED
     closed = Transition(last.status, last.started_at, at, last.message)
-    entry = Transition(secondary, at, at if ended else None, message[:MAX_STATUS_MESSAGE])
+    entry = Transition(secondary, at, at if ended else None, storable(message)[:MAX_STATUS_MESSAGE])
     columns: dict[str, Any] = {
         "status": status,
         "secondary_status": secondary,
@@ -205,7 +206,7 @@ def to_row(record: JobRecord) -> dict[str, Any]:
     row["metrics"] = json.dumps([asdict(entry) for entry in record.metrics])
     row["servers"] = json.dumps([asdict(entry) for entry in record.servers])
     if record.failure_reason is not None:
-        row["failure_reason"] = record.failure_reason[:MAX_FAILURE_REASON]
+        row["failure_reason"] = storable(record.failure_reason)[:MAX_FAILURE_REASON]
     return row
 
 

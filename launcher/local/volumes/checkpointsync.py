@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from batchrl.contract.layout import S3Url
+from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.store import Client
 from batchrl.contract.sync import FolderUploader
+from batchrl.contract.text import printable
 from launcher.local.host.faults import client_fault, storage_fault
 from launcher.local.host.retry import UPLOAD_SECONDS
 from launcher.local.volumes.inputs import fetch
@@ -26,16 +27,16 @@ class CheckpointSync:
         client: S3 client.
         folder: where the job keeps them.
         url: ``CheckpointConfig.S3Uri``; no job name is put into the keys (contract 59, 63).
-        report: told about uploads that failed and are tried again.
+        report: told about uploads that failed.
     """
 
-    def __init__(self, client: Client, folder: Path, url: S3Url, report: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, folder: JobFolder, url: S3Url, report: Callable[[str], None]) -> None:
         self._client = client
         self._folder = folder
         self._url = url
         self._report = report
         self._reported_at = 0.0
-        self._failure: Exception | None = None
+        self._failure: Exception | str | None = None
         self._ended = threading.Event()
         self._uploader = FolderUploader(client, folder, url, with_manifest=False, on_error=self._on_error)
         self._thread = threading.Thread(
@@ -43,16 +44,17 @@ class CheckpointSync:
         )
 
     def restore(self) -> int:
-        """Bring what is in S3 to the folder (contract 58); returns the number of files.
+        """Bring what is in S3 to the folder (contract 58), before the job can write to it; returns the number of files.
 
         Raises:
             JobFault: it could not be read, or does not fit the disk.
         """
+        self._folder.place.mkdir(parents=True, exist_ok=True)
         # A folder, unlike the raw prefix of a channel: `run1/` must not bring `run10/`.
         source = S3Url(self._url.bucket, f"{self._url.key.rstrip('/')}/" if self._url.key else "")
         what = f"restore of the checkpoints from {self._url}"
         try:
-            fetched = fetch(self._client, source, self._folder, what, may_be_empty=True)
+            fetched = fetch(self._client, source, self._folder.place, what, may_be_empty=True)
         except Exception as error:
             raise storage_fault(what, error) from error
         self._uploader.assume_uploaded()
@@ -66,18 +68,27 @@ class CheckpointSync:
         """Upload all that is left (contract 65).
 
         Raises:
-            JobFault: some files did not reach S3 in ten minutes.
+            JobFault: some files did not reach S3 in ten minutes, or never can.
         """
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
         if not self._uploader.drain(UPLOAD_SECONDS):
-            missing = self._uploader.unpublished()
-            listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise client_fault(f"{len(missing)} checkpoint files did not reach {self._url}: {listed} ({self._failure})")
+            raise client_fault(self._missing())
+
+    def left_out(self) -> dict[str, str]:
+        """Why files of the folder are not uploaded, by path; once ``finish`` has been called."""
+        return self._uploader.left_out
+
+    def _missing(self) -> str:
+        missing = self._uploader.unpublished()
+        if "" in missing:
+            return f"no checkpoint reached {self._url}: {self._failure}"
+        listed = ", ".join(map(printable, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        return f"{len(missing)} checkpoint files did not reach {self._url}: {listed} ({self._failure})"
 
     def _on_error(self, path: str, error: Exception) -> None:
-        self._failure = error
+        self._failure = getattr(error, "message", None) or error
         if time.monotonic() - self._reported_at > REPORT_EVERY:
             self._reported_at = time.monotonic()
-            self._report(f"checkpoint {path} could not be uploaded to {self._url} and is tried again: {error}")
+            self._report(f"checkpoint {printable(path)} could not be uploaded to {self._url}: {error}")

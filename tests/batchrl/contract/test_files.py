@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchrl.contract.files import TEMPORARY_SUFFIX, published_files, whole_file, write_atomically
+from batchrl.contract.files import TEMPORARY_SUFFIX, whole_file, write_atomically
+from batchrl.contract.nofollow import JobFolder
 
 
 def mode(path: Path) -> int:
@@ -22,7 +23,7 @@ def test_a_fault_leaves_the_old_file_alone(tmp_path: Path, fault: BaseException,
     with pytest.raises(type(fault)), whole_file(tmp_path / "a", shared=shared) as temporary:
         temporary.write_text("half")
         assert (tmp_path / "a").read_text() == "old"
-        assert [name for name, _ in published_files(tmp_path)] == ["a"]
+        assert list(JobFolder(tmp_path).list().files) == ["a"]
         raise fault
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from batchrl.contract.download import download_prefix, relative_path
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
+from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.published import load_manifest, read_published
 from batchrl.contract.sync import FolderUploader
 
@@ -307,11 +309,90 @@ def test_a_download_that_stays_short_leaves_no_file(s3, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_links_are_not_followed(s3, tmp_path, uploader):
+def test_links_that_leave_are_not_followed_and_named(s3, tmp_path, uploader):
     (tmp_path / "secret").symlink_to("/etc/passwd")
     (tmp_path / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "pipe")
     assert uploader.drain(5)
     assert not s3.puts
+    assert uploader.left_out == {
+        "secret": "a link that leaves its folder",
+        "up": "a link that leaves its folder",
+        "pipe": "neither a file nor a folder",
+    }
+
+
+def test_links_that_stay_are_uploaded_as_what_they_lead_to(s3, tmp_path, uploader):
+    (tmp_path / "epoch3").mkdir()
+    (tmp_path / "epoch3" / "state.ckpt").write_bytes(b"3")
+    (tmp_path / "epoch4.ckpt").write_bytes(b"4")
+    (tmp_path / "last.ckpt").symlink_to("epoch4.ckpt")
+    (tmp_path / "last").symlink_to(tmp_path / "epoch3")
+    assert uploader.drain(5)
+    assert s3.objects[key("last.ckpt")] == b"4"
+    assert s3.objects[key("last/state.ckpt")] == b"3"
+    assert load_manifest(s3, PREFIX).files["last.ckpt"].sha256 == sha256_of(b"4")
+
+
+def test_a_link_that_leads_elsewhere_now_is_uploaded_again(s3, tmp_path, uploader):
+    for number in (1, 2):
+        (tmp_path / f"{number}.ckpt").write_bytes(b"%d" % number)
+        (tmp_path / "next").symlink_to(f"{number}.ckpt")
+        (tmp_path / "next").replace(tmp_path / "last.ckpt")
+        while not uploader.step():
+            time.sleep(0.01)
+        assert s3.objects[key("last.ckpt")] == b"%d" % number
+
+
+@pytest.mark.parametrize("size", [10, sync.WHOLE_READ_BYTES + 1])
+def test_a_file_that_becomes_a_link_out_while_it_is_sent_is_not_followed(s3, tmp_path, uploader, size):
+    (tmp_path / "outside").mkdir()
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (tmp_path / "outside" / "secret").write_bytes(b"s" * size)
+    watched = FolderUploader(s3, JobFolder(tmp_path, "job"), PREFIX, with_manifest=False, on_error=lambda *_: None)
+    (folder / "file").write_bytes(b"x" * size)
+
+    def replace_all(put: str) -> None:
+        (folder / "file").unlink(missing_ok=True)
+        (folder / "file").symlink_to(tmp_path / "outside" / "secret")
+
+    s3.before_put = replace_all
+    watched.step()
+    assert watched.drain(5)
+    assert s3.objects == {key("file"): b"x" * size}
+
+
+def test_a_name_that_no_key_can_have_is_told_at_once_and_the_others_go_up(s3, tmp_path, uploader, errors):
+    (tmp_path / os.fsdecode(b"bad\xff")).write_text("x")
+    deep = tmp_path.joinpath(*["d" * 200] * 6)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    (tmp_path / "good").write_text("x")
+    started = time.monotonic()
+    assert not uploader.drain(60)
+    assert time.monotonic() - started < 10
+    assert s3.objects[key("good")] == b"x"
+    assert len(uploader.unpublished()) == len(errors) == 2
+    told = sorted(str(error) for _, error in errors)
+    assert "bad\\xff is no key: the name is not UTF-8" in told[0] and "S3 takes 1,024" in told[1]
+
+
+def test_a_pass_that_fails_does_not_end_the_sync(s3, tmp_path, errors, monkeypatch):
+    uploader = FolderUploader(
+        s3, tmp_path, PREFIX, with_manifest=False, on_error=lambda path, error: errors.append((path, error))
+    )
+    (tmp_path / "a").write_text("a")
+    step, stop = uploader.step, threading.Event()
+    monkeypatch.setattr(uploader, "step", lambda: step() if errors else (_ for _ in ()).throw(MemoryError("now")))
+    thread = threading.Thread(target=uploader.run, args=(stop, 0.01))
+    thread.start()
+    deadline = time.monotonic() + 10
+    while key("a") not in s3.objects and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert s3.objects[key("a")] == b"a"
 
 
 def test_a_folder_that_does_not_exist_yet_is_no_error(s3, errors):

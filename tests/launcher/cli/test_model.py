@@ -14,6 +14,7 @@ from modelservers import exported, network, policy_model, states
 from batchrl.agents.masks import ImitationMask
 from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.archive import pack
+from batchrl.contract.nofollow import JobFolder
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def archive(folder: Path) -> Path:
-    pack(folder, folder.parent / "model.tar.gz")
+    pack(JobFolder(folder), folder.parent / "model.tar.gz")
     return folder.parent / "model.tar.gz"
 
 
@@ -86,7 +87,7 @@ def test_what_is_no_model_is_answered_in_words(
         (tmp_path / "content").mkdir()
         for name, text in content.items():
             (tmp_path / "content" / name).write_bytes(text)
-        pack(tmp_path / "content", path)
+        pack(JobFolder(tmp_path / "content"), path)
     ended = run("model", "show", str(path))
     assert ended.code in (2, 3)
     assert says in ended.err

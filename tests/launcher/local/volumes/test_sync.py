@@ -173,7 +173,7 @@ def test_a_bucket_that_refuses_the_results_fails_the_job_and_keeps_them(cloud):
     ).start()
     record = job.wait()
     assert record.status == "Failed"
-    assert record.failure_reason.startswith("ClientError: upload of the job's artifacts")
+    assert record.failure_reason.startswith("ClientError: upload of the job's model")
     assert "NoSuchBucket" in record.failure_reason
     assert record.failure_reason.endswith(f"(its files are kept in {job.ml})")
     assert (job.ml / "model" / "w").read_text() == "w"

@@ -1,0 +1,34 @@
+"""Removing what a job wrote, whatever that is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+RM_SECONDS = 600
+
+
+def remove_tree(path: Path) -> str | None:
+    """Remove a folder with all that it holds, or what lies in its place; links are removed, not followed.
+
+    Returns:
+        Why something is left; None when it is gone.
+    """
+    if not os.path.lexists(path):
+        return None
+    if path.is_dir() and not path.is_symlink():
+        try:
+            shutil.rmtree(path)
+            return None
+        except (OSError, RecursionError):  # it takes a descriptor and a call for each of a job's 2,000 levels
+            pass
+    try:
+        command = ["rm", "-rf", "--", str(path)]
+        ended = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=RM_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    if not os.path.lexists(path):
+        return None
+    return ended.stderr.decode(errors="replace").partition("\n")[0] or "it is still there"
