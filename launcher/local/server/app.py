@@ -101,8 +101,9 @@ class App:
         """What to answer when something here did not work."""
         if _is_full_disk(error):
             return disk_full(self._context.paths.root)
-        if isinstance(error, sqlite3.OperationalError):
-            return ApiError("InternalFailure", f"The records cannot be used: {error}.", 500)
+        if isinstance(error, sqlite3.DatabaseError):
+            records = self._context.paths.records
+            return ApiError("InternalFailure", f"The records in {records} cannot be used: {error}.", 500)
         return ApiError("InternalFailure", "The API server failed; its log says why.", 500, s3_code="InternalError")
 
     def _answer(self, request: Request) -> Response:
