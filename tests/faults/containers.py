@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from faults import targets
+from faults.targets import Process
 from launcher.local.host.home import HomePaths
 
 HOME_LABEL = "org.batchrl.home"
@@ -28,6 +30,14 @@ def of_job(paths: HomePaths, key: str) -> str | None:
     """Id of a job's running container."""
     arguments = ("ps", "-q", "--filter", f"label={HOME_LABEL}={paths.root}", "--filter", f"label={JOB_LABEL}={key}")
     return next(iter(ask(*arguments).split()), None)
+
+
+def processes(paths: HomePaths, key: str) -> list[Process]:
+    """The processes in a job's container, by their numbers on this machine."""
+    container = of_job(paths, key)
+    lines = ask("top", container, "-eo", "pid").splitlines()[1:] if container else []
+    inside = {int(line) for line in lines if line.strip().isdigit()}
+    return [one for one in targets.processes() if one.pid in inside]
 
 
 def remove(paths: HomePaths) -> None:

@@ -12,11 +12,13 @@ LOST = "lost"
 UNTRUE = "untrue"
 HUNG = "hung"
 LEFT = "left"
+UNJUDGED = "unjudged"
 CATEGORIES = {
     LOST: "a checkpoint or a result was lost, damaged without a word, or differs from the undisturbed run's",
     UNTRUE: "the status, its reason or an answer does not say what happened",
     HUNG: "a job or a command did not come to an end within its limit",
     LEFT: "processes, containers, networks, sockets, temporary files or folders were left behind",
+    UNJUDGED: "the harness could not go on, so that nobody knows",
 }
 POLL_SECONDS = 0.03
 

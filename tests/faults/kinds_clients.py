@@ -15,9 +15,9 @@ from faults import targets
 from faults.clouds import Cloud
 from faults.fault import Fault
 from faults.findings import HUNG, LOST, UNTRUE, Findings, Given, TooLate, eventually
-from faults.loops import LOOP, loop_content, run_loop
+from faults.loops import iterate, loop_content, run_loop
 from faults.registry import add
-from faults.training import END_SECONDS, PRESET, SETTINGS, START_SECONDS, Run
+from faults.training import END_SECONDS, START_SECONDS, Run
 from launcher.jobs.training import Job
 
 SIGNALS = {
@@ -29,11 +29,11 @@ SIGNALS = {
 
 @contextlib.contextmanager
 def command(cloud: Cloud, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``batchrl`` as a user's process, its output in a file; it does not outlive the block."""
+    """Python as a user's process, its output in a file; it does not outlive the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "launcher.cli", *arguments],
+            [sys.executable, "-u", *arguments],
             env=os.environ | {"BATCHRL_HOME": str(cloud.folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -57,29 +57,31 @@ def ends(process: subprocess.Popen[bytes], findings: Findings, what: str) -> int
         raise Given from None
 
 
-class CommandRun(Run):
-    """A training that ``batchrl train`` runs and waits for."""
+class ClientRun(Run):
+    """A training that a process of its own submits and waits for."""
 
-    def arguments(self) -> list[str]:
-        """The command's."""
+    def program(self) -> str:
+        """What the process runs."""
         self.name = f"job-{self.checkpoints[-12:]}-c"
         self.job = Job(self.name, self.cloud.session)
-        settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={str(value).lower()}")]
-        return [
-            *("train", "train.py", "--preset", PRESET, "--instance-type", self.instance_type, *settings),
-            *("--data", str(self.dataset), "--job-name", self.name),
-            *("--checkpoint-s3-uri", self.checkpoints, "--output-path", f"{self.checkpoints}-out"),
-        ]
+        inputs = {"training": str(self.dataset)}
+        return (
+            "import signal\n"
+            # A run in the background of a shell ignores Ctrl-C, and so would this process.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from launcher import RLEstimator\n"
+            f"RLEstimator(**{self.options()!r}).fit({inputs!r}, job_name={self.name!r})\n"
+        )
 
 
 def client(name: str) -> Callable[[Fault], None]:
     """A kind: the client of a training gets a signal; Ctrl-C stops the job, which saves; the others leave it alone."""
-    number, _ = SIGNALS[name]
+    number, _ = SIGNALS_OF_CLIENTS[name]
 
     def make(fault: Fault) -> None:
-        run = CommandRun(fault.cloud, fault.findings, fault.dataset)
+        run = ClientRun(fault.cloud, fault.findings, fault.dataset)
         log = fault.lane.place() / "client.log"
-        with command(run.cloud, log, *run.arguments()) as process:
+        with command(run.cloud, log, "-c", run.program()) as process:
             created = eventually(
                 lambda: run.cloud.record(run.name) is not None or process.poll() is not None, START_SECONDS
             )
@@ -88,18 +90,20 @@ def client(name: str) -> Callable[[Fault], None]:
                 raise Given
             run.until(fault.moment("created", "running", "epoch", "epoch"))
             known = run.announced()
-            process.send_signal(number)
+            if number is signal.SIGSTOP:
+                targets.freeze(process.pid, fault.random.uniform(0.2, 3.0))
+            else:
+                process.send_signal(number)
             code = ends(process, fault.findings, "the client")
             fault.findings.note(f"the client ended with {code}")
-            said = log.read_text(errors="replace")
-            fault.findings.check("Traceback" not in said, UNTRUE, f"a traceback: {said[-500:]}")
         outcomes = ("Stopped", "Completed") if name == "interrupt" else ("Completed",)
         fault.judge(run, known, outcomes)
 
     return make
 
 
-for _name, (_, _what) in SIGNALS.items():
+SIGNALS_OF_CLIENTS = SIGNALS | {"stop": (signal.SIGSTOP, "SIGSTOP, and SIGCONT up to 3 s later")}
+for _name, (_, _what) in SIGNALS_OF_CLIENTS.items():
     add(f"client-{_name}", "client", f"The client that waits for a training: {_what}", client(_name))
 
 
@@ -125,7 +129,7 @@ def loop(strike: Callable[[Fault, subprocess.Popen[bytes]], None]) -> Callable[[
         assert fault.lane.references.loop
         folder = fault.lane.place() / "loop"
         share = fault.random.random()
-        with command(fault.cloud, folder.with_name("loop.log"), "iterate", *LOOP, "--output", str(folder)) as process:
+        with command(fault.cloud, folder.with_name("loop.log"), *iterate(folder)) as process:
             began = eventually(lambda: folder.is_dir() or process.poll() is not None, START_SECONDS)
             fault.findings.check(began, HUNG, "the loop did not begin")
             threading.Event().wait(share * fault.lane.references.loop_seconds)

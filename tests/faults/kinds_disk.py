@@ -13,9 +13,9 @@ from pathlib import Path
 from faults import targets
 from faults.clouds import Cloud
 from faults.fault import Fault
-from faults.findings import LOST, UNTRUE, Given, TooLate
+from faults.findings import HUNG, LOST, UNTRUE, Given, TooLate, eventually
 from faults.registry import add, kind
-from faults.training import ENDED, Run
+from faults.training import END_SECONDS, ENDED, Run
 
 DISK_BYTES = 192 * 1024 * 1024
 WHILE = ("running", "epoch", "epoch", "epoch", "uploading")
@@ -248,7 +248,7 @@ def damaged_records(damage: Callable[[Fault, Path], None]) -> Callable[[Fault], 
         with fault.lane.extra(fault.lane.place()) as cloud:
             run = fault.training(cloud)
             run.until(fault.moment("epoch"))
-            known = run.announced()
+            known, shim = run.announced(), run.shim()
             damage(fault, cloud.paths.records)
             done = _asked(cloud)
             fault.findings.note(f"batchrl ps: {done.returncode} {done.stderr.strip()[:300]}")
@@ -256,6 +256,8 @@ def damaged_records(damage: Callable[[Fault, Path], None]) -> Callable[[Fault], 
             if done.returncode:
                 told = "records" in done.stderr
                 fault.findings.check(told, UNTRUE, f"the records are damaged, and the command says: {done.stderr}")
+            gone = eventually(lambda: not run.processes() and not shim.alive, END_SECONDS)
+            fault.findings.check(gone, HUNG, "the job runs on, and nothing can be known of it")
             cloud.end()
             for file in cloud.folder.glob("records.sqlite*"):
                 file.rename(file.with_name(f"damaged-{file.name}"))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from faults import targets
 from faults.fault import Fault
-from faults.findings import HUNG, TooLate, eventually
+from faults.findings import HUNG, UNTRUE, TooLate, eventually
 from faults.registry import add
-from faults.serving import Served, Transform
+from faults.serving import NEVER_WELL, Served, Transform
 from faults.training import ENDED, START_SECONDS
 
 Job = Transform | Served
@@ -71,8 +71,9 @@ def transform(target: Target, stop: bool, instance_type: str = "local_process") 
             raise TooLate
         _strike(job, target, frozen)
         record = job.ended()
-        ends = ("Completed",) if stop else target.transform
-        fault.findings.check(record.status in ends, "untrue", f"{record.status} ({record.failure_reason}), not {ends}")
+        ends, reason = ("Completed",) if stop else target.transform, record.failure_reason or ""
+        true = record.status in ends or (not stop and NEVER_WELL in reason)
+        fault.findings.check(true, UNTRUE, f"{record.status} ({reason}), not {ends}")
         job.check(references.outputs)
 
     return make

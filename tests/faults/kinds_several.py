@@ -15,7 +15,7 @@ from faults import targets
 from faults.fault import Fault
 from faults.findings import HUNG, UNTRUE, TooLate
 from faults.kinds_clients import check_loop, command
-from faults.loops import LOOP, LOOP_SECONDS
+from faults.loops import LOOP_SECONDS, iterate
 from faults.registry import kind
 from faults.training import Run, check_equal, check_status
 
@@ -88,8 +88,8 @@ def two_loops(fault: Fault) -> None:
     folder, other = fault.lane.place() / "loop", fault.lane.place() / "loop"
     seconds = fault.random.random() * fault.lane.references.loop_seconds
     with (
-        command(fault.cloud, folder.with_name("loop.log"), "iterate", *LOOP, "--output", str(folder)) as first,
-        command(fault.cloud, other.with_name("loop.log"), "iterate", *LOOP, "--output", str(other)) as second,
+        command(fault.cloud, folder.with_name("loop.log"), *iterate(folder)) as first,
+        command(fault.cloud, other.with_name("loop.log"), *iterate(other)) as second,
     ):
         threading.Event().wait(seconds)
         first.kill()

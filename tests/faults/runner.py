@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import services
+
 from faults.fault import Fault
-from faults.findings import HUNG, Given, TooLate
+from faults.findings import UNJUDGED, Given, TooLate
 from faults.lanes import Lane, References
 from faults.plan import Planned
 from faults.registry import Kind
@@ -92,7 +94,10 @@ def make(planned: Planned, kind: Kind, lane: Lane, lack_of: Callable[[str], str 
     """Make one fault, and look at what is left of it."""
     for service in kind.needs:
         if (lack := lack_of(service)) is not None:
-            return Result(planned, lack=f"{service}: {lack}")
+            required = service in services.required()
+            return Result(
+                planned, [(UNJUDGED, f"{service} is required")] if required else (), lack=f"{service}: {lack}"
+            )
     fault, began, too_late = Fault(planned, lane), time.monotonic(), False
     findings = fault.findings
     try:
@@ -102,12 +107,15 @@ def make(planned: Planned, kind: Kind, lane: Lane, lack_of: Callable[[str], str 
     except Given:
         pass
     except Exception:
-        findings.check(False, HUNG, f"the harness could not go on: {traceback.format_exc()}")
+        findings.check(False, UNJUDGED, f"the harness could not go on: {traceback.format_exc()}")
     for cloud in lane.clouds():
         try:
             cloud.check_clean(findings)
         except Exception:
-            findings.check(False, HUNG, f"the cloud cannot be looked at: {traceback.format_exc()}")
+            findings.check(False, UNJUDGED, f"the cloud cannot be looked at: {traceback.format_exc()}")
+    if findings.found:
+        for cloud in lane.clouds():
+            findings.notes += cloud.last_words()
     return Result(planned, findings.found, findings.notes, too_late, time.monotonic() - began)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import list_objects
-from faults import targets
+from faults import containers, targets
 from faults.clouds import Cloud
 from faults.content import get
 from faults.findings import HUNG, LOST, UNTRUE, Findings, Given, eventually
@@ -24,6 +24,8 @@ from launcher.local.records.records import JobRecord, job_key
 from launcher.serving import deployment
 from launcher.serving.predictor import Predictor
 
+# A model server that ends before it was ever well is the end of its job, as on SageMaker; later it is started again.
+NEVER_WELL = "before it answered /ping"
 FILES = 3
 LINES = 300
 STATES = np.random.default_rng(7).uniform(-0.2, 0.2, size=(20, 4))
@@ -37,6 +39,13 @@ def write_states(folder: Path) -> Path:
         rows = ([source.uniform(-0.2, 0.2) for _ in range(4)] for _ in range(LINES))
         (folder / f"states-{number}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return folder
+
+
+def server_processes(cloud: Cloud, key: str, instance_type: str) -> Sequence[targets.Process]:
+    """The processes of a model server, in a container or not."""
+    if instance_type == "local":
+        return containers.processes(cloud.paths, key)
+    return targets.of_job(cloud.paths.job(key).ml, key)
 
 
 class Transform:
@@ -66,19 +75,15 @@ class Transform:
             strategy="SingleRecord",
             max_concurrent_transforms=1,
             output_path=f"{prefix}/out",
+            assemble_with="Line",
         )
-        self.job = transformer.transform(str(self.states), split_type="Line", assemble_with="Line", wait=False)
+        self.job = transformer.transform(str(self.states), split_type="Line", wait=False)
 
     @property
     def name(self) -> str:
         """Its name."""
         assert self.job is not None
         return self.job.name
-
-    @property
-    def root(self) -> Path:
-        """The model server's ``/opt/ml``."""
-        return self.cloud.paths.job(job_key(TRANSFORM, self.name)).ml
 
     def record(self) -> JobRecord:
         """Its record."""
@@ -90,7 +95,7 @@ class Transform:
 
     def processes(self) -> Sequence[targets.Process]:
         """The processes of its model server."""
-        return targets.of_job(self.root, self.name)
+        return server_processes(self.cloud, job_key(TRANSFORM, self.name), self.instance_type)
 
     def ended(self) -> JobRecord:
         """Its record, once it has ended."""
@@ -142,11 +147,6 @@ class Served:
         options = DeployOptions(instance_type=self._instance_type, wait=False)
         self.name = deployment.deploy(self._model, options).endpoint_name
 
-    @property
-    def root(self) -> Path:
-        """The model server's ``/opt/ml``."""
-        return self.cloud.paths.job(job_key(ENDPOINT, self.name)).ml
-
     def record(self) -> JobRecord | None:
         """Its record; None once it is deleted."""
         return self.cloud.record(self.name, ENDPOINT)
@@ -164,7 +164,12 @@ class Served:
 
     def processes(self) -> Sequence[targets.Process]:
         """The processes of its model server."""
-        return targets.of_job(self.root, self.name)
+        return server_processes(self.cloud, job_key(ENDPOINT, self.name), self._instance_type)
+
+    def was_never_well(self) -> bool:
+        """Whether it failed because its server ended before it served, and says so."""
+        record = self.record()
+        return bool(record and record.status == "Failed" and NEVER_WELL in (record.failure_reason or ""))
 
     def actions(self) -> list[int]:
         """What it answers."""
@@ -190,11 +195,14 @@ class Served:
                 answers.append(self.actions())
             except Exception as error:
                 answers.append(f"{type(error).__name__}: {error}")
-            # Between a death and what notices it, a request may be refused; a wrong answer is wrong at once.
-            return isinstance(answers[-1], list) or self.status() == "Failed"
+            # Between a death and what notices it, requests may be refused and the status may be the old one.
+            status = self.status()
+            return (status in ends and (status == "Failed" or isinstance(answers[-1], list))) or self.was_never_well()
 
         came = eventually(right, END_SECONDS)
         status = self.status()
+        if self.was_never_well():
+            return
         self.findings.note(f"{self.name}: {status} after {len(answers)} requests")
         self.findings.check(status in ends, UNTRUE, f"the endpoint is {status}, not {ends}")
         if status == "Failed":

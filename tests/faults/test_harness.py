@@ -38,7 +38,7 @@ def test_the_page_shows_what_was_found() -> None:
     assert "2 faults, 0 too late, 1 with findings" in page
     assert f"- `{one.kind}` (lost: a checkpoint). Again: `{one.command()}`" in page
     (row,) = (line for line in page.splitlines() if line.startswith(f"| `{one.kind}`"))
-    assert row.endswith("| 1 | 0 | 1 | 0 | 0 | 0 |")
+    assert row.endswith("| 1 | 0 | 1 | 0 | 0 | 0 | 0 |")
 
 
 def test_results_come_back_from_their_file() -> None:

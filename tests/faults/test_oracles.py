@@ -16,7 +16,7 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import sha256_of
 from faults import content, targets
 from faults.clouds import Cloud
-from faults.findings import HUNG, LOST, Findings, Given, eventually
+from faults.findings import LOST, UNJUDGED, Findings, Given, eventually
 from faults.runner import Result, make
 
 PREFIX = S3Url("b", "checkpoints")
@@ -111,5 +111,5 @@ def test_what_a_kind_finds_is_its_result() -> None:
 
     assert list(result(loses).found) == [(LOST, "a checkpoint")]
     ((category, text),) = result(breaks).found
-    assert category == HUNG and "ValueError: oh" in text
+    assert category == UNJUDGED and "ValueError: oh" in text
     assert result(loses, "engine").lack == "engine: no engine"

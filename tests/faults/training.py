@@ -16,6 +16,7 @@ from faults.content import Damaged, Outcome, announced, outcome
 from faults.findings import HUNG, LOST, UNTRUE, Findings, Given, TooLate, eventually
 from launcher import RLEstimator
 from launcher.jobs.training import Job
+from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import JobRecord
 
 EPOCHS = 16
@@ -24,13 +25,13 @@ SETTINGS: dict[str, Any] = {
     "epochs": EPOCHS,
     "reward_model.epochs": 1,
     "ope.bootstrap_resamples": 20,
-    "agent.updates_per_epoch": 40,
+    "agent.updates_per_epoch": 20,
     "tensorboard": False,
 }
 PRESET = "cartpole-ddqn-bcq"
 # A job of these takes 4 s; on a machine that does much else, or that waits for its store, it may take longer.
-END_SECONDS = 180.0
-START_SECONDS = 60.0
+END_SECONDS = 300.0
+START_SECONDS = 240.0
 ENDED = ("Completed", "Failed", "Stopped")
 _RESUMED = re.compile(r"resumed after epoch (\d+)")
 _EPOCH = re.compile(r"epoch_(\d+)\.pt")
@@ -87,17 +88,20 @@ class Run:
         self.job: Job | None = None
         self.name = ""
 
+    def options(self) -> dict[str, Any]:
+        """What ``RLEstimator`` is told, beside the session."""
+        return {
+            "entry_point": "train.py",
+            "preset": PRESET,
+            "hyperparameters": SETTINGS,
+            "instance_type": self.instance_type,
+            "checkpoint_s3_uri": self.checkpoints,
+            "output_path": f"{self.checkpoints}-out",
+        }
+
     def start(self) -> None:
         """Submit it."""
-        estimator = RLEstimator(
-            entry_point="train.py",
-            preset=PRESET,
-            hyperparameters=SETTINGS,
-            instance_type=self.instance_type,
-            checkpoint_s3_uri=self.checkpoints,
-            output_path=f"{self.checkpoints}-out",
-            session=self.cloud.session,
-        )
+        estimator = RLEstimator(**self.options(), session=self.cloud.session)
         with _packing:
             plan = estimator.plan({"training": str(self.dataset)}, job_name=f"job-{self.checkpoints[-12:]}-{_count()}")
         self.job = estimator.submit(plan, wait=False)
@@ -158,6 +162,11 @@ class Run:
     def script(self) -> int | None:
         """Its script."""
         return targets.script(self.processes())
+
+    def shim(self) -> ProcessId:
+        """Its shim."""
+        record = self.record()
+        return ProcessId(record.shim_pid or 0, record.shim_started_at or 0)
 
     def announced(self) -> int:
         """The epoch that is announced in the store, its checkpoint whole; a finding where it is not."""
