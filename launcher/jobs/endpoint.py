@@ -71,18 +71,19 @@ class Endpoint(Handle):
         """Empty: every stream of the group belongs to the endpoint."""
         return ""
 
-    def logs(self, follow: bool = True) -> Iterator[str]:
+    def logs(self, follow: bool = True, tail: int | None = None) -> Iterator[str]:
         """The lines of the log of its servers.
 
         Args:
             follow: whether to go on until it fails or is deleted; else what is there now.
+            tail: of what is there now, only so many lines, the last ones; no more is read. Not with ``follow``.
 
         Raises:
             InputError: there is no such endpoint.
             Unreachable: the cloud did not answer for a long time.
         """
         self.describe()
-        return waiting.log_lines(self, follow, self._clock, self._is_over)
+        return waiting.log_lines(self, follow, self._clock, self._is_over, tail)
 
     def config(self) -> dict[str, Any]:
         """The answer of DescribeEndpointConfig for its configuration.

@@ -11,7 +11,9 @@ Rules:
    cursor: nothing is lost and nothing comes twice. That it is back is said as well.
 6. A connection that stays broken for ``patience`` seconds raises Unreachable, which says that the job may go on.
 7. A log that may not be read (no permission) is said once; following then only waits for the end.
-8. Without following, what is there is given, whatever the state, and that is all.
+8. Without following, what is there is given, whatever the state, and that is all; of the end of a log no more is read
+   than is asked for.
+9. However long a log is, one page of it is held at a time.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ AWS_PACE = (2.0, 10.0)
 LOCAL_DRAIN = 0.0
 AWS_DRAIN = 8.0
 PATIENCE = 600.0
+# Most lines that the API gives at once.
+PAGE_LINES = 10_000
 
 
 class Broken(Exception):
@@ -89,6 +93,9 @@ class LogSource(Protocol):
     def read(self, stream: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """The lines after a cursor and the cursor after them; raises Broken or Denied."""
 
+    def newest(self, stream: str, count: int) -> list[LogLine]:
+        """The last lines, the oldest of them first; raises Broken or Denied."""
+
     def revive(self) -> None:
         """Try to have the connection back."""
 
@@ -124,6 +131,21 @@ class CloudLogs:
         answer = self._ask("get_log_events", logGroupName=self.group, logStreamName=stream, startFromHead=True, **token)
         lines = [LogLine(stream, event["timestamp"], event["message"]) for event in answer.get("events", ())]
         return lines, answer.get("nextForwardToken", cursor)
+
+    def newest(self, stream: str, count: int) -> list[LogLine]:
+        """The last lines: pages from the end, each before the one that was read last."""
+        pages: list[list[LogLine]] = []
+        missing, token = count, {}
+        while missing > 0:
+            place = {"logGroupName": self.group, "logStreamName": stream, "limit": min(missing, PAGE_LINES)}
+            answer = self._ask("get_log_events", **place, startFromHead=False, **token)
+            pages.append([LogLine(stream, event["timestamp"], event["message"]) for event in answer.get("events", ())])
+            missing -= len(pages[-1])
+            before = answer.get("nextBackwardToken")
+            if before is None or before == token.get("nextToken"):
+                break
+            token = {"nextToken": before}
+        return [line for page in reversed(pages) for line in page]
 
     def revive(self) -> None:
         """Have the session find its cloud again after a broken connection."""
@@ -172,13 +194,10 @@ class Follower:
             try:
                 if broken_since is not None:
                     self.source.revive()
-                ended = self.ended()
-                fresh: list[LogLine | Notice] = []
-                try:
-                    self._read_into(fresh)
-                finally:
-                    # What was read before a break is given: its cursor has moved on.
-                    yield from fresh
+                ended, fresh = self.ended(), False
+                for line in self._new():
+                    fresh = True
+                    yield line
             except (Broken, Unreachable) as error:
                 now = self.clock.now()
                 if broken_since is None:
@@ -211,15 +230,24 @@ class Follower:
         Raises:
             Unreachable: the cloud does not answer.
         """
-        found: list[LogLine | Notice] = []
-        try:
-            self._read_into(found)
-        except Broken as error:
-            raise Unreachable(f"the log cannot be read: {error}") from error
-        yield from found
+        with _unreachable():
+            yield from self._new()
 
-    def _read_into(self, found: list[LogLine | Notice]) -> None:
-        """Append all new lines, stream by stream, each to its present end."""
+    def ends(self, count: int) -> Iterator[LogLine | Notice]:
+        """The last ``count`` lines of each stream (rule 8); the streams in order, and the lines of each.
+
+        Raises:
+            Unreachable: the cloud does not answer.
+        """
+        with _unreachable():
+            try:
+                for stream in sorted(self.source.streams()):
+                    yield from self.source.newest(stream, count)
+            except Denied as error:
+                yield Notice(f"the log cannot be read ({error})")
+
+    def _new(self) -> Iterator[LogLine | Notice]:
+        """All new lines, stream by stream, each to its present end; the cursor moves on before a page is given."""
         if self._denied:
             return
         try:
@@ -228,9 +256,17 @@ class Follower:
                     cursor = self._cursors.get(stream)
                     lines, after = self.source.read(stream, cursor)
                     self._cursors[stream] = after
-                    found += lines
+                    yield from lines
                     if after == cursor or not lines:
                         break
         except Denied as error:
             self._denied = True
-            found.append(Notice(f"the log cannot be read ({error}); waiting for the end of the job"))
+            yield Notice(f"the log cannot be read ({error}); waiting for the end of the job")
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    try:
+        yield
+    except Broken as error:
+        raise Unreachable(f"the log cannot be read: {error}") from error

@@ -117,18 +117,19 @@ class Handle(ABC):
         """
         return waiting.wait(self, timeout, logs, check, self._clock)
 
-    def logs(self, follow: bool = True) -> Iterator[str]:
+    def logs(self, follow: bool = True, tail: int | None = None) -> Iterator[str]:
         """The lines of the log.
 
         Args:
             follow: whether to go on until the end; else what is there now.
+            tail: of what is there now, only so many lines, the last ones; no more is read. Not with ``follow``.
 
         Raises:
             InputError: there is none of this name.
             Unreachable: the cloud did not answer for a long time.
         """
         self.describe()
-        return waiting.log_lines(self, follow, self._clock)
+        return waiting.log_lines(self, follow, self._clock, tail=tail)
 
     @property
     @abstractmethod

@@ -86,7 +86,13 @@ def wait(
     return state
 
 
-def log_lines(handle: Awaited, following: bool, clock: Clock, ended: Callable[[], bool] | None = None) -> Iterator[str]:
+def log_lines(
+    handle: Awaited,
+    following: bool,
+    clock: Clock,
+    ended: Callable[[], bool] | None = None,
+    tail: int | None = None,
+) -> Iterator[str]:
     """See ``Handle.logs``.
 
     Args:
@@ -94,9 +100,12 @@ def log_lines(handle: Awaited, following: bool, clock: Clock, ended: Callable[[]
         following: whether to go on.
         clock: time.
         ended: whether nothing more will come, where that is not when ``wait`` would return.
+        tail: only so many lines of a log that is not followed, the last ones.
     """
     follower = _follower(handle, _log_of(handle), clock, ended or _End(handle, clock))
-    return (line.text for line in _told(handle, follower.lines() if following else follower.available()))
+    if following or tail is None:
+        return (line.text for line in _told(handle, follower.lines() if following else follower.available()))
+    return iter(deque((line.text for line in _told(handle, follower.ends(tail))), tail))
 
 
 def log_place(handle: Awaited) -> str:
@@ -165,6 +174,9 @@ class _NoLog:
 
     def read(self, stream: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         return [], cursor
+
+    def newest(self, stream: str, count: int) -> list[LogLine]:
+        return []
 
     def revive(self) -> None:
         self.session.revive()
@@ -239,7 +251,7 @@ def _last_lines(handle: Awaited, clock: Clock) -> list[_Told]:
     tail = _Tail()
     follower = _follower(handle, _log_of(handle), clock, lambda: True)
     try:
-        for line in _told(handle, (line for line in follower.available() if isinstance(line, LogLine))):
+        for line in _told(handle, (line for line in follower.ends(TAIL_LINES) if isinstance(line, LogLine))):
             tail.append(line)
     except Unreachable:
         return []

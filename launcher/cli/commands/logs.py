@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-
 import click
 
 from launcher.cli.finding import find_handle
@@ -26,6 +23,5 @@ def command(job: str | None, follow: bool, tail: int | None, kind: str | None, a
     """
     if follow and tail is not None:
         raise click.UsageError("--tail is for a log that is not followed.")
-    lines: Iterable[str] = find_handle(job, aws, kind).logs(follow)
-    for line in lines if tail is None else deque(lines, tail):
+    for line in find_handle(job, aws, kind).logs(follow, tail):
         click.echo(line)

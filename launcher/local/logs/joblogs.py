@@ -19,6 +19,8 @@ MAX_PAGE_EVENTS = 10_000
 
 # Holds a whole page and, whatever it starts in the middle of, at least one whole line.
 _WINDOW_BYTES = MAX_PAGE_BYTES + MAX_MESSAGE_BYTES + 64
+# What is looked at first where one line is wanted, which is mostly short.
+_GLANCE_BYTES = 4096
 
 
 def now_ms() -> int:
@@ -149,19 +151,21 @@ class LogReader:
 
     def first(self) -> LogEvent | None:
         """The oldest event."""
-        return next(iter(self._after(0)), None)
+        looks = (self._after(0, window, 1) for window in (_GLANCE_BYTES, _WINDOW_BYTES))
+        return next((events[0] for events in looks if events), None)
 
     def last(self) -> LogEvent | None:
         """The newest event."""
-        events = self._before(self._size())
-        return events[-1] if events else None
+        end = self._size()
+        looks = (self._before(end, window) for window in (_GLANCE_BYTES, _WINDOW_BYTES))
+        return next((events[-1] for events in looks if events), None)
 
     def seek(self, timestamp: int) -> int:
         """Byte offset of a line before which every event is older than a timestamp: a bisection, not a scan."""
         low, high = 0, self._size()
         while high - low > _WINDOW_BYTES:
             middle = (low + high) // 2
-            event = next((one for one in self._after(self._line_start(middle))), None)
+            event = next(iter(self._after(self._line_start(middle), limit=1)), None)
             if event is not None and event.timestamp < timestamp:
                 low = event.offset
             else:
@@ -181,7 +185,8 @@ class LogReader:
         """
         taken: list[LogEvent] = []
         position, budget = offset, MAX_PAGE_BYTES
-        while events := self._after(position):
+        enough = limit + 1 if since is None and until is None else -1
+        while events := self._after(position, limit=enough):
             for event in events:
                 if _within(event, since, until):
                     budget -= event.end - event.offset
@@ -231,14 +236,14 @@ class LogReader:
         data = self._read(max(0, offset - 1), _WINDOW_BYTES)
         return offset - 1 + data.find(b"\n") + 1 if offset else 0
 
-    def _after(self, offset: int) -> list[LogEvent]:
-        """Whole lines of the window that starts at ``offset``."""
-        data = self._read(offset, _WINDOW_BYTES)
-        return _parse(data[: data.rfind(b"\n") + 1], offset)
+    def _after(self, offset: int, window: int = _WINDOW_BYTES, limit: int = -1) -> list[LogEvent]:
+        """Whole lines of the window that starts at ``offset``, at most ``limit`` of them."""
+        data = self._read(offset, window)
+        return _parse(data[: data.rfind(b"\n") + 1], offset, limit)
 
-    def _before(self, end: int) -> list[LogEvent]:
+    def _before(self, end: int, window: int = _WINDOW_BYTES) -> list[LogEvent]:
         """Whole lines of the window that ends at ``end``."""
-        start = max(0, end - _WINDOW_BYTES)
+        start = max(0, end - window)
         data = self._read(start, end - start)
         if start:
             skipped = data.find(b"\n") + 1
@@ -250,10 +255,10 @@ def _within(event: LogEvent, since: int | None, until: int | None) -> bool:
     return (since is None or event.timestamp >= since) and (until is None or event.timestamp < until)
 
 
-def _parse(data: bytes, offset: int) -> list[LogEvent]:
+def _parse(data: bytes, offset: int, limit: int = -1) -> list[LogEvent]:
     events: list[LogEvent] = []
     latest = 0
-    for line in data.split(b"\n")[:-1]:
+    for line in data.split(b"\n", limit)[:-1]:
         stamp, separator, message = line.partition(b" ")
         if separator and stamp.isdigit():
             latest = int(stamp)

@@ -56,6 +56,12 @@ class FakeLog:
         page = lines[start : start + 3]
         return page, str(start + len(page))
 
+    def newest(self, stream: str, count: int) -> list[LogLine]:
+        self._check()
+        self.reads += 1
+        lines = [LogLine(name, int(at * 1000), text) for at, name, text in self.script if name == stream]
+        return lines[max(0, len(lines) - count) :]
+
     def revive(self) -> None:
         self.revived += 1
 
@@ -173,6 +179,23 @@ def test_rule_8_without_following_what_is_there_is_given_at_once_in_any_state(lo
     assert log.clock.now() == 0.0
 
 
+def test_rule_8_of_the_end_of_a_log_no_more_is_read_than_is_asked_for(log: FakeLog) -> None:
+    for number in range(1000):
+        log.write(0.0, f"{number}")
+        log.write(0.0, f"second {number}", "job/algo-2-1")
+    assert texts(follower(log).ends(2)) == ["998", "999", "second 998", "second 999"]
+    assert log.reads == 2
+
+
+def test_rule_9_lines_are_given_page_by_page(log: FakeLog) -> None:
+    for number in range(1000):
+        log.write(0.0, f"{number}")
+    for lines in (follower(log).available(), follower(log).lines()):
+        log.reads = 0
+        assert [next(lines).message for _ in range(3)] == ["0", "1", "2"]
+        assert log.reads == 1
+
+
 def test_pauses_grow_while_nothing_happens_and_shrink_when_something_does(log: FakeLog) -> None:
     log.write(5.0, "x")
     list(follower(log).lines())
@@ -251,3 +274,28 @@ def test_all_streams_of_many_instances_are_found() -> None:
     assert all(asked["logStreamNamePrefix"] == "job/" for asked in session.asked)
     CloudLogs(session, "/group", "").streams()
     assert "logStreamNamePrefix" not in session.asked[-1]
+
+
+class LongLog:
+    """One stream of a thousand lines; the API gives at most a hundred at once, and now and then an empty page."""
+
+    def __init__(self) -> None:
+        self.logs = self
+        self.given = 0
+
+    def get_log_events(self, *, startFromHead: bool, limit: int, nextToken: str = "1000/", **_: Any) -> Any:  # noqa: N803
+        assert not startFromHead
+        end, pause = int(nextToken.partition("/")[0]), nextToken.endswith("/")
+        start = end if pause else max(0, end - min(limit, 100))
+        self.given += end - start
+        token = f"{start}/" if start and not pause else f"{start}"
+        events = [{"timestamp": number, "message": f"{number}"} for number in range(start, end)]
+        return {"events": events, "nextBackwardToken": token}
+
+
+@pytest.mark.parametrize("count", [1, 250, 2000])
+def test_the_last_lines_of_a_stream_are_read_from_its_end(count: int) -> None:
+    session: Any = LongLog()
+    lines = CloudLogs(session, "/group", "job/").newest("job/algo-1-1", count)
+    assert [line.message for line in lines] == [f"{number}" for number in range(max(0, 1000 - count), 1000)]
+    assert session.given == min(count, 1000)

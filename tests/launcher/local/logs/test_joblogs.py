@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.local.logs.joblogs import MAX_MESSAGE_BYTES, LogReader, StreamWriter
+from launcher.local.logs import joblogs
+from launcher.local.logs.joblogs import MAX_MESSAGE_BYTES, LogEvent, LogReader, StreamWriter
 
 
 @pytest.fixture
@@ -149,3 +150,40 @@ def test_a_half_written_line_is_read_whole_later(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"st\n")
     assert [event.message for event in reader.forward(page.forward).events] == ["first"]
+
+
+def test_the_ends_of_a_long_log_are_found_by_a_glance(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = StreamWriter(path)
+    for _ in range(20):
+        writer.feed(b"".join(b"line %d\n" % number for number in range(10_000)))
+    writer.write("x" * 10_000)  # longer than a glance
+    writer.close()
+    taken = read_bytes(monkeypatch)
+    assert LogReader(path).first().message == "line 0"
+    assert sum(taken) <= 4096
+    assert LogReader(path).last().message == "x" * 10_000
+
+
+def test_a_page_parses_no_more_lines_than_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = StreamWriter(path)
+    writer.feed(b"".join(b"%d\n" % number for number in range(50_000)))
+    writer.close()
+    made: list[int] = []
+    monkeypatch.setattr(joblogs, "LogEvent", lambda *values: made.append(1) or LogEvent(*values))
+    page = LogReader(path).forward(0, 100)
+    assert [event.message for event in page.events] == [str(number) for number in range(100)]
+    assert len(made) <= 101
+
+
+def read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each read of a log from now on."""
+    taken: list[int] = []
+    read = LogReader._read
+
+    def counted(reader: LogReader, offset: int, count: int) -> bytes:
+        data = read(reader, offset, count)
+        taken.append(len(data))
+        return data
+
+    monkeypatch.setattr(LogReader, "_read", counted)
+    return taken
