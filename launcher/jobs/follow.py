@@ -135,7 +135,8 @@ class CloudLogs:
     def newest(self, stream: str, count: int) -> list[LogLine]:
         """The last lines: pages from the end, each before the one that was read last."""
         pages: list[list[LogLine]] = []
-        missing, token = count, {}
+        token: dict[str, str] = {}
+        missing = count
         while missing > 0:
             place = {"logGroupName": self.group, "logStreamName": stream, "limit": min(missing, PAGE_LINES)}
             answer = self._ask("get_log_events", **place, startFromHead=False, **token)

@@ -1,6 +1,7 @@
 """Sends files whose keys name their content: what is there with its size is not sent again.
 
-Memory: at most ``THREADS`` files of up to 8 MiB, or as many multipart uploads of 8 MiB parts, at a time.
+Memory: at most ``THREADS`` files of up to 8 MiB, or as many uploads in parts (see ``batchrl.contract.multipart``), at a
+time.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import botocore.exceptions
 
 from batchrl.contract.direct import put_object
 from batchrl.contract.errors import InputError
-from batchrl.contract.files import file_sha256
 from batchrl.contract.manifest import sha256_of
+from batchrl.contract.multipart import NotAccepted, put_file
 from batchrl.contract.parallel import run_all
 from batchrl.contract.store import Client, list_objects
 from batchrl.contract.sync import WHOLE_READ_BYTES
@@ -68,11 +69,11 @@ def _send(session: Session, client: Client, upload: Upload, on_bytes: Callable[[
                 put_object(client, upload.url, content, upload.sha256)
                 on_bytes(upload.size)
             else:
-                client.upload_file(str(upload.path), upload.url.bucket, upload.url.key, Callback=on_bytes)
-                if file_sha256(upload.path) != upload.sha256:
+                with upload.path.open("rb") as file:
                     # Nobody may find wrong content under a key that names its content.
-                    client.delete_object(Bucket=upload.url.bucket, Key=upload.url.key)
-                    raise changed
+                    put_file(client, upload.url, file, upload.size, accept=upload.sha256.__eq__, on_bytes=on_bytes)
+    except NotAccepted:
+        raise changed from None
     except OSError as error:
         if isinstance(error, botocore.exceptions.BotoCoreError):
             raise

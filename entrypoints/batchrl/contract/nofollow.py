@@ -313,8 +313,3 @@ class _Walk:
 def _holds(folder: str, path: str) -> bool:
     """Whether a folder is, or holds, the folder that a path lies in: what lies behind the link has no end."""
     return folder == "." or f"{path}/".startswith(f"{folder}/")
-
-
-def descriptor_path(file: BufferedReader) -> str:
-    """A path that leads to an open file itself, whatever its name has become, for code that opens files by name."""
-    return f"/proc/self/fd/{file.fileno()}"

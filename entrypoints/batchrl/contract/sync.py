@@ -8,7 +8,8 @@ file                   action
 new or changed         upload; payload first, manifest last
 ``latest.json`` ...    a pointer goes up when the file that it names, as it is now, has gone up
 same size and mtime    nothing
-changed while sent     the object stands, but the manifest does not list it; next pass again
+replaced while sent    the object stands, and what it holds is listed; next pass again
+written to while sent  the same, if up to 8 MiB; of a larger one no object is made; next pass again
 gone                   nothing: a sync never deletes (contract 61)
 no name for a key      never sent: it is named, and the others go up
 =====================  ======================================================================
@@ -18,24 +19,32 @@ Which files there are, and what is done about links: ``nofollow``.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
+from batchrl.contract.direct import put_object
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Manifest, sha256_of
-from batchrl.contract.nofollow import JobFolder, LeftOut, Listing, descriptor_path
+from batchrl.contract.multipart import NotAccepted, put_file
+from batchrl.contract.nofollow import JobFolder, LeftOut, Listing
 from batchrl.contract.pointers import is_pointer, pointed
 from batchrl.contract.published import load_manifest
 from batchrl.contract.store import Client, check_key, is_refusal
 
 WHOLE_READ_BYTES = 8 * 1024 * 1024
-UPLOAD_THREADS = 4
+UPLOAD_THREADS = 16
+# Of files above this size fewer are held at once: what limits them is bytes a second, not requests.
+SMALL_BYTES = 1024 * 1024
+MEDIUM_AT_ONCE = 4
+# Of the time that many small files take, the manifest may take this share: it grows with each of them.
+MANIFEST_SHARE = 0.1
 # How long a drain goes on when the store refuses all that it is sent (seconds).
 REFUSED_SECONDS = 5.0
 
@@ -45,7 +54,8 @@ Stamp = tuple[int, int, int]
 class FolderUploader:
     """Keeps a prefix equal to a folder while a job writes to it.
 
-    Memory: at most ``UPLOAD_THREADS`` files of up to 8 MiB are held at once; larger ones are streamed.
+    Memory: at most ``UPLOAD_THREADS`` files of up to 1 MiB and ``MEDIUM_AT_ONCE`` of up to 8 MiB are held at once; of
+    larger ones one at a time is sent, in parts (see ``multipart``).
 
     Args:
         client: S3 client.
@@ -82,6 +92,9 @@ class FolderUploader:
         self._in_flight: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
+        self._manifest_due = 0.0
+        self._medium = threading.Semaphore(MEDIUM_AT_ONCE)
+        self._large = threading.Semaphore(1)
         self._refused_since: float | None = None
         self._pool = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
 
@@ -189,8 +202,11 @@ class FolderUploader:
             refused = self._refused_since is not None and time.monotonic() - self._refused_since > REFUSED_SECONDS
             if time.monotonic() - started > (min(timeout, REFUSED_SECONDS) if refused else timeout):
                 break
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0) if not self._in_flight else 0.02
+            if self._in_flight:
+                wait(self._in_flight.values(), timeout=0.2)
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
         self._pool.shutdown(wait=done, cancel_futures=True)
         return done and not self.refused
 
@@ -217,29 +233,39 @@ class FolderUploader:
     def _send(self, path: str, stamp: Stamp, content: bytes | None = None) -> None:
         target = self._destination / path
         try:
-            with self._folder.open(path) as file:
-                if content is None and stamp[0] <= WHOLE_READ_BYTES:
-                    content = file.read(WHOLE_READ_BYTES + 1)
-                    if len(content) > WHOLE_READ_BYTES:
-                        return  # it has grown; the next pass knows its size
-                if content is not None:
+            if content is not None or stamp[0] <= WHOLE_READ_BYTES:
+                with self._medium if stamp[0] > SMALL_BYTES else nullcontext():
+                    if content is None:
+                        content = self._folder.read(path, WHOLE_READ_BYTES + 1)
+                        if len(content) > WHOLE_READ_BYTES:
+                            return  # it has grown; the next pass knows its size
                     size, digest = len(content), sha256_of(content)
-                    self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content)
-                else:
-                    size, digest = stamp[0], hashlib.file_digest(file, "sha256").hexdigest()
-                    self._client.upload_file(descriptor_path(file), target.bucket, target.key)
-            present = self._folder.stat(path)
-        except (FileNotFoundError, LeftOut):
+                    put_object(self._client, target, content, digest)
+            else:
+                with self._large, self._folder.open(path) as file:
+                    size, digest = self._send_parts(target, file)
+        except (FileNotFoundError, LeftOut, NotAccepted):
             return
-        unchanged = present is not None and _stamp(present) == stamp
+        present = self._folder.stat(path)
         with self._lock:
-            if unchanged:
+            if present is not None and _stamp(present) == stamp:
                 self._sent[path] = stamp
-            # A body that was read at once is listed even when the file has moved on: it is what the object holds.
-            if self._with_manifest and (unchanged or content is not None):
+            # Also when the file has moved on: it is what the object holds.
+            if self._with_manifest:
                 self._current_manifest().publish(path, size, digest)
                 self._manifest_dirty = True
-        self._publish_manifest()
+        if time.monotonic() >= self._manifest_due:
+            self._publish_manifest()
+
+    def _send_parts(self, target: S3Url, file: BinaryIO) -> tuple[int, str]:
+        """Bytes and digest of what was stored; none is made of a file that is written to meanwhile."""
+        begun = os.fstat(file.fileno())
+
+        def unwritten(digest: str) -> bool:
+            return _stamp(os.fstat(file.fileno())) == _stamp(begun)
+
+        digest = put_file(self._client, target, file, begun.st_size, hashed=self._with_manifest, accept=unwritten)
+        return begun.st_size, digest
 
     def _current_manifest(self) -> Manifest:
         if self._manifest is None:
@@ -254,11 +280,15 @@ class FolderUploader:
                     return
                 content = self._manifest.to_bytes()
                 self._manifest_dirty = False
+            started = time.monotonic()
             try:
-                self._client.put_object(Bucket=self.manifest_url.bucket, Key=self.manifest_url.key, Body=content)
+                put_object(self._client, self.manifest_url, content, sha256_of(content))
             except Exception:
                 self._manifest_dirty = True
                 raise
+            ended = time.monotonic()
+            # Whoever ends an upload before that leaves it to the next pass.
+            self._manifest_due = ended + (ended - started) / MANIFEST_SHARE
 
 
 def _stamp(stat: os.stat_result) -> Stamp:

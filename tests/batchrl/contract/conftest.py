@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
@@ -24,6 +23,8 @@ class MemoryS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.puts: list[str] = []
+        self.begun: list[str] = []
+        self.parts: dict[str, dict[int, bytes]] = {}
         self.before_put: Callable[[str], None] = lambda key: None
         self.on_get: Callable[[str, bytes], bytes] = lambda key, body: body
         self._lock = threading.Lock()
@@ -34,8 +35,34 @@ class MemoryS3:
             self.objects[Key] = Body
             self.puts.append(Key)
 
-    def upload_file(self, Filename: str, Bucket: str, Key: str) -> None:  # noqa: N803
-        self.put_object(Bucket, Key, Path(Filename).read_bytes())
+    def create_multipart_upload(self, Bucket: str, Key: str) -> dict[str, str]:  # noqa: N803
+        name = f"upload {len(self.begun)}"
+        self.begun.append(name)
+        self.parts[name] = {}
+        return {"UploadId": name}
+
+    def upload_part(self, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes) -> dict[str, str]:  # noqa: N803
+        self.before_put(Key)
+        with self._lock:
+            self.parts[UploadId][PartNumber] = Body
+        return {"ETag": f"tag {PartNumber}"}
+
+    def complete_multipart_upload(
+        self,
+        Bucket: str,  # noqa: N803
+        Key: str,  # noqa: N803
+        UploadId: str,  # noqa: N803
+        MultipartUpload: dict[str, Any],  # noqa: N803
+    ) -> None:
+        with self._lock:
+            parts = self.parts.pop(UploadId)
+            wanted = [(part["PartNumber"], part["ETag"]) for part in MultipartUpload["Parts"]]
+            assert wanted == [(number, f"tag {number}") for number in sorted(parts)]
+            self.objects[Key] = b"".join(parts[number] for number, _ in wanted)
+            self.puts.append(Key)
+
+    def abort_multipart_upload(self, Bucket: str, Key: str, UploadId: str) -> None:  # noqa: N803
+        del self.parts[UploadId]
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         with self._lock:

@@ -188,6 +188,75 @@ def test_a_large_file_is_streamed_and_listed(s3, tmp_path, uploader, monkeypatch
     assert load_manifest(s3, PREFIX).files["model"].sha256 == sha256_of(b"x" * 1000)
 
 
+def test_a_large_file_that_is_written_to_while_it_is_sent_makes_no_object(s3, tmp_path, uploader, monkeypatch):
+    monkeypatch.setattr(sync, "WHOLE_READ_BYTES", 10)
+    file = tmp_path / "model"
+    file.write_bytes(b"first, and long")
+    changed = threading.Event()
+
+    def change(sent: str) -> None:
+        if sent == key("model") and not changed.is_set():
+            changed.set()
+            file.write_bytes(b"second, and longer")
+
+    s3.before_put = change
+    assert uploader.drain(5)
+    assert s3.puts.count(key("model")) == 1
+    assert s3.objects[key("model")] == b"second, and longer"
+    assert len(s3.begun) == 2
+    assert not s3.parts
+
+
+def test_a_large_file_that_is_removed_while_it_is_sent_stands_in_the_store(s3, tmp_path, uploader, monkeypatch):
+    """As a script does that keeps its last few checkpoints."""
+    monkeypatch.setattr(sync, "WHOLE_READ_BYTES", 10)
+    (tmp_path / "epoch_0001.pt").write_bytes(b"weights " * 10)
+    s3.before_put = lambda sent: (tmp_path / "epoch_0001.pt").unlink(missing_ok=True)
+    uploader.step()
+    assert uploader.drain(5)
+    assert s3.objects[key("epoch_0001.pt")] == b"weights " * 10
+    assert load_manifest(s3, PREFIX).files["epoch_0001.pt"].sha256 == sha256_of(b"weights " * 10)
+
+
+def test_a_large_file_is_hashed_only_where_a_manifest_lists_it(s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(sync, "WHOLE_READ_BYTES", 10)
+    hashed: list[bool] = []
+    put_file = sync.put_file
+    monkeypatch.setattr(sync, "put_file", lambda *a, **more: hashed.append(more["hashed"]) or put_file(*a, **more))
+    (tmp_path / "model").write_bytes(b"x" * 1000)
+    for with_manifest in (False, True):
+        FolderUploader(s3, tmp_path, PREFIX, with_manifest=with_manifest, on_error=lambda path, error: None).drain(5)
+    assert hashed == [False, True]
+
+
+def test_files_are_held_by_the_few(s3, tmp_path, uploader, monkeypatch):
+    """While the store takes nothing, the larger files, the fewer of them are held."""
+    monkeypatch.setattr(sync, "SMALL_BYTES", 10)
+    for number in range(10):
+        (tmp_path / f"small {number}").write_bytes(b"1")
+        (tmp_path / f"medium {number}").write_bytes(b"1" * 11)
+    go, began = threading.Event(), []
+    s3.before_put = lambda name: began.append(name) or (go.wait(10) and None)
+    uploader.step()
+    deadline = time.monotonic() + 10
+    while len(began) < 10 + sync.MEDIUM_AT_ONCE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sum("medium" in name for name in began) == sync.MEDIUM_AT_ONCE
+    assert sum("small" in name for name in began) == 10
+    go.set()
+    assert uploader.drain(10)
+
+
+def test_many_small_files_cost_few_manifests_and_the_last_lists_them_all(s3, tmp_path, uploader):
+    for number in range(200):
+        (tmp_path / f"{number}").write_bytes(b"1")
+    s3.before_put = lambda name: time.sleep(0.02) if name.endswith(MANIFEST_NAME) else None
+    assert uploader.drain(30)
+    assert s3.puts.count(key(MANIFEST_NAME)) < 50
+    assert s3.puts[-1] == key(MANIFEST_NAME)
+    assert len(load_manifest(s3, PREFIX).files) == 200
+
+
 def test_a_second_attempt_keeps_what_the_first_published(s3, tmp_path, uploader, errors):
     (tmp_path / "a").write_bytes(b"1")
     uploader.drain(5)
