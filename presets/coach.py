@@ -6,7 +6,7 @@ Coach silently accepted a mistyped leaf; here an unknown name is an error, and s
 
 from __future__ import annotations
 
-from presets.errors import PresetError
+from presets.errors import PresetError, shown
 from presets.kinds import FLAGS
 
 _ALGORITHM = "rl.agent_params.algorithm"
@@ -74,7 +74,9 @@ def translate(key: str, value: object) -> tuple[str, object]:
 
 
 def _flag(key: str, value: object) -> bool:
-    flag = FLAGS.get(str(value).strip().lower())
+    if value in (0, 1):
+        return bool(value)
+    flag = FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
     if flag is None:
-        raise PresetError(f"'{key}': got '{value}', expected true or false.", key=key)
+        raise PresetError(f"'{key}': got {shown(value)}, expected true or false.", key=key)
     return flag

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import reprlib
+
+SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, cut where it is long, whatever it is."""
+    try:
+        text = reprlib.repr(value) if not isinstance(value, str) else repr(value[:SHOWN])
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
 
 class PresetError(ValueError):
     """A preset, or an override of it, is wrong.

@@ -20,6 +20,11 @@ Item = TypeVar("Item")
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 NOTHING = ("", "null", "none")
+# How the readers of lists say that a text is none; YAML's knows many ways.
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(SyntaxError, RecursionError, MemoryError, yaml.YAMLError),
+)
 
 
 def _flag(value: object) -> object:
@@ -42,7 +47,7 @@ def _list(value: object) -> object:
 
 def _read_list(text: str) -> object:
     for read in (json.loads, ast.literal_eval, yaml.safe_load):
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, yaml.YAMLError):
+        with contextlib.suppress(*UNREADABLE):
             value: object = read(text)
             return value
     return text

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from presets.errors import PresetError
+from presets.errors import PresetError, shown
 
 MAX_BYTES = 1024 * 1024
+MAX_VALUES = 10_000
 # Levels of keys: a section of a loop may hold a section of the preset that it names.
 DEEPEST = 3
 
@@ -60,7 +61,8 @@ def read(path: Path, source: str) -> Document:
             if key in lines:
                 raise PresetError(f"{source}, line {line}: '{key}' is given twice; the first is line {lines[key]}.")
             lines[key] = line
-        values = yaml.safe_load(text)
+        _check_size(root, source)
+        values = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line_text = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -70,6 +72,37 @@ def read(path: Path, source: str) -> Document:
     except RecursionError as error:
         raise PresetError(f"{source}: nested too deeply for a preset.") from error
     return Document(source, values, lines)
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes a value that its type cannot be (the 31st of February) for wrong YAML, with its line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind, value = node.tag.rpartition(":")[2], shown(node.value)
+            raise yaml.MarkedYAMLError(problem=f"{value} is no {kind}", problem_mark=node.start_mark) from error
+
+
+def _check_size(root: yaml.Node, source: str) -> None:
+    """Refuse a file that is more than any preset once its references (``*name``) are written out.
+
+    Raises:
+        PresetError: it is.
+        RecursionError: it is nested too deeply.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 1  # for a node that holds itself
+            below = (part for pair in node.value for part in pair) if isinstance(node, yaml.MappingNode) else node.value
+            sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, below)))
+        return sizes[id(node)]
+
+    if size(root) > MAX_VALUES:
+        raise PresetError(f"{source} stands for more than {MAX_VALUES:,} values: that is no preset.")
 
 
 def _text(path: Path, source: str) -> str:

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 import presets
 from presets.coach import COACH_KEYS, translate
-from presets.errors import PresetError, UnknownKeyError
+from presets.errors import PresetError, UnknownKeyError, shown
 from presets.kinds import FLAGS, Named
 from presets.loop import IteratePreset, OpenSection
 from presets.reading import Document, read
@@ -53,7 +53,7 @@ def resolve(name_or_path: str | Path, overrides: Mapping[str, object], wanted: t
     document = _document(name_or_path)
     kind = document.values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        got = "is missing" if "kind" not in document.values else f"is '{kind}'"
+        got = "is missing" if "kind" not in document.values else f"is {shown(kind)}"
         right = "a preset is of kind train, evaluate or iterate."
         raise PresetError(f"{document.where('kind')}: 'kind' {got}; {right}", key="kind")
     model = KINDS[kind]
@@ -231,7 +231,7 @@ def _overrides(
             raise PresetError("'kind' cannot be overridden; choose another preset.", key="kind")
         if own_key in flat and flat[own_key] != own_value:
             raise PresetError(
-                f"'{own_key}' is overridden twice, with {flat[own_key]!r} and {own_value!r}.", key=own_key
+                f"'{own_key}' is overridden twice, with {shown(flat[own_key])} and {shown(own_value)}.", key=own_key
             )
         flat[own_key] = own_value
     return flat
@@ -265,7 +265,7 @@ def _with_legacy(values: dict[str, object], given: Mapping[str, object]) -> dict
 
 
 def _is_true(value: object) -> bool:
-    return FLAGS.get(str(value).strip().lower(), False)
+    return value == 1 if isinstance(value, int) else FLAGS.get(str(value).strip().lower(), False)
 
 
 def _nest(values: Mapping[str, object], opened: Collection[str]) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _unknown(key: str, fields: Mapping[str, FieldInfo], where: str) -> PresetErr
         message = f"{where}: '{key}' is a section; give its settings, such as '{leaves_below[0]}'."
         return PresetError(message, key=key)
     hint = _suggestion(key, list(fields)) or _suggestion(key, list(COACH_KEYS)) or "Settings: batchrl presets show NAME"
-    return UnknownKeyError(f"{where}: unknown key '{key}'.", hint, key)
+    return UnknownKeyError(f"{where}: unknown key {shown(key)}.", hint, key)
 
 
 def _suggestion(word: str, choices: list[str]) -> str | None:
@@ -313,4 +313,6 @@ def _explained(
     if key not in fields:
         return PresetError(f"{where}: {key}: {fault['msg'].removeprefix('Value error, ')}.", key=key)
     got = fault["input"]
-    return PresetError(f"{where}: '{key}' got {got!r}, expected {expected(fields[key])}.", fields[key].description, key)
+    return PresetError(
+        f"{where}: '{key}' got {shown(got)}, expected {expected(fields[key])}.", fields[key].description, key
+    )

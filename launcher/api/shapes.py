@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {**_TYPES, "blob": (str,), "timestamp
 # How long one pattern may take for one text, and how much too long a text may be to be looked at at all.
 PATTERN_SECONDS = 1.0
 LOOKED_AT_BEYOND_MAXIMUM = 256
+_BITS = {"integer": 32, "long": 64}
+_REAL = frozenset({"float", "double", "timestamp"})
 _SIZED = frozenset({"string", "blob", "map", "list"})
 
 
@@ -100,7 +103,7 @@ def faults(shape: Any, value: Any, *, of_json: bool = False, path: Path = ()) ->
     if wanted is None:
         return
     # To Python, true and false are numbers.
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted) or _beyond(kind, value):
         yield Fault(path, Kind.TYPE, value, shape)
         return
     for broken, constraint in _broken(shape, value):
@@ -116,6 +119,17 @@ def faults(shape: Any, value: Any, *, of_json: bool = False, path: Path = ()) ->
             for key, item in parts.items():
                 yield from below(shape.key, key, path=(*path, Step(Into.KEY, key)))
                 yield from below(shape.value, item, path=(*path, Step(Into.ENTRY, key)))
+
+
+def _beyond(kind: str, value: Any) -> bool:
+    """Whether a number is none that the service can hold: beyond 32 or 64 bits, infinite, or not a number."""
+    if kind in _BITS:
+        most: int = 2 ** (_BITS[kind] - 1)
+        return not -most <= value < most
+    try:
+        return kind in _REAL and not math.isfinite(value)
+    except (TypeError, OverflowError):  # no number: botocore's clients take other forms of a time; or one of 400 digits
+        return isinstance(value, int)
 
 
 def _members(shape: Any, value: Mapping[str, Any], of_json: bool, path: Path) -> Iterator[Fault]:

@@ -158,7 +158,8 @@ def _hyperparameters(spec: JobSpec) -> dict[str, str]:
     }
     encoded = {}
     for key, value in {**(spec.hyperparameters or {}), **reserved}.items():
-        with contextlib.suppress(TypeError):  # reported by _hyperparameter_faults
+        # Reported by _hyperparameter_faults.
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
             encoded[key] = wire.encode_value(value)
     return encoded
 

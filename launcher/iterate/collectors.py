@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchrl.contract import variables
+from batchrl.contract import jsontext, variables
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
 from launcher.iterate import attempts
 from launcher.library.answering import Answers
@@ -152,7 +152,7 @@ def read_answers(text: str, states: Rows, source: str) -> Rows:
     found: list[Sequence[float]] = []
     for number, (line, state) in enumerate(zip(lines, states, strict=True), start=1):
         try:
-            record: Mapping[str, Any] = json.loads(line)
+            record: Mapping[str, Any] = jsontext.parsed(line)
             asked, output = record["SageMakerInput"], record["SageMakerOutput"]
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedContent(f"{source}, line {number}: no joined record: {line[:80]!r}.") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import EVALUATION_NAME
 from launcher.base.notices import say
@@ -54,7 +54,7 @@ class Evaluation:
             DamagedContent: it is not what such a job writes.
         """
         try:
-            values: dict[str, Any] = json.loads(path.read_text())
+            values: dict[str, Any] = jsontext.parsed(path.read_text())
             wanted = [field for field in fields(cls) if field.name in values or field.default is MISSING]
             return cls(**{field.name: values[field.name] for field in wanted})
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchrl.contract import columns
+from batchrl.contract import columns, jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.estimators import effective_floor
 from batchrl.contract.interval import Interval
@@ -150,10 +149,10 @@ def read_run(name: str, files: Files) -> Run:
             f"{name}: there is no chosen epoch to compare.", "Only training runs have one, after their first epoch."
         )
     try:
-        best = json.loads(files.best)
+        best = jsontext.parsed(files.best)
         rows = list(csv.DictReader(io.StringIO(files.table.decode())))
-        preset = json.loads(files.preset) if files.preset is not None else {}
-        summary = json.loads(files.summary) if files.summary is not None else {}
+        preset = jsontext.parsed(files.preset) if files.preset is not None else {}
+        summary = jsontext.parsed(files.summary) if files.summary is not None else {}
         row = next(row for row in rows if float(row[columns.EPOCH]) == best["epoch"])
         agent, end = preset.get("agent", {}), summary.get("estimates", {})
         score, final = _score(best["metric"], row), end.get("score")

@@ -17,7 +17,6 @@ A copy appears under its name only when it is good; one that is there and good i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import botocore.exceptions
 
-from batchrl.contract import pointers
+from batchrl.contract import jsontext, pointers
 from batchrl.contract.archive import extract
 from batchrl.contract.download import download, list_transfers
 from batchrl.contract.errors import DamagedContent, InputError
@@ -96,7 +95,7 @@ class Published:
     def _pointed(self, pointer: str) -> tuple[str, int, str] | None:
         """Name, bytes and sha256 of a checkpoint; None for a file of the user's own that only has such a name."""
         try:
-            content = json.loads(find_published(self.s3, self.prefix, pointer) or b"")
+            content = jsontext.parsed(find_published(self.s3, self.prefix, pointer) or b"")
             name, size, digest = content[pointers.CHECKPOINT], content["size"], content["sha256"]
         except (DamagedContent, ValueError, KeyError, TypeError):
             return None

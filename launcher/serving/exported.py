@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import CODE_FOLDER, DESCRIPTION_NAME
 from launcher.session.answers import LOST
@@ -109,7 +109,7 @@ def read_exported(path: Path) -> ExportedModel:
 
 def _parsed(content: bytes, place: str) -> Mapping[str, Any]:
     try:
-        description = json.loads(content)
+        description = jsontext.parsed(content)
     except ValueError as error:
         raise DamagedContent(f"{place} is not JSON: {error}.") from error
     if not isinstance(description, dict) or not isinstance(description.get("policy"), dict):

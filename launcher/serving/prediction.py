@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent
 
 # How far from 1 probabilities may sum, which left the server as 32 bit floats.
@@ -79,7 +79,7 @@ def read_lines(content: bytes, rows: int, first: int, source: str) -> list[dict[
     found = []
     for index, line in enumerate(lines, first):
         try:
-            value = json.loads(line)
+            value = jsontext.parsed(line)
         except ValueError as error:
             raise DamagedContent(f"{source} answered row {index + 1} with no JSON: {line[:80]!r}.") from error
         if not isinstance(value, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import botocore.exceptions
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import BatchRLError, InputError, JobFailed, Unreachable
 from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
@@ -185,7 +185,7 @@ class Predictor:
 def _refusal(text: str, first: int) -> str:
     """What our model server says about a body, with the row that it means; any other server's text as it is."""
     try:
-        said = json.loads(text)
+        said = jsontext.parsed(text)
         message, line = str(said["error"]), said.get("line")
     except (ValueError, KeyError, TypeError, AttributeError):
         return text

@@ -183,3 +183,15 @@ def test_whatever_is_given_ends_in_a_preset_or_a_preset_error(overrides: dict[st
         assert str(error)
     else:
         assert preset.to_json()
+
+
+@pytest.mark.parametrize(
+    "given_value",
+    ["[" * 2400, "9" * 5000, "[2024-02-31]", '[!!int ""]', "[!!bool x]", 16**6000, f"[{'9' * 5000}]", "1e999"],
+    ids=range(8),
+)
+@pytest.mark.parametrize("key", ["agent.embedder", "agent.discount", "epochs", "legacy", "agent.l2"])
+def test_a_value_beyond_all_reason_is_refused_with_its_key(key: str, given_value: object) -> None:
+    with pytest.raises(presets.PresetError, match=f"'{key}' got") as caught:
+        presets.resolve(TRAIN, {key: given_value})
+    assert len(str(caught.value)) < 500

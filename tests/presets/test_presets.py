@@ -131,6 +131,21 @@ def test_every_setting_is_described_with_a_type(model: type) -> None:
         ("kind: train\nx: !!python/object:os.system 1\n", "not valid YAML"),
         ("kind: train\nagent: &a {x: *a}\n", "unknown key 'agent.x'"),
         ("kind: train\n1: 2\n", "unknown key '1'"),
+        ("kind: train\nname: 2024-02-31\n", "line 2, column 7: not valid YAML: '2024-02-31' is no timestamp"),
+        ('kind: train\nepochs: !!int ""\n', "line 2, column 9: not valid YAML: '' is no int"),
+        ("kind: train\nlegacy: !!bool x\n", "'x' is no bool"),
+        ("kind: train\nname: !!timestamp x\n", "'x' is no timestamp"),
+        (f"kind: train\nepochs: {'9' * 5000}\n", "line 2, column 9: not valid YAML: '9+.* is no int"),
+        (f"kind: train\nepochs: 0x{'f' * 5000}\n", "'epochs' got a number of thousands of digits, expected whole"),
+        (f"kind: train\nagent:\n  discount: 0x{'f' * 5000}\n", "'agent.discount' got"),
+        ("kind: train\n? 2024-02-31\n: 1\n", "is no timestamp"),
+        (f"kind: train\nepochs: {'[' * 2400}\n", "(nested too deeply|not valid YAML)"),
+        (f"kind: 0x{'f' * 5000}\n", "'kind' is a number of thousands"),
+        (
+            "kind: train\na: &a [1,1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"{y}: &{y} [{','.join([f'*{x}'] * 10)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)),
+            "stands for more than 10,000 values",
+        ),
         ("kind: train\nagent: \n", None),
     ],
 )

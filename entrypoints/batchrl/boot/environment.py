@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract import hyperparameters as names
+from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import DEBUG_PORT_VARIABLE, JOB_NAME_VARIABLE, JobPaths
 
@@ -84,7 +85,7 @@ class JobDescription:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = jsontext.parsed(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -6,6 +6,7 @@ An installation in place could replace packages of the image or of the user's vi
 
 from __future__ import annotations
 
+import codecs
 import json
 import subprocess
 import sys
@@ -17,6 +18,13 @@ from batchrl.contract.errors import InputError
 
 REQUIREMENTS_NAME = "requirements.txt"
 PACKAGES_FOLDER = "packages"
+MAX_BYTES = 1024 * 1024
+# Longer marks first: one of UTF-32 begins like one of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    *((mark, "utf-32") for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    *((mark, "utf-16") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
 
 
 def install_missing(code: Path, root: Path, stops: StopSignals) -> Path | None:
@@ -49,8 +57,27 @@ def install_missing(code: Path, root: Path, stops: StopSignals) -> Path | None:
 
 
 def _requirements(file: Path) -> list[str]:
-    lines = (line.partition(" #")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    lines = (line.partition(" #")[0].strip() for line in _text(file).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _text(file: Path) -> str:
+    """The text of the file, by the mark of its byte order where it has one, as pip reads it (PowerShell writes UTF-16).
+
+    Raises:
+        InputError: it is too long, or neither that nor UTF-8.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{REQUIREMENTS_NAME} is larger than {MAX_BYTES:,} bytes: that is no list of packages.")
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{REQUIREMENTS_NAME}: byte {error.start + 1} is no text in {encoding.upper()}.", "Save it as UTF-8."
+        ) from error
 
 
 def _is_satisfied(line: str) -> bool:
@@ -65,15 +92,15 @@ def _is_satisfied(line: str) -> bool:
         requirement = Requirement(line)
     except InvalidRequirement:
         return False
-    if requirement.marker is not None and not requirement.marker.evaluate():
-        return True
-    if requirement.url or requirement.extras:
-        return False
     try:
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            return True
+        if requirement.url or requirement.extras:
+            return False
         version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
+        return requirement.specifier.contains(version, prereleases=True)
+    except (metadata.PackageNotFoundError, ValueError):  # a marker or a version that cannot be compared
         return False
-    return requirement.specifier.contains(version, prereleases=True)
 
 
 def _source(item: dict[str, Any]) -> str:

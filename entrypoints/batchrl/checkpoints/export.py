@@ -5,7 +5,6 @@ Its layout stands in ``batchrl.contract.inference``. The same run with the same 
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.files import publish, publish_json
 from batchrl.checkpoints.formats import MODEL_FORMAT, check_format
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import file_sha256
 from batchrl.contract.inference import (
@@ -99,7 +99,7 @@ def import_model(folder: Path) -> tuple[PolicyModel, dict[str, Any]]:
         InputError: another version wrote it.
     """
     try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION_NAME).read_bytes())
+        description: dict[str, Any] = jsontext.parsed((folder / DESCRIPTION_NAME).read_bytes())
         check_format(str(folder / DESCRIPTION_NAME), description["format"], MODEL_FORMAT)
         if file_sha256(folder / WEIGHTS_NAME) != description["weights_sha256"]:
             raise ValueError(f"{WEIGHTS_NAME} is not the file that {DESCRIPTION_NAME} describes")

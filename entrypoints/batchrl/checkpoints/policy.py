@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from batchrl.checkpoints.export import import_model
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.folder import CheckpointFolder
 from batchrl.checkpoints.formats import CHECKPOINT_FORMAT, check_format
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
@@ -132,9 +132,9 @@ def _from_checkpoint(path: Path) -> LoadedPolicy:
     try:
         state = read_state(path)
         check_format(str(path), state["format"], CHECKPOINT_FORMAT)
-        config = json.loads(state["policy"])
+        config = jsontext.parsed(state["policy"])
         model = PolicyModel.unpack(config, state["policy_tensors"])
-        facts = json.loads(state["facts"])
+        facts = jsontext.parsed(state["facts"])
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint.") from None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.export import import_model
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.policy import load_policy
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.inference import CODE_FOLDER, InferenceCode
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
@@ -56,7 +56,11 @@ def read_source(path: Path, which: Literal["best", "latest"] = "best") -> Source
     if found.suffix != CHECKPOINT_SUFFIX:
         return _exported(loaded.model, found)
     state = read_state(found)
-    facts = {**json.loads(state["facts"]), "epoch": state["epoch"], "selection": _reason(found, state["epoch"], which)}
+    facts = {
+        **jsontext.parsed(state["facts"]),
+        "epoch": state["epoch"],
+        "selection": _reason(found, state["epoch"], which),
+    }
     return Source(loaded.model, facts, state["preset"], InferenceCode.own())
 
 
@@ -76,7 +80,7 @@ def _reason(checkpoint: Path, epoch: int, which: str) -> str:
     """Why this checkpoint, as its folder says."""
     for name in dict.fromkeys((POINTERS[which], *POINTERS.values())):
         try:
-            pointer = json.loads((checkpoint.parent / name).read_bytes())
+            pointer = jsontext.parsed((checkpoint.parent / name).read_bytes())
             if pointer["epoch"] == epoch and pointer["checkpoint"] == checkpoint.name:
                 return str(pointer["reason"])
         except (OSError, ValueError, KeyError, TypeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from batchrl.contract import jsontext
 from batchrl.contract.asking import PROBABILITIES, REFUSAL, STATES, Frame, receive, send
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.policies import EpsilonGreedyPolicy, FixedPolicy, Floats32, Floats64, Policy, UniformPolicy
@@ -129,7 +129,7 @@ def _untrained(text: str, n_actions: int) -> Policy:
 
 def _fixed(text: str, n_actions: int) -> FixedPolicy:
     try:
-        probabilities = json.loads(text)
+        probabilities = jsontext.parsed(text)
     except ValueError as error:
         raise InputError(f"--policy {text}: no JSON list: {error}.", "Write --policy '[0.3, 0.7]'.") from error
     policy = FixedPolicy(probabilities)

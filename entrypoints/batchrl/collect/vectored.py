@@ -18,7 +18,7 @@ import pandas as pd
 from batchrl.collect.environments import AnyEnv, EnvId, flat_state, make_simulator, make_single
 from batchrl.collect.rollouts import collect
 from batchrl.collect.table import probability_texts, to_frame
-from batchrl.contract import columns
+from batchrl.contract import columns, jsontext
 from batchrl.contract.errors import InputError
 from batchrl.policies import FixedPolicy, Floats32, Floats64
 
@@ -206,7 +206,7 @@ def _predictions(path: Path) -> list[list[float]]:
         if not line.strip():
             continue
         try:
-            parsed = json.loads(line)
+            parsed = jsontext.parsed(line)
             row = parsed.get("SageMakerOutput", parsed)["predictions"][0]
             rows.append([float(value) for value in row])
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 
 RESERVED_PREFIX = "sagemaker_"
@@ -26,7 +27,7 @@ EVALUATE_STEPS = "evaluate_steps"
 
 MAX_PAIRS = 100
 MAX_KEY_LENGTH = 256
-MAX_VALUE_LENGTH = 256
+MAX_VALUE_LENGTH = 2500
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -41,7 +42,7 @@ def encode_value(value: Value) -> str:
 def decode_value(text: str) -> Value:
     """Read one wire value as SageMaker's toolkit does: ``"0.1"`` is a number, ``"00123"`` is text."""
     try:
-        decoded: Value = json.loads(text)
+        decoded: Value = jsontext.parsed(text)
     except ValueError:
         return text
     return decoded
@@ -51,13 +52,22 @@ def encode(values: Mapping[str, Value]) -> dict[str, str]:
     """Wire form of all hyperparameters.
 
     Raises:
-        InputError: a key or value is longer than the API takes, holds a newline, or there are too many pairs.
+        InputError: a key or value is longer than the API takes, holds a newline or what is no text, is nested too
+            deeply, or there are too many pairs.
+        TypeError: a value is none of JSON's.
     """
     if len(values) > MAX_PAIRS:
         raise InputError(f"{len(values)} hyperparameters given; a job takes at most {MAX_PAIRS}.")
     encoded = {}
     for key, value in values.items():
-        text = encode_value(value)
+        try:
+            text = encode_value(value)
+            (key + text).encode()
+            if not isinstance(value, str):
+                jsontext.parsed(text)  # as the job will read it
+        except (ValueError, RecursionError) as error:
+            why = "it holds half of a character" if isinstance(error, UnicodeEncodeError) else str(error)
+            raise InputError(f"hyperparameter {key[:40]!a}: the value cannot be sent as JSON: {why}.") from error
         if not key or len(key) > MAX_KEY_LENGTH:
             raise InputError(f"hyperparameter name '{key[:40]}': give 1 to {MAX_KEY_LENGTH} characters.")
         if len(text) > MAX_VALUE_LENGTH or "\n" in text:

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent
 
 MANIFEST_NAME = "batchrl-manifest.json"
@@ -78,7 +79,7 @@ class Manifest:
             DamagedContent: the bytes are cut short or were changed.
         """
         try:
-            parsed: dict[str, Any] = json.loads(content)
+            parsed: dict[str, Any] = jsontext.parsed(content)
             digest = parsed.pop("digest")
             if digest != sha256_of(json.dumps(parsed, sort_keys=True).encode()):
                 raise ValueError("its digest differs")

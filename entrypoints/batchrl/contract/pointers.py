@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import PurePosixPath
 
+from batchrl.contract import jsontext
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 
 # Files by what a user calls them; the best one is looked for first.
@@ -24,7 +24,7 @@ def pointed(content: bytes) -> str:
     Raises:
         ValueError: this is no pointer.
     """
-    values = json.loads(content)
+    values = jsontext.parsed(content)
     name = values.get(CHECKPOINT) if isinstance(values, dict) else None
     if not isinstance(name, str) or not PurePosixPath(name).name:
         raise ValueError(f"it names no {CHECKPOINT}")

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import click
 
+from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 from launcher.cli.finding import session_for
 from launcher.cli.groups import make_command
@@ -98,7 +99,7 @@ def _line(state: str) -> bytes:
         InputError: it is none.
     """
     try:
-        value = json.loads(state)
+        value = jsontext.parsed(state)
     except ValueError:
         value = None
     if not isinstance(value, list | dict):

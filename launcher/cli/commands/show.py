@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from batchrl.contract import jsontext
 from batchrl.contract.hyperparameters import user_values
 from launcher.base.units import duration
 from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
@@ -71,7 +71,7 @@ def _chosen(job: Job) -> dict[str, Any] | None:
         try:
             if (content := find_published(job.session.s3, place, BEST_NAME)) is None:
                 return None
-            pointer: dict[str, Any] = json.loads(content)
+            pointer: dict[str, Any] = jsontext.parsed(content)
             return {key: pointer[key] for key in ("epoch", "metric", "value", "reason")}
         except (ValueError, KeyError) as error:
             raise DamagedContent(f"{place / BEST_NAME} cannot be read: {error!r}.") from error

@@ -12,7 +12,6 @@ runs, and does not answer /ping          waited for: it may be busy; started aga
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -23,6 +22,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from batchrl.contract import jsontext
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import Execution, Executor, Program
 from launcher.local.executors.monitor import Waiter
@@ -157,7 +157,7 @@ class ModelServer:
         """What /execution-parameters says; None where that is not implemented (contract 131)."""
         try:
             answer = ask(self.address, "GET", "/execution-parameters", timeout=PING_SECONDS)
-            parsed = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
+            parsed = jsontext.parsed(answer.body) if answer.status == HTTPStatus.OK else None
         except (Unanswered, ValueError):
             return None
         return parsed if isinstance(parsed, dict) else None

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
+from batchrl.contract import jsontext
 from launcher.api.errors import ApiError
 from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
@@ -142,9 +142,9 @@ class App:
         if operation is None:
             raise unknown_operation(f"{service}:{name}")
         try:
-            parsed = json.loads(body or b"{}")
-        except ValueError:
-            raise ApiError("SerializationException", "The request is no JSON.") from None
+            parsed = jsontext.parsed(body or b"{}")
+        except ValueError as error:
+            raise ApiError("SerializationException", f"The request is no JSON that can be read: {error}.") from None
         validation.check(service, name, parsed)
         if grant is not None:
             parsed = jobcalls.contained(grant, name, parsed)

@@ -14,13 +14,13 @@ on round.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from batchrl.contract import jsontext
 from batchrl.contract.download import below_folder
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
@@ -109,7 +109,7 @@ def _of_manifest(client: Client, manifest: S3Url, output: S3Url) -> list[SourceO
 
 def _manifest(text: bytes, manifest: S3Url) -> tuple[S3Url, list[str]]:
     try:
-        entries: Any = json.loads(text)
+        entries: Any = jsontext.parsed(text)
     except ValueError as error:
         raise InputError(f"the manifest {manifest} is no JSON ({error}); its form is {MANIFEST_FORM}.") from error
     head = entries[0] if isinstance(entries, list) and entries else None

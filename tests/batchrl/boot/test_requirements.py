@@ -65,3 +65,28 @@ def test_a_package_that_does_not_exist_fails_the_job_with_pips_words(machine, wh
     assert code == 2 and "ran" not in output
     assert "No matching distribution found for batchrl-no-such-thing==9" in output
     assert "requirements.txt could not be installed" in machine.failure
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_a_list_of_any_unicode_is_read_as_pip_reads_it(machine, encoding):
+    machine.script("print('ran')")
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    (machine.paths.code / "requirements.txt").write_bytes(mark + "boto3>=1.0\r\n".encode(encoding))
+    assert machine.run() == (0, "ran\n")
+
+
+@pytest.mark.parametrize("content", [b"boto3 # caf\xe9\n", b"\xff\xfeb", b"#" * 1024 * 1024 + b"##"])
+def test_a_list_that_is_no_text_is_told_as_such(machine, content):
+    machine.script("print('ran')")
+    (machine.paths.code / "requirements.txt").write_bytes(content)
+    code, output = machine.run()
+    assert code == 2 and "Traceback" not in output
+    assert machine.failure.startswith("requirements.txt")
+
+
+def test_a_marker_that_cannot_be_compared_is_left_to_pip(machine, wheels):
+    offline(machine, wheels)
+    machine.script("print('ran')")
+    machine.script("boto3; extra == 'x'\n", "requirements.txt")
+    code, output = machine.run()
+    assert "Traceback" not in output and code in (0, 2)

@@ -45,10 +45,32 @@ def test_A33_reserved_keys_are_not_the_users():
     assert hyperparameters.user_values({"sagemaker_program": "train.py", "epochs": "5"}) == {"epochs": 5}
 
 
-@pytest.mark.parametrize("bad", [{"k": "x" * 257}, {"k": "two\nlines"}, {"": 1}, {f"k{i}": i for i in range(101)}])
+@pytest.mark.parametrize("bad", [{"k": "x" * 2501}, {"k": "two\nlines"}, {"": 1}, {f"k{i}": i for i in range(101)}])
 def test_D191_what_the_api_refuses_is_refused_here(bad):
     with pytest.raises(InputError):
         hyperparameters.encode(bad)
+
+
+def test_D191_a_value_may_be_as_long_as_the_api_takes_it():
+    assert hyperparameters.encode({"k": "x" * 2500}) == {"k": "x" * 2500}
+
+
+def _nested(levels):
+    value = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("bad", [_nested(101), _nested(5000), 10**5000, "half \ud800", ["\udfff"]], ids=range(5))
+def test_a_value_that_no_job_could_read_is_refused_before_it_is_sent(bad):
+    with pytest.raises(InputError, match="hyperparameter 'k': the value cannot be sent"):
+        hyperparameters.encode({"k": bad})
+
+
+@pytest.mark.parametrize("text", ["[" * 2400, '{"a":' * 400, "9" * 2400 + "9" * 2400, '"\\ud800"'])
+def test_A31_what_no_reader_of_json_can_take_is_text(text):
+    assert hyperparameters.decode({"k": text}) == {"k": text}
 
 
 @pytest.mark.parametrize("bad", ["bucket/key", "file:///x", "s3://", "s3:/b/k", ""])

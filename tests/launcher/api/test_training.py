@@ -126,7 +126,7 @@ def test_all_faults_are_reported_together() -> None:
                 role="x",
                 instance_type="ml.m5.larg",
                 use_spot_instances=True,
-                hyperparameters={"a": "x" * 300, "sagemaker_x": 1, "o": object()},
+                hyperparameters={"a": "x" * 2501, "sagemaker_x": 1, "o": object()},
                 environment={"1a": "v", "TRAINING_JOB_NAME": "x", "B": "x" * 600},
                 metric_definitions={"m": "no group", "n": "("},
                 subnets=("subnet-1",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from batchrl.agents.model import PolicyModel
 from batchrl.agents.prefit import PrefitModels
 from batchrl.checkpoints.files import read_state
 from batchrl.checkpoints.policy import LoadedPolicy, load_policy
+from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.dataset import Dataset, Floats64
@@ -150,6 +150,6 @@ def _exported(name: str, loaded: LoadedPolicy) -> TrainedPolicy:
 def _preset(text: str) -> TrainPreset | None:
     """The settings of a run; None for those of a version whose keys were others."""
     try:
-        return TrainPreset.model_validate(json.loads(text))
+        return TrainPreset.model_validate(jsontext.parsed(text))
     except (ValueError, pydantic.ValidationError):
         return None

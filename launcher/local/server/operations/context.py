@@ -9,11 +9,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from batchrl.contract import jsontext
 from launcher.api.errors import validation
 from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 
 Wire = dict[str, Any]
+MOST_ENTRIES = 2**31
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,28 @@ def page_token(*values: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def read_page_token(token: str, count: int) -> list[Any]:
-    """What ``page_token`` was given.
+def read_page_token(token: str, *kinds: type | tuple[type, ...]) -> list[Any]:
+    """What ``page_token`` was given: values of these types.
 
     Raises:
         ApiError: the token is none of ours.
     """
     try:
-        values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if not isinstance(values, list) or len(values) != count:
+        values = jsontext.parsed(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if not isinstance(values, list) or len(values) != len(kinds) or not all(map(isinstance, values, kinds)):
             raise ValueError(token)
     except ValueError:
         raise validation("Invalid NextToken: it does not come from this list.") from None
     return values
+
+
+def read_place(token: str) -> int:
+    """The place in a list that ``page_token`` was given.
+
+    Raises:
+        ApiError: the token is none of ours.
+    """
+    place: int = read_page_token(token, int)[0]
+    if not 0 <= place <= MOST_ENTRIES:
+        raise validation("Invalid NextToken: it does not come from this list.")
+    return place

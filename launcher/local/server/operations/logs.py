@@ -10,7 +10,7 @@ from launcher.api.errors import ApiError
 from launcher.local.logs import groups
 from launcher.local.logs.groups import Stream
 from launcher.local.logs.joblogs import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, LogEvent
-from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token
+from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token, read_place
 from launcher.local.server.operations.logpattern import matcher
 
 STREAM_PAGE = 50
@@ -47,7 +47,7 @@ def describe_streams(context: Context, request: Wire) -> Wire:
     described = [_described(context, _group_name(request), stream) for stream in streams]
     key = "lastEventTimestamp" if by_time else "logStreamName"
     described.sort(key=lambda one: (one[key], one["logStreamName"]), reverse=bool(request.get("descending")))
-    start = int(read_page_token(request["nextToken"], 1)[0]) if request.get("nextToken") else 0
+    start = read_place(request["nextToken"]) if request.get("nextToken") else 0
     end = start + request.get("limit", STREAM_PAGE)
     answer: Wire = {"logStreams": described[start:end]}
     if end < len(described):
@@ -83,7 +83,7 @@ def filter_events(context: Context, request: Wire) -> Wire:
         raise _invalid("logStreamNames and logStreamNamePrefix exclude each other.")
     streams = [one for one in _group(context, request, prefix) if names is None or one.name in names]
     matches = matcher(request.get("filterPattern", ""))
-    after = read_page_token(request["nextToken"], 3) if request.get("nextToken") else None
+    after = read_page_token(request["nextToken"], int, str, int) if request.get("nextToken") else None
     since = after[0] if after else request.get("startTime")
     merged = heapq.merge(*(_keyed(stream, since, request.get("endTime")) for stream in streams))
     wanted = ((key, event) for key, event in merged if (after is None or list(key) > after) and matches(event.message))

@@ -43,7 +43,7 @@ def page_of_jobs(
         modified_before=request.get("LastModifiedTimeBefore"),
         sort_by=_SORT_COLUMNS[request.get("SortBy", "CreationTime")],
         descending=request.get("SortOrder", order) == DESCENDING,
-        after=_position(request.get("NextToken")),
+        after=_position(request.get("NextToken"), request.get("SortBy", "CreationTime") != "CreationTime"),
         limit=count + 1,
     )
     found = context.records.list(query)
@@ -66,7 +66,7 @@ def page_of_resources(
         return (one.name if by_name else one.created_at, one.name)
 
     chosen = sorted((one for one in resources if _selected(one, request)), key=place, reverse=descending)
-    if (last := _position(request.get("NextToken"))) is not None:
+    if (last := _position(request.get("NextToken"), by_name)) is not None:
         # Whatever was deleted since the last page was made: what comes after its place comes now.
         chosen = [one for one in chosen if (place(one) < last if descending else place(one) > last)]
     answer: Wire = {member: [summary(one) for one in chosen[:count]]}
@@ -89,8 +89,8 @@ def _selected(resource: Resource, request: Wire) -> bool:
     )
 
 
-def _position(token: str | None) -> tuple[Any, str] | None:
+def _position(token: str | None, by_text: bool) -> tuple[Any, str] | None:
     if not token:
         return None
-    value, name = read_page_token(token, 2)
-    return value, str(name)
+    value, name = read_page_token(token, str if by_text else (int, float), str)
+    return value, name

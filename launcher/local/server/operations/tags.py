@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from launcher.api.errors import could_not_find, validation
 from launcher.api.training_rules import check_tags
-from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_page_token
+from launcher.local.server.operations.context import Context, Operation, Wire, page_token, read_place
 
 MAX_TAGS = 50
 
@@ -23,7 +23,7 @@ def add(context: Context, request: Wire) -> Wire:
 def list_tags(context: Context, request: Wire) -> Wire:
     """Tags, by key."""
     tags = _wire(context.records.tags(_known(context, request)))
-    start = int(read_page_token(request["NextToken"], 1)[0]) if request.get("NextToken") else 0
+    start = read_place(request["NextToken"]) if request.get("NextToken") else 0
     end = start + request.get("MaxResults", MAX_TAGS)
     answer: Wire = {"Tags": tags[start:end]}
     if end < len(tags):

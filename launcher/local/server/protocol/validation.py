@@ -90,7 +90,7 @@ def _spelled(path: Path) -> str:
     for step in path:
         match step.into:
             case Into.MEMBER:
-                words.append(step.at[0].lower() + step.at[1:])
+                words.append(step.at[:1].lower() + step.at[1:])
             case Into.ITEM:
                 words += [str(step.at + 1), "member"]
             case Into.KEY | Into.ENTRY:

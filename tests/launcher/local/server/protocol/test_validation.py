@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from api_servers import RunningServer, call, job_request
+from api_servers import RunningServer, call, job_request, post, signed
 from botocore.exceptions import ClientError
+
+from launcher.local.server.operations.context import page_token
 
 CHANNEL = {"ChannelName": "training", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/x"}}}
 GROUPS = {"InstanceGroups": [{"InstanceType": "ml.m5.large", "InstanceCount": 1, "InstanceGroupName": "a"}]}
@@ -181,3 +184,55 @@ def test_other_operations_are_validated_too(api_server: RunningServer) -> None:
         client.list_training_jobs(MaxResults=101)
     with pytest.raises(ClientError, match="must not be null"):
         client.describe_training_job()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b'{"": 1}',
+        b'{"TrainingJobName": {"": {"": 1}}}',
+        b'{"HyperParameters": {"": ""}}',
+        b"[" * 100_000,
+        b'{"HyperParameters": ' + b'{"a": ' * 50_000,
+        b'{"StoppingCondition": {"MaxRuntimeInSeconds": ' + b"9" * 5000 + b"}}",
+        b'{"StoppingCondition": {"MaxRuntimeInSeconds": ' + b"9" * 400 + b"}}",
+        b'{"TrainingJobName": "\\ud800"}',
+        b'{"Environment": {"A": "\\udfff"}}',
+    ],
+    ids=range(12),
+)
+def test_whatever_the_body_is_the_caller_is_told_and_nothing_is_our_fault(
+    api_server: RunningServer, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    for operation in ("CreateTrainingJob", "CreateTransformJob", "CreateEndpointConfig", "AddTags"):
+        target = f"SageMaker.{operation}"
+        status, content = post(api_server, body, signed(api_server, target, body))
+        assert status == 400, content
+        assert b"ValidationException" in content or b"SerializationException" in content
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+VARIANT = '"VariantName": "a", "ModelName": "m", "InitialInstanceCount": 1, "InitialVariantWeight": %s'
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity", "9" * 400, str(2**31)])
+def test_a_number_that_the_service_cannot_hold_is_refused(api_server: RunningServer, number: str) -> None:
+    bodies = {"ListTrainingJobs": f'{{"MaxResults": {number}}}'}
+    if number != str(2**31):
+        bodies["CreateEndpointConfig"] = '{"EndpointConfigName": "a", "ProductionVariants": [{%s}]}' % (
+            VARIANT % number
+        )
+    for operation, body in bodies.items():
+        headers = signed(api_server, f"SageMaker.{operation}", body.encode())
+        status, content = post(api_server, body.encode(), headers)
+        assert (status, json.loads(content)["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize("values", [[[1], "a"], ["a", 1], [{}, {}], ["a", "b"], [1]])
+@pytest.mark.parametrize("operation", ["ListTrainingJobs", "ListModels", "ListEndpoints"])
+def test_a_token_that_is_none_of_ours_is_refused(api_server: RunningServer, operation: str, values: list[Any]) -> None:
+    status, answer = call(api_server, f"SageMaker.{operation}", {"NextToken": page_token(*values)})
+    assert (status, answer["__type"]) == (400, "ValidationException")
