@@ -30,8 +30,6 @@ def check_model(request: Wire) -> None:
     if len(several) > 1:
         raise not_here("an inference pipeline of several Containers", "give one PrimaryContainer")
     container = primary or several[0]
-    if container.get("ModelPackageName"):
-        raise not_here("ModelPackageName", "give Image and ModelDataUrl")
     if not container.get("Image"):
         raise validation("PrimaryContainer.Image is required.")
     if container.get("Mode", "SingleModel") != "SingleModel":
@@ -66,14 +64,8 @@ def check_endpoint_config(request: Wire) -> None:
     """Check a CreateEndpointConfig request that already agrees with the model; errors as in ``check_model``."""
     variants = request["ProductionVariants"]
     check_unique("ProductionVariants", "variant name", [variant["VariantName"] for variant in variants])
-    for name in ("AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig"):
-        if request.get(name):
-            raise not_here(name, "leave it out")
     for variant in variants:
         where = f"variant '{variant['VariantName']}'"
-        for name in ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools"):
-            if variant.get(name):
-                raise not_here(f"{where}: {name}", "give InstanceType and InitialInstanceCount")
         if not variant.get("ModelName"):
             raise validation(f"{where}: ModelName is required.")
         _check_type(variant.get("InstanceType"), variant.get("InitialInstanceCount"))

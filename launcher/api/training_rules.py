@@ -53,14 +53,10 @@ def _of(request: Wire, name: str) -> Wire:
 def _algorithm(algorithm: Wire | None) -> None:
     if not algorithm:
         raise validation("AlgorithmSpecification is required: it names the TrainingImage.")
-    named = [name for name in ("TrainingImage", "AlgorithmName") if algorithm.get(name)]
-    if len(named) != 1:
+    if not algorithm.get("TrainingImage"):
         raise validation(
-            "You must specify exactly one of TrainingImage and AlgorithmName in AlgorithmSpecification; "
-            f"{' and '.join(named) or 'neither'} given."
+            "You must specify exactly one of TrainingImage and AlgorithmName in AlgorithmSpecification; neither given."
         )
-    if named == ["AlgorithmName"]:
-        raise not_here("AlgorithmName", "give a TrainingImage")
     metrics = [definition["Name"] for definition in algorithm.get("MetricDefinitions", ())]
     check_unique("MetricDefinitions", "name", metrics)
 
@@ -68,10 +64,6 @@ def _algorithm(algorithm: Wire | None) -> None:
 def _resources(resources: Wire | None) -> None:
     if not resources:
         raise validation("ResourceConfig is required: it names InstanceType and InstanceCount.")
-    if resources.get("InstanceGroups"):
-        if resources.get("InstanceType") or resources.get("InstanceCount"):
-            raise validation("InstanceGroups cannot be combined with InstanceType or InstanceCount.")
-        raise not_here("ResourceConfig.InstanceGroups", "give InstanceType and InstanceCount")
     kind, count = resources.get("InstanceType"), resources.get("InstanceCount")
     if not kind or not count:
         raise validation("ResourceConfig must hold InstanceType and InstanceCount.")

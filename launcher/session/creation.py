@@ -12,6 +12,8 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from launcher.api import asked
+from launcher.base.notices import say
 from launcher.session.answers import is_denied, known, says_taken, was_repeated
 from launcher.session.session import Session
 
@@ -64,6 +66,10 @@ class Creation:
             InputError: the cloud refuses it, or the name is taken.
             Unreachable: the cloud does not answer.
         """
+        if session.is_local:
+            operation = f"Create{''.join(map(str.capitalize, self.resource.split('_')))}"
+            for field, why in asked.without_effect(operation, request).items():
+                say(f"Note: {field} is recorded and has no effect on the local cloud: {why}.")
         with session.reported(f"creating {self.noun} {request[self.key]}", session.sagemaker):
             try:
                 getattr(session.sagemaker, f"create_{self.resource}")(**request)

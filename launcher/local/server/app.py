@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from batchrl.contract import jsontext
+from launcher.api import asked
 from launcher.api.errors import ApiError
 from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
@@ -39,6 +40,8 @@ from launcher.local.server.protocol.auth import Keyring
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
 from launcher.local.server.protocol.wire import Request, Response
 
+# Header of an answer: the fields of the request that were recorded and change nothing here.
+WITHOUT_EFFECT = "x-batchrl-without-effect"
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 # Target prefix of the JSON protocol -> name of the service in botocore, and its operations.
@@ -148,7 +151,9 @@ class App:
         validation.check(service, name, parsed)
         if grant is not None:
             parsed = jobcalls.contained(grant, name, parsed)
-        return Response.json(operation(self._context, parsed))
+        asked.check(name, parsed)
+        noted = ", ".join(asked.without_effect(name, parsed))
+        return Response.json(operation(self._context, parsed), 200, *([(WITHOUT_EFFECT, noted)] if noted else ()))
 
     def _exchange(self, request: Request, access_key: str) -> Response:
         """Say who we are, and prove it."""

@@ -18,6 +18,7 @@ from launcher.local import preflight
 from launcher.local.host.address import StoreSettings
 from launcher.local.host.home import HomePaths
 from launcher.session.session import AwsSession, LocalSession, Session
+from launcher.training.plan import TRAINING_JOB
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchrl:1"
 ROLE = "arn:aws:iam::123456789012:role/jobs"
@@ -389,6 +390,14 @@ def test_what_stays_behind_is_told_when_a_job_is_submitted(aws: AwsSession, proj
         wait=False
     )
     assert "Warning: 1 file or folder of your code stays here: secrets.py" in capsys.readouterr().err
+
+
+def test_what_a_local_job_records_without_effect_is_told(aws: AwsSession, data: Path, capsys: Any) -> None:
+    whose = {"instance_type": "ml.m5.large", "role": ROLE, "image_uri": IMAGE, "session": aws}
+    estimator = RLEstimator("my.py", keep_alive_period_in_seconds=60, **whose)
+    aws.is_local = True  # type: ignore[misc]
+    TRAINING_JOB.create(aws, estimator.plan().request)
+    assert "Note: ResourceConfig.KeepAlivePeriodInSeconds is recorded and has no effect" in capsys.readouterr().err
 
 
 def test_an_estimator_without_a_job_says_so() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.api import asked
 from launcher.api.errors import ApiError, already_existing, could_not_find, job_name_taken, not_found, validation
 from launcher.api.servicemodel import service_model
 from launcher.local.events.eventfile import EventFile
@@ -129,6 +130,8 @@ class RunKind(Kind):
         """
         name = self.name_in(request)
         arn, message = self.arn(context, name), f"{MACHINES[self.kind].first} the {self.noun}"
+        if noted := ", ".join(asked.without_effect(f"Create{self.member}", request)):
+            message += f" (recorded, without effect on the local cloud: {noted})"
         record = JobRecord.new(name, self.kind, arn, _kept(request), context.clock(), message)
         try:
             context.records.create(record, _tags_of(request))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import re
 import urllib.parse
 from http import HTTPStatus
+from typing import Any
 
 from batchrl.contract.records import from_json
+from launcher.api import asked
 from launcher.api.constants import ENDPOINT_GROUPS, MAX_INVOCATION_BYTES
 from launcher.api.errors import ApiError
+from launcher.api.servicemodel import service_model
 from launcher.local.executors.address import ServerAddress
 from launcher.local.modelserver.http import Unanswered, ask
 from launcher.local.records import states
@@ -55,6 +59,8 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
         )
     if len(request.headers.get(CUSTOM_ATTRIBUTES, "")) > MAX_CUSTOM_ATTRIBUTES:
         raise ApiError("ValidationError", f"CustomAttributes may have {MAX_CUSTOM_ATTRIBUTES} characters.")
+    given = {member: request.headers.get(header) for member, header in _headers().items()}
+    asked.check("InvokeEndpoint", {member: value for member, value in given.items() if value is not None})
     record = ENDPOINTS.found(context, name)
     if record.status != states.IN_SERVICE:
         raise ApiError("ValidationError", f"Endpoint {name} is {record.status}, not InService.")
@@ -74,6 +80,17 @@ def invoke(context: Context, name: str, request: Request, body: bytes) -> Respon
         (header, answer.headers[header]) for header in ("content-type", CUSTOM_ATTRIBUTES) if header in answer.headers
     ]
     return Response(HTTPStatus.OK, answer.body, tuple(kept))
+
+
+@functools.cache
+def _headers() -> dict[str, str]:
+    """The headers of the operation by the members that they carry."""
+    shape: Any = service_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape
+    return {
+        name: member.serialization["name"].lower()
+        for name, member in shape.members.items()
+        if member.serialization.get("location") == "header"
+    }
 
 
 def _choose(record: JobRecord, variant: str | None) -> ServerRecord:

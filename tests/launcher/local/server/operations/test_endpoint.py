@@ -245,3 +245,30 @@ def test_an_invocation_without_a_signature_is_refused(api_server: RunningServer,
     stranger = api_server.client("sagemaker-runtime", aws_secret_access_key="wrong")
     assert _error(stranger.invoke_endpoint, EndpointName="e", Body=b"1")["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("TargetModel", "other.tar.gz"),
+        ("TargetContainerHostname", "b"),
+        ("SessionId", "NEW_SESSION"),
+    ],
+)
+def test_what_an_invocation_asks_for_and_would_not_get_is_refused(
+    api_server: RunningServer, member: str, value: str
+) -> None:
+    runtime = api_server.client("sagemaker-runtime")
+    error = _error(runtime.invoke_endpoint, EndpointName="any", Body=b"[1]", **{member: value})["Error"]
+    assert error["Message"].startswith(f"{member} is not supported by the local cloud")
+
+
+def test_data_capture_is_refused_unless_it_is_off(client: Any) -> None:
+    capture = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://bucket/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    asked = config_request() | {"DataCaptureConfig": capture | {"EnableCapture": True}}
+    assert "DataCaptureConfig is not supported" in _error(client.create_endpoint_config, **asked)["Error"]["Message"]
+    client.create_endpoint_config(**config_request() | {"DataCaptureConfig": capture | {"EnableCapture": False}})

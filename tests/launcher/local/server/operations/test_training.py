@@ -265,9 +265,48 @@ def test_A56_A66_A95_A124_D198_D199_what_has_no_effect_here_is_taken_and_describ
         "CheckpointConfig": {"S3Uri": "s3://bucket/ck/", "LocalPath": "/opt/ml/checkpoints"},
     }
     client = api_server.client("sagemaker")
-    client.create_training_job(**job_request(**asked))
+    created = client.create_training_job(**job_request(**asked))
     answer = client.describe_training_job(TrainingJobName="job-1")
     assert {name: answer[name] for name in asked} == asked
+    told = ("RetryStrategy", "ResourceConfig.KeepAlivePeriodInSeconds", "VpcConfig")
+    assert set(created["ResponseMetadata"]["HTTPHeaders"]["x-batchrl-without-effect"].split(", ")) == set(told)
+    message = answer["SecondaryStatusTransitions"][0]["StatusMessage"]
+    assert all(field in message for field in ("recorded, without effect", *told))
+
+
+def test_what_sdks_send_by_default_is_taken(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
+    hook = {"S3OutputPath": "s3://bucket/", "CollectionConfigurations": []}
+    created = client.create_training_job(
+        **job_request(ProfilerConfig={"DisableProfiler": True, "S3OutputPath": "s3://bucket/"}, DebugHookConfig=hook)
+    )
+    assert created["ResponseMetadata"]["HTTPHeaders"]["x-batchrl-without-effect"] == "DebugHookConfig"
+    assert client.describe_training_job(TrainingJobName="job-1")["DebugHookConfig"] == hook
+
+
+def test_a_usual_request_is_carried_out_whole(api_server: RunningServer) -> None:
+    created = api_server.client("sagemaker").create_training_job(**job_request())
+    assert "x-batchrl-without-effect" not in created["ResponseMetadata"]["HTTPHeaders"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (
+            {"DebugRuleConfigurations": [{"RuleConfigurationName": "a", "RuleEvaluatorImage": "b"}]},
+            "DebugRuleConfigurations",
+        ),
+        ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://bucket/tb"}}, "TensorBoardOutputConfig"),
+        ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "RemoteDebugConfig"),
+    ],
+)
+def test_what_would_be_missing_afterwards_is_refused(
+    api_server: RunningServer, changes: dict[str, Any], field: str
+) -> None:
+    code, message = _error(api_server.client("sagemaker").create_training_job, **job_request(**changes))
+    assert code == "ValidationException"
+    assert message.startswith(f"{field} is not supported by the local cloud: ")
+    assert api_server.records.list() == []
 
 
 def test_the_request_of_the_sdk_is_taken_but_for_its_two_instances(api_server: RunningServer) -> None:

@@ -74,7 +74,7 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "exactly one of TrainingImage and AlgorithmName"),
         (
             {"AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "x", "AlgorithmName": "y"}},
-            "exactly one of TrainingImage and AlgorithmName",
+            "AlgorithmName is not supported by the local cloud: give a TrainingImage alone",
         ),
         ({"AlgorithmSpecification": {"TrainingInputMode": "File", "AlgorithmName": "y"}}, "not supported by the local"),
         ({"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "x"}}, None),
@@ -83,7 +83,7 @@ def _source(**changes: Any) -> dict[str, Any]:
         ({"ResourceConfig": {"VolumeSizeInGB": 1}}, "must hold InstanceType and InstanceCount"),
         (
             {"ResourceConfig": GROUPS | {"InstanceType": "local", "InstanceCount": 1}},
-            "InstanceGroups cannot be combined with InstanceType or InstanceCount",
+            "InstanceGroups is not supported by the local cloud: give InstanceType and InstanceCount alone",
         ),
         ({"ResourceConfig": GROUPS}, "ResourceConfig.InstanceGroups is not supported by the local cloud"),
         (
