@@ -41,6 +41,7 @@ LAUNCHER = (
     "launcher.local.engine",
     "launcher.local.logs",
     "launcher.local.records",
+    "launcher.local.store",
     "launcher.local.keys",
     "launcher.local.events",
     "launcher.local.host",

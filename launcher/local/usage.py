@@ -1,14 +1,14 @@
-"""How much of this computer's disk jobs use, counted where the objects lie."""
+"""How much of this computer's disk jobs use, by what the store's database says."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api.constants import OUTPUT_SUFFIX, TRAINING
+from launcher.local.store.usage import stored_bytes
 
 if TYPE_CHECKING:
     from launcher.local.host.home import HomePaths
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def local_bytes(home: Path | None, jobs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Bytes that jobs of this computer wrote, by kind and name, without a request to the store.
 
-    The embedded store keeps objects as files, so that they are counted where they lie, of running jobs as well. For a
-    store of the user's own it is what the records say: the bytes of the archives, once a job has ended.
+    The embedded store's database is read, so that objects of running jobs are counted as well. For a store of the
+    user's own it is what the records say: the bytes of the archives, once a job has ended.
 
     Args:
         home: the local cloud's data folder; None for the usual one.
@@ -50,11 +50,5 @@ def _stored_bytes(paths: HomePaths, record: JobRecord) -> int:
     else:
         output = S3Url.parse(record.request["OutputDataConfig"]["S3OutputPath"])
         output, wanted = JobLayout(output, record.name).job, ""
-    total = 0
-    for folder, _, files in os.walk(paths.store / output.bucket / output.key):
-        for name in files:
-            try:
-                total += (Path(folder) / name).stat().st_size if name.endswith(wanted) else 0
-            except OSError:  # replaced at this moment
-                continue
-    return total
+    folder = f"{output.key.rstrip('/')}/" if output.key.strip("/") else ""
+    return stored_bytes(paths, output.bucket, folder, wanted)

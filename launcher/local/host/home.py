@@ -12,7 +12,10 @@
            keys/             keys of running jobs, a file each (mode 0600): what each opens in S3
            job-rules.json    what jobs may do beyond the rule: who may call the API, images as root, limits
            sdk-config.yaml   settings for the ``sagemaker`` SDK
-           store/            objects of the embedded store, as plain files: store/<bucket>/<key>
+           s3/               the embedded store: catalog.sqlite (keys and what is known of their objects) and
+                             contents/ (their bytes, in files that are named by numbers)
+           s3.lock           held by the embedded store as long as it lives
+           store/            objects of a store of version 0.1.0, as plain files; taken over at the next start
            jobs/<key>/       of training jobs, and of transform.<name> and endpoint.<name>: shim.log, events.jsonl,
                              logs/<stream>.log, ml/ (the job's /opt/ml while it runs; ml.2/ of its second instance),
                              counts.json (of a transform job that has ended)
@@ -193,7 +196,27 @@ class HomePaths:
 
     @property
     def store(self) -> Path:
-        """Folder of the embedded store's objects."""
+        """Folder of the embedded store."""
+        return self.root / "s3"
+
+    @property
+    def store_catalog(self) -> Path:
+        """The embedded store's database of keys."""
+        return self.store / "catalog.sqlite"
+
+    @property
+    def store_contents(self) -> Path:
+        """Folder of the embedded store's contents."""
+        return self.store / "contents"
+
+    @property
+    def store_lock(self) -> Path:
+        """Lock that the embedded store holds as long as it lives."""
+        return self.root / "s3.lock"
+
+    @property
+    def former_store(self) -> Path:
+        """Folder of a store of version 0.1.0: plain files ``<bucket>/<key>``."""
         return self.root / "store"
 
     @property

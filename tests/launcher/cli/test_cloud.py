@@ -10,6 +10,8 @@ import boto3
 import pytest
 from command_line import Run, shell
 
+from launcher.local.host.home import HomePaths
+
 
 @pytest.fixture
 def ended_after(home: Path) -> Iterator[None]:
@@ -132,12 +134,12 @@ def test_the_doctor_refuses_a_remote_engine(run: Run, monkeypatch: pytest.Monkey
     assert "DOCKER_HOST" in run("doctor").out
 
 
-def test_the_doctor_finds_a_broken_store_and_says_exit_code_3(
-    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("launcher.local.host.store.rclone", lambda: "/bin/false")
+def test_the_doctor_finds_a_broken_store_and_says_exit_code_3(run: Run, home: Path) -> None:
+    catalog = HomePaths.of(home).store_catalog
+    catalog.parent.mkdir(parents=True)
+    catalog.write_bytes(b"no database" * 100)
 
     ended = run("doctor")
 
     assert ended.code == 3
-    assert "store   broken: /bin/false" in ended.out
+    assert f"store   broken: {catalog}" in ended.out

@@ -20,12 +20,13 @@ from typing import Any
 import pytest
 import serving_support
 from api_servers import served_cloud
+from embedded import Embedded
 from serving_support import Factory
 
 from batchrl.contract.layout import S3Url
-from batchrl.contract.store import Client, ensure_bucket, list_objects, s3_client
+from batchrl.contract.store import Client, ensure_bucket, list_objects
 from launcher.api.constants import TRAINING
-from launcher.local.host.address import CloudAddress, Identity
+from launcher.local.host.address import CloudAddress
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.logs.joblogs import LogReader
@@ -44,51 +45,23 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = DEADLI
         time.sleep(0.02)
 
 
-@dataclass
 class Store:
-    """An rclone that serves a folder, on a fixed port: it can be stopped and started again."""
+    """An embedded store on a fixed port: it can be stopped and started again."""
 
-    folder: Path
-    identity: Identity
-    process: subprocess.Popen[bytes] | None = None
+    def __init__(self, folder: Path) -> None:
+        self._server = Embedded(folder)
+        self.identity = self._server.identity
 
     @functools.cached_property
     def client(self) -> Client:
-        return s3_client(
-            None,
-            f"http://127.0.0.1:{self.identity.store_port}",
-            aws_access_key_id=self.identity.access_key,
-            aws_secret_access_key=self.identity.secret_key,
-            region_name="us-east-1",
-        )
+        return self._server.client()
 
     def start(self) -> None:
-        config = self.folder.parent / "rclone.conf"
-        config.touch()
-        rclone = Path(sys.executable).parent / "rclone"
-        address = f"127.0.0.1:{self.identity.store_port}"
-        key = f'"{self.identity.access_key},{self.identity.secret_key}"'
-        self.process = subprocess.Popen(
-            [rclone, "serve", "s3", "--config", config, "--addr", address, self.folder],
-            env=os.environ | {"RCLONE_AUTH_KEY": key},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(self._answers, "the store answers")
+        self._server.start()
         ensure_bucket(self.client, BUCKET)
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def _answers(self) -> bool:
-        try:
-            self.client.list_buckets()
-        except Exception:
-            return False
-        return True
+        self._server.kill()
 
     def put(self, key: str, content: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
@@ -114,9 +87,7 @@ class Store:
 
 @pytest.fixture(scope="session")
 def session_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("store") / "objects"
-    folder.mkdir()
-    store = Store(folder, Identity.create())
+    store = Store(tmp_path_factory.mktemp("store"))
     store.start()
     yield store
     store.stop()
@@ -312,9 +283,7 @@ def make_cloud() -> Iterator[Callable[[Path, Store], Cloud]]:
 @pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[Cloud]:
     """A cloud whose store may be stopped and started."""
-    folder = tmp_path / "own" / "objects"
-    folder.mkdir(parents=True)
-    store = Store(folder, Identity.create())
+    store = Store(tmp_path / "own" / "store")
     store.start()
     yield from _cloud(tmp_path / "own" / "home", store)
     store.stop()

@@ -21,7 +21,7 @@ JOINED = {"split": "Line", "join": True, "content_type": LINES, "accept": LINES,
 PREDICT = per_line(lambda line: b'{"p":%d}' % len(line))
 
 
-@pytest.fixture(params=["rclone", pytest.param("rgw", marks=pytest.mark.rgw), "moto"])
+@pytest.fixture(params=["embedded", pytest.param("rgw", marks=pytest.mark.rgw), "moto"])
 def client(request) -> Iterator[object]:
     """An empty ``in/`` and ``out/`` in a bucket of some store."""
     if request.param == "moto":
@@ -30,7 +30,7 @@ def client(request) -> Iterator[object]:
             ensure_bucket(made, BUCKET)
             yield made
         return
-    if request.param == "rclone":
+    if request.param == "embedded":
         made = request.getfixturevalue("store")
     else:
         store = request.getfixturevalue("rgw")
