@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from launcher.base.terminal import visible
+
 
 def say(text: str) -> None:
     """Print one notice."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)

@@ -23,6 +23,7 @@ import click
 
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
 from batchrl.contract.pipes import reader_has_gone
+from launcher.base.terminal import visible
 from launcher.cli.groups import LazyGroup
 
 PROGRAM = "batchrl"
@@ -164,6 +165,6 @@ def _as_aws(error: Exception) -> BatchRLError | None:
 def _say(text: str) -> None:
     """Write to stderr; a closed stderr is no reason for a second error."""
     try:
-        click.echo(text, err=True)
+        click.echo(visible(text), err=True)
     except OSError:
         return

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import click
 
+from launcher.base.terminal import visible, visible_json
 from launcher.base.units import duration, size
 
 UNLIMITED_WIDTH = 10_000
@@ -78,12 +79,12 @@ class Output:
     def text(self, line: str = "") -> None:
         """A line for people on stdout; nothing in the other forms."""
         if self.for_people:
-            click.echo(line)
+            echo(line)
 
     def note(self, line: str) -> None:
         """A remark on stderr, for people and beside JSON; nothing when quiet."""
         if self.form is not Form.QUIET:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     def rows(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], empty: str) -> None:
         """A table; as JSON the whole rows, quiet the first column.
@@ -97,12 +98,12 @@ class Output:
             self.json(rows)
         elif self.form is Form.QUIET:
             for row in rows:
-                click.echo(shown(row[columns[0].key]))
+                echo(shown(row[columns[0].key]))
         elif not rows:
             self.note(empty)
         else:
             for line in table(rows, columns, stdout_width()):
-                click.echo(line)
+                echo(line)
 
     def record(self, record: Mapping[str, Any], name: str, lines: Mapping[str, Any] | None = None) -> None:
         """One thing with its fields; as JSON the whole of it, quiet its name.
@@ -115,14 +116,14 @@ class Output:
         if self.form is Form.JSON:
             self.json(record)
         elif self.form is Form.QUIET:
-            click.echo(shown(record[name]))
+            echo(shown(record[name]))
         else:
             for line in fields(record if lines is None else lines, stdout_width()):
-                click.echo(line)
+                echo(line)
 
     def json(self, value: Any) -> None:
         """JSON on stdout, whatever the form."""
-        click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(visible_json(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
     @contextmanager
     def byte_progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -150,6 +151,11 @@ class Output:
                 yield advance
         else:
             yield _plain_progress(what, total)
+
+
+def echo(text: str = "", err: bool = False) -> None:
+    """Print text that may have come from outside: a terminal takes no orders from it."""
+    click.echo(visible(text), err=err)
 
 
 @contextmanager

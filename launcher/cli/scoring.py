@@ -16,6 +16,7 @@ from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.base import extras
 from launcher.cli.finding import find_job
+from launcher.cli.output import echo
 from launcher.library.scripts import run_script, script_path
 from launcher.reports.policies import fetch_policy
 from launcher.staging.fetch import Fetched, fetch_prefix
@@ -114,7 +115,7 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
             from launcher.reports.forestplot import draw
 
             draw(json.loads(Path(scoring["output"]).read_text()), plot, brief="--brief" in more)
-            click.echo(f"Drew {plot}", err=True)
+            echo(f"Drew {plot}", err=True)
     return code
 
 

@@ -13,6 +13,7 @@ from batchrl.contract.errors import JobFailed, JobStopped, Unreachable
 from batchrl.contract.layout import without_dataset
 from launcher.base.clock import Clock
 from launcher.base.notices import say
+from launcher.base.terminal import visible_line
 from launcher.jobs import follow
 from launcher.jobs.follow import LogLine, Notice
 from launcher.jobs.status import JobStatus
@@ -269,4 +270,4 @@ def _failure(handle: Awaited, state: JobStatus, tail: list[_Told]) -> JobFailed:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(visible_line(line), flush=True)

@@ -18,7 +18,7 @@ from launcher.cli.estimates import number
 from launcher.cli.finding import find_job, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, complete_jobs
-from launcher.cli.output import Form, Output, plain
+from launcher.cli.output import Form, Output, echo, plain
 from launcher.cli.scoring import score, scoring_options
 from launcher.jobs.training import LOOKED_AT, program_of
 from launcher.library.scripts import EVALUATE_SCRIPT
@@ -122,18 +122,18 @@ def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:
         from launcher.reports.forestplot import draw_runs
 
         draw_runs(runs, scoring["plot"])
-        click.echo(f"Drew {scoring['plot']}", err=True)
+        echo(f"Drew {scoring['plot']}", err=True)
     if "as_json" in scoring:
         Output(Form.JSON).json(report)
         return
-    click.echo(LINE.format(**HEADING))
+    echo(LINE.format(**HEADING))
     for run in runs:
-        click.echo(f"{run.name}: {run.preset or 'no preset'}, epoch {run.epoch} of {run.epochs}")
-        click.echo(_line(run))
-    click.echo()
+        echo(f"{run.name}: {run.preset or 'no preset'}, epoch {run.epoch} of {run.epochs}")
+        echo(_line(run))
+    echo()
     for sentence in _sentences(runs, words):
         for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False):
-            click.echo(line)
+            echo(line)
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from batchrl.contract.errors import InputError
 from launcher.cli.finding import session_for
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, complete_jobs, output_options
-from launcher.cli.output import Form, Output
+from launcher.cli.output import Form, Output, echo
 
 STDIN = "-"
 CSV_SUFFIX = ".csv"
@@ -56,10 +56,10 @@ def command(endpoint: str, states: tuple[str, ...], file: str | None, aws: bool,
         out.json(answers)
     else:
         for answer in answers:
-            click.echo(_short(answer) if out.form is Form.QUIET else json.dumps(answer))
+            echo(_short(answer) if out.form is Form.QUIET else json.dumps(answer))
     wrong = [answer["error"] for answer in answers if "error" in answer]
     if wrong:
-        click.echo(f"Error: {len(wrong)} of {len(answers)} states were not taken; {wrong[0]}", err=True)
+        echo(f"Error: {len(wrong)} of {len(answers)} states were not taken; {wrong[0]}", err=True)
         return InputError.exit_code
     return None
 

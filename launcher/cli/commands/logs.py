@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from launcher.base.terminal import visible_line
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option
@@ -24,4 +25,4 @@ def command(job: str | None, follow: bool, tail: int | None, kind: str | None, a
     if follow and tail is not None:
         raise click.UsageError("--tail is for a log that is not followed.")
     for line in find_handle(job, aws, kind).logs(follow, tail):
-        click.echo(line)
+        click.echo(visible_line(line))

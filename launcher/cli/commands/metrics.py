@@ -13,7 +13,7 @@ from launcher.cli.estimates import HEADING, chosen_line, follow_frames, new_rows
 from launcher.cli.finding import find_job
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, output_options
-from launcher.cli.output import Column, Form, Output
+from launcher.cli.output import Column, Form, Output, echo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,9 @@ def _write_csv(frames: Iterator[pd.DataFrame]) -> None:
 
 
 def _write_table(frames: Iterator[pd.DataFrame]) -> None:
-    click.echo(HEADING)
+    echo(HEADING)
     row: dict[str, Any] = {}
     for row in new_rows(frames):
-        click.echo(shown_row(row))
+        echo(shown_row(row))
     if (chosen := chosen_line(row)) is not None:
-        click.echo(chosen)
+        echo(chosen)

@@ -7,7 +7,7 @@ import click
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
-from launcher.cli.output import Output
+from launcher.cli.output import Output, echo
 
 EXIT_NOT_YET = 124
 
@@ -27,7 +27,7 @@ def command(job: str | None, timeout: float | None, kind: str | None, aws: bool,
     try:
         state = found.wait(timeout=timeout)
     except TimeoutError as error:
-        click.echo(f"{error}.", err=True)
+        echo(f"{error}.", err=True)
         return EXIT_NOT_YET
     if out.for_people:
         out.text(f"{found.name}: {state.status}")
