@@ -210,12 +210,24 @@ def job_rules(home: Path | None = None) -> JobRules:
     return JobRules.read(HomePaths.of(home).job_rules)
 
 
-def set_job_rules(home: Path | None = None, *, calling_roles: tuple[str, ...] | None = None) -> JobRules:
-    """Say what jobs of a data folder may do beyond the rule; it holds from now on, for running jobs too.
+def set_job_rules(
+    home: Path | None = None,
+    *,
+    calling_roles: tuple[str, ...] | None = None,
+    root_images: tuple[str, ...] | None = None,
+    memory_bytes: int | None = None,
+    processes: int | None = None,
+) -> JobRules:
+    """Say what jobs of a data folder may do beyond the rule, and what containers may take, from now on.
+
+    What jobs may call holds for running jobs, too; all else for containers that are started. None leaves what was said.
 
     Args:
         home: the data folder.
-        calling_roles: ARNs of the roles whose jobs may call the API, in place of those before; None leaves them.
+        calling_roles: ARNs of the roles whose jobs may call the API.
+        root_images: images that may run as root, with ``*`` for any text.
+        memory_bytes: most memory of one container.
+        processes: most processes and threads of one container.
 
     Raises:
         InputError: what is given is no ARN of a role, or what was said before is damaged.
@@ -226,7 +238,7 @@ def set_job_rules(home: Path | None = None, *, calling_roles: tuple[str, ...] | 
     paths = HomePaths.of(home)
     paths.create()
     with _locked(paths):
-        rules = JobRules.read(paths.job_rules).with_changes(calling_roles)
+        rules = JobRules.read(paths.job_rules).with_changes(calling_roles, root_images, memory_bytes, processes)
         rules.write(paths.job_rules)
     return rules
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 NONE = "none"
+GIGABYTE = 1_000_000_000
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TOKEN_VARIABLE = "AWS_SESSION_TOKEN"
 REMOVED = (Column("path", "REMOVED"), Column("size", "SIZE", right=True), Column("why", "WHY"))
@@ -59,6 +60,25 @@ def command() -> None:
     multiple=True,
     help="Let jobs with this role call SageMaker and the other services; 'none' lets none. By default none may.",
 )
+@click.option(
+    "--allow-root",
+    "root_images",
+    metavar="IMAGE",
+    multiple=True,
+    help="Let containers of this image run as root, where the image does; '*' stands for any text, 'none' lets none.",
+)
+@click.option(
+    "--container-memory",
+    type=click.FloatRange(min=0.1),
+    metavar="GB",
+    help="Most memory of one container; by default four fifths of this computer's.",
+)
+@click.option(
+    "--container-processes",
+    type=click.IntRange(min=16),
+    metavar="N",
+    help="Most processes and threads of one container.",
+)
 @output_options
 def up(
     store: str | None,
@@ -66,6 +86,9 @@ def up(
     store_profile: str | None,
     store_variables: str | None,
     calling_roles: tuple[str, ...],
+    root_images: tuple[str, ...],
+    container_memory: float | None,
+    container_processes: int | None,
     out: Output,
 ) -> None:
     """Start the cloud, and choose its object store and what jobs may do if need be.
@@ -81,21 +104,30 @@ def up(
     elif store is not None:
         variables = () if store_profile and not store_variables else _variables(store_variables)
         cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
-    if calling_roles:
-        cloud.set_job_rules(calling_roles=_listed(calling_roles))
+    if calling_roles or root_images or container_memory or container_processes:
+        cloud.set_job_rules(
+            calling_roles=_listed(calling_roles),
+            root_images=_listed(root_images),
+            memory_bytes=int(container_memory * GIGABYTE) if container_memory else None,
+            processes=container_processes,
+        )
     address = cloud.ensure_up()
     rules = cloud.job_rules()
     out.record(_public(address) | asdict(rules), "api_url", _lines(address) | _told(rules))
 
 
-def _listed(given: tuple[str, ...]) -> tuple[str, ...]:
-    """What was given, all of it in place of what was there; ``none`` for nothing."""
+def _listed(given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What was given, all of it in place of what was there; ``none`` for nothing. None where nothing was given."""
+    if not given:
+        return None
     return () if given == (NONE,) else given
 
 
 def _told(rules: JobRules) -> dict[str, Any]:
-    """What jobs may do beyond the rule, in words; nothing where they may not."""
-    return {"roles that call": rules.calling_roles} if rules.calling_roles else {}
+    """What jobs may do beyond the rule, and what containers may take, in words."""
+    allowed = {"roles that call": rules.calling_roles, "images as root": rules.root_images}
+    limits = f"{size(rules.memory)} of memory, {rules.max_processes} processes"
+    return {what: names for what, names in allowed.items() if names} | {"a container": limits}
 
 
 def _variables(given: str | None) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Program:
         isolated: whether it has no network.
         instance: which of the job's instances it is, from 1.
         outside: a folder outside of ``/opt/ml`` as the program spells it, and where it lies on this machine.
+        read_only: folders below ``/opt/ml``, as the program spells them, that a container cannot write.
         serves: whether it is a model server, which somebody here will talk to.
     """
 
@@ -54,6 +55,7 @@ class Program:
     entrypoint: list[str] | None = None
     instance: int = 1
     outside: tuple[str, Path] | None = None
+    read_only: tuple[str, ...] = ()
     serves: bool = False
 
     @property

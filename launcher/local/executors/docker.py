@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ import docker.errors
 import docker.types
 import requests.exceptions
 
-from batchrl.contract.paths import PLATFORM_ROOT
+from batchrl.contract.errors import InputError
+from batchrl.contract.paths import PLATFORM_ROOT, JobPaths
 from launcher.local.engine.status import IMAGE_LABEL
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import DOCKER, Program, direct_loopback
 from launcher.local.executors.client import Client, Engine, EngineUnusable
+from launcher.local.executors.confinement import Identity, limits, refuse_root
 from launcher.local.executors.network import SERVER_PORT, Network, remove_networks
+from launcher.local.executors.ownership import give, open_to_caller, open_to_everybody
 from launcher.local.host.faults import JobFault, client_fault, internal_fault
 from launcher.local.host.home import HomePaths
+from launcher.local.host.jobrules import JobRules, machine_memory
 from launcher.local.host.sockets import SocketBridge, loopback_ports
 
 __all__ = ["DockerExecutor", "EngineUnusable", "remove_containers"]
@@ -36,7 +41,6 @@ INSTANCE_LABEL = "org.batchrl.instance"
 ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1", "compress": "false"})
 COMMAND_NOT_FOUND = 127
 ENGINE_RESTART_SECONDS = 60.0
-HELPER_SECONDS = 600
 # A PID 1 that does not handle SIGTERM after this long never will (seconds).
 HANDLER_SECONDS = 5.0
 
@@ -53,7 +57,7 @@ class DockerExecution:
         bridge: its way to API server and store.
         network: the way to it.
         address: where it listens, if it is a model server and has not ended at once.
-        adopt: makes the files that it wrote the caller's; None where they are already.
+        return_files: lets the caller have the files that it wrote; None where they are the caller's already.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class DockerExecution:
         bridge: SocketBridge,
         network: Network,
         address: ServerAddress | None,
-        adopt: Adoption | None,
+        return_files: Callable[[], None] | None,
     ) -> None:
         self._engine = engine
         self._container = container
@@ -72,7 +76,7 @@ class DockerExecution:
         self._bridge = bridge
         self._network = network
         self.address = address
-        self._adopt = adopt
+        self._return_files = return_files
 
     @property
     def handle(self) -> str:
@@ -114,8 +118,11 @@ class DockerExecution:
             self._network.remove(self._engine.client)
         finally:
             self._bridge.close()
-        if self._adopt is not None:
-            self._adopt.run()
+        if self._return_files is not None:
+            try:
+                self._return_files()
+            except OSError as error:
+                log.warning("files of the job keep their owner: %s", error)
         return bool(state.get("OOMKilled"))
 
     def _await_handler(self) -> None:
@@ -133,41 +140,6 @@ class DockerExecution:
             self._engine.client.kill(self._container, name)
         except docker.errors.APIError as error:
             log.info("%s was not sent to %s: %s", name, self._container, error.explanation)
-
-
-class Adoption:
-    """Gives files that a foreign image's user wrote to the caller, by a container that may.
-
-    Args:
-        engine: the engine.
-        image: an image that has ``chown``; the job's own.
-        root: the folder.
-    """
-
-    def __init__(self, engine: Engine, image: str, root: Path) -> None:
-        self._engine = engine
-        self._image = image
-        self._root = root
-
-    def run(self) -> None:
-        """Give the files that a container wrote as another user to the caller, by a helper container."""
-        owner = "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
-        client = self._engine.client
-        helper = client.create_container(
-            self._image,
-            command=["-R", owner, PLATFORM_ROOT],
-            entrypoint=["chown"],
-            user="0:0",
-            host_config=client.create_host_config(network_mode="none", mounts=[_bind(self._root, PLATFORM_ROOT)]),
-        )["Id"]
-        try:
-            client.start(helper)
-            if code := client.wait(helper, timeout=HELPER_SECONDS)["StatusCode"]:
-                log.warning("chown of %s ended with exit code %d", self._root, code)
-        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
-            log.warning("the files in %s keep their owner: image %s has no chown (%s)", self._root, self._image, error)
-        finally:
-            _remove(client, helper)
 
 
 class DockerExecutor:
@@ -193,9 +165,11 @@ class DockerExecutor:
         Raises:
             JobFault: no image, no program in it, no GPU, no way to an isolated server.
         """
-        ours = self._is_ours(program.image)
-        if not ours:
-            _open_to_everybody(program.root)
+        rules = _rules(program.home)
+        config = self._image_config(program.image)
+        # An image of batchrl's can run as any uid, and knows the way to API server and store.
+        ours = (config.get("Labels") or {}).get(IMAGE_LABEL) == "1"
+        identity = Identity.of_ours(self._engine) if ours else Identity()
         client = self._engine.client
         _remove_earlier(program, client)
         ports = {} if program.isolated else loopback_ports(program.endpoints)
@@ -205,8 +179,14 @@ class DockerExecutor:
             try:
                 network = Network.of(self._engine, program, _container_name(program), _labels(program))
                 undo.callback(network.remove, client)
-                container = self._create(program, bridge, network, ours)
+                container = self._create(program, bridge, network, identity, rules)
                 undo.callback(_remove, client, container)
+                if not ours and not self._engine.rootless:
+                    refuse_root(client, container, program.image, str(config.get("User") or ""), rules)
+                if identity.lent is not None:
+                    give(program.root, identity.lent, identity.lent)
+                elif not ours:
+                    open_to_everybody(program.root)
                 # Attached before the start, so that no line can be missed.
                 output = self._engine.patient_client().attach(container, stdout=True, stderr=True, stream=True)
                 client.start(container)
@@ -214,22 +194,33 @@ class DockerExecutor:
             except docker.errors.APIError as error:
                 raise _start_fault(str(error.explanation or error)) from error
             undo.pop_all()
-        foreign_owner = not ours and (os.getuid() != 0 or self._engine.rootless)
-        adoption = Adoption(self._engine, program.image, program.root) if foreign_owner else None
-        return DockerExecution(self._engine, container, output, bridge, network, address, adoption)
+        return DockerExecution(
+            self._engine, container, output, bridge, network, address, self._returning(program, ours, identity, rules)
+        )
 
-    def _is_ours(self, image: str) -> bool:
-        """Whether an image is one of batchrl's, which can run as any uid and knows the way to API server and store."""
+    def _returning(
+        self, program: Program, ours: bool, identity: Identity, rules: JobRules
+    ) -> Callable[[], None] | None:
+        """What lets the caller have the files of a program that has ended; None where nothing is needed."""
+        if identity.lent is not None:
+            return functools.partial(give, program.root, os.getuid(), os.getgid())
+        if not ours and (os.getuid() != 0 or self._engine.rootless):
+            return functools.partial(open_to_caller, self._engine.client, program.image, program.root, rules)
+        return None
+
+    def _image_config(self, image: str) -> dict[str, Any]:
+        """What an image says about itself: labels, user."""
         try:
-            config = self._engine.client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
+            return self._engine.client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound as error:
             raise client_fault(
                 f"image '{image}' was not found by the engine at {self._engine.url}. "
                 "Build it with 'batchrl image build', or fetch it with 'docker pull'."
             ) from error
-        return bool((config.get("Labels") or {}).get(IMAGE_LABEL) == "1")
 
-    def _create(self, program: Program, bridge: SocketBridge, network: Network, ours: bool) -> str:
+    def _create(
+        self, program: Program, bridge: SocketBridge, network: Network, identity: Identity, rules: JobRules
+    ) -> str:
         client = self._engine.client
         environ = dict(program.environment) | bridge.variables
         environ |= direct_loopback(environ)
@@ -241,7 +232,7 @@ class DockerExecutor:
             entrypoint=program.entrypoint,
             command=program.arguments,
             environment=environ,
-            user=self._user() if ours else None,
+            user=identity.user,
             labels=_labels(program),
             ports=[SERVER_PORT] if network.published else None,
             host_config=client.create_host_config(
@@ -252,12 +243,10 @@ class DockerExecutor:
                 log_config=ENGINE_LOG,
                 userns_mode="host" if self._engine.remapped else None,
                 device_requests=self._gpus(program),
+                **limits(rules),
             ),
         )
         return str(container["Id"])
-
-    def _user(self) -> str:
-        return "0:0" if self._engine.rootless else f"{os.getuid()}:{os.getgid()}"
 
     def _gpus(self, program: Program) -> list[docker.types.DeviceRequest] | None:
         """All GPUs for an instance type with GPUs; none where ``ml.*`` was asked of a machine that has none."""
@@ -309,6 +298,13 @@ def remove_containers(home: HomePaths, key: str) -> None:
         remove_networks(client, labels)
 
 
+def _rules(home: HomePaths) -> JobRules:
+    try:
+        return JobRules.read(home.job_rules)
+    except InputError as error:
+        raise client_fault(error.message) from error
+
+
 def _remove_earlier(program: Program, client: Client) -> None:
     """Remove what an earlier start of the same instance left: its name is needed."""
     labels = [f"{name}={text}" for name, text in _labels(program).items()]
@@ -334,26 +330,18 @@ def _labels(program: Program) -> dict[str, str]:
 
 def _mounts(program: Program, bridge: SocketBridge) -> list[docker.types.Mount]:
     mounts = [_bind(program.root, PLATFORM_ROOT)]
+    paths = JobPaths(program.root)
+    mounts += [_bind(paths.local(folder), folder, read_only=True) for folder in program.read_only]
     if program.outside is not None:
         inside, folder = program.outside
         mounts.append(_bind(folder, inside))
     return [*mounts, *(_bind(path, inside) for inside, path in bridge.mounts.items())]
 
 
-def _bind(source: Path, target: str) -> docker.types.Mount:
-    return docker.types.Mount(target=target, source=str(source), type="bind")
-
-
-def _open_to_everybody(root: Path) -> None:
-    """Let a foreign image's user write: its uid is not known. The folder above is the caller's alone."""
-    for parent, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(parent) / name
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
-    root.chmod(0o777)
+def _bind(source: Path, target: str, *, read_only: bool = False) -> docker.types.Mount:
+    return docker.types.Mount(target=target, source=str(source), type="bind", read_only=read_only)
 
 
 def half_of_memory() -> int:
     """Size of /dev/shm in bytes: the engine's default of 64 MB breaks data loaders (contract 121)."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return machine_memory() // 2

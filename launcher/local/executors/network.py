@@ -3,16 +3,20 @@
 ===================  =======================================================================================
 the program          its network, and the way to its port 8080
 ===================  =======================================================================================
-no model server      the engine's own network; none at all under network isolation
-a model server       the engine's own network; its address there, or, where the engine is rootless and its
+no model server      the network of jobs; none at all under network isolation
+a model server       the network of jobs; its address there, or, where the engine is rootless and its
                      networks cannot be seen from here, a published port of loopback
 the same, isolated   a network of its own without a way out; its address there
 ===================  =======================================================================================
+
+The network of jobs is one bridge for all containers of an engine, made when it is first needed and left there: they
+reach the world by it, and not each other. Where an engine cannot keep them apart, each has a network of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +31,13 @@ from launcher.local.host.faults import client_fault
 from launcher.local.host.processes import ProcessId
 
 SERVER_PORT = 8080
+SHARED_NAME = "batchrl-jobs"
+NETWORK_LABEL = "org.batchrl.network"
+# The bridge's own setting: whether containers on it reach each other.
+_APART, _APART_VALUE = "com.docker.network.bridge.enable_icc", "false"
 LOOPBACK = "127.0.0.1"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,12 @@ class Network:
     """The network of one container.
 
     Args:
-        mode: as the engine spells it; None for its default.
+        mode: as the engine spells it: the id of a network, or ``none``.
         own: id of a network that was made for the container alone.
         published: whether its port is published on loopback.
     """
 
-    mode: str | None = None
+    mode: str
     own: str | None = None
     published: bool = False
 
@@ -51,17 +61,21 @@ class Network:
         Raises:
             JobFault: an isolated model server on a rootless engine cannot be reached.
         """
-        if not program.serves:
-            return cls(mode="none" if program.isolated else None)
         if not program.isolated:
-            return cls(published=engine.rootless)
+            published = program.serves and engine.rootless
+            if shared := _shared(engine.client):
+                return cls(mode=shared, published=published)
+            own = _made(engine.client, name, labels)
+            return cls(mode=own, own=own, published=published)
+        if not program.serves:
+            return cls(mode="none")
         if engine.rootless:
             raise client_fault(
                 "EnableNetworkIsolation: a rootless engine gives no way to a model server without a network. "
                 "Use a model without isolation, or instance type 'local_process'."
             )
-        made: dict[str, Any] = engine.client.create_network(name, internal=True, labels=dict(labels))
-        return cls(mode=name, own=str(made["Id"]))
+        own = _made(engine.client, name, labels, internal=True)
+        return cls(mode=own, own=own)
 
     @property
     def port_bindings(self) -> dict[int | str, Any] | None:
@@ -87,6 +101,33 @@ class Network:
         if self.own is not None:
             with contextlib.suppress(docker.errors.NotFound):
                 client.remove_network(self.own)
+
+
+def _shared(client: Client) -> str | None:
+    """The id of the network of jobs; None where the engine cannot keep its containers apart."""
+    if found := _found(client):
+        return found
+    try:
+        return _made(client, SHARED_NAME, {NETWORK_LABEL: "1"}, options={_APART: _APART_VALUE})
+    except docker.errors.APIError as error:
+        if found := _found(client):  # another job was faster
+            return found
+        log.warning("the engine makes no network whose containers are kept apart: %s", error.explanation)
+        return None
+
+
+def _found(client: Client) -> str | None:
+    for network in client.networks(filters={"label": f"{NETWORK_LABEL}=1"}):
+        if (network.get("Options") or {}).get(_APART) == _APART_VALUE and network.get("Driver") == "bridge":
+            return str(network["Id"])
+    return None
+
+
+def _made(client: Client, name: str, labels: Mapping[str, str], **settings: Any) -> str:
+    made: dict[str, Any] = client.create_network(
+        name, driver="bridge", check_duplicate=True, labels=dict(labels), **settings
+    )
+    return str(made["Id"])
 
 
 def _first_process(seen: dict[str, Any]) -> ProcessId | None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from batchrl.contract.paths import JOB_ARN_VARIABLE, JOB_NAME_VARIABLE, PLATFORM_ROOT
+from batchrl.contract.paths import JOB_ARN_VARIABLE, JOB_NAME_VARIABLE, PLATFORM_ROOT, JobPaths
 from launcher.local.executors.base import Program
 from launcher.local.host.address import CloudAddress
 from launcher.local.host.home import HomePaths
 from launcher.local.keys.grants import Grant
 from launcher.local.records.jobrecord import JobRecord
+from launcher.local.volumes.inputs import FAST_FILE
+from launcher.local.volumes.tree import channel_mode
 
 TRAIN = "train"
 SERVE = "serve"
@@ -45,8 +47,20 @@ def training_program(
         endpoints=(address.api_url, address.jobs_s3_url),
         isolated=isolated,
         entrypoint=entrypoint,
+        read_only=_read_only(request),
         outside=checkpoints if checkpoints and not Path(checkpoints[0]).is_relative_to(PLATFORM_ROOT) else None,
     )
+
+
+def _read_only(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a training job finds and cannot change (contract 25): what describes it, and channels in FastFile mode."""
+    paths = JobPaths()
+    channels = [
+        paths.channel(channel["ChannelName"])
+        for channel in request.get("InputDataConfig") or ()
+        if channel_mode(channel, request) == FAST_FILE
+    ]
+    return tuple(map(str, (paths.input_config, *channels)))
 
 
 def serving_program(

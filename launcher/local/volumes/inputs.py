@@ -21,7 +21,8 @@ from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
 from launcher.local.volumes.tree import Request, channel_mode
 
 # A FastFile channel reads like a folder; a full copy of it does as well.
-SUPPORTED_MODES = ("File", "FastFile")
+FAST_FILE = "FastFile"
+SUPPORTED_MODES = ("File", FAST_FILE)
 
 
 def download_channels(

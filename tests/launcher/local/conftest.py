@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -314,6 +314,12 @@ def built(context: Path, name: str) -> Iterator[str]:
         yield tag
     finally:
         subprocess.run(["docker", "rmi", "-f", tag], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def built_image() -> Callable[[Path, str], AbstractContextManager[str]]:
+    """Builds images of a test's own."""
+    return built
 
 
 @pytest.fixture(scope="session")

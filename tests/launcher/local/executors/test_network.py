@@ -27,13 +27,13 @@ class Client:
 @pytest.mark.parametrize(
     ("network", "client", "address"),
     [
-        (Network(), Client("172.17.0.2", {}), ServerAddress.tcp("172.17.0.2", 8080)),
-        (Network(published=True), Client("", BOUND), ServerAddress.tcp("127.0.0.1", 49153)),
+        (Network("id"), Client("172.17.0.2", {}), ServerAddress.tcp("172.17.0.2", 8080)),
+        (Network("id", published=True), Client("", BOUND), ServerAddress.tcp("127.0.0.1", 49153)),
         # A container that has ended has no address, and no ports either; or it ended while it was looked at.
-        (Network(), Client("172.17.0.2", {}, running=False), None),
-        (Network(), Client("", {}), None),
-        (Network(published=True), Client("", {}), None),
-        (Network(published=True), Client("", {"8080/tcp": None}), None),
+        (Network("id"), Client("172.17.0.2", {}, running=False), None),
+        (Network("id"), Client("", {}), None),
+        (Network("id", published=True), Client("", {}), None),
+        (Network("id", published=True), Client("", {"8080/tcp": None}), None),
     ],
 )
 def test_B130_the_address_of_a_container(network, client, address):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from launcher.local.executors.client import Engine, EngineUnusable
+from launcher.local.executors.confinement import JOB_UID
 
 pytestmark = pytest.mark.engine
 
@@ -53,7 +54,7 @@ def test_A1_A6_A7_A11_A121_the_image_runs_as_PID_1_with_train_and_its_results_ar
     assert record.executor == "docker"
     seen = json.loads(job.lines[0])
     assert seen["ppid"] == 1 and seen["parent"][1:4] == ["-m", "batchrl.boot", "train"]
-    assert seen["uid"] == os.getuid() and seen["home"] and not seen["tty"]
+    assert seen["uid"] == (os.getuid() or JOB_UID) and seen["home"] and not seen["tty"]
     assert seen["shm"] > 1_000_000_000
     assert (seen["name"], seen["root"]) == (job.name, "/opt/ml/model")
     assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"weights": b"w"}
@@ -254,7 +255,7 @@ def home_of_4242():
 
 
 @pytest.mark.parametrize("foreign", [False, True])
-def test_A10_a_user_without_a_name_owns_the_results_of_its_jobs(
+def test_A10_a_user_without_a_name_has_the_results_of_its_jobs(
     home_of_4242, session_store, image, foreign_image, make_cloud, foreign
 ):
     cloud = make_cloud(home_of_4242 / "home", session_store)
@@ -275,8 +276,12 @@ def test_A10_a_user_without_a_name_owns_the_results_of_its_jobs(
     record = job.start().wait()
     # The bucket refuses the results, so that the job's files stay and their owner can be seen.
     assert "NoSuchBucket" in record.failure_reason, record.failure_reason
-    owners = {path.stat().st_uid for path in job.ml.rglob("*")}
-    assert owners == {4242}
-    if not foreign:
+    files = [job.ml, *job.ml.rglob("*")]
+    if foreign:  # whose files stay its user's, and can be read and removed by the caller
+        assert job.ml / "model" / "private" / "weights" in files
+        needed = {path: 0o007 if path.is_dir() else 0o006 for path in files}
+        assert {path for path, bits in needed.items() if path.stat().st_mode & bits != bits} == set()
+    else:
+        assert {path.stat().st_uid for path in files} == {4242}
         assert job.lines[0].startswith("4242 /tmp/home-")
     shutil.rmtree(cloud.home.runtime.with_name(cloud.home.runtime.name.replace("-0-", "-4242-")), ignore_errors=True)

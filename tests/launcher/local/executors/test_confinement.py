@@ -1,0 +1,134 @@
+"""As whom containers run, and how much they may take."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+
+from launcher.local.executors import confinement, ownership
+from launcher.local.executors.client import Engine
+from launcher.local.executors.confinement import JOB_UID, Identity, limits, refuse_root, runs_as_root
+from launcher.local.host.faults import JobFault
+from launcher.local.host.jobrules import JobRules
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/home:/bin/sh\n2000:x:0:0::/:\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "root"),
+    [
+        ("", True),
+        (" ", True),
+        ("root", True),
+        ("root:root", True),
+        ("0", True),
+        ("0:1000", True),
+        ("00", True),
+        ("-0", True),
+        (":1000", True),
+        ("toor", True),
+        ("2000", True),
+        ("nobody-knows", True),
+        ("worker", False),
+        ("worker:root", False),
+        ("1000", False),
+        ("1234:1234", False),
+    ],
+)
+def test_A10_whether_an_image_runs_as_root_is_seen_whatever_it_calls_its_user(user: str, root: bool) -> None:
+    assert runs_as_root(user, lambda: PASSWD) is root
+    assert runs_as_root(user, lambda: None), "what cannot be looked up is taken for root"
+
+
+class Client:
+    """An engine that hands out one file of a container."""
+
+    def __init__(self, member: tarfile.TarInfo | None, content: bytes = b"") -> None:
+        self._member, self._content = member, content
+
+    def get_archive(self, container: str, path: str) -> Any:
+        if self._member is None:
+            raise docker.errors.NotFound("no such file")
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as archive:
+            archive.addfile(self._member, io.BytesIO(self._content))
+        return [raw.getvalue()], {}
+
+
+def _file(content: bytes) -> Client:
+    member = tarfile.TarInfo("passwd")
+    member.size = len(content)
+    return Client(member, content)
+
+
+def _link() -> Client:
+    member = tarfile.TarInfo("passwd")
+    member.type, member.linkname = tarfile.SYMTYPE, "/elsewhere"
+    return Client(member)
+
+
+@pytest.mark.parametrize(
+    ("client", "user", "refused"),
+    [
+        (_file(PASSWD.encode()), "worker", False),
+        (_file(PASSWD.encode()), "toor", True),
+        (Client(None), "1234", False),
+        (Client(None), "worker", True),
+        (_link(), "1234", True),
+        (_file(b"x" * 2_000_000), "1234", True),
+    ],
+)
+def test_A10_a_foreign_image_that_runs_as_root_is_refused_unless_it_is_allowed(
+    client: Any, user: str, refused: bool
+) -> None:
+    if not refused:
+        refuse_root(client, "id", "registry/theirs:1", user, JobRules())
+        return
+    with pytest.raises(JobFault, match=r"batchrl cloud up --allow-root 'registry/theirs:1'"):
+        refuse_root(client, "id", "registry/theirs:1", user, JobRules(root_images=("other/*",)))
+    refuse_root(client, "id", "registry/theirs:1", user, JobRules(root_images=("registry/*",)))
+
+
+@pytest.mark.parametrize(
+    ("rootless", "uid", "identity"),
+    [
+        (True, 1000, Identity("0:0")),
+        (True, 0, Identity("0:0")),
+        (False, 1000, Identity("1000:100")),
+        (False, 0, Identity(f"{JOB_UID}:{JOB_UID}", lent=JOB_UID)),
+    ],
+)
+def test_A10_our_image_never_runs_as_the_machines_root(
+    monkeypatch: pytest.MonkeyPatch, rootless: bool, uid: int, identity: Identity
+) -> None:
+    monkeypatch.setattr(confinement.os, "getuid", lambda: uid)
+    monkeypatch.setattr(confinement.os, "getgid", lambda: 100)
+    engine = Engine("unix:///x", None, rootless, remapped=False, nvidia=False, nvidia_by_default=False)  # type: ignore[arg-type]
+    assert Identity.of_ours(engine) == identity
+
+
+def test_limits_are_those_of_the_rules() -> None:
+    asked = limits(JobRules(memory_bytes=5_000_000_000, processes=77))
+    assert (asked["mem_limit"], asked["memswap_limit"], asked["pids_limit"]) == (5_000_000_000, 5_000_000_000, 77)
+    assert (asked["cap_drop"], asked["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_folder_is_given_with_its_links_and_not_what_they_lead_to(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    root = tmp_path / "ml"
+    (root / "model").mkdir(parents=True)
+    (root / "model" / "w").touch()
+    (root / "out").symlink_to(outside)
+    (root / "model" / "f").symlink_to(outside / "file")
+    ownership.give(root, JOB_UID, JOB_UID)
+    assert {path.lstat().st_uid for path in (root, *root.rglob("*"))} == {JOB_UID}
+    assert {path.lstat().st_uid for path in (outside, outside / "file")} == {0}
