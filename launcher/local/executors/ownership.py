@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Iterator
+import subprocess
 from pathlib import Path
 
 import docker.errors
@@ -18,6 +17,8 @@ from launcher.local.executors.confinement import limits
 from launcher.local.host.jobrules import JobRules
 
 HELPER_SECONDS = 600
+# For chmod: everybody may read, write, and enter folders.
+ALL_MAY = "a+rwX"
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +27,18 @@ def give(folder: Path, uid: int, gid: int) -> None:
     """Make a user the owner of a folder and of all in it; of a link, of the link itself. Root alone can.
 
     Raises:
-        OSError: it cannot be given.
+        OSError: some of it cannot be given.
     """
-    for path in _all(folder):
-        with contextlib.suppress(FileNotFoundError):
-            os.chown(path, uid, gid, follow_symlinks=False)
+    if fault := _everywhere("chown", "-h", f"{uid}:{gid}", folder):
+        raise OSError(f"{folder} cannot be given to uid {uid}: {fault}")
 
 
 def open_to_everybody(root: Path) -> None:
-    """Let a foreign image's user write: its uid is not known. The folder above is the caller's alone."""
-    for path in _all(root):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+    """Let a foreign image's user write: its uid is not known. The folder above is the caller's alone.
+
+    What that user wrote already, before a server was started again, is its own, and open to it as it stands.
+    """
+    _everywhere("chmod", ALL_MAY, root)
 
 
 def open_to_caller(client: Client, image: str, root: Path, rules: JobRules) -> None:
@@ -55,7 +56,7 @@ def open_to_caller(client: Client, image: str, root: Path, rules: JobRules) -> N
     try:
         helper = client.create_container(
             image,
-            command=["-R", "a+rwX", PLATFORM_ROOT],
+            command=["-R", ALL_MAY, PLATFORM_ROOT],
             entrypoint=["chmod"],
             host_config=client.create_host_config(network_mode="none", mounts=[mount], **limits(rules)),
         )["Id"]
@@ -73,8 +74,12 @@ def open_to_caller(client: Client, image: str, root: Path, rules: JobRules) -> N
             client.remove_container(helper, force=True, v=True)
 
 
-def _all(folder: Path) -> Iterator[Path]:
-    yield folder
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            yield Path(parent) / name
+def _everywhere(program: str, *arguments: str | Path) -> str | None:
+    """Run ``chown`` or ``chmod`` on a folder and all below it, links not followed; what it complains of."""
+    try:
+        ended = subprocess.run(
+            [program, "-R", *arguments], capture_output=True, stdin=subprocess.DEVNULL, timeout=HELPER_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return ended.stderr.decode(errors="replace").partition("\n")[0] or None

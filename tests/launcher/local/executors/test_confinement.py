@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,32 @@ def test_a_folder_is_given_with_its_links_and_not_what_they_lead_to(tmp_path: Pa
     ownership.give(root, JOB_UID, JOB_UID)
     assert {path.lstat().st_uid for path in (root, *root.rglob("*"))} == {JOB_UID}
     assert {path.lstat().st_uid for path in (outside, outside / "file")} == {0}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_folder_is_given_however_deep_a_job_made_it(tmp_path: Path) -> None:
+    here = Path.cwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1500):  # longer than any path may be
+            Path("deep").mkdir()
+            os.chdir("deep")
+        Path("file").touch()
+        ownership.give(tmp_path, JOB_UID, JOB_UID)
+        assert Path("file").stat().st_uid == JOB_UID
+        ownership.give(tmp_path, 0, 0)
+    finally:
+        os.chdir(here)
+        subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)
+
+
+def test_a_folder_is_opened_and_not_what_its_links_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "private" / "file").touch(mode=0o600)
+    before = Path("/etc/passwd").stat().st_mode
+    ownership.open_to_everybody(tmp_path)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o777
+    assert (tmp_path / "private" / "file").stat().st_mode & 0o777 == 0o666
+    assert Path("/etc/passwd").stat().st_mode == before
+    ownership.open_to_everybody(tmp_path / "gone")
