@@ -128,7 +128,7 @@ class Facts:
         checkpoint_at: when a checkpoint was last told to be stored.
         saved_after: seconds from the program's end until checkpoints and results were stored.
         save_error: why they could not be.
-        metrics_dropped: definitions that were given up, and why.
+        metrics_dropped: which definitions were given up, and why.
         events_dropped: how many events are missing.
         servers_began: when a new API server found the job.
         shim_lost: when it was found that its shim is gone.
@@ -172,7 +172,7 @@ class Facts:
     checkpoint_at: float | None = None
     saved_after: float = 0.0
     save_error: str | None = None
-    metrics_dropped: Sequence[tuple[str, str]] = ()
+    metrics_dropped: Sequence[str] = ()
     events_dropped: int = 0
     servers_began: Sequence[float] = ()
     shim_lost: float | None = None

@@ -28,7 +28,7 @@ def of_events(history: Sequence[Recorded]) -> dict[str, Any]:
         Ending(at, event.exit_code, event.seconds, event.highest_rss, event.oom_kills)
         for at, event in all_of(kinds.ProgramEnded)
     ]
-    finished = [event for _, event in (*all_of(kinds.CheckpointsFinished), *all_of(kinds.ResultsPublished))]
+    finished = [event for _, event in (*all_of(kinds.CheckpointsFinished), *all_of(kinds.FolderPublished))]
     cut, stop, used = last_of(kinds.CutShort), all_of(kinds.StopRequested), last_of(kinds.StoreUsed)
     first, lost = all_of(kinds.FirstOutput), last_of(kinds.ShimLost)
     disk, memory, checkpoint = all_of(kinds.DiskLow), all_of(kinds.MemoryLow), last_of(kinds.CheckpointUploaded)
@@ -58,7 +58,7 @@ def of_events(history: Sequence[Recorded]) -> dict[str, Any]:
         "checkpoint_at": checkpoint[0] if checkpoint else None,
         "saved_after": sum(event.seconds for event in finished),
         "save_error": next((event.error for event in finished if event.error is not None), None),
-        "metrics_dropped": [(event.name, event.reason) for _, event in all_of(kinds.MetricDropped)],
+        "metrics_dropped": [event.fault for _, event in all_of(kinds.MetricDropped)],
         "events_dropped": sum(event.count for _, event in all_of(kinds.EventsDropped)),
         "servers_began": [at for at, _ in all_of(kinds.ServerBegan)],
         "shim_lost": lost[0] if lost else None,

@@ -140,9 +140,13 @@ def metrics_dropped(facts: Facts) -> Diagnosis | None:
     """A definition of a metric was given up."""
     if not facts.metrics_dropped:
         return None
-    names = tuple(f"'{name}': {reason}" for name, reason in facts.metrics_dropped)
     said = "Metric definitions were dropped while it ran; their values are missing from there on."
-    return Diagnosis("metrics_dropped", said, names, "Write an expression without nested repetition, as (a+)+ is one.")
+    return Diagnosis(
+        "metrics_dropped",
+        said,
+        tuple(facts.metrics_dropped),
+        "Write an expression without nested repetition, as (a+)+ is one.",
+    )
 
 
 def server_restarted(facts: Facts) -> Diagnosis | None:

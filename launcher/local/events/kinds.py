@@ -225,21 +225,22 @@ class OutOfMemory(Event):
 
 
 @dataclass(frozen=True)
-class ResultsPublished(Event):
-    """Model and output were packed and stored, or could not be (``error``)."""
+class FolderPublished(Event):
+    """``model``, ``output data`` or their ``manifest`` was packed and stored, or could not be (``error``)."""
 
-    kind: ClassVar[str] = "results_published"
+    kind: ClassVar[str] = "folder_published"
+    folder: str
+    size_bytes: int
     seconds: float
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class MetricDropped(Event):
-    """A metric definition is matched no more."""
+    """A metric definition, or all of them, is looked for no more; ``fault`` says which and why."""
 
     kind: ClassVar[str] = "metric_dropped"
-    name: str
-    reason: str
+    fault: str
 
 
 @dataclass(frozen=True)

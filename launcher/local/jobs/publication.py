@@ -7,7 +7,6 @@ number of times.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,9 +15,9 @@ from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.paths import PLATFORM_ROOT, JobPaths
 from batchrl.contract.store import Client
 from launcher.local.events.eventfile import EventFile
-from launcher.local.events.kinds import CheckpointsFinished, ResultsPublished
+from launcher.local.events.kinds import CheckpointsFinished, FolderPublished
 from launcher.local.events.timing import told as timed
-from launcher.local.host.faults import JobFault, combined
+from launcher.local.host.faults import JobFault
 from launcher.local.host.home import JobHome
 from launcher.local.records.records import JobRecord
 from launcher.local.volumes import artifacts
@@ -105,17 +104,16 @@ class Publication:
     def publish(self) -> Artifacts:
         """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74)."""
         fault = self._finish_checkpoints()
-        with suppress(JobFault), timed(self._events, ResultsPublished):
-            done = artifacts.publish(
-                self._client,
-                self._layout,
-                self.folders.model,
-                self.folders.output_data,
-                self._home.folder,
-                compressed=self._compressed,
-            )
-            if done.faults:
-                raise combined(done.faults)
+        done = artifacts.publish(
+            self._client,
+            self._layout,
+            self.folders.model,
+            self.folders.output_data,
+            self._home.folder,
+            compressed=self._compressed,
+        )
+        for one in done.attempts:
+            self._events.add(FolderPublished(one.part, one.size, one.seconds, one.error))
         if fault is not None:
             done.faults.insert(0, fault)
         if self.checkpoints is not None:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.paths import JobPaths
-from launcher.local.events.kinds import CheckpointsRestored, CutShort
+from launcher.local.events.kinds import CheckpointsRestored, CutShort, MetricDropped
 from launcher.local.executors.base import Execution, Executor
 from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
@@ -126,6 +126,7 @@ class TrainingDriver(Driver):
 
         def tell(fault: str) -> None:
             log.warning("%s", fault)
+            self._events.add(MetricDropped(fault))
             with contextlib.suppress(OSError):  # a full disk keeps no job from its end
                 pump.say(f"batchrl: {fault}")
 

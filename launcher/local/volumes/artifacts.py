@@ -6,6 +6,7 @@ Each folder is published for itself: what is wrong with one keeps no other from 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,16 @@ class Stored:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """How long it took to publish a part, and how much came there; ``error`` where not all of it did."""
+
+    part: str
+    size: int
+    seconds: float
+    error: str | None
+
+
 @dataclass
 class Artifacts:
     """What a job left in its bucket.
@@ -43,6 +54,7 @@ class Artifacts:
         archives: those that were published.
         left_out: what was left out of which folder, in words.
         faults: why a folder could not be published.
+        attempts: what each part took.
     """
 
     model: S3Url
@@ -50,6 +62,7 @@ class Artifacts:
     archives: list[Stored] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     faults: list[JobFault] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
 
 
 def publish(
@@ -80,10 +93,14 @@ def publish(
 
 
 def _attempt(done: Artifacts, part: str, action: Callable[[], None]) -> None:
+    began, before, fault = time.monotonic(), done.size_bytes, None
     try:
         action()
     except Exception as error:
-        done.faults.append(storage_fault(f"upload of the job's {part}", error))
+        fault = storage_fault(f"upload of the job's {part}", error)
+        done.faults.append(fault)
+    took = time.monotonic() - began
+    done.attempts.append(Attempt(part, done.size_bytes - before, took, fault.reason if fault else None))
 
 
 def _publish_archive(client: Client, folder: JobFolder, url: S3Url, scratch: Path, done: Artifacts) -> None:

@@ -20,13 +20,13 @@ from launcher.local.events.kinds import (
     DiskLow,
     Event,
     EventsDropped,
+    FolderPublished,
     InputDownloaded,
     MemoryLow,
     MetricDropped,
     OutOfMemory,
     ProgramEnded,
     ProgramStarted,
-    ResultsPublished,
     ServerBegan,
     ShimLost,
     SignalSent,
@@ -202,7 +202,7 @@ FAILURES: list[tuple[str, str, list[Step], str, str]] = [
         [
             *ran(50, 0),
             (60, StoreFailed("PutObject", "Could not connect")),
-            (99, ResultsPublished(39, "x does not answer")),
+            (99, FolderPublished("model", 0, 39, "x does not answer")),
         ],
         "no answer came after that",
         "store did not answer",
@@ -436,12 +436,15 @@ def done(home: Home, *steps: Step) -> list[str]:
 
 NOTES: list[tuple[str, list[Step]]] = [
     ("inputs_dominate", [(50, InputDownloaded("training", 2000, 2000, 50.0))]),
-    ("uploads_dominate", [(99, ResultsPublished(40.0, None)), (99, StoreUsed(3, 10**9, 39, 0, 0, 0, 0))]),
+    (
+        "uploads_dominate",
+        [(99, FolderPublished("model", 10**9, 40.0, None)), (99, StoreUsed(3, 10**9, 39, 0, 0, 0, 0))],
+    ),
     ("checkpoints_lag", [(50, CheckpointUploaded("ck", 1)), (75, CheckpointsFinished(15.0, None))]),
     ("store_outages", [(50, StoreFailed("PutObject", "HTTP 503")), (55, StoreAnswered(3, 5.0))]),
     ("memory_low", [(50, MemoryLow(1000, 1000))]),
     ("disk_low", [(50, DiskLow(1000, "/x"))]),
-    ("metrics_dropped", [(50, MetricDropped("loss", "takes too long"))]),
+    ("metrics_dropped", [(50, MetricDropped("metric 'loss': takes too long"))]),
     ("server_replaced", [(50, ServerBegan(1, "2"))]),
     ("events_missing", [(50, EventsDropped(3, "No space left on device"))]),
 ]

@@ -193,3 +193,14 @@ def test_an_endpoint_that_serves(serving, executor):
     endpoint = serving.endpoint(executor).start()
     endpoint.wait_for("InService")
     assert report(endpoint.cloud, endpoint.record).verdict.code == "healthy"
+
+
+def test_a_metric_definition_that_takes_too_long_is_a_note(cloud):
+    line = "a" * 40 + "b"
+    definitions = [{"Name": "slow", "Regex": "(a+)+c"}]
+    job = cloud.job(f"print('{line}')", AlgorithmSpecification={"MetricDefinitions": definitions}).start()
+    job.wait()
+    told = report(cloud, job.record)
+    assert told.verdict.code == "completed"
+    (note,) = [note for note in told.notes if note.code == "metrics_dropped"]
+    assert "metric 'slow'" in note.evidence[0]

@@ -265,7 +265,8 @@ def test_the_event_file_tells_the_life_of_a_job(cloud):
     assert by_kind["program_started"][0].handle == record.container
     assert by_kind["first_output"] and by_kind["program_ended"][0].exit_code == 0
     assert by_kind["checkpoint_uploaded"][0].key == "ck/events/new"
-    assert by_kind["checkpoints_finished"][0].error is None and by_kind["results_published"][0].error is None
+    assert by_kind["checkpoints_finished"][0].error is None
+    assert [(one.folder, one.error) for one in by_kind["folder_published"]] == [("model", None), ("output data", None)]
     assert by_kind["store_used"][0].upload_bytes >= 1
     assert by_kind["shim_began"][0].pid == record.shim_pid
     assert stat.S_IMODE(cloud.home.job(job.name).events.stat().st_mode) == 0o600
