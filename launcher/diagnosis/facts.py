@@ -38,7 +38,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Transfer:
-    """An input that was downloaded."""
+    """An input that was downloaded, or a part of the results that was uploaded."""
 
     name: str
     files: int
@@ -128,6 +128,7 @@ class Facts:
         checkpoint_at: when a checkpoint was last told to be stored.
         saved_after: seconds from the program's end until checkpoints and results were stored.
         save_error: why they could not be.
+        published: model and output data, as far as they were stored.
         metrics_dropped: which definitions were given up, and why.
         events_dropped: how many events are missing.
         servers_began: when a new API server found the job.
@@ -172,6 +173,7 @@ class Facts:
     checkpoint_at: float | None = None
     saved_after: float = 0.0
     save_error: str | None = None
+    published: Sequence[Transfer] = ()
     metrics_dropped: Sequence[str] = ()
     events_dropped: int = 0
     servers_began: Sequence[float] = ()

@@ -58,6 +58,9 @@ def of_events(history: Sequence[Recorded]) -> dict[str, Any]:
         "checkpoint_at": checkpoint[0] if checkpoint else None,
         "saved_after": sum(event.seconds for event in finished),
         "save_error": next((event.error for event in finished if event.error is not None), None),
+        "published": [
+            Transfer(event.folder, 1, event.size_bytes, event.seconds) for _, event in all_of(kinds.FolderPublished)
+        ],
         "metrics_dropped": [event.fault for _, event in all_of(kinds.MetricDropped)],
         "events_dropped": sum(event.count for _, event in all_of(kinds.EventsDropped)),
         "servers_began": [at for at, _ in all_of(kinds.ServerBegan)],

@@ -84,7 +84,8 @@ def uploads_dominate(facts: Facts) -> Diagnosis | None:
     if not _is_large(seconds, facts):
         return None
     rate = f" ({size(facts.upload_bytes / facts.upload_seconds)}/s)" if facts.upload_seconds else ""
-    evidence = (f"{size(facts.upload_bytes)} were sent in {duration(facts.upload_seconds)}{rate}",)
+    parts = (f"'{one.name}': {size(one.size)} in {duration(one.seconds)}" for one in facts.published if one.size)
+    evidence = (f"{size(facts.upload_bytes)} were sent in {duration(facts.upload_seconds)}{rate}", *parts)
     advice = "Write less to model, output and checkpoints, or use a store that is nearer or faster."
     return _large("uploads_dominate", "storing its results after the script's end", seconds, facts, evidence, advice)
 
@@ -141,12 +142,8 @@ def metrics_dropped(facts: Facts) -> Diagnosis | None:
     if not facts.metrics_dropped:
         return None
     said = "Metric definitions were dropped while it ran; their values are missing from there on."
-    return Diagnosis(
-        "metrics_dropped",
-        said,
-        tuple(facts.metrics_dropped),
-        "Write an expression without nested repetition, as (a+)+ is one.",
-    )
+    advice = "Write an expression without nested repetition, as (a+)+ is one."
+    return Diagnosis("metrics_dropped", said, tuple(facts.metrics_dropped), advice)
 
 
 def server_restarted(facts: Facts) -> Diagnosis | None:

@@ -33,7 +33,6 @@ from launcher.local.events.kinds import (
     StopRequested,
     StoreAnswered,
     StoreFailed,
-    StoreUsed,
     Usage,
 )
 from launcher.local.events.processes import Process
@@ -438,7 +437,7 @@ NOTES: list[tuple[str, list[Step]]] = [
     ("inputs_dominate", [(50, InputDownloaded("training", 2000, 2000, 50.0))]),
     (
         "uploads_dominate",
-        [(99, FolderPublished("model", 10**9, 40.0, None)), (99, StoreUsed(3, 10**9, 39, 0, 0, 0, 0))],
+        [(99, FolderPublished("model", 10**9, 40.0, None))],
     ),
     ("checkpoints_lag", [(50, CheckpointUploaded("ck", 1)), (75, CheckpointsFinished(15.0, None))]),
     ("store_outages", [(50, StoreFailed("PutObject", "HTTP 503")), (55, StoreAnswered(3, 5.0))]),
