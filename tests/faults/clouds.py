@@ -115,10 +115,11 @@ class Cloud:
     def _leftovers(self) -> list[str]:
         with self.records() as records:
             running = {record.key for record in records.running()}
-            completed = [record.key for record in records.list() if record.status in ("Completed", "Stopped")]
+            # Failed jobs keep what could not be published; whoever has published keeps nothing.
+            published = [record.key for record in records.list() if record.ended and record.model_artifacts]
         found = [*self._processes(), *self._containers()]
         found += [
-            f"folder of a published job: {root}" for key in completed for root in self.paths.job(key).folder.glob("ml*")
+            f"folder of a published job: {root}" for key in published for root in self.paths.job(key).folder.glob("ml*")
         ]
         if not running:
             own = {self.paths.server_socket, self.paths.store_socket}

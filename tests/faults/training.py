@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batchrl.contract.files import TEMPORARY_SUFFIX
 from batchrl.contract.layout import S3Url
+from batchrl.contract.store import list_objects
 from faults import targets
 from faults.clouds import Cloud
 from faults.content import Damaged, Outcome, announced, outcome
-from faults.findings import HUNG, LOST, UNTRUE, Findings, Given, TooLate, eventually
+from faults.findings import HUNG, LEFT, LOST, UNTRUE, Findings, Given, TooLate, eventually
 from launcher import RLEstimator
 from launcher.jobs.training import Job
 from launcher.local.host.processes import ProcessId
@@ -34,6 +36,7 @@ END_SECONDS = 300.0
 START_SECONDS = 240.0
 ENDED = ("Completed", "Failed", "Stopped")
 _RESUMED = re.compile(r"resumed after epoch (\d+)")
+_TOLD = re.compile(r"^epoch=(\d+) of ", re.MULTILINE)
 _EPOCH = re.compile(r"epoch_(\d+)\.pt")
 
 # A program's archive is made and uploaded once, by whoever comes first.
@@ -202,6 +205,10 @@ class Run:
         run.start()
         return run
 
+    def told(self) -> int:
+        """The last epoch that its log tells of; its checkpoint was on disk before."""
+        return max((int(epoch) for epoch in _TOLD.findall(self.log())), default=0)
+
     def resumed_after(self) -> int:
         """The epoch that its script went on from."""
         found = _RESUMED.search(self.log())
@@ -245,6 +252,9 @@ def check_equal(run: Run, reference: Outcome) -> None:
     except Exception as error:
         run.findings.check(False, LOST, f"the results cannot be read: {type(error).__name__}: {error}")
         return
+    keys = [key for key, _ in list_objects(run.cloud.truth, run.prefix)]
+    unfinished = [key for key in keys if key.endswith(TEMPORARY_SUFFIX)]
+    run.findings.check(not unfinished, LEFT, f"temporary files in the store: {unfinished}")
     differing = found.differences(reference)
     run.findings.check(not differing, LOST, f"differs from the undisturbed run: {', '.join(differing)}")
 
