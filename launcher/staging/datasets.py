@@ -7,7 +7,6 @@ folder's sha256 covers the paths and contents of all its files. What lies there 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import file_sha256, write_atomically
 from batchrl.contract.layout import BucketLayout, S3Url
+from batchrl.contract.named import folder_sha256
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.api.training import Channel
 from launcher.staging.package import SETTLED_SECONDS, cache_folder
@@ -207,7 +207,7 @@ def _plan_path(where: str, path: Path, layout: BucketLayout, digests: _DigestCac
     if not files:
         raise InputError(f"{where}: the folder {path.absolute()} holds no file.")
     listed = [(name, file, digests.of(file)) for name, file in files]
-    digest = hashlib.sha256(json.dumps([[name, sha] for name, _, sha in listed]).encode()).hexdigest()
+    digest = folder_sha256((name, sha256) for name, _, sha256 in listed)
     base = layout.dataset(digest)
     # A trailing slash, so that the raw prefix means this folder and the job sees the paths below it (contract 48).
     return f"{base}/", [

@@ -24,6 +24,7 @@ BEST_NAME = "best.json"
 # What a text begins with that means an S3 URL and no path.
 S3_SCHEME = "s3://"
 DATASETS = "datasets"
+SOURCE = "source"
 # Bucket and key of a file that was uploaded by its content, up to what its user calls it.
 _DATASET = re.compile(rf"(?:{S3_SCHEME})?[\w.-]+/(?:[^\s/]+/)*?{DATASETS}/[0-9a-f]{{64}}/")
 
@@ -134,7 +135,7 @@ class BucketLayout:
 
     def source_archive(self, sha256: str) -> S3Url:
         """The code archive of a content."""
-        return self.base / "source" / sha256 / CODE_ARCHIVE_NAME
+        return self.base / SOURCE / sha256 / CODE_ARCHIVE_NAME
 
     def dataset(self, sha256: str) -> S3Url:
         """Prefix of a data set of a content."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from batchrl.contract.download import download, plan_download
 from batchrl.contract.layout import S3Url
+from batchrl.contract.named import check_named
 from batchrl.contract.paths import JobPaths
 from batchrl.contract.store import Client
 from batchrl.contract.transfer import Transfer
@@ -42,7 +43,8 @@ def download_channels(
         events: where it is told how long each channel took.
 
     Raises:
-        JobFault: a channel has no objects, is of a kind that is not supported, or does not fit the disk.
+        JobFault: a channel has no objects, is of a kind that is not supported, does not fit the disk, or was damaged
+            in the store since it was uploaded.
     """
     for channel in request.get("InputDataConfig") or ():
         if not proceed():
@@ -53,6 +55,7 @@ def download_channels(
         began = time.monotonic()
         try:
             fetched = fetch(client, source, paths.channel(name), what)
+            check_named(client, source, paths.channel(name))
         except Exception as error:
             raise storage_fault(what, error) from error
         if events is not None:

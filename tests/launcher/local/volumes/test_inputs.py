@@ -10,6 +10,7 @@ from botocore.response import StreamingBody
 from memory_s3 import MemoryS3
 
 from batchrl.contract.layout import S3Url
+from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import JobPaths
 from launcher.local.volumes.inputs import Fetched, fetch
 from launcher.local.volumes.tree import plan_tree
@@ -209,3 +210,13 @@ def test_a_store_that_cuts_bodies_short_is_waited_for(tmp_path):
     assert fetch(store, S3Url("bucket", "in/"), tmp_path, "channel") == Fetched(1, 10)
     assert (tmp_path / "a").read_bytes() == b"0123456789"
     assert store.cuts == -1
+
+
+def test_an_input_that_was_damaged_in_the_store_fails_the_job_before_its_script(cloud):
+    key = f"datasets/{sha256_of(b'1,2,3')}/data.csv"
+    cloud.store.put(key, b"1,2,7")
+    job = cloud.job("print('ran')", channels={"training": f"s3://shim-tests/{key}"}).start()
+    reason = job.wait().failure_reason
+    assert reason.startswith("ClientError: channel 'training': download of s3://shim-tests/datasets/")
+    assert "does not hold what was uploaded" in reason and "submit the job again" in reason
+    assert job.statuses == ["Starting", "Downloading", "Failed"]
