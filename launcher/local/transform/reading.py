@@ -7,6 +7,7 @@ restarted, is asked for the rest.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import botocore.exceptions
 
 from batchrl.contract.errors import DamagedContent
+from batchrl.contract.etags import etag_md5
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import TORN, Client
 from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
@@ -38,23 +40,29 @@ def read(client: Client, source: S3Url, sleep: Callable[[float], None] = time.sl
     Raises:
         InputError: the object cannot be read: it is gone, or access is denied.
         Unreachable: the store is away.
-        DamagedContent: the object was replaced meanwhile, or breaks off again and again.
+        DamagedContent: the object was replaced meanwhile, breaks off again and again, or came with other bytes than the
+            store's own MD5 of it says; what was yielded then is not to be used.
     """
     at, total, tag, fruitless = 0, -1, None, 0
+    wanted, seen = None, hashlib.md5(usedforsecurity=False)
     while at != total:
         answer = _get(client, source, at, sleep)
         if total < 0:
             total, tag = answer["ContentLength"], answer.get("ETag")
+            wanted = etag_md5(tag or "", answer.get("ServerSideEncryption") or "")
         elif (answer.get("ETag"), at + answer["ContentLength"]) != (tag, total):
             raise DamagedContent(f"{source} was replaced while it was read.")
         before = at
         with contextlib.closing(answer["Body"]) as body, contextlib.suppress(*_BROKEN):
             while chunk := body.read(CHUNK_BYTES):
                 at += len(chunk)
+                seen.update(chunk)
                 yield chunk
         fruitless = 0 if at > before else fruitless + 1
         if fruitless == FRUITLESS_READS:
             raise DamagedContent(f"{source} breaks off after {at:,} of {total:,} bytes.")
+    if wanted is not None and seen.hexdigest() != wanted:
+        raise DamagedContent(f"{source} did not arrive as the store has it: its MD5 is not that of its ETag.")
 
 
 def _get(client: Client, source: S3Url, at: int, sleep: Callable[[float], None]) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_s3 import refusal
+from memory_s3 import MemoryS3, refusal
 from transforms import BUCKET, transform_request
 
 from batchrl.contract.errors import DamagedContent, InputError
@@ -142,6 +144,36 @@ def test_an_object_is_read_in_chunks(s3):
     assert b"".join(chunks) == s3.objects["in/x"]
     assert max(map(len, chunks)) == MIB
     assert len(s3.calls["get_object"]) == 1
+
+
+class Flipping(MemoryS3):
+    """A store behind a wire that changes bits; the ETag is of what it has."""
+
+    def __init__(self, etag, **more):
+        super().__init__()
+        self.answer = {"ContentLength": 3, "ETag": etag, **more}
+
+    def get_object(self, **arguments):
+        return self.answer | {"Body": io.BytesIO(b"1,3")}
+
+
+@pytest.mark.parametrize("etag", ['"{}"', "{}"])
+def test_bytes_that_changed_on_their_way_are_found_by_the_etag(etag):
+    with pytest.raises(DamagedContent, match="in/x did not arrive as the store has it"):
+        list(read(Flipping(etag.format(hashlib.md5(b"1,2").hexdigest())), SOURCE))
+    assert list(read(Flipping(etag.format(hashlib.md5(b"1,3").hexdigest())), SOURCE)) == [b"1,3"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"etag": f'"{"0" * 32}-2"'},
+        {"etag": "0" * 32, "ServerSideEncryption": "aws:kms"},
+        {"etag": "W/abc"},
+    ],
+)
+def test_an_etag_that_is_no_md5_says_nothing(answer):
+    assert list(read(Flipping(**answer), SOURCE)) == [b"1,3"]
 
 
 @pytest.mark.parametrize("after", [0, 1, MIB, MIB + 5])
