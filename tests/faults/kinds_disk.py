@@ -16,6 +16,7 @@ from faults.fault import Fault
 from faults.findings import HUNG, LOST, UNTRUE, Given, TooLate, eventually
 from faults.registry import add, kind
 from faults.training import END_SECONDS, ENDED, Run
+from launcher.local import cloud
 
 DISK_BYTES = 192 * 1024 * 1024
 WHILE = ("running", "epoch", "epoch", "epoch", "uploading")
@@ -54,10 +55,10 @@ def fill(folder: Path) -> Path:
 def full(fault: Fault, low: float, high: float) -> None:
     """The disk is full for some seconds, then it has room again."""
     seconds = fault.random.uniform(low, high)
-    with small_disk(fault) as cloud:
+    with small_disk(fault) as place:
 
         def strike(run: Run) -> None:
-            ballast = fill(cloud.folder)
+            ballast = fill(place.folder)
             try:
                 fault.findings.note(f"full for up to {seconds:.1f} s")
                 ended = threading.Event()
@@ -69,7 +70,7 @@ def full(fault: Fault, low: float, high: float) -> None:
             finally:
                 ballast.unlink()
 
-        run = fault.training(cloud)
+        run = fault.training(place)
         fault.disturb(strike, moment=fault.moment(*WHILE), ends=HONEST, reasons=NO_SPACE, run=run)
 
 
@@ -174,6 +175,7 @@ def not_writable(which: Callable[[Run], Path]) -> Callable[[Fault], None]:
             ends=HONEST,
             reasons="(?i)read-only|exit code|cannot be written|readonly|ended unexpectedly",
         )
+        cloud.gc(fault.cloud.folder)
 
     return make
 
@@ -188,7 +190,7 @@ add(
 add(
     "read-only-job-folder",
     "disk",
-    "The job's whole folder is read-only for up to 4 s",
+    "The job's whole folder is read-only for up to 4 s; `cloud gc` then removes what could not be removed meanwhile",
     not_writable(lambda run: run.root.parent),
     "root",
 )
