@@ -226,9 +226,16 @@ class FolderUploader:
             return None
         except ValueError:  # somebody else's file of this name
             return content
-        present = self._folder.stat(named)
-        # What was deleted here stands in the store.
-        return content if present is None or self._sent.get(named) == _stamp(present) else None
+        if (present := self._folder.stat(named)) is not None:
+            return content if self._sent.get(named) == _stamp(present) else None
+        # Deleted here, it stands in the store; or it never came there, and the pointer was replaced before it went.
+        return content if named in self._sent or self._still(path, content) else None
+
+    def _still(self, path: str, content: bytes) -> bool:
+        try:
+            return self._folder.read(path, WHOLE_READ_BYTES) == content
+        except (FileNotFoundError, LeftOut):
+            return False
 
     def _send(self, path: str, stamp: Stamp, content: bytes | None = None) -> None:
         target = self._destination / path

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
-from batchrl.contract.layout import S3Url
+from batchrl.contract.download import download
+from batchrl.contract.layout import BEST_NAME, LATEST_NAME, S3Url
 from batchrl.contract.nofollow import JobFolder
-from batchrl.contract.store import Client
+from batchrl.contract.pointers import pointed
+from batchrl.contract.store import Client, size_of
 from batchrl.contract.sync import FolderUploader
 from batchrl.contract.text import printable
+from batchrl.contract.transfer import Transfer
 from launcher.local.host.faults import client_fault, storage_fault
-from launcher.local.host.retry import UPLOAD_SECONDS
+from launcher.local.host.retry import DOWNLOAD_SECONDS, UPLOAD_SECONDS, retry
 from launcher.local.volumes.inputs import fetch
 
 INTERVAL = 0.5
@@ -54,11 +58,36 @@ class CheckpointSync:
         source = S3Url(self._url.bucket, f"{self._url.key.rstrip('/')}/" if self._url.key else "")
         what = f"restore of the checkpoints from {self._url}"
         try:
-            fetched = fetch(self._client, source, self._folder.place, what, may_be_empty=True)
+            files = fetch(self._client, source, self._folder.place, what, may_be_empty=True).files
+            files += self._restore_announced(what)
         except Exception as error:
             raise storage_fault(what, error) from error
         self._uploader.assume_uploaded()
-        return fetched.files
+        return files
+
+    def _restore_announced(self, what: str) -> int:
+        """Fetch the pointers, and what they name, where the store does not list them yet; the number of files."""
+        fetched = 0
+
+        def fetch_missing(name: str) -> None:
+            nonlocal fetched
+            file, url = self._folder.place / name, self._url / name
+            if not file.exists() and (size := size_of(self._client, url)) is not None:
+                download(self._client, [Transfer(url, size, file)])
+                fetched += 1
+
+        for pointer in (LATEST_NAME, BEST_NAME):
+            retry(what, self._client, partial(fetch_missing, pointer), patience=DOWNLOAD_SECONDS)
+            if (named := self._named_by(pointer)) is not None:
+                retry(what, self._client, partial(fetch_missing, named), patience=DOWNLOAD_SECONDS)
+        return fetched
+
+    def _named_by(self, pointer: str) -> str | None:
+        """The file beside a pointer that it names; None where there is none, or a file of this name is another's."""
+        try:
+            return pointed((self._folder.place / pointer).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def start(self) -> None:
         """Upload what is new or changed from now on."""

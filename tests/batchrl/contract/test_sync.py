@@ -89,6 +89,30 @@ def test_a_pointer_goes_up_after_the_checkpoint_that_it_names(s3, tmp_path, uplo
     assert [each for each in s3.puts if each != key(MANIFEST_NAME)] == [key("epoch_0001.pt"), key(name)]
 
 
+def test_a_pointer_that_is_replaced_while_it_is_looked_at_never_names_what_never_went_up(
+    s3, tmp_path, uploader, monkeypatch
+):
+    """Its writer replaces it, then removes the checkpoint that it named, which no pass has uploaded yet."""
+    point(tmp_path, "best.json", "epoch_0003.pt")
+    (tmp_path / "epoch_0008.pt").write_bytes(b"8")
+    look, put, bodies = JobFolder.stat, s3.put_object, []
+
+    def looks_late(folder, path):
+        if path == "epoch_0003.pt":
+            point(tmp_path, "best.json", "epoch_0008.pt")
+        return look(folder, path)
+
+    def remembers(**arguments):
+        bodies.append((arguments["Key"], bytes(arguments["Body"])))
+        put(**arguments)
+
+    monkeypatch.setattr(JobFolder, "stat", looks_late)
+    monkeypatch.setattr(s3, "put_object", remembers)
+    uploader.step()
+    assert uploader.drain(5)
+    assert [body for name, body in bodies if name == key("best.json")] == [b'{"checkpoint": "epoch_0008.pt"}']
+
+
 def test_a_pointer_waits_for_the_checkpoint_as_it_is_now(s3, tmp_path, uploader, held):
     sent, go = held
     (tmp_path / "epoch_0001.pt").write_bytes(b"restored")
