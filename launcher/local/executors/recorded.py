@@ -10,7 +10,8 @@ from launcher.local.events.kinds import FirstOutput, OutOfMemory, ProgramEnded, 
 from launcher.local.events.processes import oom_kills
 from launcher.local.events.sampler import Sampler
 from launcher.local.executors.address import ServerAddress
-from launcher.local.executors.base import Execution, Executor, Program
+from launcher.local.executors.base import DOCKER, Execution, Executor, Program
+from launcher.local.host.jobrules import JobRules
 
 
 class RecordedExecution:
@@ -99,5 +100,11 @@ class RecordedExecutor:
     def start(self, program: Program) -> Execution:
         """See ``Executor``."""
         execution = self._executor.start(program)
-        self._events.add(ProgramStarted(self.name, execution.handle, program.instance))
+        limit = _memory_limit(self.name, program)
+        self._events.add(ProgramStarted(self.name, execution.handle, program.instance, limit))
         return RecordedExecution(execution, program, self._events)
+
+
+def _memory_limit(executor: str, program: Program) -> int:
+    """Bytes that a container may have; 0 for a process, which has no limit of its own."""
+    return JobRules.read(program.home.job_rules).memory if executor == DOCKER else 0

@@ -13,6 +13,7 @@ from launcher.diagnosis.report import diagnose
 from launcher.local.events.eventfile import read
 from launcher.local.events.kinds import StoreFailed
 from launcher.local.events.processes import command_of, processes_of
+from launcher.local.host.jobrules import JobRules
 
 SLEEP = "import time\nprint('up')\ntime.sleep(100)\n"
 
@@ -73,6 +74,29 @@ def test_a_script_that_wants_more_memory_than_it_may_have(cloud):
     job.wait()
     found = verdict(job)
     assert found.code == "out_of_memory" and "AlgorithmError: MemoryError" in found.evidence
+
+
+@pytest.mark.engine
+def test_a_container_that_the_kernel_ends_for_want_of_memory(cloud, image):
+    JobRules(memory_bytes=2**28).write(cloud.home.job_rules)
+    script = "print('up')\nblocks = []\nwhile True:\n    blocks.append(bytearray(b'x' * 10_000_000))\n"
+    job = cloud.job(script, instance_type="local", AlgorithmSpecification={"TrainingImage": image}).start()
+    job.wait()
+    told = facts_of(job.record, cloud.home.root)
+    assert told.memory == 2**28
+    found = diagnose(told).verdict
+    assert found.code == "out_of_memory"
+    assert "the kernel ended" in " ".join(found.evidence)
+
+
+@pytest.mark.engine
+def test_a_container_that_hangs_is_seen_from_outside(cloud, image):
+    job = cloud.job(SLEEP, instance_type="local", AlgorithmSpecification={"TrainingImage": image}).start()
+    job.wait_for_line("up")
+    assert verdict(job).code == "healthy"
+    later = report(cloud, job.record, clock=lambda: time.time() + 400).verdict
+    assert later.code == "hung"
+    assert any("waits in" in line and "script.py" in line for line in later.evidence)
 
 
 def test_a_script_that_fills_the_disk(cloud):
