@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import S3Url
 from batchrl.contract.parallel import run_all
+from batchrl.contract.ranges import MOST_STREAMS, RANGED_BYTES
 from batchrl.contract.store import Client, list_entries
 from batchrl.contract.transfer import Manner, Transfer, bring
 
@@ -79,7 +80,7 @@ def plan_download(client: Client, source: S3Url, folder: Path) -> list[Transfer]
 def download(client: Client, transfers: Sequence[Transfer], manner: Manner = REPLACING) -> list[Transfer]:
     """Fetch objects in parallel; each file appears under its name only when it is whole.
 
-    Memory: 1 MiB for each of 16 transfers.
+    Memory: 1 MiB for each of 16 transfers and of up to 4 parts of large ones.
 
     Args:
         client: S3 client.
@@ -94,9 +95,13 @@ def download(client: Client, transfers: Sequence[Transfer], manner: Manner = REP
         botocore.exceptions.ClientError: the store refuses.
         OSError: the disk is full or the folder not writable; see ``batchrl.contract.transfer.bring``.
     """
-    calls = [partial(bring, client, transfer, manner) for transfer in transfers]
-    read = run_all(calls, DOWNLOAD_THREADS, "download")
-    return [transfer for transfer, was_read in zip(transfers, read, strict=True) if was_read]
+    # The largest first, so that none is left to come alone at the end; where they are few, each in parts.
+    large = sum(transfer.size >= RANGED_BYTES for transfer in transfers)
+    streams = max(1, MOST_STREAMS // max(1, large))
+    order = sorted(transfers, key=lambda transfer: -transfer.size)
+    read = run_all([partial(bring, client, one, manner, streams) for one in order], DOWNLOAD_THREADS, "download")
+    was_read = {one.file for one, fetched in zip(order, read, strict=True) if fetched}
+    return [transfer for transfer in transfers if transfer.file in was_read]
 
 
 def download_prefix(client: Client, source: S3Url, folder: Path) -> list[Transfer]:

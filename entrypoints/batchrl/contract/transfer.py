@@ -17,6 +17,7 @@ from batchrl.contract.direct import read_object
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import whole_file
 from batchrl.contract.layout import S3Url
+from batchrl.contract.ranges import RANGED_BYTES, Replaced, read_parts
 from batchrl.contract.store import TORN, Client
 
 
@@ -97,8 +98,14 @@ class Manner:
     on_bytes: Callable[[int], object] = lambda count: None
 
 
-def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
+def bring(client: Client, transfer: Transfer, manner: Manner, streams: int = 1) -> bool:
     """Make sure of one file; what is there already is replaced at once, or stays.
+
+    Args:
+        client: S3 client.
+        transfer: the object and its file.
+        manner: how.
+        streams: how many parts of a large object may be on their way at once.
 
     Returns:
         Whether the object had to be read.
@@ -114,7 +121,7 @@ def bring(client: Client, transfer: Transfer, manner: Manner) -> bool:
     try:
         transfer.file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(transfer.file) as temporary:
-            _read_good(client, transfer, temporary, check, manner)
+            _read_good(client, transfer, temporary, check, manner, streams)
     except OSError as error:
         if error.errno is None or isinstance(error, botocore.exceptions.BotoCoreError):
             raise
@@ -133,14 +140,14 @@ def _hasher(algorithm: str) -> Any:
     return hashlib.new(algorithm, usedforsecurity=algorithm != "md5") if algorithm else None
 
 
-def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, manner: Manner) -> None:
+def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, manner: Manner, streams: int) -> None:
     fault = ""
     for attempt in range(manner.attempts):
         if attempt:
             time.sleep(manner.pause)
             check.renew()
         try:
-            if _read(client, transfer.url, file, check, manner.on_bytes):
+            if _read(client, transfer, file, check, manner.on_bytes, streams):
                 return
             fault = "its content is not what was published"
         except TORN as error:
@@ -152,9 +159,20 @@ def _read_good(client: Client, transfer: Transfer, file: Path, check: Check, man
     raise DamagedContent(f"{transfer.url} cannot be read whole in {manner.attempts} tries: {fault}.", manner.hint)
 
 
-def _read(client: Client, url: S3Url, file: Path, check: Check, on_bytes: Callable[[int], object]) -> bool:
+def _read(
+    client: Client, transfer: Transfer, file: Path, check: Check, on_bytes: Callable[[int], object], streams: int
+) -> bool:
     """Copy an object as it comes, and hash it on the way; returns whether the copy is good."""
-    answer = read_object(client, url)
+    if streams > 1 and transfer.size >= RANGED_BYTES and transfer.etag:
+        seen = _hasher(check.algorithm(transfer.etag))
+        try:
+            with file.open("w+b") as target:
+                read_parts(client, transfer.url, transfer.size, transfer.etag, target.fileno(), seen, streams, on_bytes)
+        except Replaced:
+            pass  # it is read as it is now
+        else:
+            return check.accepts(Copy(transfer.size, _digest(seen)), transfer.etag)
+    answer = read_object(client, transfer.url)
     seen = _hasher(check.algorithm(answer.etag))
     received = 0
     with file.open("wb") as target:
@@ -166,4 +184,8 @@ def _read(client: Client, url: S3Url, file: Path, check: Check, on_bytes: Callab
             on_bytes(len(chunk))
     if received != answer.length:
         raise botocore.exceptions.IncompleteReadError(actual_bytes=received, expected_bytes=answer.length)
-    return check.accepts(Copy(received, seen.hexdigest() if seen else ""), answer.etag)
+    return check.accepts(Copy(received, _digest(seen)), answer.etag)
+
+
+def _digest(seen: Any) -> str:
+    return str(seen.hexdigest()) if seen else ""
