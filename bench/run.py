@@ -29,9 +29,11 @@ PARTS = {
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
     "transform": "batch transform: a small job, a million lines, one record a request",
     "serving": "the model server beside the forward pass alone, and 200 clients at once",
+    "transfers": "copies to and from an S3 store, beside s5cmd's",
 }
-# Trainings by the dozen: only by name, or with --all.
+# Trainings or jobs by the dozen: only by name, or with --all.
 LONG = {
+    "load": "the local cloud under load: many jobs, records, lines, large checkpoints (a quarter of an hour)",
     "problems": "returns by agent on narrow logs, Acrobot and the mail campaign (half an hour)",
     "gate_errors": "how often a loop's gate promotes a policy that is no better (five minutes)",
     "logs": "returns on 20 logs, beside d3rlpy's (an hour at first; what was measured is kept in .bench)",
