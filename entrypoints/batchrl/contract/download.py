@@ -80,7 +80,7 @@ def plan_download(client: Client, source: S3Url, folder: Path) -> list[Transfer]
 def download(client: Client, transfers: Sequence[Transfer], manner: Manner = REPLACING) -> list[Transfer]:
     """Fetch objects in parallel; each file appears under its name only when it is whole.
 
-    Memory: 1 MiB for each of 16 transfers and of up to 4 parts of large ones.
+    Memory: 1 MiB for each of 16 transfers and of up to 8 parts of large ones.
 
     Args:
         client: S3 client.

@@ -23,7 +23,7 @@ from batchrl.contract.parallel import run_all
 # From this size on it is worth it.
 RANGED_BYTES = 64 * 1024 * 1024
 PART_BYTES = 16 * 1024 * 1024
-MOST_STREAMS = 4
+MOST_STREAMS = 8
 
 
 class Replaced(Exception):
