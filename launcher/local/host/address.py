@@ -91,13 +91,11 @@ class CloudAddress:
 
     @property
     def s3_url(self) -> str:
-        """The S3 endpoint that takes this cloud's own credentials; the API server stands before an external store."""
-        return self.store.endpoint_url if self.store.embedded else self.api_url
+        """The S3 endpoint that takes this cloud's own credentials and the keys of its jobs.
 
-    @property
-    def jobs_s3_url(self) -> str:
-        """The S3 endpoint that takes the keys of jobs: the API server knows them, and what each opens."""
-        return self.api_url
+        It is the embedded store, which knows them. An external one does not: the API server stands before it.
+        """
+        return self.store.endpoint_url if self.store.embedded else self.api_url
 
 
 # What the file calls the API server's port: clients and servers of version 0.1.0 read and write the same file.

@@ -44,7 +44,7 @@ def training_program(
         instance_type=str(request["ResourceConfig"].get("InstanceType", "")),
         arguments=[TRAIN] if arguments is None and entrypoint is None else arguments,
         environment=cloud_variables(address, grant) | (request.get("Environment") or {}) | own,
-        endpoints=(address.api_url, address.jobs_s3_url),
+        endpoints=(address.api_url, address.s3_url),
         isolated=isolated,
         entrypoint=entrypoint,
         read_only=_read_only(request),
@@ -98,7 +98,7 @@ def serving_program(
         environment=cloud_variables(address, None if isolated else grant)
         | (container.get("Environment") or {})
         | dict(environment),
-        endpoints=(address.api_url, address.jobs_s3_url),
+        endpoints=(address.api_url, address.s3_url),
         isolated=isolated,
         instance=instance,
         serves=True,
@@ -119,5 +119,5 @@ def cloud_variables(address: CloudAddress, grant: Grant | None) -> dict[str, str
         "AWS_ACCESS_KEY_ID": grant.access_key,
         "AWS_SECRET_ACCESS_KEY": grant.secret_key,
         "AWS_ENDPOINT_URL": address.api_url,
-        "AWS_ENDPOINT_URL_S3": address.jobs_s3_url,
+        "AWS_ENDPOINT_URL_S3": address.s3_url,
     }

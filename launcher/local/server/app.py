@@ -34,7 +34,7 @@ from launcher.local.server import jobcalls
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
-from launcher.local.server.operations.context import CALLER, Context, Operation
+from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Operation
 from launcher.local.server.protocol import auth, validation
 from launcher.local.server.protocol.auth import Keyring
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
@@ -120,6 +120,7 @@ class App:
             raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
         keys = auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
         self._on_request()
+        OF_A_JOB.set(keys.grant is not None)
         CALLER.set(request.headers.get("user-agent", ""))
         if keys.grant is not None:
             if signature.service == jobcalls.STS and (
@@ -150,7 +151,7 @@ class App:
             raise ApiError("SerializationException", f"The request is no JSON that can be read: {error}.") from None
         validation.check(service, name, parsed)
         if grant is not None:
-            parsed = jobcalls.contained(grant, name, parsed)
+            jobcalls.refuse_processes(grant, parsed)
         asked.check(name, parsed)
         noted = ", ".join(asked.without_effect(name, parsed))
         return Response.json(operation(self._context, parsed), 200, *([(WITHOUT_EFFECT, noted)] if noted else ()))

@@ -1,7 +1,7 @@
 """S3 requests at the API server, passed on to the store: verified, signed again with the store's credentials, streamed.
 
-It is the way of clients that know one endpoint only, and of jobs: a job's key opens what its request names, which is
-decided here, and never the store itself, whose credentials no job sees.
+It is the way of clients that know one endpoint only, and of jobs to a store of the user's own, whose credentials no job
+sees: what a job's key opens is decided here. The embedded store decides it itself.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ STS: GetCallerIdentity                                 the role of the job's req
 STS: credentials; the exchange of versions             refused
 all else, and the role is not one that may call        refused
 all else, and it may (``batchrl cloud up               as for the owner; what it creates runs in containers only
---let-jobs-call ROLE_ARN``)                            (``CONTAINED_MEMBER``), and types that are processes of this
+--let-jobs-call ROLE_ARN``)                            (``OF_A_JOB``), and types that are processes of this
                                                        computer are refused
 =====================================================  ==============================================================
 
@@ -24,13 +24,10 @@ from xml.sax.saxutils import escape
 from launcher.api.errors import ApiError
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.local.keys.grants import Grant
-from launcher.local.records.jobrecord import CONTAINED_MEMBER
 from launcher.local.server.protocol.wire import Request, Response
 
 STS = "sts"
 IDENTITY = "GetCallerIdentity"
-# Operations whose request becomes a record that something is run from.
-_CREATING = frozenset({"CreateTrainingJob", "CreateTransformJob", "CreateEndpoint"})
 
 
 def identity(grant: Grant, request: Request, body: bytes, account_id: str) -> Response | None:
@@ -68,8 +65,8 @@ def check_caller(grant: Grant, service: str, calling_roles: Collection[str]) -> 
         )
 
 
-def contained(grant: Grant, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """A request of SageMaker's with what a job may not choose.
+def refuse_processes(grant: Grant, request: dict[str, Any]) -> None:
+    """Refuse a request of a job for a process of this computer.
 
     Raises:
         ApiError: it asks for a process of this computer.
@@ -80,7 +77,6 @@ def contained(grant: Grant, operation: str, request: dict[str, Any]) -> dict[str
                 f"InstanceType '{asked}' is a process of this computer, which no job may start, whatever its role "
                 f"(job '{grant.job}'). Use 'local', which runs in a container."
             )
-    return request | {CONTAINED_MEMBER: True} if operation in _CREATING else request
 
 
 def _instance_types(value: object) -> set[str]:

@@ -254,8 +254,12 @@ def pack(files: Mapping[str, str]) -> bytes:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, session_store: Store) -> Iterator[Cloud]:
-    yield from _cloud(tmp_path / "home", session_store)
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """A cloud whose store knows the keys of its jobs, and may be stopped and started."""
+    store = Store(tmp_path / "home")
+    store.start()
+    yield from _cloud(tmp_path / "home", store)
+    store.stop()
 
 
 @pytest.fixture(
@@ -278,15 +282,6 @@ def make_cloud() -> Iterator[Callable[[Path, Store], Cloud]]:
     """Clouds in folders of the test's own choice."""
     with ExitStack() as stack:
         yield lambda folder, store: stack.enter_context(contextmanager(_cloud)(folder, store))
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[Cloud]:
-    """A cloud whose store may be stopped and started."""
-    store = Store(tmp_path / "own" / "store")
-    store.start()
-    yield from _cloud(tmp_path / "own" / "home", store)
-    store.stop()
 
 
 def _cloud(folder: Path, store: Store) -> Iterator[Cloud]:

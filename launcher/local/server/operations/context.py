@@ -44,6 +44,8 @@ class Context:
 
 # How the client of the request that is being answered names itself (its User-Agent).
 CALLER: ContextVar[str] = ContextVar("CALLER", default="")
+# Whether it is a job's: what it creates runs in containers only.
+OF_A_JOB: ContextVar[bool] = ContextVar("OF_A_JOB", default=False)
 
 Operation = Callable[[Context, Wire], Wire]
 

@@ -8,10 +8,10 @@ from launcher.api.errors import validation
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.api.training_rules import check_tags
 from launcher.local.records import states
-from launcher.local.records.jobrecord import CONTAINED_MEMBER, MODELS_MEMBER, VARIANTS_MEMBER
+from launcher.local.records.jobrecord import MODELS_MEMBER, VARIANTS_MEMBER
 from launcher.local.records.records import JobEnded, JobRecord
 from launcher.local.records.resources import ENDPOINT_CONFIG
-from launcher.local.server.operations.context import Context, Operation, Wire
+from launcher.local.server.operations.context import OF_A_JOB, Context, Operation, Wire
 from launcher.local.server.operations.kinds import KeptKind, RunKind
 from launcher.local.server.operations.models import MODELS
 from launcher.local.server.operations.paging import without_none
@@ -39,7 +39,7 @@ def create(context: Context, request: Wire) -> Wire:
     """Record an endpoint and hand it to a shim."""
     check_tags(request.get("Tags") or ())
     variants = CONFIGS.found(context, request["EndpointConfigName"]).request["ProductionVariants"]
-    if request.get(CONTAINED_MEMBER):
+    if OF_A_JOB.get():
         for variant in variants:
             if variant["InstanceType"] in PROCESS_INSTANCE_TYPES:
                 raise validation(

@@ -15,10 +15,10 @@ from launcher.api.errors import ApiError, already_existing, could_not_find, job_
 from launcher.api.servicemodel import service_model
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
-from launcher.local.records.jobrecord import MACHINES, job_key
+from launcher.local.records.jobrecord import CONTAINED_MEMBER, MACHINES, job_key
 from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
 from launcher.local.records.resources import DuplicateResource, Resource
-from launcher.local.server.operations.context import CALLER, Context, Wire
+from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Wire
 from launcher.local.server.operations.paging import DESCENDING, page_of_jobs, page_of_resources
 
 
@@ -132,7 +132,8 @@ class RunKind(Kind):
         arn, message = self.arn(context, name), f"{MACHINES[self.kind].first} the {self.noun}"
         if noted := ", ".join(asked.without_effect(f"Create{self.member}", request)):
             message += f" (recorded, without effect on the local cloud: {noted})"
-        record = JobRecord.new(name, self.kind, arn, _kept(request), context.clock(), message)
+        kept = _kept(request) | ({CONTAINED_MEMBER: True} if OF_A_JOB.get() else {})
+        record = JobRecord.new(name, self.kind, arn, kept, context.clock(), message)
         try:
             context.records.create(record, _tags_of(request))
         except DuplicateJob as error:

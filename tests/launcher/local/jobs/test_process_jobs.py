@@ -62,7 +62,7 @@ def test_A12_A13_A15_A18_the_environment_of_a_job(cloud):
     assert environ["AWS_ACCESS_KEY_ID"].startswith("BATCHRLJOB")
     assert cloud.store.identity.secret_key not in job.lines[0]
     assert environ["AWS_ENDPOINT_URL"] == cloud.address.api_url
-    assert environ["AWS_ENDPOINT_URL_S3"] == cloud.address.jobs_s3_url
+    assert environ["AWS_ENDPOINT_URL_S3"] == cloud.address.s3_url
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "SM_OLD", "BATCHRL_HOME"} & environ.keys()
 
 

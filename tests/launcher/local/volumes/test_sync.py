@@ -138,31 +138,31 @@ def test_A73_nothing_of_model_and_output_is_in_the_store_while_the_script_runs(c
     assert set(archives) <= set(cloud.store.keys(f"{job.prefix}/"))
 
 
-def test_a_store_that_is_restarted_in_the_middle_of_a_job_costs_nothing(cloud, own_store):
-    job = own_store.job(
+def test_a_store_that_is_restarted_in_the_middle_of_a_job_costs_nothing(cloud):
+    job = cloud.job(
         EPOCHS.replace("COUNT", "10") + "pathlib.Path(os.environ['SM_MODEL_DIR'], 'w').write_text('w')\n",
         hyperparameters={"sagemaker_s3_output": "s3://shim-tests/out"},
         CheckpointConfig={"S3Uri": "s3://shim-tests/checkpoints"},
     ).start()
     job.wait_for_line("1 ")
-    own_store.store.stop()
+    cloud.store.stop()
     job.wait_for_line("9 ")
     cloud.wait_until(lambda: not job.ml.exists() or (job.ml / "model" / "w").exists(), "the script has ended")
     assert not job.record.ended
-    own_store.store.start()
+    cloud.store.start()
     record = job.wait()
     assert (record.status, record.failure_reason) == ("Completed", None)
-    assert own_store.store.members(f"{job.prefix}/output/model.tar.gz") == {"w": b"w"}
-    table = own_store.store.get(f"{job.prefix}/output/intermediate/table.csv").decode()
+    assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"w": b"w"}
+    table = cloud.store.get(f"{job.prefix}/output/intermediate/table.csv").decode()
     assert table.split() == ["epoch", *(str(epoch) for epoch in range(10))]
 
 
-def test_a_store_that_is_away_at_the_start_is_waited_for(own_store):
-    job = own_store.job("print('ran')")
-    own_store.store.stop()
+def test_a_store_that_is_away_at_the_start_is_waited_for(cloud):
+    job = cloud.job("print('ran')")
+    cloud.store.stop()
     job.start()
-    own_store.wait_until(lambda: job.record.secondary_status == "Downloading", "the job is Downloading")
-    own_store.store.start()
+    cloud.wait_until(lambda: job.record.secondary_status == "Downloading", "the job is Downloading")
+    cloud.store.start()
     assert job.wait().status == "Completed", job.record.failure_reason
 
 
@@ -212,6 +212,7 @@ def test_a_proxy_of_the_environment_does_not_stand_before_the_loopback(cloud):
     job = cloud.job(
         "import os, boto3\n"
         "s3 = boto3.client('s3', endpoint_url=os.environ['AWS_ENDPOINT_URL_S3'])\n"
-        "s3.put_object(Bucket='shim-tests', Key='through/no/proxy', Body=b'x')\n"
+        "key = f'out/{os.environ[\"TRAINING_JOB_NAME\"]}/through/no/proxy'\n"
+        "s3.put_object(Bucket='shim-tests', Key=key, Body=b'x')\n"
     ).start()
     assert job.wait(30).failure_reason is None, job.lines
