@@ -92,3 +92,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def rgw() -> Iterator[services.Store]:
     """The Ceph RGW that listens for the tests, its buckets emptied by nobody: use names of your own."""
     yield services.rgw_store()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 4 MiB of its own."""
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    with services.mounted(str(folder)) as lack:
+        assert lack is None, lack
+        yield folder

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 REQUIRE_VARIABLE = "BATCHRL_REQUIRE"
@@ -85,6 +87,31 @@ def _rgw_lack() -> str | None:
     return None
 
 
+def _small_disk_lack() -> str | None:
+    if os.geteuid() != 0:
+        return "mounting one takes root"
+    with tempfile.TemporaryDirectory(prefix="batchrl-disk-") as folder, mounted(folder) as lack:
+        return lack
+
+
+@contextlib.contextmanager
+def mounted(folder: str, size_kib: int = 4096) -> Iterator[str | None]:
+    """A disk of its own at a folder, in memory; gives why there is none, or None."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k,mode=0700", "tmpfs", folder]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        yield str(error)
+        return
+    if answer.returncode:
+        yield answer.stderr.strip()
+        return
+    try:
+        yield None
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 SERVICES = {
     "engine": Service(
         "a Docker engine with the batchrl image",
@@ -95,6 +122,9 @@ SERVICES = {
         "a Ceph RGW",
         "apt-get install radosgw ceph-mon ceph-osd, then docker/start-rgw.sh FOLDER",
         _rgw_lack,
+    ),
+    "small_disk": Service(
+        "a small disk that can be filled", "run the tests as root, where mount may be used", _small_disk_lack
     ),
 }
 

@@ -8,8 +8,10 @@ container, without host networking and without a listener beyond loopback on eit
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from batchrl.contract.errors import InputError
@@ -17,6 +19,9 @@ from batchrl.contract.errors import InputError
 FORWARD_VARIABLE = "BATCHRL_FORWARD"
 SOCKET_FOLDER = "/run/batchrl"
 CHUNK_BYTES = 256 * 1024
+# What a listener that was closed answers; all else passes.
+CLOSED = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+PAUSE_SECONDS = 0.1
 
 
 def format_forward(sockets: Mapping[int, str]) -> str:
@@ -42,19 +47,27 @@ def parse_forward(text: str) -> dict[int, str]:
 def serve(listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
     """Join every connection to a listener with one that ``connect`` makes, until the listener is closed.
 
-    A peer that cannot be reached shows as a connection that is closed at once: clients retry that.
+    A peer that cannot be reached shows as a connection that is closed at once: clients retry that. So does the want of
+    descriptors, threads or memory, which passes.
     """
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:
-            return
+        except OSError as error:
+            if error.errno in CLOSED:
+                return
+            time.sleep(PAUSE_SECONDS)
+            continue
         try:
             upstream = connect()
         except OSError:
             connection.close()
             continue
-        join(connection, upstream)
+        try:
+            join(connection, upstream)
+        except (OSError, RuntimeError, MemoryError):
+            for end in (connection, upstream):
+                end.close()
 
 
 def join(one: socket.socket, other: socket.socket) -> None:

@@ -22,6 +22,7 @@ from launcher.local.host.faults import (
     algorithm_reason,
     client_fault,
     combined,
+    internal_fault,
     storage_fault,
 )
 from launcher.local.jobs.driver import Driver, stop_grace
@@ -29,7 +30,6 @@ from launcher.local.jobs.programs import is_isolated, training_program
 from launcher.local.jobs.publication import Publication
 from launcher.local.keys.grants import Grant
 from launcher.local.keys.places import training_places
-from launcher.local.logs.joblogs import StreamWriter
 from launcher.local.records import states
 from launcher.local.volumes.inputs import download_channels
 from launcher.local.volumes.tree import HOST, checkpoint_path, plan_tree
@@ -62,6 +62,8 @@ class TrainingDriver(Driver):
         self._stream = f"{HOST}-{int(time.time())}"
         # From the script's start until its results are published, its files are all there is of them.
         self._unsaved = False
+        self._lost_output = ""
+        self._pump: OutputPump | None = None
 
     @cached_property
     def _publication(self) -> Publication:
@@ -120,15 +122,17 @@ class TrainingDriver(Driver):
     def _accompany(self, execution: Execution, definitions: Definitions) -> Run:
         stream = self._stream
         log_file = self._folder.log_file(stream)
-        pump = OutputPump(
-            execution.output(), log_file, lambda: self._progress.note(log_stream=f"{self._name}/{stream}")
+        pump = self._pump = OutputPump(
+            execution.output,
+            log_file,
+            lambda: self._progress.note(log_stream=f"{self._name}/{stream}"),
+            execution.kill,
         )
 
         def tell(fault: str) -> None:
             log.warning("%s", fault)
             self._events.add(MetricDropped(fault))
-            with contextlib.suppress(OSError):  # a full disk keeps no job from its end
-                pump.say(f"batchrl: {fault}")
+            pump.say(f"batchrl: {fault}")
 
         metrics = MetricWatch(definitions, log_file, lambda latest: self._progress.note(metrics=latest), tell)
         pump.start()
@@ -140,7 +144,10 @@ class TrainingDriver(Driver):
         if not pump.finish(OUTPUT_DRAIN_SECONDS):
             log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
         metrics.finish()
-        return Run(outcome, execution.remove())
+        out_of_memory = execution.remove()
+        if pump.fault is not None:
+            self._lost_output = f"the output of the job could not be read any more, so it was ended: {pump.fault}"
+        return Run(outcome, out_of_memory)
 
     def _publish(self) -> None:
         """Bring all of it to S3, and say in the job's log what was left out.
@@ -157,19 +164,16 @@ class TrainingDriver(Driver):
 
     def _tell(self, lines: list[str]) -> None:
         """Words of ours at the end of the job's log."""
-        if not lines:
-            return
-        writer = StreamWriter(self._folder.log_file(self._stream))
-        for line in lines:
-            writer.write(f"batchrl: {line}")
-        writer.close()
-        self._progress.note(log_stream=f"{self._name}/{self._stream}")
+        if self._pump is not None:
+            for line in lines:
+                self._pump.say(f"batchrl: {line}")
+            self._pump.settle()
 
     def _end(self, run: Run) -> None:
         """Publish and take the terminal status; a script's own failure comes before that of an upload."""
         code, cut = run.outcome.exit_code, run.outcome.cut
-        reason = None
-        if code and cut is None:
+        reason = internal_fault(self._lost_output).reason if self._lost_output else None
+        if code and cut is None and reason is None:
             reason = algorithm_reason(code, self._publication.folders.output, run.out_of_memory)
         self._progress.move(states.UPLOADING, "Uploading generated training model")
         try:
@@ -203,7 +207,7 @@ class TrainingDriver(Driver):
     def _on_cut(self, cut: Cut) -> None:
         self._events.add(CutShort(cut.value, self._limits().max_runtime))
         message = "Stopping the training job" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
-        self._progress.move(states.STOPPING, message)
+        self._progress.pass_through(states.STOPPING, message)
 
     def _checkpoint_url(self) -> S3Url | None:
         config = self._request.get("CheckpointConfig")

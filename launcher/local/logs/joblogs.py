@@ -63,21 +63,28 @@ class LogPage:
 class StreamWriter:
     """Appends to a log stream; one writer a stream.
 
+    A full disk keeps nobody from going on: lines that cannot be written are counted, and how many are missing is the
+    first line that is written after them.
+
     Args:
         path: the stream's file; its folder is made. A line that an earlier writer left unfinished is closed.
         clock: milliseconds since 1970.
+
+    Attributes:
+        lost: lines that could not be written, and of which the log does not tell yet.
+        why: why they could not.
     """
 
     def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.lost = 0
+        self._path = path
         self._clock = clock
         self._partial = b""
-        last = LogReader(path).last()
-        self._latest = last.timestamp if last else 0
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")
+        self._latest = 0
+        self._file: int | None = None
+        self._torn = True
+        self.why = ""
+        self._write(b"")
 
     def write(self, message: str) -> None:
         """Append one message; one that holds newlines becomes several events."""
@@ -102,10 +109,11 @@ class StreamWriter:
 
     def close(self) -> None:
         """Append what is left and close the file."""
-        try:
-            self.flush()
-        finally:
+        self.flush()
+        self._write(b"")  # if lines are missing, it is told now
+        if self._file is not None:
             os.close(self._file)
+            self._file = None
 
     def _append(self, lines: bytes) -> None:
         """Append whole lines, in one write: a million of them cost no more than a few thousand writes."""
@@ -114,9 +122,43 @@ class StreamWriter:
         text = _valid(lines.replace(b"\r\n", b"\n"))
         if len(text) > MAX_MESSAGE_BYTES:
             text = b"".join(piece + b"\n" for line in text[:-1].split(b"\n") for piece in _pieces(line))
-        view = memoryview(stamp + text[:-1].replace(b"\n", b"\n" + stamp) + b"\n")
-        while view:
-            view = view[os.write(self._file, view) :]
+        self._write(stamp + text[:-1].replace(b"\n", b"\n" + stamp) + b"\n")
+
+    def _write(self, content: bytes) -> None:
+        """Append lines of the file; those that cannot be written are counted."""
+        written = 0
+        try:
+            file = self._whole()
+            if self.lost:
+                told = f"batchrl: {self.lost:,} lines of the log are missing here: {self.why}"
+                _write_all(file, b"%d %s\n" % (max(self._latest, self._clock()), told.encode()))
+                self.lost = 0
+            view = memoryview(content)
+            while written < len(content):
+                written += os.write(file, view[written:])
+        except OSError as error:
+            self._torn = True
+            self.lost += content.count(b"\n", written)
+            self.why = error.strerror or str(error)
+
+    def _whole(self) -> int:
+        """The open file; what was left unfinished in it, by another writer or on a full disk, is closed."""
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            last = LogReader(self._path).last()
+            self._latest = max(self._latest, last.timestamp if last else 0)
+            self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._torn:
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                _write_all(self._file, b"\n")
+            self._torn = False
+        return self._file
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]
 
 
 def _valid(text: bytes) -> bytes:

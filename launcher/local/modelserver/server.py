@@ -204,7 +204,7 @@ class ModelServer:
     def _start(self) -> None:
         self._fruitless += 1
         execution = self._executor.start(self._program)
-        pump = OutputPump(execution.output(), self._log_file, lambda: None)
+        pump = OutputPump(execution.output, self._log_file, lambda: None, execution.kill)
         pump.start()
         self._run = run = _Run(execution, Waiter(execution), pump)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from disks import fill
 
 CHECKPOINTS = {"S3Uri": "s3://shim-tests/checkpoints/{name}"}
 REPLACE = """
@@ -104,3 +105,36 @@ for variable in ("SM_CHECKPOINT_DIR", "SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"):
     assert cloud.store.keys("checkpoints/names/") == ["checkpoints/names/good"]
     assert sorted(cloud.store.members(f"{job.prefix}/output/model.tar.gz")) == ["bad\udcff", "good"]
     assert sorted(cloud.store.members(f"{job.prefix}/output/output.tar.gz")) == ["bad\udcff", "good"]
+
+
+@pytest.mark.small_disk
+def test_a_disk_that_is_full_for_a_while_costs_a_finished_job_nothing(make_cloud, session_store, small_disk):
+    """The script prints more than a pipe holds while nothing can be written, and goes on; its model is published."""
+    cloud, disk = make_cloud(small_disk / "home", session_store), small_disk
+    script = """
+import os, pathlib, time
+go = pathlib.Path(os.environ["SM_MODEL_DIR"]).parents[2] / "full"
+(go.parent / "ready").touch()
+while not go.exists():
+    time.sleep(0.01)
+for number in range(3000):
+    print("line", number, "x" * 100)
+print("all is printed", flush=True)
+(go.parent / "ready").unlink()
+while go.exists():
+    time.sleep(0.01)
+pathlib.Path(os.environ["SM_MODEL_DIR"], "weights").write_text("w")
+print("the end")
+"""
+    job = cloud.job(script).start()
+    cloud.wait_until((disk / "home" / "jobs" / "ready").exists, "the script is up")
+    (disk / "home" / "jobs" / "full").touch()
+    filler = fill(disk)
+    cloud.wait_until(lambda: not (disk / "home" / "jobs" / "ready").exists(), "the script printed all of it")
+    (disk / "home" / "jobs" / "full").unlink()
+    filler.unlink()
+    record = job.wait()
+    assert (record.status, record.failure_reason) == ("Completed", None)
+    assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"weights": b"w"}
+    assert any("lines of the log are missing here" in line for line in job.lines)
+    assert job.lines[-1] == "the end"
