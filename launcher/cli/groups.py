@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "pull": "Download what a job wrote.",
         "wait": "Wait until a job ends.",
         "stop": "Ask a job to stop.",
+        "recover": "Publish what an ended job left on disk.",
         "rm": "Delete ended jobs, and endpoints.",
     },
     "This computer": {

@@ -53,7 +53,7 @@ def signals_sent(facts: Facts) -> list[str]:
 
 def kept_files(facts: Facts) -> tuple[str, ...]:
     """Where results are that could not be stored."""
-    return (f"its files are kept in {facts.kept}",) if facts.kept else ()
+    return (f"its files are kept in {facts.kept}: batchrl recover {facts.name} publishes them",) if facts.kept else ()
 
 
 def last_lines(facts: Facts) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
-"""What a data folder can do without: work of jobs that ended, folders without a job, sockets without an owner."""
+"""What a data folder can do without: work of jobs that ended, folders without a job, sockets without an owner.
+
+What a training job left goes only when it is certain that its results are in S3 (``jobs/evidence``); what is kept is
+named, with the reason.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchrl.contract.store import Client
+from launcher.api.constants import TRAINING
 from launcher.local.host.home import HomePaths
-from launcher.local.records.records import Records
+from launcher.local.host.trees import remove_tree
+from launcher.local.jobs.evidence import why_kept
+from launcher.local.records.records import JobRecord, Records
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,42 @@ class Removed:
     error: str | None = None
 
 
-def collect(paths: HomePaths) -> tuple[Removed, ...]:
-    """Remove all of it. Records, logs and the store stay."""
-    return tuple(_remove(path, why) for path, why in _useless(paths))
+@dataclass(frozen=True)
+class Kept:
+    """Files of a job that has ended, which stay.
+
+    Args:
+        path: where they are.
+        size_bytes: what they take on disk.
+        why: why they stay.
+    """
+
+    path: Path
+    size_bytes: int
+    why: str
 
 
-def _useless(paths: HomePaths) -> Iterator[tuple[Path, str]]:
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, and what was not, for a reason."""
+
+    removed: tuple[Removed, ...]
+    kept: tuple[Kept, ...]
+
+
+def collect(paths: HomePaths, client: Callable[[], Client]) -> Collected:
+    """Remove all of it. Records, logs and the store stay.
+
+    Args:
+        paths: the data folder.
+        client: makes the S3 client of its store; asked only where something is to be verified.
+    """
+    found = list(_useless(paths, client))
+    kept = tuple(one for one in found if isinstance(one, Kept))
+    return Collected(tuple(_remove(path, why) for path, why in (one for one in found if isinstance(one, tuple))), kept)
+
+
+def _useless(paths: HomePaths, client: Callable[[], Client]) -> Iterator[tuple[Path, str] | Kept]:
     if not paths.records.exists():
         return
     folders = sorted(paths.jobs.glob("*"))  # before the records: a job is recorded before it has a folder
@@ -47,14 +84,32 @@ def _useless(paths: HomePaths) -> Iterator[tuple[Path, str]]:
     for folder in folders:
         record = jobs.get(folder.name)
         if record is None:
-            yield folder, "no job has this folder"
+            yield _orphan(paths, folder)
         elif record.ended:
-            for root in paths.job(record.key).roots(record.instances):
-                if root.exists():
-                    yield root, f"{record.kind} {record.name} is {record.status}"
+            yield from _ended(paths, record, client)
     for path in sorted(paths.runtime.glob("*.sock")):
         if not _answers(path):
             yield path, "nobody listens at this socket"
+
+
+def _orphan(paths: HomePaths, folder: Path) -> tuple[Path, str] | Kept:
+    """A folder that no record names; with work in it, it may be the record that was lost."""
+    work = paths.job(folder.name).ml
+    if work.exists():
+        return Kept(
+            work, _size(work), "no job has this folder, but it holds work; remove it by hand if it is of no use"
+        )
+    return folder, "no job has this folder"
+
+
+def _ended(paths: HomePaths, record: JobRecord, client: Callable[[], Client]) -> Iterator[tuple[Path, str] | Kept]:
+    home = paths.job(record.key)
+    if record.kind == TRAINING and (why := why_kept(record, home, client)):
+        yield Kept(home.ml, _size(home.ml), why)
+        return
+    for root in home.roots(record.instances):
+        if root.exists():
+            yield root, f"{record.kind} {record.name} is {record.status}"
 
 
 def _answers(path: Path) -> bool:
@@ -69,11 +124,7 @@ def _answers(path: Path) -> bool:
 
 def _remove(path: Path, why: str) -> Removed:
     size = _size(path)
-    try:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    except OSError as error:
-        return Removed(path, size, why, f"{error.strerror}: {error.filename}")
-    return Removed(path, size, why)
+    return Removed(path, size, why, remove_tree(path))
 
 
 def _size(path: Path) -> int:

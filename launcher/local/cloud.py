@@ -19,8 +19,9 @@ from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.files import write_atomically
+from batchrl.contract.store import Client
 from launcher.base import extras, lock
-from launcher.local.cleanup import Removed, collect
+from launcher.local.cleanup import Collected, Kept, Removed, collect
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
@@ -35,7 +36,9 @@ from launcher.local.server import probe
 __all__ = [
     "CloudAddress",
     "CloudStatus",
+    "Collected",
     "DownReport",
+    "Kept",
     "Removed",
     "StoreAddress",
     "down",
@@ -243,9 +246,18 @@ def set_job_rules(
     return rules
 
 
-def gc(home: Path | None = None) -> tuple[Removed, ...]:
-    """Remove what is of no use any more, and say what it was and how many bytes it took."""
-    return collect(HomePaths.of(home))
+def gc(home: Path | None = None) -> Collected:
+    """Remove what is of no use any more, and say what it was and how many bytes it took, and what was kept and why.
+
+    The cloud is started where something has to be verified in its store.
+    """
+
+    def client() -> Client:
+        import boto3
+
+        return ensure_up(home).store.client(boto3.Session())
+
+    return collect(HomePaths.of(home), client)
 
 
 def shell_exports(address: CloudAddress) -> list[str]:

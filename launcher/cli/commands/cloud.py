@@ -209,13 +209,17 @@ def env() -> None:
 def gc(out: Output) -> None:
     """Remove what is of no use any more: work folders of jobs that have ended, and leftovers.
 
-    Records, logs and results stay.
+    Records, logs and results stay. What a training job left goes only when its results are found in S3; what is kept is
+    named on stderr, with the reason.
     """
     from launcher.local import cloud
 
-    removed = cloud.gc()
+    collected = cloud.gc()
+    removed = collected.removed
     rows: list[dict[str, Any]] = [asdict(one) | {"size": size(one.size_bytes)} for one in removed if not one.error]
     out.rows(rows, REMOVED, "There was nothing to remove.")
+    for kept in collected.kept:
+        out.note(f"Kept {kept.path} ({size(kept.size_bytes)}): {kept.why}")
     if failed := [one for one in removed if one.error]:
         what = "\n".join(f"  {one.path}: {one.error}" for one in failed)
         raise InputError(f"not everything could be removed:\n{what}", "Remove it as its owner, or as root.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.contract.files import NO_ROOM
@@ -48,6 +49,16 @@ def storage_fault(what: str, error: Exception) -> JobFault:
     if not text.startswith(what):
         text = f"{what}: {text}"
     return client_fault(text) if isinstance(error, InputError) else internal_fault(text)
+
+
+def kept_note(root: Path, name: str) -> str:
+    """What the reason of a job says whose results are on disk alone."""
+    return f" (its files are kept in {root}; batchrl recover {name} publishes them)"
+
+
+def recovered_note(name: str) -> str:
+    """What stands in that note's place once they are published."""
+    return f" (its results were published later, by batchrl recover {name})"
 
 
 def combined(faults: list[JobFault]) -> JobFault:

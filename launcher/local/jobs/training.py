@@ -23,6 +23,7 @@ from launcher.local.host.faults import (
     client_fault,
     combined,
     internal_fault,
+    kept_note,
     storage_fault,
 )
 from launcher.local.jobs.driver import Driver, stop_grace
@@ -161,6 +162,7 @@ class TrainingDriver(Driver):
         if published.faults:
             raise combined(published.faults)
         self._unsaved = False
+        self._progress.note(published_at=time.time())
 
     def _tell(self, lines: list[str]) -> None:
         """Words of ours at the end of the job's log."""
@@ -198,7 +200,7 @@ class TrainingDriver(Driver):
 
     def _fail(self, reason: str) -> None:
         if self._unsaved:
-            note = f" (its files are kept in {self._paths.root})"
+            note = kept_note(self._paths.root, self._name)
             reason = reason[: MAX_REASON - len(note)] + note
         else:
             self._remove_trees()

@@ -64,6 +64,10 @@ MIGRATIONS = (
         created_at REAL NOT NULL, PRIMARY KEY (kind, name)
     ) STRICT;
     """,
+    # That a job's results are in S3 is a fact of its own: of jobs that older code ran it is not known.
+    """
+    ALTER TABLE jobs ADD COLUMN published_at REAL;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -79,6 +79,7 @@ class JobRecord:
         log_stream: name of its newest log stream.
         size_bytes: bytes of its results.
         servers: model servers of an endpoint that is in service.
+        published_at: when all that a training job left had reached S3; None where it did not, or nobody knows.
     """
 
     name: str
@@ -103,6 +104,7 @@ class JobRecord:
     log_stream: str | None = None
     size_bytes: int = 0
     servers: tuple[ServerRecord, ...] = ()
+    published_at: float | None = None
 
     @classmethod
     def new(cls, name: str, kind: str, arn: str, request: dict[str, Any], at: float, message: str) -> JobRecord:
@@ -129,6 +131,11 @@ class JobRecord:
     def ended(self) -> bool:
         """Whether the state is final."""
         return self.status in states.ENDED
+
+    @property
+    def began(self) -> bool:
+        """Whether a training job's script was started, so that there may be results of it."""
+        return any(entry.status == states.TRAINING for entry in self.transitions)
 
     @property
     def instances(self) -> int:

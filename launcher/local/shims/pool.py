@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from launcher.api.constants import ENDPOINT, TRAINING
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import ServerBegan, ShimLost, StatusTaken
+from launcher.local.host.faults import kept_note
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId, spawn_detached
 from launcher.local.records import states
@@ -158,6 +159,10 @@ class ShimPool:
         reap(self._paths, record)
         shim_log = self._paths.job(record.key).shim_log
         reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"
+        if current.published_at is not None:
+            reason += " (its results are published)"
+        elif current.kind == TRAINING and current.began:
+            reason += kept_note(self._paths.job(record.key).ml, record.name)
         ended = self._records.transition(
             record.name, states.FAILED, reason, kind=record.kind, failure_reason=reason, servers=()
         )

@@ -245,7 +245,9 @@ def test_gc_removes_what_is_of_no_use_and_says_so(home: Path) -> None:
     (paths.jobs / "orphan").mkdir()
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(paths.socket("stale")))
-    removed = cloud.gc(home)
+    collected = cloud.gc(home)
+    removed = collected.removed
+    assert not collected.kept
     assert [item.path.relative_to(paths.jobs) for item in removed if item.path.is_relative_to(paths.jobs)] == [
         Path("ended/ml"),
         Path("orphan"),

@@ -8,6 +8,7 @@ import time
 
 from batchrl.contract.layout import S3Url
 from batchrl.contract.published import load_manifest, read_published
+from launcher.local.host.faults import kept_note
 
 # Writes an epoch's row every 0.3 s and says when; the file is replaced, as train.py does.
 EPOCHS = """
@@ -175,7 +176,7 @@ def test_a_bucket_that_refuses_the_results_fails_the_job_and_keeps_them(cloud):
     assert record.status == "Failed"
     assert record.failure_reason.startswith("ClientError: upload of the job's model")
     assert "NoSuchBucket" in record.failure_reason
-    assert record.failure_reason.endswith(f"(its files are kept in {job.ml})")
+    assert record.failure_reason.endswith(kept_note(job.ml, job.name))
     assert (job.ml / "model" / "w").read_text() == "w"
 
 

@@ -1,0 +1,166 @@
+"""Results that did not reach S3 stay on disk: ``cloud gc`` keeps them, ``batchrl recover`` publishes them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+
+import pytest
+
+from batchrl.contract.errors import InputError, Unreachable
+from launcher.api.constants import TRANSFORM
+from launcher.local.cleanup import collect
+from launcher.local.records.records import JobRecord
+from launcher.local.recovery import LOCK_NAME, recover_from
+from launcher.local.shims.pool import ShimPool
+
+WRITES_AND_WAITS = """
+import os, pathlib, time
+for variable in ("SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR", "SM_CHECKPOINT_DIR"):
+    pathlib.Path(os.environ[variable], "result").write_text(variable)
+print("written")
+while True:
+    time.sleep(0.05)
+"""
+
+
+def gc(cloud):
+    return collect(cloud.home, lambda: cloud.store.client)
+
+
+def recover(cloud, name):
+    return recover_from(cloud.home, cloud.records, name, lambda: cloud.store.client)
+
+
+def whose_shim_died(cloud, place, **fields):
+    """A job that had written its results when its shim was killed, as the API server finds it."""
+    job = cloud.job(
+        WRITES_AND_WAITS, CheckpointConfig={"S3Uri": f"s3://shim-tests/recovered/{place}"}, **fields
+    ).start()
+    job.wait_for_line("written")
+    job.shim.kill()
+    ShimPool(cloud.home, cloud.records, ("true",)).reconcile()
+    return job
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+def test_what_a_dead_shim_left_is_kept_by_gc_and_published_by_recover(cloud, compression):
+    job = whose_shim_died(cloud, f"dead-{compression}", OutputDataConfig={"CompressionType": compression})
+    assert job.record.status == "Failed"
+    assert job.record.failure_reason.endswith(
+        f"(its files are kept in {job.ml}; batchrl recover {job.name} publishes them)"
+    )
+    collected = gc(cloud)
+    assert not collected.removed
+    assert [(kept.path, f"batchrl recover {job.name}" in kept.why) for kept in collected.kept] == [(job.ml, True)]
+    assert collected.kept[0].size_bytes > 0
+
+    done = recover(cloud, job.name)
+    assert (done.status, done.already, done.left_out) == ("Failed", False, ())
+    if compression == "GZIP":
+        assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"result": b"SM_MODEL_DIR"}
+    else:
+        assert cloud.store.get(f"{job.prefix}/output/model/result") == b"SM_MODEL_DIR"
+    assert cloud.store.members(f"{job.prefix}/output/output.tar.gz") == {"result": b"SM_OUTPUT_DATA_DIR"}
+    assert cloud.store.get(f"recovered/dead-{compression}/result") == b"SM_CHECKPOINT_DIR"
+    record = job.record
+    assert record.status == "Failed" and record.published_at is not None and record.size_bytes > 0
+    assert record.failure_reason.endswith(f"(its results were published later, by batchrl recover {job.name})")
+    assert "its files are kept" not in record.failure_reason
+    assert not job.ml.exists()
+    assert recover(cloud, job.name).already
+    assert gc(cloud).removed == gc(cloud).kept == ()
+
+
+def test_a_job_that_ended_well_is_known_to_be_published(cloud):
+    job = cloud.job("print('x')").start()
+    job.wait()
+    assert job.record.published_at is not None
+    assert recover(cloud, job.name).already
+
+
+def test_gc_removes_what_is_in_s3_and_keeps_what_is_not(cloud):
+    """A shim that was killed after it had published, before it had removed its tree."""
+    job = whose_shim_died(cloud, "verified")
+    saved = cloud.home.root / "saved"
+    shutil.copytree(job.ml, saved)
+    recover(cloud, job.name)
+
+    def left_again():
+        shutil.copytree(saved, job.ml)
+
+    for key, named in (
+        ("recovered/verified/result", "checkpoints/result"),
+        (f"{job.prefix}/output/model.tar.gz", "ml/model"),
+        (f"{job.prefix}/output/output.tar.gz", "ml/output/data"),
+    ):
+        left_again()
+        content = cloud.store.get(key)
+        for wrong in (None, content + b"longer"):
+            cloud.store.client.delete_object(Bucket="shim-tests", Key=key)
+            if wrong is not None:
+                cloud.store.put(key, wrong)
+            (kept,) = gc(cloud).kept
+            assert f"{named} is not in S3 as it is here: batchrl recover {job.name}" in kept.why
+        cloud.store.put(key, content)
+        collected = gc(cloud)
+        assert [removed.path for removed in collected.removed] == [job.ml] and not collected.kept
+        assert not job.ml.exists()
+    left_again()
+
+    def unreachable():
+        raise Unreachable("no answer")
+
+    (kept,) = collect(cloud.home, unreachable).kept
+    assert kept.why == "the store cannot be asked: no answer"
+
+
+def test_gc_keeps_work_that_no_record_names(cloud):
+    """Records that were lost must not cost the results of every job."""
+    job = whose_shim_died(cloud, "orphan")
+    cloud.records.delete(job.name)
+    (kept,) = gc(cloud).kept
+    assert kept.path == job.ml and "no job has this folder" in kept.why
+
+
+def test_a_fault_that_lasts_is_told_and_the_rest_is_published(cloud):
+    job = whose_shim_died(cloud, "partly")
+    shutil.rmtree(job.ml / "model")
+    (job.ml / "model").symlink_to("/etc")
+    with pytest.raises(InputError, match=r"not all of the job .* could be published: .*'model' is a link to /etc"):
+        recover(cloud, job.name)
+    assert job.record.published_at is None
+    assert cloud.store.members(f"{job.prefix}/output/output.tar.gz") == {"result": b"SM_OUTPUT_DATA_DIR"}
+    (job.ml / "model").unlink()
+    (job.ml / "model").mkdir()
+    (job.ml / "model" / "mended").write_text("x")
+    assert not recover(cloud, job.name).already
+    assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"mended": b"x"}
+
+
+def test_what_cannot_be_recovered_is_refused_in_words(cloud):
+    running = cloud.job(WRITES_AND_WAITS, CheckpointConfig={"S3Uri": "s3://shim-tests/recovered/running"}).start()
+    running.wait_for_line("written")
+    with pytest.raises(InputError, match=r"has not ended \(Training\): it publishes its results itself"):
+        recover(cloud, running.name)
+    cloud.records.request_stop(running.name)
+    with pytest.raises(InputError, match="the local cloud knows no training job 'nobody'"):
+        recover(cloud, "nobody")
+    cloud.records.create(JobRecord.new("scoring", TRANSFORM, "arn:scoring", {}, 1.0, "Starting"))
+    with pytest.raises(InputError, match="'scoring' is a transform: only training jobs leave results on disk"):
+        recover(cloud, "scoring")
+    gone = whose_shim_died(cloud, "gone")
+    shutil.rmtree(gone.ml)
+    with pytest.raises(InputError, match="is Failed, and nothing of it is left in"):
+        recover(cloud, gone.name)
+
+
+def test_two_recoveries_of_one_job_do_not_meet(cloud):
+    job = whose_shim_died(cloud, "two")
+    handle = os.open(cloud.home.job(job.name).folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match="is being recovered by another command"):
+        recover(cloud, job.name)
+    os.close(handle)
+    assert not recover(cloud, job.name).already
