@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batchrl.contract.store import Client
 from launcher.api.constants import TRAINING
+from launcher.local.cloud import ensure_up
 from launcher.local.host.home import HomePaths
 from launcher.local.host.trees import remove_tree
 from launcher.local.jobs.evidence import why_kept
@@ -58,6 +59,20 @@ class Collected:
 
     removed: tuple[Removed, ...]
     kept: tuple[Kept, ...]
+
+
+def gc(home: Path | None = None) -> Collected:
+    """Remove what is of no use any more, and say what it was and how many bytes it took, and what was kept and why.
+
+    The cloud is started where something has to be verified in its store.
+    """
+
+    def client() -> Client:
+        import boto3
+
+        return ensure_up(home).store.client(boto3.Session())
+
+    return collect(HomePaths.of(home), client)
 
 
 def collect(paths: HomePaths, client: Callable[[], Client]) -> Collected:

@@ -19,9 +19,7 @@ from pathlib import Path
 
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.files import write_atomically
-from batchrl.contract.store import Client
 from launcher.base import extras, lock
-from launcher.local.cleanup import Collected, Kept, Removed, collect
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
 from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
@@ -36,14 +34,10 @@ from launcher.local.server import probe
 __all__ = [
     "CloudAddress",
     "CloudStatus",
-    "Collected",
     "DownReport",
-    "Kept",
-    "Removed",
     "StoreAddress",
     "down",
     "ensure_up",
-    "gc",
     "job_rules",
     "set_job_rules",
     "set_store",
@@ -244,20 +238,6 @@ def set_job_rules(
         rules = JobRules.read(paths.job_rules).with_changes(calling_roles, root_images, memory_bytes, processes)
         rules.write(paths.job_rules)
     return rules
-
-
-def gc(home: Path | None = None) -> Collected:
-    """Remove what is of no use any more, and say what it was and how many bytes it took, and what was kept and why.
-
-    The cloud is started where something has to be verified in its store.
-    """
-
-    def client() -> Client:
-        import boto3
-
-        return ensure_up(home).store.client(boto3.Session())
-
-    return collect(HomePaths.of(home), client)
 
 
 def shell_exports(address: CloudAddress) -> list[str]:

@@ -212,9 +212,9 @@ def gc(out: Output) -> None:
     Records, logs and results stay. What a training job left goes only when its results are found in S3; what is kept is
     named on stderr, with the reason.
     """
-    from launcher.local import cloud
+    from launcher.local import cleanup
 
-    collected = cloud.gc()
+    collected = cleanup.gc()
     removed = collected.removed
     rows: list[dict[str, Any]] = [asdict(one) | {"size": size(one.size_bytes)} for one in removed if not one.error]
     out.rows(rows, REMOVED, "There was nothing to remove.")

@@ -18,7 +18,7 @@ from api_servers import eventually, job_request, of_cloud
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.api.constants import TRAINING
-from launcher.local import cloud
+from launcher.local import cleanup, cloud
 from launcher.local.host.address import HOST, Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
@@ -245,7 +245,7 @@ def test_gc_removes_what_is_of_no_use_and_says_so(home: Path) -> None:
     (paths.jobs / "orphan").mkdir()
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(paths.socket("stale")))
-    collected = cloud.gc(home)
+    collected = cleanup.gc(home)
     removed = collected.removed
     assert not collected.kept
     assert [item.path.relative_to(paths.jobs) for item in removed if item.path.is_relative_to(paths.jobs)] == [
