@@ -7,7 +7,7 @@ import signal
 
 from launcher.base.units import size
 from launcher.diagnosis.diagnosis import Diagnosis, clock, kept_files, last_lines
-from launcher.diagnosis.facts import SIGNAL_BASE, Facts
+from launcher.diagnosis.facts import SIGNAL_BASE, Facts, Source
 from launcher.local.records import states
 
 MOST_OF_MEMORY = 0.8
@@ -124,10 +124,14 @@ def killed(facts: Facts) -> Diagnosis | None:
     evidence = [f"{clock(facts.ending.at)}: it ended with exit code {code}"] if facts.ending else [facts.reason or ""]
     if facts.ending:
         evidence.append(f"no process of this computer was ended for want of memory meanwhile ({_memory(facts)})")
-    evidence.append(f"batchrl sent it no {name}")
+    if facts.source is Source.EVENTS:
+        evidence.append(f"batchrl sent it no {name}")
     if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL):
         said = f"It crashed in native code ({name})."
         remedy = "Run it with PYTHONFAULTHANDLER=1 in its environment: the log then names the Python line."
+    elif facts.source is not Source.EVENTS and number == signal.SIGKILL:
+        said = "It was ended by SIGKILL: for want of memory, or by somebody; nothing here tells which."
+        remedy = "Give it more memory, or let it use less; if it ends so again, look for who kills it."
     else:
         said = f"It was ended by {name}, which came from outside of batchrl."
         remedy = "Find out who sent it (another user, a script, the system); then start it again with its checkpoints."
@@ -137,10 +141,10 @@ def killed(facts: Facts) -> Diagnosis | None:
 def store_unreachable(facts: Facts) -> Diagnosis | None:
     """The store did not answer for too long."""
     reason = facts.reason or ""
-    failing = facts.save_error is not None or (
-        reason.startswith(("InternalServerError", "ClientError")) and facts.outages
-    )
-    if not failing or not (_NO_STORE.search(reason) or _NO_STORE.search(facts.save_error or "") or facts.outages):
+    if not reason.startswith(("InternalServerError", "ClientError")):
+        return None  # the script's own failure came first
+    away = any(one.ended is None for one in facts.outages)
+    if not (_NO_STORE.search(reason) or _NO_STORE.search(facts.save_error or "") or (away and facts.save_error)):
         return None
     evidence = [
         f"{clock(one.began)}: {one.error}" + ("" if one.ended else ", and no answer came after that")

@@ -217,6 +217,9 @@ def healthy(facts: Facts) -> Diagnosis:
         )
     if facts.checkpoint_at is not None:
         evidence.append(f"a checkpoint was stored {duration(facts.now - facts.checkpoint_at)} ago")
+    if facts.aws:
+        said = f"It is {facts.secondary} since {_since(facts)}; the API tells no more of how it does."
+        return Diagnosis("healthy", said, _phase(facts), f"Its log may: {logs_command(facts)}")
     noun = "endpoint" if facts.kind == ENDPOINT else "job"
     return Diagnosis("healthy", f"The {noun} is well: {facts.secondary} since {_since(facts)}.", tuple(evidence))
 

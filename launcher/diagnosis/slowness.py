@@ -7,6 +7,7 @@ downloads took ``LARGE_SHARE`` of the time                          ``inputs_dom
 so did the installation of requirements                             ``requirements_dominate``
 so did what came before the program's start                         ``start_dominates``
 so did storing results after the program's end                      ``uploads_dominate``
+not all of the results could be stored                              ``not_saved``
 checkpoints were still missing long after the program's end         ``checkpoints_lag``
 the store did not answer for a while                                ``store_outages``
 memory, disk ran low                                                ``memory_low``, ``disk_low``
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 
 from launcher.api.constants import TRAINING
 from launcher.base.units import duration, size
-from launcher.diagnosis.diagnosis import Diagnosis, Rule, clock, share
+from launcher.diagnosis.diagnosis import Diagnosis, Rule, clock, kept_files, share
 from launcher.diagnosis.facts import Facts
 from launcher.local.records import states
 
@@ -31,6 +32,7 @@ LARGE_SHARE = 0.25
 # What takes less than this needs no explanation (seconds).
 SHORT_SECONDS = 5.0
 LAG_SECONDS = 10.0
+SAVE_AGAIN = "See that the store runs and has room (`batchrl doctor`), then start the job again with its checkpoints."
 
 
 def notes(facts: Facts) -> tuple[Diagnosis, ...]:
@@ -88,6 +90,14 @@ def uploads_dominate(facts: Facts) -> Diagnosis | None:
     evidence = (f"{size(facts.upload_bytes)} were sent in {duration(facts.upload_seconds)}{rate}", *parts)
     advice = "Write less to model, output and checkpoints, or use a store that is nearer or faster."
     return _large("uploads_dominate", "storing its results after the script's end", seconds, facts, evidence, advice)
+
+
+def not_saved(facts: Facts) -> Diagnosis | None:
+    """Results are on disk alone."""
+    if facts.save_error is None:
+        return None
+    said = "Not all of its results could be stored."
+    return Diagnosis("not_saved", said, (facts.save_error, *kept_files(facts)), SAVE_AGAIN)
 
 
 def checkpoints_lag(facts: Facts) -> Diagnosis | None:
@@ -177,6 +187,7 @@ RULES: Sequence[Rule] = (
     requirements_dominate,
     start_dominates,
     uploads_dominate,
+    not_saved,
     checkpoints_lag,
     store_outages,
     memory_low,

@@ -266,7 +266,9 @@ def _failure(handle: Awaited, state: JobStatus, tail: list[_Told]) -> JobFailed:
     quoted = [line for line in tail if line.message in reason]
     if len(quoted) < len(tail) and not any(line.in_data_log for line in quoted):
         message += "\nThe last lines of its log:\n" + "\n".join(f"  {line.text}" for line in tail)
-    return JobFailed(message, f"The whole log: {log_place(handle)}")
+    aws = "" if handle.session.is_local else " --aws"
+    why = f"Why, and what to do: batchrl doctor {handle.name}{aws}"
+    return JobFailed(message, f"The whole log: {log_place(handle)}\n{why}")
 
 
 def _print(line: str) -> None:

@@ -14,7 +14,7 @@ from launcher.local.events.processes import available_memory, processes_of
 from launcher.local.events.spacing import Spacing
 
 FIRST_SECONDS = 0.5
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 10.0
 USAGE_EVERY = 60.0
 # Memory that is so much higher than at the last event is told at once.
 NEW_HEIGHT = 1.1

@@ -237,6 +237,16 @@ def test_a_failure_has_its_cause_its_evidence_and_a_remedy(home, code, reason, s
     assert report.verdict.remedy
 
 
+def test_an_outage_that_is_over_is_not_the_cause(home):
+    steps = [*ran(50, 1), (20, StoreFailed("PutObject", "HTTP 503")), (25, StoreAnswered(3, 5.0))]
+    assert failed(home, "ClientError: InstanceCount 2 is too many.", *steps).verdict.code == "refused"
+
+
+def test_a_scripts_own_time_out_is_not_the_stores_fault(home):
+    report = failed(home, ALGORITHM + "TimeoutError: timed out, exit code: 1", *ran(50, 1))
+    assert report.verdict.code == "script_failed"
+
+
 def test_a_kill_of_ours_is_no_kill_from_outside(home):
     reason = ALGORITHM + "The script was ended by SIGKILL., exit code: 137"
     report = failed(home, reason, *ran(50, 137), (49, SignalSent("SIGKILL", 1)))
@@ -441,6 +451,7 @@ NOTES: list[tuple[str, list[Step]]] = [
     ),
     ("checkpoints_lag", [(50, CheckpointUploaded("ck", 1)), (75, CheckpointsFinished(15.0, None))]),
     ("store_outages", [(50, StoreFailed("PutObject", "HTTP 503")), (55, StoreAnswered(3, 5.0))]),
+    ("not_saved", [(99, FolderPublished("model", 0, 2.0, "the store refuses it"))]),
     ("memory_low", [(50, MemoryLow(1000, 1000))]),
     ("disk_low", [(50, DiskLow(1000, "/x"))]),
     ("metrics_dropped", [(50, MetricDropped("metric 'loss': takes too long"))]),
