@@ -4,6 +4,7 @@
 #   make test      the tests; those whose service is missing are skipped and listed
 #   make check     formatting, lint, types, import rules
 #   make faults    300 faults at random moments of real jobs; the table of docs/faults.md
+#   make badinput  5,000 bad inputs at every boundary, by a seed; a table of what came of them
 #   make bench     the figures of docs/speed.md, each with the command that repeats it
 #   make image     the job image, in this machine's Docker engine
 #   make lock      requirements.txt and docker/requirements.txt again, from pyproject.toml
@@ -22,7 +23,7 @@ SCRIPTS = $(wildcard entrypoints/*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults check check-format check-lint check-types check-rules bench image lock clean
+.PHONY: help setup demo test faults badinput check check-format check-lint check-types check-rules bench image lock clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -58,6 +59,9 @@ test: setup
 
 faults: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/support $(RUN) -m faults $(ARGS)
+
+badinput: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/support $(RUN) -m badinput $(ARGS)
 
 # All of them run, also after one has failed: every fault in one go.
 check: setup

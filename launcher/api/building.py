@@ -43,9 +43,26 @@ def listed(key: str, value: str, pairs: Mapping[str, str]) -> list[dict[str, str
     return [{key: name, value: text} for name, text in pairs.items()] or None
 
 
-def mapped(values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A mapping of its own; None where it is empty."""
+def mapped(values: object) -> dict[str, Any] | None:
+    """A mapping of its own; None where it is empty.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError("give a mapping")
     return dict(values) or None
+
+
+def several(values: object) -> list[Any]:
+    """A list of its own.
+
+    Raises:
+        ValueError: this is one text, or no sequence.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ValueError("give a list")
+    return list(values)
 
 
 def both_or_none(first: Sequence[str] | None, second: Sequence[str] | None) -> tuple[Sequence[str] | None, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 
 _AWS_PREFIX = "ml."
 CONTAINER_INSTANCE_TYPES = ("local", "local_gpu")
@@ -34,6 +34,6 @@ def check_instance_type(given: object, local_types: Sequence[str]) -> None:
     """
     if not isinstance(given, str) or not (given in local_types or re.fullmatch(r"ml\.[\w.-]+", given)):
         raise InputError(
-            f"instance_type {given!r} is unknown.",
+            f"instance_type {shortened(repr(given))} is unknown.",
             f"It may be {', '.join(local_types)}, or a type of SageMaker's such as ml.m5.xlarge.",
         )

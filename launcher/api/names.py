@@ -6,7 +6,7 @@ import datetime
 import re
 import secrets
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 
 MAX_NAME = 63
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -44,6 +44,7 @@ def check_job_name(name: str, what: str = "a job") -> None:
         return
     valid = valid_name(name) or f"my-{what.split()[-1]}"
     raise InputError(
-        f"'{name}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at either end.",
+        f"'{shortened(name)}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at "
+        "either end.",
         f"'{valid}' could.",
     )

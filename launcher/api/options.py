@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from batchrl.contract.errors import InputError, shortened
 from launcher.base.pairs import as_pairs
 
 _KEY = "launcher.option"
@@ -147,13 +148,19 @@ def place(options: object) -> dict[str, Any]:
     """The part of a request that fields state: each value at its place, in the order of the fields.
 
     What is None, or encoded as None, is left out: it has the API's own default.
+
+    Raises:
+        InputError: a value cannot be what its place asks for.
     """
     request: dict[str, Any] = {}
     for each, about in described(options):
         value = getattr(options, each.name)
         if about.wire is None or value is None:
             continue
-        encoded = value if about.encode is None else about.encode(value)
+        try:
+            encoded = value if about.encode is None else about.encode(value)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{each.name}: {error}; this is {shortened(repr(value))}.") from error
         if encoded is None:
             continue
         *folders, last = about.wire.split(".")

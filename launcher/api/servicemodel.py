@@ -10,6 +10,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batchrl.contract.errors import shortened
 from launcher.api.shapes import WHOLE_NUMBERS, Fault, Into, Kind, Path, faults
 
 _UNITS = {"list": "items", "map": "entries", "string": "characters"}
@@ -53,17 +54,17 @@ def _sentence(fault: Fault) -> str:
             near = difflib.get_close_matches(fault.path[-1].at, fault.shape.members, 1)
             return f"{where} is unknown{f'; did you mean {near[0]}?' if near else '.'}"
         case Kind.TYPE:
-            return f"{where or 'the request'}: {value!r} is {_not(fault.shape.type_name)}."
+            return f"{where or 'the request'}: {shortened(repr(value))} is {_not(fault.shape.type_name)}."
         case Kind.SHORT:
             return f"{where} has {len(value)} {_UNITS[fault.shape.type_name]}, at least {limit} are needed."
         case Kind.LONG:
             return f"{where} has {len(value)} {_UNITS[fault.shape.type_name]}, at most {limit} are allowed."
         case Kind.LOW:
-            return f"{where}: {value} is below {limit}."
+            return f"{where}: {shortened(value)} is below {limit}."
         case Kind.HIGH:
-            return f"{where}: {value} is above {limit}."
+            return f"{where}: {shortened(value)} is above {limit}."
         case Kind.VALUE:
-            return f"{where}: '{value}' is not valid; {_instead(value, fault.shape.enum, limit)}"
+            return f"{where}: '{shortened(value)}' is not valid; {_instead(value, fault.shape.enum, limit)}"
         case Kind.PATTERN:
             return f"{where}: '{_shortened(value)}' does not match {limit}"
 
@@ -77,9 +78,9 @@ def _where(path: Path) -> str:
             case Into.ITEM:
                 where += f"[{step.at}]"
             case Into.KEY:
-                where += f" key '{step.at}'"
+                where += f" key '{shortened(step.at)}'"
             case Into.ENTRY:
-                where += f"['{step.at}']"
+                where += f"['{shortened(step.at)}']"
     return where
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.api.building import as_tags, wire_tags
+from launcher.api.building import as_tags, several, wire_tags
 from launcher.api.options import option
 
 
@@ -11,9 +11,9 @@ def encoded_tags(tags: object) -> list[dict[str, str]] | None:
     return wire_tags(as_tags(tags))
 
 
-SUBNETS = option("VPC subnets; together with `security_group_ids`", wire="VpcConfig.Subnets", encode=list)
+SUBNETS = option("VPC subnets; together with `security_group_ids`", wire="VpcConfig.Subnets", encode=several)
 SECURITY_GROUP_IDS = option(
-    "VPC security groups; together with `subnets`", wire="VpcConfig.SecurityGroupIds", encode=list
+    "VPC security groups; together with `subnets`", wire="VpcConfig.SecurityGroupIds", encode=several
 )
 TAGS = option("a mapping, or the API's list of Key and Value", wire="Tags", encode=encoded_tags)
 SESSION = option("the cloud; None for the one that the instance type asks for")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from batchrl.contract import hyperparameters as wire
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher.api import servicemodel
@@ -107,8 +107,8 @@ def create_training_job(spec: JobSpec) -> dict[str, Any]:
     Raises:
         InputError: naming everything that the API would refuse.
     """
-    faults = [*_hyperparameter_faults(spec), *_rule_faults(spec)]
     request = _build(spec)
+    faults = [*_hyperparameter_faults(spec), *_rule_faults(spec)]
     faults += servicemodel.problems("sagemaker", "CreateTrainingJob", request)
     refuse(f"the job '{spec.job_name}'", faults)
     return request
@@ -156,6 +156,8 @@ def _hyperparameters(spec: JobSpec) -> dict[str, str]:
         wire.JOB_NAME: spec.job_name,
         wire.REGION: spec.region,
     }
+    if not isinstance(spec.hyperparameters or {}, Mapping):
+        raise InputError(f"hyperparameters: give a mapping; this is {shortened(repr(spec.hyperparameters))}.")
     encoded = {}
     for key, value in {**(spec.hyperparameters or {}), **reserved}.items():
         # Reported by _hyperparameter_faults.
@@ -192,14 +194,19 @@ def _code_channel(spec: JobSpec) -> dict[str, Any]:
 def _hyperparameter_faults(spec: JobSpec) -> list[str]:
     faults = []
     for key, value in (spec.hyperparameters or {}).items():
+        if not isinstance(key, str):
+            faults.append(f"hyperparameter {shortened(repr(key))}: its name is no text.")
+            continue
         if key.startswith(wire.RESERVED_PREFIX):
-            faults.append(f"hyperparameter '{key}': names that begin with {wire.RESERVED_PREFIX} are reserved.")
+            faults.append(
+                f"hyperparameter '{shortened(key)}': names that begin with {wire.RESERVED_PREFIX} are reserved."
+            )
         try:
             wire.encode({key: value})
         except InputError as error:
             faults.append(error.message)
         except TypeError:
-            faults.append(f"hyperparameter '{key}': a {type(value).__name__} cannot be sent as JSON.")
+            faults.append(f"hyperparameter '{shortened(key)}': a {type(value).__name__} cannot be sent as JSON.")
     return faults
 
 
@@ -209,14 +216,16 @@ def _rule_faults(spec: JobSpec) -> list[str]:
     if isinstance(spec.max_run, int) and spec.max_run > MAX_RUN_SECONDS:
         faults.append(f"max_run ({spec.max_run} s) is above 28 days ({MAX_RUN_SECONDS} s).")
     if spec.checkpoint_local_path and (fault := checkpoint_path_fault(str(spec.checkpoint_local_path))):
-        faults.append(f"checkpoint_local_path '{spec.checkpoint_local_path}' {fault}")
+        faults.append(f"checkpoint_local_path '{shortened(spec.checkpoint_local_path)}' {fault}")
     if bool(spec.subnets) != bool(spec.security_group_ids):
         faults.append("subnets and security_group_ids are given together or not at all.")
     for name, value in (spec.environment or {}).items():
         if name in RESERVED_VARIABLES:
             faults.append(f"environment variable {name} is set by the platform.")
         if isinstance(value, str) and len(value) > MAX_ENVIRONMENT_VALUE:
-            faults.append(f"environment variable {name}: {len(value)} characters, at most {MAX_ENVIRONMENT_VALUE}.")
+            faults.append(
+                f"environment variable {shortened(name)}: {len(value)} characters, at most {MAX_ENVIRONMENT_VALUE}."
+            )
     return faults
 
 
@@ -249,9 +258,9 @@ def _metric_faults(spec: JobSpec) -> list[str]:
     for name, text in _metrics(spec).items():
         try:
             groups = re.compile(text).groups
-        except re.error as error:
-            faults.append(f"metric '{name}': the regular expression is not valid: {error}.")
+        except (re.error, OverflowError, RecursionError, TypeError) as error:
+            faults.append(f"metric '{shortened(name)}': the regular expression is not valid: {shortened(error)}.")
         else:
             if groups < 1:
-                faults.append(f"metric '{name}': the regular expression has no group for the value.")
+                faults.append(f"metric '{shortened(name)}': the regular expression has no group for the value.")
     return faults

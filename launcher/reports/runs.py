@@ -171,7 +171,7 @@ def read_run(name: str, files: Files) -> Run:
             doubt=_doubt(best, score, row) if final is None else final.get("doubt"),
             meaning=None if final is None else final.get("meaning"),
         )
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise DamagedContent(f"{name}: its results cannot be read: {error!r}.") from error
 
 

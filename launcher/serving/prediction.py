@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrl.contract import jsontext
-from batchrl.contract.errors import DamagedContent
+from batchrl.contract.errors import DamagedContent, shortened
 
 # How far from 1 probabilities may sum, which left the server as 32 bit floats.
+LARGEST = 10**300
 SUM_TOLERANCE = 1e-3
 
 
@@ -106,21 +107,23 @@ def check(line: Mapping[str, Any], row: int, source: str) -> AnswerLine:
     if isinstance(probabilities, list) and len(probabilities) == 1:
         probabilities = probabilities[0]
     if not isinstance(probabilities, list) or not probabilities or not all(map(_is_number, probabilities)):
-        raise DamagedContent(f"{where} no action probabilities: {line.get('predictions')!r}.")
+        raise DamagedContent(f"{where} no action probabilities: {shortened(repr(line.get('predictions')))}.")
     if abs(sum(probabilities) - 1) > SUM_TOLERANCE or min(probabilities) < 0:
-        raise DamagedContent(f"{where} probabilities that do not sum to 1: {probabilities}.")
+        raise DamagedContent(f"{where} probabilities that do not sum to 1: {shortened(probabilities)}.")
     action, value, mask = line.get("action"), line.get("value"), line.get("mask")
     if not isinstance(action, int) or isinstance(action, bool) or not 0 <= action < len(probabilities):
-        raise DamagedContent(f"{where} the action {action!r}; there are {len(probabilities)}.")
+        raise DamagedContent(f"{where} the action {shortened(repr(action))}; there are {len(probabilities)}.")
     if value is not None and not _is_number(value):
-        raise DamagedContent(f"{where} the value {value!r}.")
+        raise DamagedContent(f"{where} the value {shortened(repr(value))}.")
     if mask is not None and not _is_mask(mask, len(probabilities)):
-        raise DamagedContent(f"{where} the mask {mask!r}; it needs {len(probabilities)} truth values.")
+        raise DamagedContent(f"{where} the mask {shortened(repr(mask))}; it needs {len(probabilities)} truth values.")
     return AnswerLine(probabilities, action, value, mask)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < LARGEST  # of an integer beyond all floats, none can be made
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_mask(value: object, actions: int) -> bool:

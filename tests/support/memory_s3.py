@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.exceptions
@@ -31,6 +31,10 @@ class Body(io.BytesIO):
         if not chunk and self._breaks:
             raise botocore.exceptions.ResponseStreamingError(error="the connection broke")
         return chunk
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        while chunk := self.read(size):
+            yield chunk
 
 
 def refusal(code: str, status: int, operation: str) -> botocore.exceptions.ClientError:

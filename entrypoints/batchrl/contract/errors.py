@@ -14,6 +14,15 @@ EXIT_BROKEN_PIPE = 141
 DISK_FULL = "DiskFull"
 
 
+SHOWN = 200
+
+
+def shortened(text: object, most: int = SHOWN) -> str:
+    """What a message quotes of a text that somebody else wrote, however long that is."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]}... ({len(whole):,} characters)"
+
+
 class BatchRLError(Exception):
     """A fault that is reported as a message, never as a traceback.
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 
 from batchrl.contract import jsontext
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 
 RESERVED_PREFIX = "sagemaker_"
 PROGRAM = "sagemaker_program"
@@ -72,7 +72,7 @@ def encode(values: Mapping[str, Value]) -> dict[str, str]:
             raise InputError(f"hyperparameter name '{key[:40]}': give 1 to {MAX_KEY_LENGTH} characters.")
         if len(text) > MAX_VALUE_LENGTH or "\n" in text:
             raise InputError(
-                f"hyperparameter '{key}': the value is {len(text)} characters long or holds a newline; "
+                f"hyperparameter '{shortened(key)}': the value is {len(text)} characters long or holds a newline; "
                 f"a job takes one line of at most {MAX_VALUE_LENGTH} characters.",
                 "Put long settings into a preset file of your own.",
             )

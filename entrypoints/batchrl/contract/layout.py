@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 
 CHECKPOINT_PATTERN = "epoch_{epoch:04d}.pt"
@@ -51,7 +51,7 @@ class S3Url:
         scheme, separator, rest = url.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme != "s3" or not separator or not bucket:
-            raise InputError(f"'{url}' is not an S3 URL.", "Write s3://bucket/key.")
+            raise InputError(f"'{shortened(url)}' is not an S3 URL.", "Write s3://bucket/key.")
         return cls(bucket, key)
 
     @classmethod
@@ -63,7 +63,9 @@ class S3Url:
         """
         place = cls.parse(url)
         if "//" in f"/{place.key}":
-            raise InputError(f"'{url}' has an empty part between two slashes.", "Write s3://bucket/prefix/prefix.")
+            raise InputError(
+                f"'{shortened(url)}' has an empty part between two slashes.", "Write s3://bucket/prefix/prefix."
+            )
         return place
 
     def __str__(self) -> str:

@@ -7,8 +7,11 @@ file's with their own.
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import io
+import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +76,7 @@ class Table:
                 yield rows if blank else _with_content(rows)
 
     def _csv_batches(self, types: Mapping[str, pa.DataType | None]) -> Iterator[pa.RecordBatch]:
+        _keep_quiet_about_rows_that_are_no_text()
         try:
             with self._open() as stream:
                 yield from pyarrow.csv.open_csv(
@@ -202,6 +206,21 @@ def _invalid(row: Any) -> str:
     return "error" if row.text.strip() else "skip"
 
 
+@functools.cache
+def _keep_quiet_about_rows_that_are_no_text() -> None:
+    """Keep Arrow from printing a traceback for a row that it cannot decode for ``_invalid``.
+
+    It takes such a row for an error, which is told with its line (``_refuse_ragged``).
+    """
+    earlier = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.object is not _invalid:
+            earlier(unraisable)
+
+    sys.unraisablehook = hook
+
+
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
     try:
@@ -210,6 +229,6 @@ def _guarded(path: Path) -> Iterator[None]:
         raise
     except MemoryError:
         raise InputError(f"{path}: the file does not fit into memory.", "Set data.storage to mapped.") from None
-    except (OSError, EOFError, ValueError, pa.ArrowException, csv.Error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException, csv.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: the file cannot be read: {reason}") from error

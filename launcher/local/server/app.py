@@ -152,6 +152,7 @@ class App:
         validation.check(service, name, parsed)
         if grant is not None:
             jobcalls.refuse_processes(grant, parsed)
+        parsed = validation.given(parsed)
         asked.check(name, parsed)
         noted = ", ".join(asked.without_effect(name, parsed))
         return Response.json(operation(self._context, parsed), 200, *([(WITHOUT_EFFECT, noted)] if noted else ()))

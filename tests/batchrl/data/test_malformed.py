@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrl.contract.errors import InputError
+from batchrl.data import tables
 from batchrl.data.loader import load_dataset
 from presets.schema import DataSettings
 
@@ -258,3 +260,23 @@ def test_a_wrong_row_far_into_a_file_is_found(tmp_path: Path) -> None:
     rows.to_csv(path, index=False)
     message = refused(path)
     assert f"line {n - 5 + 2}, episode {n // 20 - 1}, column 'reward'" in message and "1 more row like it" in message
+
+
+def test_a_stream_that_is_damaged_in_the_middle_is_told(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress("\n".join([HEADER, *GOOD] * 50).encode(), mtime=0))
+    path = tmp_path / "log.csv.gz"
+    for place in range(10, len(packed)):
+        path.write_bytes(bytes(packed[:place]) + b"[[[[[[[[" + bytes(packed[place:]))
+        assert "log.csv.gz" in refused(path)
+
+
+def test_a_row_of_another_length_that_is_no_text_prints_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[object] = []
+    tables._keep_quiet_about_rows_that_are_no_text.cache_clear()
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    path = tmp_path / "log.csv"
+    path.write_bytes("\n".join([HEADER, *GOOD]).encode() + b"\n\xd7\xff,1\n")
+    assert "log.csv" in refused(path)
+    assert printed == []

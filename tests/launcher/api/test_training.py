@@ -232,3 +232,23 @@ def test_unknown_keys_are_named_with_the_nearest() -> None:
     assert servicemodel.problems("sagemaker", "CreateTrainingJob", request) == [
         "RoleARN is unknown; did you mean RoleArn?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"environment": "A=b"}, "environment: give a mapping"),
+        ({"hyperparameters": "a=b"}, "hyperparameters: give a mapping"),
+        ({"hyperparameters": {1: 2}}, "hyperparameter 1: its name is no text"),
+        ({"subnets": "subnet-1", "security_group_ids": ["sg-1"]}, "subnets: give a list"),
+        ({"metric_definitions": {"a": "(" * 3000}}, "metric 'a': the regular expression is not valid"),
+        ({"metric_definitions": {"a": "(x){99999999999999999999}"}}, "metric 'a': the regular expression is not valid"),
+        ({"metric_definitions": {"a": 5}}, "metric 'a': the regular expression is not valid"),
+        ({"max_run": "x" * 70_000}, "MaxRuntimeInSeconds"),
+        ({"subnets": ["(" * 70_000], "security_group_ids": ["sg-1"]}, "VpcConfig.Subnets"),
+    ],
+)
+def test_whatever_an_option_is_the_user_is_told_in_few_words(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        create_training_job(changed(**changes))
+    assert len(str(caught.value)) < 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,12 @@ def test_a_run_whose_files_are_damaged_is_named(run: Run, tmp_path: Path) -> Non
 
     assert ended.code == DamagedContent.exit_code
     assert f"{broken}: its results cannot be read" in ended.err
+
+
+@pytest.mark.parametrize(
+    "best", [b'{"epoch": 1, "metric": 0, "reason": "x"}', b"[1]", b'{"epoch": [' + b"[" * 5000, b"3"]
+)
+def test_a_chosen_epoch_that_is_none_is_damaged_content(tmp_path: Path, best: bytes) -> None:
+    files = files_of_folder(Path(make_run(tmp_path / "one", 3)))
+    with pytest.raises(DamagedContent, match="one: its results cannot be read"):
+        read_run("one", replace(files, best=best))

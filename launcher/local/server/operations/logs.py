@@ -149,7 +149,7 @@ def _read_token(token: str | None) -> tuple[str | None, int | None]:
     if not token:
         return None, None
     direction, _, digits = token.partition("/")
-    if direction not in ("f", "b") or not (digits.isascii() and digits.isdigit()):
+    if direction not in ("f", "b") or not (digits.isascii() and digits.isdigit() and len(digits) <= TOKEN_WIDTH):
         raise _invalid("The specified nextToken is invalid.")
     return direction, int(digits)
 

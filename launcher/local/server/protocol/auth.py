@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -25,7 +25,7 @@ from launcher.api.errors import ApiError
 from launcher.local.host.home import HomePaths
 from launcher.local.keys import grants
 from launcher.local.keys.grants import Grant
-from launcher.local.server.protocol.wire import Request
+from launcher.local.server.protocol.wire import MOST_DIGITS, Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -85,6 +85,10 @@ def parse(request: Request) -> Signature:
     Raises:
         ApiError: it carries none, or an incomplete one.
     """
+    try:
+        urlsplit(request.url)
+    except ValueError:
+        raise _incomplete("the header host is no name or address") from None
     query = dict(parse_qsl(request.query, keep_blank_values=True))
     if "X-Amz-Signature" in query:
         fields = {name.removeprefix("X-Amz-"): value for name, value in query.items() if name.startswith("X-Amz-")}
@@ -130,7 +134,7 @@ def _signature(
     if expires is not None and not (expires.isascii() and expires.isdigit()):
         raise _incomplete("X-Amz-Expires is no number")
     access_key, date, region, service, _ = scope
-    seconds = None if expires is None else min(int(expires), MAX_PRESIGNED_SECONDS)
+    seconds = None if expires is None else min(int(expires[:MOST_DIGITS]), MAX_PRESIGNED_SECONDS)
     return Signature(access_key, date, region, service, timestamp, names, value, seconds, token)
 
 

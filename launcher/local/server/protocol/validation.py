@@ -47,6 +47,13 @@ def check(service: str, operation: str, request: Any) -> None:
         raise validation(count + "; ".join(said))
 
 
+def given(value: Any) -> Any:
+    """A checked request without its nulls: what is null was left out."""
+    if isinstance(value, dict):
+        return {name: given(item) for name, item in value.items() if item is not None}
+    return [given(item) for item in value] if isinstance(value, list) else value
+
+
 def _sentences(found: Iterable[Fault]) -> Iterator[str]:
     for path, group in itertools.groupby(found, key=lambda fault: fault.path):
         together = list(group)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+MOST_DIGITS = 18  # of a number in a header: more would be beyond all limits, and Python's reader knows one itself
 JSON_TYPE = "application/x-amz-json-1.1"
 
 
@@ -35,8 +36,11 @@ class Request:
         """The request that a WSGI environment describes, its target as it was sent."""
         target = environ["RAW_URI"]
         if not target.startswith("/"):  # the absolute form, which proxies use
-            parts = urlsplit(target)
-            target = f"{parts.path or '/'}?{parts.query}"
+            try:
+                parts = urlsplit(target)
+                target = f"{parts.path or '/'}?{parts.query}"
+            except ValueError:  # it names no host that could be; nor does any signature fit
+                target = "/"
         path, _, query = target.partition("?")
         headers = {
             name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
@@ -50,7 +54,7 @@ class Request:
     def length(self) -> int:
         """Bytes of the body, as declared; 0 where nothing or nonsense is declared."""
         text = self.headers.get("content-length", "0")
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text[:MOST_DIGITS]) if text.isascii() and text.isdigit() else 0
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_servers import RunningServer, job_request
+from api_servers import RunningServer, call, job_request
 from botocore.exceptions import ClientError
 
 from batchrl.contract.errors import InputError
@@ -339,3 +339,8 @@ def test_a_full_disk_has_a_code_of_its_own_and_the_server_goes_on(api_server: Ru
     connection.execute("PRAGMA max_page_count = 1000000")
     client.create_training_job(**large)
     assert [record.name for record in api_server.records.list()] == ["large"]
+
+
+def test_what_is_null_was_left_out(api_server: RunningServer) -> None:
+    request = {"MaxResults": None, "SortBy": None, "NextToken": None, "NameContains": None}
+    assert call(api_server, "SageMaker.ListTrainingJobs", request) == (200, {"TrainingJobSummaries": []})

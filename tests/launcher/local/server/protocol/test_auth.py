@@ -197,3 +197,9 @@ def test_roles_and_image_metadata_come_from_moto(api_server: RunningServer) -> N
     iam.create_role(RoleName="trainer", AssumeRolePolicyDocument="{}")
     assert iam.get_role(RoleName="trainer")["Role"]["Arn"].endswith(":role/trainer")
     assert _code(api_server.client("ecr").describe_images, repositoryName="none")[0] == "RepositoryNotFoundException"
+
+
+@pytest.mark.parametrize("host", ["[[[[", "&a [*a]", "[::1"])
+def test_a_host_that_can_be_none_is_refused_without_a_fault_of_ours(api_server: RunningServer, host: str) -> None:
+    status, content = post(api_server, b"{}", _signed(api_server, b"{}") | {"host": host})
+    assert (status // 100, _type(content)) == (4, "IncompleteSignatureException")
