@@ -27,7 +27,7 @@ from launcher.local.jobs.programs import is_isolated
 from launcher.local.jobs.progress import Progress, StopRequested
 from launcher.local.keys import grants
 from launcher.local.keys.grants import Grant
-from launcher.local.keys.places import Places, serving_places
+from launcher.local.keys.places import Places, serving_places, serving_role
 from launcher.local.records import states
 from launcher.local.records.jobrecord import CONTAINED_MEMBER
 from launcher.local.records.records import JobRecord, Records
@@ -146,13 +146,12 @@ class Driver(ABC):
         """The key of all model servers of a transform job or an endpoint; none where no model has a network.
 
         Args:
-            models: the CreateModel requests. Where they have several roles, the key acts for none of them.
+            models: the CreateModel requests.
         """
         connected = [model for model in models if not is_isolated(model)]
         if not connected:
             return nullcontext()
-        roles = {str(model["ExecutionRoleArn"]) for model in connected}
-        return self._key(roles.pop() if len(roles) == 1 else "", serving_places(connected))
+        return self._key(serving_role(connected), serving_places(connected))
 
     def _executor_for(self, instance_type: str) -> Executor:
         """What runs the programs, noted in the record."""

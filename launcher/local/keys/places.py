@@ -102,6 +102,16 @@ def serving_places(models: Iterable[Mapping[str, Any]]) -> Places:
     return Places(tuple(reads))
 
 
+def serving_role(models: Iterable[Mapping[str, Any]]) -> str:
+    """The role that model servers of one key act for; nothing, which is never one that may call, where it is not one.
+
+    Args:
+        models: the CreateModel requests; a model need not name a role.
+    """
+    roles = {str(model.get("ExecutionRoleArn") or "") for model in models}
+    return roles.pop() if len(roles) == 1 else ""
+
+
 def _urls(texts: Iterable[object], *, exact: bool) -> list[Place]:
     return [Place(url.bucket, url.key, exact) for url in _parsed(texts)]
 

@@ -46,7 +46,7 @@ def test_B125_B126_B128_B129_B177_what_the_server_sees(serving, executor):
     assert environment["SAGEMAKER_MAX_PAYLOAD_IN_MB"] == "2"
     assert environment["SAGEMAKER_BATCH_STRATEGY"] == "SINGLE_RECORD"
     assert "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS" not in environment
-    assert environment["AWS_REGION"] == "us-east-1" and environment["AWS_ACCESS_KEY_ID"]
+    assert environment["AWS_REGION"] == "us-east-1" and environment["AWS_ACCESS_KEY_ID"].startswith("BATCHRLJOB")
     assert "TRAINING_JOB_NAME" not in environment
     container, data_log = sorted(job.logs)
     assert data_log == f"{container}/data-log"

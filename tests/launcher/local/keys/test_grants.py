@@ -10,7 +10,7 @@ import pytest
 
 from launcher.local.host.home import HomePaths
 from launcher.local.keys import grants
-from launcher.local.keys.places import Place, Places, serving_places, training_places
+from launcher.local.keys.places import Place, Places, serving_places, serving_role, training_places
 
 ROLE = "arn:aws:iam::000000000000:role/worker"
 PLACES = Places((Place("data", "train"),), (Place("data", "out/one/"),))
@@ -178,6 +178,22 @@ def test_a_server_opens_its_models_for_reading_and_nothing_for_writing() -> None
             Place("m", "code.tar.gz", exact=True),
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("roles", "role"),
+    [
+        ([ROLE], ROLE),
+        ([ROLE, ROLE], ROLE),
+        ([ROLE, "arn:aws:iam::000000000000:role/other"], ""),
+        ([ROLE, None], ""),
+        ([None], ""),
+        ([], ""),
+    ],
+)
+def test_servers_act_for_a_role_that_all_of_them_name(roles: list[str | None], role: str) -> None:
+    models = [{"ExecutionRoleArn": one} if one else {} for one in roles]
+    assert serving_role(models) == role
 
 
 def test_a_folder_opens_neither_its_neighbours_nor_a_bucket_by_accident() -> None:
