@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,11 @@ from batchrl.contract import jsontext, pointers
 from batchrl.contract.archive import extract
 from batchrl.contract.download import download, list_transfers
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.etags import etag_md5
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Entry, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
 from batchrl.contract.published import find_published, load_manifest
-from batchrl.contract.store import Client, is_missing
+from batchrl.contract.store import Client, is_missing, size_of
 from batchrl.contract.transfer import Check, Copy, Manner, Transfer
 from launcher.session.answers import connection_fault
 from launcher.session.session import Session
@@ -42,6 +42,7 @@ UNPACKED = {MODEL_ARCHIVE_NAME: "model", OUTPUT_ARCHIVE_NAME: "data"}
 KINDS = ("all", "model", "output", "intermediate", "checkpoints")
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.1
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,6 +56,7 @@ class PullReport:
         downloaded: how many were fetched.
         skipped: how many were there and good.
         bytes: that were fetched.
+        missing: what a manifest or a pointer names and is not there, in words.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class PullReport:
     downloaded: int
     skipped: int
     bytes: int
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,17 +135,22 @@ def pull(
         raise InputError(f"pull: '{what}' is unknown.", f"It may be {', '.join(KINDS)}.")
     s3 = session.s3
     with session.reported(f"pulling results of {layout.job_name}", s3):
+        # Before the objects are listed: what a running job publishes meanwhile is in neither.
+        named = dict(_manifested(s3, layout, what))
         items = list(_items(s3, layout, checkpoints, folder, what))
         if not items:
             raise InputError(f"the job '{layout.job_name}' has no {'results' if what == 'all' else what} yet.")
         fetched = fetch_all(s3, items, on_bytes)
+        missing = _missing(s3, items, named | _pointed_to(items, checkpoints))
     if unpack:
         for item in items:
             # A checkpoint of the user's own may have the name of an archive.
             if item.file.parent == folder / "output" and item.file.name in UNPACKED:
                 extract(item.file, item.file.parent / UNPACKED[item.file.name])
     names = tuple(sorted(item.file.relative_to(folder).as_posix() for item in items))
-    return PullReport(folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched))
+    return PullReport(
+        folder, names, len(fetched), len(items) - len(fetched), sum(item.size for item in fetched), missing
+    )
 
 
 def _items(s3: Client, layout: JobLayout, checkpoints: S3Url, folder: Path, what: str) -> Iterator[Transfer]:
@@ -154,6 +162,38 @@ def _items(s3: Client, layout: JobLayout, checkpoints: S3Url, folder: Path, what
         yield from listed(s3, layout.intermediate / "", folder / "output" / "intermediate", layout.intermediate)
     if what in ("all", "checkpoints"):
         yield from listed(s3, checkpoints / "", folder / "checkpoints", checkpoints)
+
+
+def _manifested(s3: Client, layout: JobLayout, what: str) -> Iterator[tuple[S3Url, S3Url]]:
+    """What manifests name of the results that are wanted, with who names it."""
+    wanted = {kind for kind in KINDS if what in ("all", kind)}
+    archives = {layout.model_archive: "model", layout.output_archive: "output"}
+    if wanted & {"model", "output"}:
+        for name in (load_manifest(s3, layout.output) or Manifest()).files:
+            if archives.get(layout.output / name) in wanted:
+                yield layout.output / name, layout.output / MANIFEST_NAME
+    if "intermediate" in wanted:
+        for name in (load_manifest(s3, layout.intermediate) or Manifest()).files:
+            yield layout.intermediate / name, layout.intermediate / MANIFEST_NAME
+
+
+def _pointed_to(items: list[Transfer], checkpoints: S3Url) -> dict[S3Url, S3Url]:
+    """What the pointers beside checkpoints name, as they were copied, with the pointer."""
+    found = {}
+    for item in items:
+        if item.prefix == checkpoints and item.name in pointers.NAMES:
+            with suppress(ValueError):  # somebody else's file of this name
+                found[checkpoints / pointers.pointed(item.file.read_bytes())] = item.url
+    return found
+
+
+def _missing(s3: Client, items: list[Transfer], named: dict[S3Url, S3Url]) -> tuple[str, ...]:
+    copied = {item.url for item in items}
+    return tuple(
+        f"{by} names {url.name}, which is not there"
+        for url, by in named.items()
+        if url not in copied and size_of(s3, url) is None
+    )
 
 
 def listed(s3: Client, source: S3Url, folder: Path, prefix: S3Url | None = None) -> Iterator[Transfer]:
@@ -227,14 +267,14 @@ class Verified(Check):
         """See the table above; ``etag`` is the object's."""
         if self._entry() is not None:
             return "sha256"
-        return "md5" if etag_md5(etag) else ""
+        return "md5" if _MD5.fullmatch(etag) else ""
 
     def accepts(self, copy: Copy, etag: str) -> bool:
         """Whether a copy holds what was published."""
         if (entry := self._entry()) is not None:
             return copy.digest in entry.versions
-        if md5 := etag_md5(etag):
-            return copy.digest == md5
+        if match := _MD5.fullmatch(etag):
+            return copy.digest == match[1]
         return copy.size == self._transfer.size
 
     def _entry(self) -> Entry | None:

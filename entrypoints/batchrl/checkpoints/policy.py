@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -90,12 +92,20 @@ class LoadedPolicy:
         return states
 
 
-def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> LoadedPolicy:
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def load_policy(
+    path: Path | str, which: Literal["best", "latest"] = "best", warn: Callable[[str], None] = _warn
+) -> LoadedPolicy:
     """Load a trained policy.
 
     Args:
         path: a folder of checkpoints, one checkpoint file, or a folder with an exported model.
-        which: the checkpoint of a folder. Where its pointer is missing, the newest checkpoint is taken.
+        which: the checkpoint of a folder. Where its pointer is missing, the newest checkpoint is taken; where it names
+            one that is missing or damaged, the newest whole one, and ``describe()["instead_of"]`` says so.
+        warn: told about checkpoints that are passed over.
 
     Raises:
         InputError: there is nothing of that kind at the path, or another version wrote it.
@@ -108,11 +118,16 @@ def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> 
         model, facts = import_model(path)
         return LoadedPolicy(model, {"source": str(path), **facts})
     pointer = path / POINTERS[which]
+    fault: DamagedContent | None = None
     if pointer.is_file():
-        return _from_checkpoint(path / _pointed(pointer))
-    folder = CheckpointFolder(path, keep=1)
-    if epochs := folder.epochs():
-        return _from_checkpoint(folder.file(epochs[-1]))
+        try:
+            return _from_checkpoint(_pointed(pointer))
+        except DamagedContent as error:
+            fault = error
+    if (newest := _newest(CheckpointFolder(path, keep=1), fault, warn)) is not None:
+        return newest
+    if fault is not None:
+        raise fault
     found = ", ".join(sorted(file.name for file in path.iterdir())[:5]) if path.is_dir() else "nothing"
     raise InputError(
         f"{path}: there is no policy here; found {found or 'an empty folder'}.",
@@ -121,11 +136,30 @@ def load_policy(path: Path | str, which: Literal["best", "latest"] = "best") -> 
     )
 
 
-def _pointed(pointer: Path) -> str:
+def _pointed(pointer: Path) -> Path:
     try:
-        return pointed(pointer.read_bytes())
+        named = pointer.with_name(pointed(pointer.read_bytes()))
     except ValueError as error:
-        raise DamagedContent(f"{pointer} cannot be read: {error}") from error
+        raise DamagedContent(f"{pointer} cannot be read: {error}.") from error
+    if not named.is_file():
+        raise DamagedContent(f"{pointer} names {named.name}, which is not there.")
+    return named
+
+
+def _newest(folder: CheckpointFolder, fault: DamagedContent | None, warn: Callable[[str], None]) -> LoadedPolicy | None:
+    """The newest whole checkpoint of a folder, instead of one that is at fault; None where there is none."""
+    for epoch in reversed(folder.epochs()):
+        file = folder.file(epoch)
+        try:
+            loaded = _from_checkpoint(file)
+        except DamagedContent as error:
+            fault = fault or error
+            continue
+        if fault is None:
+            return loaded
+        warn(f"{fault.message.rstrip('.')}. The newest whole checkpoint is taken instead: {file.name}.")
+        return LoadedPolicy(loaded.model, {**loaded._facts, "instead_of": fault.message})
+    return None
 
 
 def _from_checkpoint(path: Path) -> LoadedPolicy:

@@ -53,6 +53,8 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
     with out.byte_progress(f"pull {found.name[:24]}", total) as on_bytes:
         report = pull(target, on_bytes=on_bytes)
     facts = asdict(report) | {"name": found.name}
+    for text in report.missing:
+        out.note(f"{text}.")
     if isinstance(found, TransformJob):
         facts["error_records"] = tell_error_records(report, out)
     if not out.for_people:

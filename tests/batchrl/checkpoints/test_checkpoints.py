@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -130,6 +131,30 @@ def test_a_folder_without_pointers_gives_its_newest_checkpoint(trained: Path, tm
     for name in ("epoch_0004.pt", "epoch_0005.pt"):
         (tmp_path / name).write_bytes((trained / "checkpoints" / name).read_bytes())
     assert load_policy(tmp_path).describe()["epoch"] == 5
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged", "unreadable"])
+@pytest.mark.parametrize("which", ["best", "latest"])
+def test_a_pointer_at_nothing_whole_gives_the_newest_whole_checkpoint_and_says_so(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, which: Literal["best", "latest"]
+) -> None:
+    for file in (trained / "checkpoints").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    pointer = tmp_path / f"{which}.json"
+    named = tmp_path / "epoch_0009.pt"
+    pointer.write_text(json.dumps({"checkpoint": named.name}) if fault != "unreadable" else "{")
+    if fault == "damaged":
+        named.write_bytes((tmp_path / "epoch_0005.pt").read_bytes()[:-10])
+    (tmp_path / "epoch_0008.pt").write_bytes(b"half")
+    described = load_policy(tmp_path, which).describe()
+    assert described["epoch"] == 5
+    told = capsys.readouterr().err
+    assert told.startswith("warning: ") and "The newest whole checkpoint is taken instead: epoch_0005.pt." in told
+    assert (pointer.name if fault != "damaged" else named.name) in described["instead_of"]
+    for file in tmp_path.glob("epoch_*.pt"):
+        file.unlink()
+    with pytest.raises(DamagedContent):
+        load_policy(tmp_path, which)
 
 
 def test_what_is_no_policy_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import Manifest, sha256_of
 from launcher.jobs.objects import wait_for_s3_object
 from launcher.jobs.training import Job
+from launcher.reports.policies import fetch_policy
 from launcher.results.metrics import Metrics
 from launcher.results.plot import plot
 from launcher.results.pull import ATTEMPTS
@@ -51,6 +52,11 @@ class Bucket:
         manifest = Manifest.from_bytes(self.objects[key]) if key in self.objects else Manifest()
         manifest.publish(name, len(body), sha256_of(body))
         self.put(key, manifest.to_bytes())
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        if Key not in self.objects:
+            raise botocore.exceptions.ClientError({"Error": {"Code": "404"}}, "HeadObject")
+        return {"ContentLength": len(self.objects[Key])}
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:
@@ -236,6 +242,50 @@ def test_a_checkpoint_is_what_its_pointer_says(
     bucket.put(key, body, etag='"0123456789abcdef0123456789abcdef-3"')
     job.pull(tmp_path, "checkpoints")
     assert (tmp_path / "checkpoints" / "epoch_0007.pt").read_bytes() == body
+
+
+def test_a_pull_tells_what_is_named_and_not_there(job: Job, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(f"{JOB}/checkpoints/latest.json", json.dumps({"checkpoint": "epoch_0007.pt"}).encode())
+    bucket.put(f"{JOB}/checkpoints/best.json", json.dumps({"checkpoint": "epoch_0003.pt"}).encode())
+    bucket.put(f"{JOB}/checkpoints/epoch_0003.pt", b"weights")
+    bucket.put_synced("ope.csv", b"x")
+    bucket.put_synced("gone.csv", b"x")
+    del bucket.objects[f"{INTERMEDIATE}/gone.csv"]
+    report = job.pull(tmp_path)
+    place = f"s3://bucket/{JOB}"
+    assert sorted(report.missing) == [
+        f"{place}/checkpoints/latest.json names epoch_0007.pt, which is not there",
+        f"{place}/output/intermediate/batchrl-manifest.json names gone.csv, which is not there",
+    ]
+    bucket.put(f"{JOB}/checkpoints/epoch_0007.pt", b"weights")
+    assert job.pull(tmp_path, "checkpoints").missing == ()
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+def test_a_policy_whose_pointer_names_nothing_whole_is_the_newest_whole_one(
+    job: Job,
+    bucket: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: str,
+) -> None:
+    monkeypatch.setattr("launcher.results.pull.PAUSE_SECONDS", 0)
+    said = {"checkpoint": "epoch_0009.pt", "size": 7, "sha256": sha256_of(b"weights")}
+    bucket.put(f"{JOB}/checkpoints/best.json", json.dumps(said).encode())
+    for epoch in (3, 5):
+        bucket.put(f"{JOB}/checkpoints/epoch_000{epoch}.pt", b"%d" % epoch)
+    bucket.put(f"{JOB}/checkpoints/folder/epoch_0010.pt", b"of somebody else")
+    if fault == "damaged":
+        bucket.put(f"{JOB}/checkpoints/epoch_0009.pt", b"WEIGHTS")
+    fetched = fetch_policy(job, tmp_path)
+    assert fetched.path.read_bytes() == b"5"
+    told = capsys.readouterr().err
+    assert "epoch_0009.pt" in told and "The newest whole checkpoint is taken instead: epoch_0005.pt." in told
+    for epoch in (3, 5):
+        del bucket.objects[f"{JOB}/checkpoints/epoch_000{epoch}.pt"]
+    with pytest.raises(DamagedContent, match=r"epoch_0009\.pt"):
+        fetch_policy(job, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"not json", b"[]", b'{"checkpoint": 1}', b'{"checkpoint": "x.pt", "size": 1}'])
