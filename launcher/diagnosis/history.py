@@ -28,7 +28,9 @@ def of_events(history: Sequence[Recorded]) -> dict[str, Any]:
         Ending(at, event.exit_code, event.seconds, event.highest_rss, event.oom_kills)
         for at, event in all_of(kinds.ProgramEnded)
     ]
-    finished = [event for _, event in (*all_of(kinds.CheckpointsFinished), *all_of(kinds.FolderPublished))]
+    # What was published again, by ``batchrl recover``, counts as it came out then.
+    finished = {event.kind: event for _, event in all_of(kinds.CheckpointsFinished)}
+    finished |= {event.folder: event for _, event in all_of(kinds.FolderPublished)}
     cut, stop, used = last_of(kinds.CutShort), all_of(kinds.StopRequested), last_of(kinds.StoreUsed)
     first, lost = all_of(kinds.FirstOutput), last_of(kinds.ShimLost)
     disk, memory, checkpoint = all_of(kinds.DiskLow), all_of(kinds.MemoryLow), last_of(kinds.CheckpointUploaded)
@@ -56,8 +58,8 @@ def of_events(history: Sequence[Recorded]) -> dict[str, Any]:
         "upload_bytes": used[1].upload_bytes if used else 0,
         "upload_seconds": used[1].upload_seconds if used else 0.0,
         "checkpoint_at": checkpoint[0] if checkpoint else None,
-        "saved_after": sum(event.seconds for event in finished),
-        "save_error": next((event.error for event in finished if event.error is not None), None),
+        "saved_after": sum(event.seconds for event in finished.values()),
+        "save_error": next((one.error for one in finished.values() if one.error is not None), None),
         "published": [
             Transfer(event.folder, 1, event.size_bytes, event.seconds) for _, event in all_of(kinds.FolderPublished)
         ],

@@ -465,6 +465,11 @@ def test_what_took_the_time_or_ran_low_is_a_note(home, code, steps):
     assert done(home, *steps) == [code]
 
 
+def test_results_that_were_recovered_are_saved(home):
+    again = [(200, FolderPublished("model", 10, 1.0, None))]
+    assert done(home, (99, FolderPublished("model", 0, 2.0, "the store refuses it")), *again) == []
+
+
 def test_a_start_that_takes_most_of_the_time(home):
     home.move(60, states.TRAINING)
     home.tell(*ran(99, 0))
