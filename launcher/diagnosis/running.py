@@ -16,6 +16,7 @@ all of its processes are stopped (SIGSTOP, a debugger)         ``suspended``
 its server is asked whether it is well, for a long time        ``server_starting``
 no output for ``SILENT_SECONDS``, processor time stands still  ``hung``
 no output for ``SILENT_SECONDS``, busy                         ``busy_silent``
+no output for ``SILENT_SECONDS``, its processes not to be seen ``silent``
 all else                                                       ``healthy``
 =============================================================  =======================================================
 """
@@ -169,10 +170,10 @@ def server_starting(facts: Facts) -> Diagnosis | None:
 
 def hung(facts: Facts) -> Diagnosis | None:
     """It writes nothing and does nothing."""
-    living, silent = facts.living, _silent(facts)
-    if facts.kind != TRAINING or living is None or silent < SILENT_SECONDS or living.cpu_share >= STILL_SHARE:
+    living, quiet = facts.living, _silent(facts)
+    if facts.kind != TRAINING or living is None or quiet < SILENT_SECONDS or living.cpu_share >= STILL_SHARE:
         return None
-    evidence = [f"no output for {duration(silent)}", f"its processes took {living.cpu_seconds:.1f} s of processor time"]
+    evidence = [f"no output for {duration(quiet)}", f"its processes took {living.cpu_seconds:.1f} s of processor time"]
     earlier = [one for one in facts.measures if one.at < facts.now - 30 and living.cpu_seconds - one.cpu_seconds < 1.0]
     if earlier:
         evidence.append(f"that was as much at {clock(earlier[0].at)}: it stands still at least since then")
@@ -184,7 +185,7 @@ def hung(facts: Facts) -> Diagnosis | None:
     pid = living.processes[-1].pid if living.processes else 0
     return Diagnosis(
         "hung",
-        f"It seems to hang: no output for {duration(silent)}, and its processor time stands still.",
+        f"It seems to hang: no output for {duration(quiet)}, and its processor time stands still.",
         (*evidence, *last_lines(facts)[-3:]),
         f"`py-spy dump --pid {pid}` shows the Python lines; `batchrl stop {facts.name}` ends it, checkpoints stay.",
     )
@@ -192,15 +193,28 @@ def hung(facts: Facts) -> Diagnosis | None:
 
 def busy_silent(facts: Facts) -> Diagnosis | None:
     """It writes nothing, and computes."""
-    living, silent = facts.living, _silent(facts)
-    if facts.kind != TRAINING or living is None or silent < SILENT_SECONDS:
+    living, quiet = facts.living, _silent(facts)
+    if facts.kind != TRAINING or living is None or quiet < SILENT_SECONDS:
         return None
     busy = f"its processes take {100 * living.cpu_share:.0f} % of a core at this moment"
     return Diagnosis(
         "busy_silent",
-        f"It computes, but has written nothing for {duration(silent)}.",
+        f"It computes, but has written nothing for {duration(quiet)}.",
         (busy, *last_lines(facts)[-3:]),
         "It may be a long epoch; let the script print how far it is. `batchrl metrics -f` follows the estimates.",
+    )
+
+
+def silent(facts: Facts) -> Diagnosis | None:
+    """It writes nothing, and cannot be looked at: an engine of another machine, or of a user of its own."""
+    took = _silent(facts)
+    if facts.kind != TRAINING or facts.aws or facts.living is not None or took < SILENT_SECONDS:
+        return None
+    return Diagnosis(
+        "silent",
+        f"It has written nothing for {duration(took)}, and its processes cannot be seen from here.",
+        last_lines(facts)[-3:],
+        f"Look into it (docker top), or end it with `batchrl stop {facts.name}`: its checkpoints stay.",
     )
 
 
@@ -236,6 +250,7 @@ RULES: Sequence[Rule] = (
     server_starting,
     hung,
     busy_silent,
+    silent,
 )
 
 

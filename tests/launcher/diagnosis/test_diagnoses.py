@@ -352,6 +352,13 @@ def test_no_output_and_busy_is_no_hang(home):
     assert home.report(shim_lives=True, living=living("R", share=0.9)).verdict.code == "busy_silent"
 
 
+def test_no_output_of_processes_that_cannot_be_seen_is_not_called_well(home):
+    own_shim(home)
+    in_training(home)
+    home.log((10, "epoch 1"))
+    assert home.report().verdict.code == "silent"
+
+
 def test_a_job_that_writes_is_healthy(home):
     in_training(home)
     home.log((990, "epoch 1"))
