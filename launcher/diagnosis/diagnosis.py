@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from launcher.api.constants import TRAINING
 from launcher.diagnosis.facts import Facts
 
 SHOWN_LINES = 8
@@ -51,9 +52,18 @@ def signals_sent(facts: Facts) -> list[str]:
     return [f"{clock(at)}: {name} was sent to it" for at, name in facts.signals]
 
 
+def save_first(facts: Facts) -> str:
+    """How results that are on disk alone come to the store; empty where there are none."""
+    return (
+        f"`batchrl recover {facts.name}` publishes what is left on disk. "
+        if facts.kept and facts.kind == TRAINING
+        else ""
+    )
+
+
 def kept_files(facts: Facts) -> tuple[str, ...]:
     """Where results are that could not be stored."""
-    return (f"its files are kept in {facts.kept}: batchrl recover {facts.name} publishes them",) if facts.kept else ()
+    return (f"its files are kept in {facts.kept}",) if facts.kept else ()
 
 
 def last_lines(facts: Facts) -> tuple[str, ...]:

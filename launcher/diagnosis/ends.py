@@ -33,7 +33,16 @@ import re
 from collections.abc import Sequence
 
 from launcher.base.units import duration
-from launcher.diagnosis.diagnosis import Diagnosis, Rule, clock, kept_files, last_lines, logs_command, signals_sent
+from launcher.diagnosis.diagnosis import (
+    Diagnosis,
+    Rule,
+    clock,
+    kept_files,
+    last_lines,
+    logs_command,
+    save_first,
+    signals_sent,
+)
 from launcher.diagnosis.facts import Facts
 from launcher.diagnosis.machine import (
     disk_full,
@@ -204,7 +213,10 @@ def refused(facts: Facts) -> Diagnosis | None:
         return None
     text = (facts.reason or "").removeprefix("ClientError:").strip()
     return Diagnosis(
-        "refused", f"What was asked for could not be done: {text}", kept_files(facts), "Correct what is named there."
+        "refused",
+        f"What was asked for could not be done: {text}",
+        kept_files(facts),
+        f"Correct what is named there. {save_first(facts)}".strip(),
     )
 
 
@@ -214,7 +226,7 @@ def internal(facts: Facts) -> Diagnosis | None:
         return None
     text = (facts.reason or "").removeprefix("InternalServerError:").strip()
     where = f" Its log: {facts.shim_log}" if facts.shim_log else ""
-    remedy = f"Start it again with the same checkpoints; if it happens again, report it.{where}"
+    remedy = f"{save_first(facts)}Start it again with the same checkpoints; if it happens again, report it.{where}"
     return Diagnosis("internal", f"The platform failed, not the script: {text}", kept_files(facts), remedy)
 
 

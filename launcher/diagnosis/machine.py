@@ -6,7 +6,7 @@ import re
 import signal
 
 from launcher.base.units import size
-from launcher.diagnosis.diagnosis import Diagnosis, clock, kept_files, last_lines
+from launcher.diagnosis.diagnosis import Diagnosis, clock, kept_files, last_lines, save_first
 from launcher.diagnosis.facts import SIGNAL_BASE, Facts, Source
 from launcher.local.records import states
 
@@ -30,7 +30,7 @@ def shim_died(facts: Facts) -> Diagnosis | None:
         evidence.append(
             f"{clock(facts.memory_low[0])}: {size(facts.memory_low[1])} of memory were left on this computer"
         )
-    remedy = "Start it again with the same checkpoints."
+    remedy = f"{save_first(facts)}Start it again with the same checkpoints."
     return Diagnosis(
         "shim_died",
         "The process that ran it (its shim) was killed or ended; the script was ended with it.",
@@ -79,7 +79,9 @@ def disk_full(facts: Facts) -> Diagnosis | None:
     remedy = "Free some space (`batchrl cloud gc`, `batchrl rm`), or set BATCHRL_HOME to a folder on a larger disk."
     if facts.aws:
         remedy = "Give the job a larger volume (--volume-size)."
-    return Diagnosis("disk_full", "The disk was full.", (*evidence, *kept_files(facts)), remedy)
+    return Diagnosis(
+        "disk_full", "The disk was full.", (*evidence, *kept_files(facts)), f"{remedy} {save_first(facts)}".strip()
+    )
 
 
 def out_of_memory(facts: Facts) -> Diagnosis | None:
@@ -156,7 +158,7 @@ def store_unreachable(facts: Facts) -> Diagnosis | None:
         "store_unreachable",
         "The object store did not answer for so long that transfers were given up.",
         (*(evidence or [reason]), *kept_files(facts)),
-        "See that the store runs (`batchrl doctor`), then publish what is left or start the job again.",
+        f"See that the store runs (`batchrl doctor`). {save_first(facts)}Or start the job again.",
     )
 
 

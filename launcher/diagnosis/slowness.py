@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 from launcher.api.constants import TRAINING
 from launcher.base.units import duration, size
-from launcher.diagnosis.diagnosis import Diagnosis, Rule, clock, kept_files, share
+from launcher.diagnosis.diagnosis import Diagnosis, Rule, clock, kept_files, save_first, share
 from launcher.diagnosis.facts import Facts
 from launcher.local.records import states
 
@@ -32,7 +32,6 @@ LARGE_SHARE = 0.25
 # What takes less than this needs no explanation (seconds).
 SHORT_SECONDS = 5.0
 LAG_SECONDS = 10.0
-SAVE_AGAIN = "See that the store runs and has room (`batchrl doctor`), then start the job again with its checkpoints."
 
 
 def notes(facts: Facts) -> tuple[Diagnosis, ...]:
@@ -97,7 +96,8 @@ def not_saved(facts: Facts) -> Diagnosis | None:
     if facts.save_error is None:
         return None
     said = "Not all of its results could be stored."
-    return Diagnosis("not_saved", said, (facts.save_error, *kept_files(facts)), SAVE_AGAIN)
+    remedy = f"See that the store runs and has room (`batchrl doctor`). {save_first(facts)}".strip()
+    return Diagnosis("not_saved", said, (facts.save_error, *kept_files(facts)), remedy)
 
 
 def checkpoints_lag(facts: Facts) -> Diagnosis | None:

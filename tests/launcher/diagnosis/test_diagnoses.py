@@ -472,6 +472,14 @@ def test_what_took_the_time_or_ran_low_is_a_note(home, code, steps):
     assert done(home, *steps) == [code]
 
 
+def test_results_that_are_on_disk_alone_are_recovered_first(home):
+    home.paths.job("job").ml.mkdir(parents=True)
+    report = failed(home, "InternalServerError: x does not answer.", (90, FolderPublished("model", 0, 9, "x")))
+    assert report.verdict.code == "store_unreachable" and "`batchrl recover job`" in report.verdict.remedy
+    assert f"its files are kept in {home.paths.job('job').ml}" in report.verdict.evidence
+    assert "`batchrl recover job`" in report.notes[-1].remedy
+
+
 def test_results_that_were_recovered_are_saved(home):
     again = [(200, FolderPublished("model", 10, 1.0, None))]
     assert done(home, (99, FolderPublished("model", 0, 2.0, "the store refuses it")), *again) == []
