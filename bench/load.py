@@ -162,7 +162,8 @@ def in_turns(action: Callable[[], object], reference: Callable[[], object], turn
 def command(home: Path, *arguments: str) -> float:
     """Run ``batchrl`` and forget what it prints; its peak memory in MB."""
     environ = os.environ | {"BATCHRL_HOME": str(home)}
-    running = subprocess.Popen([beside_python("batchrl"), *arguments], env=environ, stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen([beside_python("batchrl"), *arguments], env=environ, **quiet)
     _, status, usage = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:

@@ -45,6 +45,9 @@ SMALL_BYTES = 1024 * 1024
 MEDIUM_AT_ONCE = 4
 # Of the time that many small files take, the manifest may take this share: it grows with each of them.
 MANIFEST_SHARE = 0.1
+# What looking for new files may take of a core, and seconds after which it is done at the latest.
+LOOKING_SHARE = 0.01
+LONGEST_PAUSE = 5.0
 # How long a drain goes on when the store refuses all that it is sent (seconds).
 REFUSED_SECONDS = 5.0
 
@@ -154,9 +157,18 @@ class FolderUploader:
         return sum(size for size, _, _ in self._sent.values())
 
     def run(self, stop: threading.Event, interval: float = 0.2) -> None:
-        """Pass after pass, ``interval`` seconds apart, until ``stop`` is set; ``drain`` comes after that."""
-        while not stop.wait(interval):
+        """Pass after pass until ``stop`` is set; ``drain`` comes after that.
+
+        Args:
+            stop: ends it.
+            interval: seconds between two passes; more where there are so many files that looking at them would cost
+                what runs beside it more than ``LOOKING_SHARE`` of a core.
+        """
+        pause = interval
+        while not stop.wait(pause):
+            begun = time.thread_time()
             self._guarded_step()
+            pause = max(interval, min((time.thread_time() - begun) / LOOKING_SHARE, LONGEST_PAUSE))
 
     def _guarded_step(self) -> bool:
         """A pass that cannot be made, for want of memory, descriptors or threads, is made again, as any."""

@@ -510,3 +510,23 @@ def test_a_drain_gives_up_soon_where_the_store_refuses_everything(s3, tmp_path, 
     assert not uploader.drain(60)
     assert time.monotonic() - started < 10
     assert uploader.unpublished() == ["a"]
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0001, 0.2), (0.01, 1.0), (60.0, sync.LONGEST_PAUSE)])
+def test_the_longer_a_look_takes_the_rarer_it_is(s3, uploader, monkeypatch, took, pause):
+    """Thousands of files that stand there cost a training no more than a few."""
+    clock = iter(range(1000))
+    monkeypatch.setattr(sync.time, "thread_time", lambda: took * next(clock))
+
+    class Stop(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waited: list[float] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waited.append(timeout)
+            return len(self.waited) == 3
+
+    stop = Stop()
+    uploader.run(stop, 0.2)
+    assert stop.waited == [0.2, pytest.approx(pause), pytest.approx(pause)]
