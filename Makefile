@@ -12,7 +12,7 @@
 #
 # Settings: PYTHON (3.11 or newer), TORCH=cuda for the CUDA build, TORCH_INDEX (see docker/install-torch.sh),
 # ARGS for the tool behind a target (make test ARGS="-k resume"), WORKERS that share the tests (auto: one a core; 0: none,
-# as a debugger wants), BATCHRL_REQUIRE=engine,rgw to fail instead of skip.
+# as a debugger wants), BATCHRL_REQUIRE=clients,engine,rgw to fail instead of skip.
 
 PYTHON ?= python3
 ARGS ?=

@@ -22,6 +22,7 @@ PARTS = {
     "cold_start": "local cloud from nothing",
     "first_line": "a job's first line, in a container",
     "row_latency": "OPE rows on their way to S3",
+    "store": "the embedded object store beside rclone, in turns",
     "demo": "the whole workflow",
     "updates": "updates a second, beside d3rlpy's and beside the matrix products alone",
     "ope": "off-policy estimates of many episodes",

@@ -9,9 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 REQUIRE_VARIABLE = "BATCHRL_REQUIRE"
 RGW_VARIABLE = "BATCHRL_TEST_RGW"
+CLIENTS_VARIABLE = "BATCHRL_TEST_CLIENTS"
 
 # Fixed on purpose: docker/start-rgw.sh makes a user with these, on loopback, with nothing of value behind them.
 RGW_ACCESS_KEY = "BATCHRLTESTKEY000001"
@@ -112,6 +114,16 @@ def mounted(folder: str, size_kib: int = 4096) -> Iterator[str | None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def clients_python() -> Path:
+    """The Python that has other people's S3 clients, which want other versions of botocore than we do."""
+    return Path(os.environ.get(CLIENTS_VARIABLE) or ".clients") / "bin" / "python"
+
+
+def _clients_lack() -> str | None:
+    python = clients_python()
+    return None if python.exists() else f"{python} is not there; {CLIENTS_VARIABLE} says where they are"
+
+
 SERVICES = {
     "engine": Service(
         "a Docker engine with the batchrl image",
@@ -125,6 +137,11 @@ SERVICES = {
     ),
     "small_disk": Service(
         "a small disk that can be filled", "run the tests as root, where mount may be used", _small_disk_lack
+    ),
+    "clients": Service(
+        "other people's S3 clients (AWS CLI, s3fs, polars, DuckDB ...)",
+        "python3 -m venv .clients; .clients/bin/pip install -r tests/clients.txt",
+        _clients_lack,
     ),
 }
 

@@ -57,7 +57,7 @@ _LIST_UPLOADS = frozenset(
 )
 # Headers of S3's own that change nothing about what a request needs; all others are refused.
 _HEADERS = re.compile(
-    r"x-amz-(?:date|content-sha256|security-token|user-agent|expected-bucket-owner|source-expected-bucket-owner"
+    r"x-amz-(?:api-version|date|content-sha256|security-token|user-agent|expected-bucket-owner|source-expected-bucket-owner"
     r"|request-payer|storage-class|metadata-directive|tagging-directive|decoded-content-length|trailer|te"
     r"|mp-object-size|sdk-checksum-algorithm|checksum-[a-z0-9-]+|meta-.+"
     r"|copy-source(?:-range|-if-[a-z-]+)?|server-side-encryption(?:-[a-z-]+)?|if-match-[a-z-]+)"

@@ -1,11 +1,11 @@
 """What a request promises about its body, checked while the body arrives: signed digest, Content-MD5, checksums.
 
-=========  ====================================================
-CRC32      zlib
-SHA1       hashlib
-SHA256     hashlib
-others     no library at hand computes them: refused, never ignored
-=========  ====================================================
+==================  ===========================================
+CRC32               zlib
+CRC32C, CRC64NVME   ``crc``
+SHA1, SHA256        hashlib
+others              refused, never ignored
+==================  ===========================================
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from launcher.local.store.errors import StoreError, invalid, not_implemented
 from launcher.local.store.sigv4 import CONTENT_DIGEST
 
 PREFIX = "x-amz-checksum-"
-ALGORITHMS = ("crc32", "sha1", "sha256")
+ALGORITHMS = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
 # Headers that begin like a checksum and are none.
 _SETTINGS = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
-_LENGTH = {"crc32": 4, "sha1": 20, "sha256": 32}
+_LENGTH = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,7 +57,13 @@ class Crc32:
 
 def new_hash(algorithm: str) -> Hash:
     """An empty digest of one of ``ALGORITHMS``, or of md5."""
-    return Crc32() if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+    if algorithm == "crc32":
+        return Crc32()
+    if algorithm.startswith("crc"):
+        from launcher.local.store.crc import Crc  # its arrays take memory that few stores need
+
+        return Crc(algorithm)
+    return hashlib.new(algorithm, usedforsecurity=False)
 
 
 def algorithm_of(name: str) -> str:

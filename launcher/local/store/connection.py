@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._body: IncomingBody | None = None
         self._reading = True
+        self._keep = False
         self._deaf = False  # what still comes is not looked at
         self._drained: asyncio.Future[None] | None = None
         self._new_head()
@@ -163,6 +164,7 @@ class Connection(asyncio.Protocol):
         if self._hosts != 1:
             self._refuse_head("InvalidRequest")
             return
+        self._keep = self._parser.should_keep_alive()
         expects = self._headers.get("expect", "").lower() == "100-continue"
         self._body = body = IncomingBody(self, expects)
         path, query = _target(self._url)
@@ -236,13 +238,16 @@ class Connection(asyncio.Protocol):
         """Answer a head that cannot be read, and end."""
         self._deaf = True
         if self._transport and self._task is None:
-            self._transport.write(_head(self._handler.head_refused(code), 0, keep=False, with_length=True))
-            self._transport.close()
+            response = self._handler.head_refused(code)
+            assert isinstance(response.body, bytes)
+            head = _head(response, len(response.body), keep=False, with_length=True)
+            self._transport.write(head + response.body)
+            self._loop.call_later(LINGER_SECONDS, self.close)
 
     async def _answer(self, request: Request, body: IncomingBody, answer: Callable[[], Awaitable[Response]]) -> None:
         try:
             response = await answer()
-            keep = body.ended and not self._deaf and self._parser.should_keep_alive()
+            keep = body.ended and not self._deaf and self._keep
             await self._send(request, response, keep)
         except Disconnected:
             self.close(at_once=True)

@@ -68,7 +68,8 @@ PARAMETERS = _words(
 
 # Headers whose meaning is carried out, or which have none for a store with one owner.
 HEADERS = _words(
-    "x-amz-acl x-amz-bucket-object-lock-enabled x-amz-bucket-region x-amz-checksum-algorithm x-amz-checksum-crc32 "
+    "x-amz-acl x-amz-api-version "
+    "x-amz-bucket-object-lock-enabled x-amz-bucket-region x-amz-checksum-algorithm x-amz-checksum-crc32 "
     "x-amz-checksum-crc32c x-amz-checksum-crc64nvme x-amz-checksum-mode x-amz-checksum-sha1 x-amz-checksum-sha256 "
     "x-amz-checksum-type x-amz-content-sha256 x-amz-copy-source x-amz-copy-source-if-match "
     "x-amz-copy-source-if-modified-since x-amz-copy-source-if-none-match x-amz-copy-source-if-unmodified-since "
