@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SERVER = Path(__file__).with_name("serve_for_tests.py")
 JSON_LINES = "application/jsonlines"
-ROLE = "arn:aws:iam::000000000000:role/batchrl"
 
 
 @dataclass
@@ -134,7 +133,7 @@ class Factory:
         }
         container |= changes.pop("PrimaryContainer", {})
         kept = {key: value for key, value in container.items() if value is not None}
-        return {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": kept, **changes}
+        return {"ModelName": name, "PrimaryContainer": kept, **changes}
 
     def transform(
         self,
