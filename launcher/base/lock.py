@@ -26,6 +26,17 @@ class Lock:
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, text.encode(), 0)
 
+    def fileno(self) -> int:
+        """The open file, for a program that inherits it and with it the lock."""
+        return self._handle
+
+    def is_of(self, path: Path) -> bool:
+        """Whether the file of a path is the one that is locked; it may have been removed, and made again."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), path.stat())
+        except OSError:
+            return False
+
     def __enter__(self) -> Self:
         return self
 
@@ -45,10 +56,20 @@ def take(path: Path, mode: int = PRIVATE_FILE) -> Lock | None:
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(handle)
     except OSError as error:
         os.close(handle)
         if isinstance(error, BlockingIOError):
             return None
         raise
     return Lock(handle)
+
+
+def hold(handle: int) -> None:
+    """Lock an open file, until it is closed by all that have it open.
+
+    Raises:
+        BlockingIOError: it is locked already.
+        OSError: it cannot be locked.
+    """
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Start, stop and describe the local cloud of a data folder: the client's side of the API server.
+"""Start, stop and describe the local cloud of a data folder: as a user asks for it.
 
 One cloud a data folder. ``ensure_up`` starts it on first use, under a file lock: API server and store are processes in
 sessions of their own, and live on when the client ends. An API server that runs other code than the client is
@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchrl.contract.errors import InputError, Unreachable
-from batchrl.contract.files import write_atomically
-from launcher.base import extras, lock
+from batchrl.contract.errors import InputError
+from launcher.base import extras, notices
+from launcher.local import apiserver
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
-from launcher.local.host.address import BUCKET, CloudAddress, Identity, StoreAddress, StoreSettings
+from launcher.local.host.address import BUCKET, CloudAddress, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
 from launcher.local.host.jobrules import JobRules
-from launcher.local.host.processes import POLL_SECONDS, ProcessId, spawn_detached
-from launcher.local.host.store import EmbeddedStore, last_lines
+from launcher.local.host.processes import ProcessId
+from launcher.local.host.store import end_store, running_store
 from launcher.local.host.version import fingerprint
-from launcher.local.records.records import SCHEMA_VERSION, JobEnded, JobRecord, Records
-from launcher.local.server import probe
+from launcher.local.records.records import JobEnded, JobRecord, Records
 
 __all__ = [
     "CloudAddress",
@@ -47,9 +43,6 @@ __all__ = [
 
 # The pattern of RoleArn in SageMaker's API.
 _ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
-START_SECONDS = 30.0
-LOCK_SECONDS = 60.0
-SERVER_STOP_SECONDS = 10.0
 # The grace of a stop (contract 88), and time to upload what there is.
 JOB_STOP_SECONDS = 300.0
 
@@ -103,29 +96,29 @@ def ensure_up(home: Path | None = None) -> CloudAddress:
     """
     paths = HomePaths.of(home)
     paths.create()
-    if identity := _current(paths):
+    if identity := apiserver.current(paths):
         return identity.address(paths)
-    with _locked(paths):
-        if identity := _current(paths):
+    with apiserver.locked(paths):
+        if identity := apiserver.current(paths, apiserver.ANSWER_SECONDS):
             return identity.address(paths)
         extras.require("the local cloud", extras.LOCAL)
         Records(paths.records).close()  # says what is wrong with them before an API server fails on it
-        _end_server(paths)
-        return _start(paths).address(paths)
+        apiserver.end(paths)
+        return apiserver.start(paths).address(paths)
 
 
 def status(home: Path | None = None) -> CloudStatus | None:
     """What is up, or None when nothing is. Starts nothing."""
     paths = HomePaths.of(home)
-    identity = Identity.read(paths.cloud_file)
-    found = _ask(paths, identity)
-    if identity is None or found is None:
+    answered = apiserver.answer(paths)
+    if answered is None:
         return None
-    store = ProcessId.read(paths.store_process)
+    identity, found = answered
+    store = running_store(paths) if found.store == "embedded" else None
     return CloudStatus(
         address=identity.address(paths),
         server_pid=found.pid,
-        store_pid=store.pid if store and store.alive and found.store == "embedded" else None,
+        store_pid=store.pid if store else None,
         version=found.version,
         stale=found.fingerprint != fingerprint(),
         running_jobs=_running(paths),
@@ -142,14 +135,13 @@ def down(home: Path | None = None, stop_jobs: bool = False) -> DownReport:
     paths = HomePaths.of(home)
     if not paths.root.is_dir():
         return DownReport(False, False, (), ())
-    with _locked(paths):
-        before = _running(paths)
+    with apiserver.locked(paths):
+        before = _running_if_known(paths)
         if stop_jobs and before:
             _stop_jobs(paths)
-        server_stopped = _end_server(paths)
-        running = _running(paths)
-        identity = Identity.read(paths.cloud_file)
-        store_stopped = not running and identity is not None and EmbeddedStore(paths, identity).stop()
+        server_stopped = apiserver.end(paths)
+        running = _running_if_known(paths)
+        store_stopped = not running and end_store(paths)
         with suppress(OSError):  # a socket of a job may still be there
             paths.runtime.rmdir()
     stopped = tuple(name for name in before if name not in running) if stop_jobs else ()
@@ -185,12 +177,11 @@ def set_store(
         settings = StoreSettings(endpoint_url, profile=profile, variables=variables, **known)
         address = settings.resolve()
         _make_bucket(address)
-    with _locked(paths):
+    with apiserver.locked(paths):
         if running := _running(paths):
             raise InputError(f"jobs are running and use the present store: {', '.join(running)}.", "Stop them first.")
-        _end_server(paths)
-        if identity := Identity.read(paths.cloud_file):
-            EmbeddedStore(paths, identity).stop()
+        apiserver.end(paths)
+        end_store(paths)
         if address is None:
             paths.settings.unlink(missing_ok=True)
         else:
@@ -234,7 +225,7 @@ def set_job_rules(
             raise InputError(f"'{role}' is no ARN of a role.", "Write arn:aws:iam::000000000000:role/NAME.")
     paths = HomePaths.of(home)
     paths.create()
-    with _locked(paths):
+    with apiserver.locked(paths):
         rules = JobRules.read(paths.job_rules).with_changes(calling_roles, root_images, memory_bytes, processes)
         rules.write(paths.job_rules)
     return rules
@@ -260,74 +251,6 @@ def shell_exports(address: CloudAddress) -> list[str]:
     }
     unset = "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN"
     return [unset, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
-
-
-def _current(paths: HomePaths) -> Identity | None:
-    """The identity of a cloud that is up and runs our code.
-
-    Raises:
-        InputError: its records are newer than ours.
-    """
-    identity = Identity.read(paths.cloud_file)
-    found = _ask(paths, identity)
-    if identity is None or found is None:
-        return None
-    if found.schema > SCHEMA_VERSION:
-        raise InputError(
-            f"the local cloud in {paths.root} runs a newer batchrl ({found.version}) than this one.",
-            "Update batchrl, or set BATCHRL_HOME to another folder.",
-        )
-    settings = StoreSettings.read(paths.settings)
-    same_store = found.store == (settings.endpoint_url if settings else "embedded")
-    return identity if found.fingerprint == fingerprint() and same_store else None
-
-
-def _ask(paths: HomePaths, identity: Identity | None) -> probe.ServerVersion | None:
-    """Ask the API server, if its process lives: whoever else may listen at its port is not waited for."""
-    process = ProcessId.read(paths.server_process)
-    return probe.ask(identity) if identity and process and process.alive else None
-
-
-def _start(paths: HomePaths) -> Identity:
-    identity = Identity.read(paths.cloud_file)
-    if identity is None:
-        identity = Identity.create()
-        identity.write(paths.cloud_file)
-    identity.address(paths)  # an external store without credentials is the user's mistake: say so here
-    write_atomically(paths.sdk_config, _SDK_CONFIG, shared=True, private=True)
-    child = spawn_detached(
-        (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.server_log
-    )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if (known := ProcessId.read(paths.server_process)) and known.pid == child.pid:
-            # Read again: an API server whose port was taken stores another one.
-            identity = Identity.read(paths.cloud_file) or identity
-            if _ask(paths, identity):
-                return identity
-        if child.poll() is not None:
-            break
-        time.sleep(POLL_SECONDS)
-    _give_up(child)
-    raise Unreachable(
-        f"the local cloud in {paths.root} does not start: {last_lines(paths.server_log)}",
-        f"Its log is {paths.server_log}",
-    )
-
-
-def _give_up(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None and (process := ProcessId.of(child.pid)):
-        process.end(SERVER_STOP_SECONDS)
-        child.poll()
-
-
-def _end_server(paths: HomePaths) -> bool:
-    process = ProcessId.read(paths.server_process)
-    if process is None or not process.alive:
-        return False
-    process.end(SERVER_STOP_SECONDS)
-    paths.server_process.unlink(missing_ok=True)
-    return True
 
 
 def _stop_jobs(paths: HomePaths) -> None:
@@ -361,31 +284,18 @@ def _running(paths: HomePaths) -> tuple[str, ...]:
         records.close()
 
 
+def _running_if_known(paths: HomePaths) -> tuple[str, ...]:
+    """The same for who takes the cloud down: records that nobody can read keep nothing up."""
+    try:
+        return _running(paths)
+    except InputError as error:
+        notices.say(str(error))
+        return ()
+
+
 def _make_bucket(address: StoreAddress) -> None:
     from batchrl.contract.store import ensure_bucket, reported
 
     client = address.client()
     with reported(f"object store {address.endpoint_url}, bucket {BUCKET}", client):
         ensure_bucket(client, BUCKET)
-
-
-@contextmanager
-def _locked(paths: HomePaths) -> Iterator[None]:
-    """Hold the data folder's lock: one start, stop or change at a time."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while (held := lock.take(paths.lock)) is None:
-        if time.monotonic() > deadline:
-            raise Unreachable(f"another process starts or stops the local cloud in {paths.root} and does not end.")
-        time.sleep(POLL_SECONDS)
-    with held:
-        yield
-
-
-_SDK_CONFIG = f"""SchemaVersion: '1.0'
-SageMaker:
-  PythonSDK:
-    Modules:
-      TelemetryOptOut: true
-      Session:
-        DefaultS3Bucket: {BUCKET}
-"""

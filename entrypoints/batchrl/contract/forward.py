@@ -22,6 +22,8 @@ CHUNK_BYTES = 256 * 1024
 # What a listener that was closed answers; all else passes.
 CLOSED = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 PAUSE_SECONDS = 0.1
+# Each takes two descriptors and two threads of whoever watches over the job.
+MAX_CONNECTIONS = 256
 
 
 def format_forward(sockets: Mapping[int, str]) -> str:
@@ -48,12 +50,15 @@ def serve(listener: socket.socket, connect: Callable[[], socket.socket]) -> None
     """Join every connection to a listener with one that ``connect`` makes, until the listener is closed.
 
     A peer that cannot be reached shows as a connection that is closed at once: clients retry that. So does the want of
-    descriptors, threads or memory, which passes.
+    descriptors, threads or memory, which passes. Beyond ``MAX_CONNECTIONS`` at a time, callers wait.
     """
+    places = threading.BoundedSemaphore(MAX_CONNECTIONS)
     while True:
+        places.acquire()
         try:
             connection, _ = listener.accept()
         except OSError as error:
+            places.release()
             if error.errno in CLOSED:
                 return
             time.sleep(PAUSE_SECONDS)
@@ -62,20 +67,22 @@ def serve(listener: socket.socket, connect: Callable[[], socket.socket]) -> None
             upstream = connect()
         except OSError:
             connection.close()
+            places.release()
             continue
         try:
-            join(connection, upstream)
+            join(connection, upstream, places.release)
         except (OSError, RuntimeError, MemoryError):
             for end in (connection, upstream):
                 end.close()
+            places.release()
 
 
-def join(one: socket.socket, other: socket.socket) -> None:
-    """Copy bytes both ways, from two threads, until both sides are done; then close both."""
+def join(one: socket.socket, other: socket.socket, ended: Callable[[], None] = lambda: None) -> None:
+    """Copy bytes both ways, from two threads, until both sides are done; then close both, and call ``ended``."""
     for end in (one, other):
         if end.family == socket.AF_INET:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    ends = _Ends(one, other)
+    ends = _Ends(ended, one, other)
     for source, sink in ((one, other), (other, one)):
         threading.Thread(target=ends.pump, args=(source, sink), daemon=True).start()
 
@@ -83,7 +90,8 @@ def join(one: socket.socket, other: socket.socket) -> None:
 class _Ends:
     """Two joined sockets; closed when both directions have ended."""
 
-    def __init__(self, *sockets: socket.socket) -> None:
+    def __init__(self, ended: Callable[[], None], *sockets: socket.socket) -> None:
+        self._ended = ended
         self._sockets = sockets
         self._open = len(sockets)
         self._lock = threading.Lock()
@@ -103,6 +111,7 @@ class _Ends:
         if last:
             for end in self._sockets:
                 end.close()
+            self._ended()
 
     def _abort(self) -> None:
         """A broken direction ends the other one too."""

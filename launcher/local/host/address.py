@@ -27,6 +27,11 @@ ACCOUNT_ID = "000000000000"
 BUCKET = "batchrl-local"
 HOST = "127.0.0.1"
 
+
+class DamagedFile(InputError):
+    """A file of the data folder does not hold what this product writes there."""
+
+
 _ALPHABET = string.ascii_uppercase + string.digits
 
 
@@ -123,10 +128,10 @@ class Identity:
         """What cloud.json says, or None where there is none.
 
         Raises:
-            InputError: the file belongs to another user, can be read by others, or is damaged.
+            InputError: the file belongs to another user, can be read by others, or (DamagedFile) holds something else.
         """
         try:
-            with path.open() as file:
+            with path.open(errors="replace") as file:
                 info = os.fstat(file.fileno())
                 text = file.read()
         except FileNotFoundError:
@@ -143,11 +148,18 @@ class Identity:
             raise InputError(f"{path} holds credentials and can be read by other users.", f"Run: chmod 600 '{path}'")
         try:
             known = json.loads(text)
-            return cls(api_port=known.pop(_PORT_ON_DISK), **known)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{path} is damaged: {error}.", "Stop the cloud, remove the file and try again."
-            ) from error
+            found = cls(api_port=known.pop(_PORT_ON_DISK), **known)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise _damaged(path, error) from error
+        if not found._is_sound():
+            raise _damaged(path, "ports are numbers, keys are text")
+        return found
+
+    def _is_sound(self) -> bool:
+        ports = (self.api_port, self.store_port)
+        return all(type(port) is int and 0 < port < 65536 for port in ports) and all(
+            isinstance(key, str) and key for key in (self.access_key, self.secret_key)
+        )
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner alone."""
@@ -208,9 +220,12 @@ class StoreSettings:
             values: dict[str, Any] = json.loads(path.read_text())
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise InputError(f"{path} is damaged: {error}.", "Run: batchrl cloud up --store ...") from error
-        return cls(**(values | {"variables": tuple(values["variables"])}))
+        except (ValueError, RecursionError) as error:
+            raise _no_settings(path, error) from error
+        try:
+            return cls(**(values | {"variables": tuple(values["variables"])}))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise _no_settings(path, error) from error
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner alone."""
@@ -251,6 +266,17 @@ class StoreSettings:
 
     def _address(self, access_key: str | None, secret_key: str | None, token: str | None) -> StoreAddress:
         return StoreAddress(self.endpoint_url, self.region, access_key or "", secret_key or "", token, embedded=False)
+
+
+def _damaged(path: Path, why: object) -> DamagedFile:
+    return DamagedFile(f"{path} is damaged: {why}.", "Remove it: the next start makes another, with new credentials.")
+
+
+def _no_settings(path: Path, why: object) -> DamagedFile:
+    return DamagedFile(
+        f"{path}, which names the object store, is damaged: {why}.",
+        "Run: batchrl cloud up --store URL (or --store embedded)",
+    )
 
 
 def free_ports(count: int) -> list[int]:

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
+from launcher.local.host.role import Role
 
 HOME_VARIABLE = "BATCHRL_HOME"
 PRIVATE_FOLDER = 0o700
@@ -153,6 +154,16 @@ class HomePaths:
     def server_process(self) -> Path:
         """Which process the API server is."""
         return self.root / "door.json"
+
+    @property
+    def server(self) -> Role:
+        """The API server."""
+        return Role(self.server_lock, self.server_process)
+
+    @property
+    def store_role(self) -> Role:
+        """The embedded store."""
+        return Role(self.store_lock, self.store_process)
 
     @property
     def store_process(self) -> Path:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class ProcessId:
         try:
             parsed = json.loads(path.read_text())
             return cls(int(parsed["pid"]), int(parsed["started_at"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
 
     def write(self, path: Path) -> None:
@@ -85,12 +85,44 @@ class ProcessId:
         return True
 
 
+class Activity:
+    """Whether a process gets on, however slowly: it computes, reads or writes.
+
+    Args:
+        pid: the process.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pid = pid
+        self._clock = clock
+        self._seen = self._figures()
+        self._since = clock()
+
+    def still_for(self) -> float:
+        """For how many seconds it has done nothing."""
+        figures = self._figures()
+        if figures != self._seen:
+            self._seen, self._since = figures, self._clock()
+        return self._clock() - self._since
+
+    def _figures(self) -> tuple[str, ...]:
+        """Ticks of processor time, page faults, bytes read and written; empty where they cannot be had."""
+        try:
+            text = Path(f"/proc/{self._pid}/stat").read_text()
+            fields = text[text.rindex(")") + 2 :].split()
+            return (*fields[7:15], *Path(f"/proc/{self._pid}/io").read_text().split())
+        except (OSError, ValueError):
+            return ()
+
+
 def spawn_detached(
     command: Sequence[str],
     log: Path,
     environ: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     umask: int = -1,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, with its output appended to a file.
 
@@ -106,6 +138,7 @@ def spawn_detached(
             cwd="/",
             start_new_session=True,
             umask=umask,
+            pass_fds=pass_fds,
         )
 
 

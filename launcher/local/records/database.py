@@ -92,7 +92,10 @@ class Database:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._migrate(path)
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{path} cannot be used as the records of the local cloud: {error}.") from error
+            raise InputError(
+                f"{path} cannot be used as the records of the local cloud: {error}.",
+                "Move it away (and its -wal and -shm) to begin with empty records; objects and logs stay.",
+            ) from error
 
     def close(self) -> None:
         """Close the connection; the database stays usable for others."""

@@ -9,7 +9,10 @@ sts, iam, ecr               moto, an allow-list of operations (``moto_services``
 batchrl                     the exchange of versions with the client
 ==========================  ====================================================
 
-All else is UnknownOperationException. Nothing is answered before its signature was verified. What a job's key may ask
+All else is UnknownOperationException. A request passes, in this order: its head is read, its key is known and its time
+right, its signature holds (before the body is read where the head says the body's digest, else with the body, which is
+bounded), it may ask what it asks, and then it is answered. Whatever goes wrong before the signature holds is the
+caller's fault, and tells nothing. What a job's key may ask
 is decided in ``gateway`` for S3, and in ``jobcalls`` for all else.
 """
 
@@ -20,6 +23,7 @@ import errno
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,12 +35,13 @@ from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.keys.grants import Grant
 from launcher.local.server import jobcalls
+from launcher.local.server.connections import LET_IN, Budget, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
 from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
 from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Operation
 from launcher.local.server.protocol import auth, validation
-from launcher.local.server.protocol.auth import Keyring
+from launcher.local.server.protocol.auth import Keyring, Keys, Signature
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
 from launcher.local.server.protocol.wire import Request, Response
 
@@ -56,6 +61,21 @@ JSON_SERVICES: dict[str, tuple[str, dict[str, Operation]]] = {
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Admitted:
+    """A request that was let in.
+
+    Args:
+        signature: what it was signed for.
+        keys: with what.
+        body: all of it; of a request for the store, nothing yet.
+    """
+
+    signature: Signature
+    keys: Keys
+    body: bytes
+
+
 class App:
     """The API server.
 
@@ -67,6 +87,7 @@ class App:
         version: what it says about itself; may wait until the store is ready.
         on_request: called for every request that was let in.
         now: the time, with its zone.
+        refusals: where requests are told that could not be read.
     """
 
     def __init__(
@@ -78,6 +99,7 @@ class App:
         version: Callable[[], dict[str, Any]],
         on_request: Callable[[], None] = lambda: None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        refusals: Refusals | None = None,
     ) -> None:
         self._context = context
         self._keyring = keyring
@@ -86,19 +108,61 @@ class App:
         self._version = version
         self._on_request = on_request
         self._now = now
+        self._refusals = refusals or Refusals()
+        self._unverified = Budget()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request.of(environ)
-        try:
-            response = self._answer(request)
-        except ApiError as error:
-            response = rendered(error, request)
-        except Exception as error:
-            log.exception("%s %s %s", request.method, request.path, request.headers.get("x-amz-target", ""))
-            response = rendered(self._fault(error), request)
-        response = response.with_identity()
+        response = self._response(environ).with_identity()
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
         return [response.body] if isinstance(response.body, bytes) else response.body
+
+    def _response(self, environ: dict[str, Any]) -> Response:
+        request = Request.nothing(environ)
+        try:
+            request = Request.of(environ)
+            admitted = self._admit(request)
+        except ApiError as error:
+            return rendered(error, request)
+        except Exception as error:
+            # Nobody has shown yet that they may be here: no traceback, no word of what went wrong inside.
+            self._refusals.tell(f"a request: {type(error).__name__}: {error}")
+            return rendered(ApiError("BadRequest", "The request cannot be read.", 400), request)
+        try:
+            return self._answer(request, admitted)
+        except ApiError as error:
+            return rendered(error, request)
+        except Exception as error:
+            log.exception("%s %s %s", request.method, request.path, request.headers.get("x-amz-target", ""))
+            return rendered(self._fault(error), request)
+
+    def _admit(self, request: Request) -> _Admitted:
+        """Check a request's key, time and signature, and read its body, unless it is one for the store.
+
+        Raises:
+            ApiError: it is not let in.
+        """
+        signature = auth.parse(request)
+        now = self._now()
+        auth.known_keys(signature, self._keyring.find, now)
+        if signature.service == "s3":
+            admitted = _Admitted(signature, auth.verify(request, signature, None, self._keyring.find, now), b"")
+        else:
+            admitted = self._admit_whole(request, signature, now)
+        request.environ.get(LET_IN, lambda: None)()
+        self._on_request()
+        return admitted
+
+    def _admit_whole(self, request: Request, signature: Signature, now: datetime.datetime) -> _Admitted:
+        if request.length > MAX_BODY_BYTES:
+            raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
+        if (digest := auth.digest_in_head(request, signature)) is not None:
+            auth.verify(request, signature, digest, self._keyring.find, now)
+        with self._unverified.share(request.length):
+            body = request.read(MAX_BODY_BYTES) or b""
+            if len(body) < request.length:
+                raise ApiError("RequestTimeout", "The body did not arrive whole in its time.", 400)
+            keys = auth.verify(request, signature, auth.digest_of(body), self._keyring.find, now)
+        return _Admitted(signature, keys, body)
 
     def _fault(self, error: Exception) -> ApiError:
         """What to answer when something here did not work."""
@@ -109,17 +173,10 @@ class App:
             return ApiError("InternalFailure", f"The records in {records} cannot be used: {error}.", 500)
         return ApiError("InternalFailure", "The API server failed; its log says why.", 500, s3_code="InternalError")
 
-    def _answer(self, request: Request) -> Response:
-        signature = auth.parse(request)
+    def _answer(self, request: Request, admitted: _Admitted) -> Response:
+        signature, keys, body = admitted.signature, admitted.keys, admitted.body
         if signature.service == "s3":
-            keys = auth.verify(request, signature, None, self._keyring.find, self._now())
-            self._on_request()
             return self._gateway.answer(request, keys.grant)
-        body = request.read(MAX_BODY_BYTES)
-        if body is None:
-            raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
-        keys = auth.verify(request, signature, auth.digest_of(body), self._keyring.find, self._now())
-        self._on_request()
         OF_A_JOB.set(keys.grant is not None)
         CALLER.set(request.headers.get("user-agent", ""))
         if keys.grant is not None:

@@ -34,15 +34,20 @@ class ServerVersion:
     store: str
 
 
-def ask(identity: Identity, timeout: float = TIMEOUT) -> ServerVersion | None:
-    """Ask the API server that listens at the stored port; None when nobody, or somebody else, does."""
+def ask(identity: Identity, timeout: float | None = None) -> ServerVersion | None:
+    """Ask the API server that listens at the stored port; None when nobody, or somebody else, does.
+
+    Args:
+        identity: where it listens, and what opens it.
+        timeout: seconds for each step; ``TIMEOUT`` by default.
+    """
     nonce = secrets.token_hex(16)
     host = f"{HOST}:{identity.api_port}"
     target = f"{VERSION_PATH}?nonce={nonce}"
     keys = Keys(identity.access_key, identity.secret_key)
     headers = {"host": host, "x-amz-content-sha256": EMPTY_DIGEST}
     signed = sign("GET", f"http://{host}{target}", headers, keys, REGION, OWN_SERVICE)
-    connection = http.client.HTTPConnection(HOST, identity.api_port, timeout=timeout)
+    connection = http.client.HTTPConnection(HOST, identity.api_port, timeout=TIMEOUT if timeout is None else timeout)
     try:
         connection.request("GET", target, headers=signed)
         answer = connection.getresponse()

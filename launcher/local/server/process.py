@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,27 +16,27 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
-
 from batchrl.contract.errors import BatchRLError, InputError
-from launcher.base import lock
-from launcher.base.lock import Lock
 from launcher.local.host.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
 from launcher.local.host.home import HomePaths
-from launcher.local.host.processes import ProcessId
-from launcher.local.host.store import EmbeddedStore
+from launcher.local.host.role import Tenure
+from launcher.local.host.store import EmbeddedStore, running_store
 from launcher.local.host.version import fingerprint, version
 from launcher.local.keys import grants
 from launcher.local.records.records import SCHEMA_VERSION, Records
 from launcher.local.server.app import App
+from launcher.local.server.connections import MOST, Connections, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.idle import IDLE_SECONDS, IdleWatch
 from launcher.local.server.moto_services import MotoServices
 from launcher.local.server.operations.context import Context
 from launcher.local.server.protocol.auth import Keyring, Keys
+from launcher.local.server.upkeep import Upkeep
+from launcher.local.server.webserver import ApiWebServer
 from launcher.local.shims.pool import ShimPool, forkserver_command
 
 KEEP_SECONDS = 2.0
+DESCRIPTORS = 8 * MOST
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,14 @@ class ApiServer:
 
     def __init__(self, paths: HomePaths, command: Sequence[str], idle_seconds: float = IDLE_SECONDS) -> None:
         self._paths = paths
-        self._lock = _only_server(paths.server_lock)
+        self._tenure = _only_server(paths)
         self._settings = StoreSettings.read(paths.settings)
         self._sockets, self._identity = _bound(paths, _identity(paths))
         self._store = None if self._settings else EmbeddedStore(paths, self._identity)
         if self._store:
             self._store.start()
         self._records = Records(paths.records)
+        self._upkeep = Upkeep(paths, self._identity, self._tenure)
         self._pool = ShimPool(paths, self._records, command)
         self._gateway = Gateway(self._store_address)
         self._idle = IdleWatch(lambda: bool(self._records.running()), self._store_in_use, idle_seconds)
@@ -76,28 +78,28 @@ class ApiServer:
             MotoServices(ACCOUNT_ID, keyring),
             self._version,
             self._idle.touch,
+            refusals=(refusals := Refusals()),
         )
-        self._servers = [_server(one, app) for one in self._sockets]
+        connections = Connections()
+        self._servers = [ApiWebServer(one, app, connections, refusals) for one in self._sockets]
 
     def run(self) -> None:
         """Serve until a signal or idleness ends it. The store stays, except when the whole cloud is idle."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        own = ProcessId.of(os.getpid())
-        assert own is not None
         threads = [threading.Thread(target=one.serve_forever, args=(0.1,), daemon=True) for one in self._servers]
         for thread in threads:
             thread.start()
-        own.write(self._paths.server_process)
+        self._tenure.announce()
         log.info("API server %s listens at %s:%s", version(), HOST, self._identity.api_port)
         self._pool.tell(version())
         idle = self._keep()
         self._pool.close()
         for server in self._servers:
             server.shutdown()
-        if idle and self._store:
+        if self._store and (idle or not self._paths.root.is_dir()):
             self._store.stop()
-        self._paths.server_process.unlink(missing_ok=True)
+        self._paths.server.forget()
         self._paths.server_socket.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the store, or a job, may still listen there
             self._paths.runtime.rmdir()
@@ -107,6 +109,8 @@ class ApiServer:
         """Look after store, shims and jobs; True when it ended because nothing happened any more."""
         while not self._stopping.is_set():
             try:
+                if not self._upkeep.keep():
+                    return False
                 if self._store and self._store.start():
                     log.warning("the store was gone; started it again")
                 self._pool.reconcile()
@@ -114,8 +118,9 @@ class ApiServer:
                 grants.sweep(self._paths, self._living)
                 if self._idle.expired():
                     return True
-            except Exception:
-                log.exception("looking after the cloud")
+            except Exception as error:
+                if self._upkeep.report(error):
+                    return False
             self._stopping.wait(KEEP_SECONDS)
         return False
 
@@ -149,33 +154,12 @@ class ApiServer:
         }
 
 
-class _Handler(WSGIRequestHandler):
-    """Logs what went wrong only, and answers ``Expect`` once (werkzeug does it, http.server would too)."""
-
-    def handle_expect_100(self) -> bool:
-        return True
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        if str(code) >= "500":
-            log.warning("%s %s: %s", self.command, self.path, code)
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        log.info(message, *args)
-
-
-def _server(listener: socket.socket, app: App) -> BaseWSGIServer:
-    name = listener.getsockname()
-    host, port = (f"unix://{name}", 0) if isinstance(name, str) else name[:2]
-    server: BaseWSGIServer = make_server(host, port, app, threaded=True, request_handler=_Handler, fd=listener.fileno())
-    return server
-
-
-def _only_server(path: Path) -> Lock:
-    """Hold the lock that only one API server can hold; the system lets go of it when the process ends."""
-    held = lock.take(path)
-    if held is None:
-        raise InputError(f"another API server serves {path.parent} already.")
-    return held
+def _only_server(paths: HomePaths) -> Tenure:
+    """Be the one API server of a data folder; the system lets another be when this process ends."""
+    tenure = paths.server.take()
+    if tenure is None:
+        raise InputError(f"another API server serves {paths.root} already.")
+    return tenure
 
 
 def _identity(paths: HomePaths) -> Identity:
@@ -194,8 +178,7 @@ def _bound(paths: HomePaths, identity: Identity) -> tuple[list[socket.socket], I
         port = int(listener.getsockname()[1])
         log.warning("port %s is taken (%s); the API server moves to %s", identity.api_port, error.strerror, port)
         identity = identity.with_ports(api_port=port)
-    store_runs = (process := ProcessId.read(paths.store_process)) is not None and process.alive
-    if not store_runs and not _free(identity.store_port):
+    if running_store(paths) is None and not _free(identity.store_port):
         identity = identity.with_ports(store_port=free_ports(1)[0])
         log.warning("the store's port is taken; it moves to %s", identity.store_port)
     if identity != _identity(paths):
@@ -215,6 +198,13 @@ def _free(port: int) -> bool:
     return True
 
 
+def _many_descriptors() -> None:
+    """Each caller takes one, and another where it is passed on to the store."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an API server until it is told to end."""
     parser = argparse.ArgumentParser(
@@ -224,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = HomePaths.of(parser.parse_args(arguments).home)
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _many_descriptors()
     try:
         paths.create()
         ApiServer(paths, forkserver_command(paths)).run()

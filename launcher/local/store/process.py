@@ -17,7 +17,6 @@ from pathlib import Path
 import uvloop
 
 from batchrl.contract.errors import BatchRLError, InputError
-from launcher.base import lock
 from launcher.local.host.address import ACCOUNT_ID, BUCKET, HOST, REGION, Identity
 from launcher.local.host.home import PRIVATE_FOLDER, HomePaths
 from launcher.local.store.access import Access
@@ -51,9 +50,10 @@ class StoreProcess:
             raise InputError(f"{paths.cloud_file} is not there.", "Run: batchrl cloud up")
         for folder in (paths.store, paths.runtime):
             folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        self._lock = lock.take(paths.store_lock)
-        if self._lock is None:
+        tenure = paths.store_role.take()
+        if tenure is None:
             raise InputError(f"another process serves {paths.store} already.")
+        self._tenure = tenure
         # Callers may connect from now on; they are answered once everything is ready.
         self._sockets = _listening(paths, identity)
         self._catalog = Catalog(paths.store_catalog)
@@ -76,7 +76,7 @@ class StoreProcess:
         for listener in listeners:
             await listener.start()
         log.info("the store listens at %s", ", ".join(str(one.getsockname()) for one in self._sockets))
-        keeping = [loop.create_task(self._keep(listeners)), loop.create_task(self._keep_on_disk())]
+        keeping = [loop.create_task(self._keep(listeners, stopping)), loop.create_task(self._keep_on_disk())]
         await stopping.wait()
         await asyncio.gather(*(listener.end() for listener in listeners))
         self._durability.stop()
@@ -84,11 +84,17 @@ class StoreProcess:
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
 
-    async def _keep(self, listeners: Sequence[Listener]) -> None:
+    async def _keep(self, listeners: Sequence[Listener], stopping: asyncio.Event) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for listener in listeners:
                 listener.look()
+            try:
+                if not self._tenure.keep():
+                    log.error("another process serves %s; this one leaves", self._paths.store)
+                    stopping.set()
+            except OSError as error:  # a full disk, or the folder is gone
+                log.warning("%s: %s", self._paths.store_process, error)
 
     async def _keep_on_disk(self) -> None:
         loop, swept = asyncio.get_running_loop(), False

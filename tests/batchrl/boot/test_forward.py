@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from batchrl.contract import forward
 from batchrl.contract.errors import InputError
 from batchrl.contract.forward import format_forward, parse_forward, serve
 
@@ -91,3 +94,72 @@ def test_a_port_that_is_taken_is_named(machine, tmp_path):
         machine.script("print('ran')")
         code, output = machine.run()
     assert code == 2 and str(port) in output and "ran" not in output
+
+
+class Short:
+    """A listener that is short of descriptors once."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._failures = [OSError(errno.EMFILE, "Too many open files")]
+
+    def accept(self):
+        if self._failures:
+            raise self._failures.pop()
+        return self._listener.accept()
+
+
+def _echoing(tmp_path):
+    """A listener, and what connects its callers to sockets whose other ends are listed."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    far = []
+
+    def connect():
+        near, other = socket.socketpair()
+        far.append(other)
+        return near
+
+    return listener, connect, far
+
+
+def test_the_way_stays_open_when_descriptors_were_short(tmp_path):
+    listener, connect, far = _echoing(tmp_path)
+    threading.Thread(target=serve, args=(Short(listener), connect), daemon=True).start()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(10)
+        one.connect(str(tmp_path / "s"))
+        one.sendall(b"x")
+        one.shutdown(socket.SHUT_WR)
+        _until(lambda: far)
+        assert far[0].recv(1) == b"x"
+        far[0].close()
+    listener.close()
+
+
+def test_a_job_opens_so_many_ways_at_a_time_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(forward, "MAX_CONNECTIONS", 2)
+    listener, connect, far = _echoing(tmp_path)
+    threading.Thread(target=serve, args=(listener, connect), daemon=True).start()
+    ends = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    for end in ends:
+        end.connect(str(tmp_path / "s"))
+        end.sendall(b"x")
+    _until(lambda: len(far) == 2)
+    for other in far:
+        assert other.recv(1) == b"x"
+    assert len(far) == 2
+    ends[0].close()
+    far[0].close()
+    _until(lambda: len(far) == 3)
+    for end in [*ends, *far]:
+        end.close()
+    listener.close()
+
+
+def _until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -128,7 +128,7 @@ def test_all_faults_are_reported_together() -> None:
                 use_spot_instances=True,
                 hyperparameters={"a": "x" * 2501, "sagemaker_x": 1, "o": object()},
                 environment={"1a": "v", "TRAINING_JOB_NAME": "x", "B": "x" * 600},
-                metric_definitions={"m": "no group", "n": "("},
+                metric_definitions={"m": "no group", "n": "(", "vast": "(a){99999999999}"},
                 subnets=("subnet-1",),
                 channels=(Channel("code", "s3://b/x"), Channel("t", "s3://b/x"), Channel("t", "http://b/x")),
             )
@@ -137,7 +137,15 @@ def test_all_faults_are_reported_together() -> None:
     for part in (
         *("TrainingJobName: 'a_b'", "RoleArn", "did you mean 'ml.m5.large'?", "spot job needs max_wait"),
         *("hyperparameter 'a'", "sagemaker_ are reserved", "'o': a object", "'1a'", "TRAINING_JOB_NAME is set by"),
-        *("B: 600 characters", "no group", "'n': the regular", "subnets and", "'code' is taken", "'t' is given twice"),
+        *(
+            "B: 600 characters",
+            "no group",
+            "'n': the regular",
+            "'vast': the regular",
+            "subnets and",
+            "'code' is taken",
+            "'t' is given twice",
+        ),
         "S3Uri",
     ):
         assert part in message, part

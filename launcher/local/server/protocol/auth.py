@@ -138,6 +138,24 @@ def _signature(
     return Signature(access_key, date, region, service, timestamp, names, value, seconds, token)
 
 
+def known_keys(signature: Signature, keys_of: Callable[[str], Keys | None], now: datetime.datetime) -> Keys:
+    """The keys that a request says it was signed with, and just now: what can be checked before its body is read.
+
+    Raises:
+        ApiError: the key is unknown, or the signature is too old.
+    """
+    keys = keys_of(signature.access_key)
+    if keys is None or not hmac.compare_digest((keys.token or "").encode(), (signature.token or "").encode()):
+        raise ApiError(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+            query_code="InvalidClientTokenId",
+            s3_code="InvalidAccessKeyId",
+        )
+    _check_time(signature, now)
+    return keys
+
+
 def verify(
     request: Request,
     signature: Signature,
@@ -157,15 +175,7 @@ def verify(
     Raises:
         ApiError: the key is unknown, the signature wrong or too old, or the body is not the one that was signed.
     """
-    keys = keys_of(signature.access_key)
-    if keys is None or not hmac.compare_digest((keys.token or "").encode(), (signature.token or "").encode()):
-        raise ApiError(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-            query_code="InvalidClientTokenId",
-            s3_code="InvalidAccessKeyId",
-        )
-    _check_time(signature, now)
+    keys = known_keys(signature, keys_of, now)
     declared = request.headers.get("x-amz-content-sha256")
     if body_digest is not None and declared not in (None, body_digest):
         raise _mismatch("The body is not the one whose digest was signed.")
@@ -176,6 +186,12 @@ def verify(
             "Access Key and signing method. Consult the service documentation for details."
         )
     return keys
+
+
+def digest_in_head(request: Request, signature: Signature) -> str | None:
+    """The digest of the body that a head is signed for, where the head says it; None where only the body does."""
+    declared = request.headers.get("x-amz-content-sha256", "")
+    return declared if signature.expires is None and _DIGEST.fullmatch(declared) else None
 
 
 def declared_digest(request: Request) -> str | None:

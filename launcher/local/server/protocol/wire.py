@@ -50,6 +50,11 @@ class Request:
                 headers[name.replace("_", "-").lower()] = environ[name]
         return cls(environ["REQUEST_METHOD"], path, query, headers, environ)
 
+    @classmethod
+    def nothing(cls, environ: dict[str, Any]) -> Request:
+        """What stands for a request that cannot be read."""
+        return cls("GET", "/", "", {}, environ)
+
     @property
     def length(self) -> int:
         """Bytes of the body, as declared; 0 where nothing or nonsense is declared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,17 +11,18 @@ from pathlib import Path
 
 import pytest
 from api_servers import KEYS, RunningServer
-from werkzeug.serving import make_server
 
 from launcher.local import cloud
 from launcher.local.host.address import ACCOUNT_ID, REGION, StoreAddress
 from launcher.local.host.home import HomePaths
 from launcher.local.records.records import Records
 from launcher.local.server.app import App
+from launcher.local.server.connections import Connections, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import MotoServices
 from launcher.local.server.operations.context import Context
 from launcher.local.server.protocol.auth import Keyring
+from launcher.local.server.webserver import ApiWebServer
 
 
 @pytest.fixture
@@ -40,13 +42,15 @@ def api_server(tmp_path: Path) -> Iterator[RunningServer]:
         dict,
         now=lambda: datetime.datetime.now(datetime.UTC) + times.get("ahead", datetime.timedelta()),
     )
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = ApiWebServer(listener, app, Connections(), Refusals())
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield RunningServer(f"http://127.0.0.1:{server.port}", context, handed, times)
     server.shutdown()
     thread.join(10)
     server.server_close()
+    listener.close()
     records.close()
     paths.runtime.rmdir()
 

@@ -18,7 +18,7 @@ from api_servers import eventually, job_request, of_cloud
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.api.constants import TRAINING
-from launcher.local import cleanup, cloud
+from launcher.local import apiserver, cleanup, cloud
 from launcher.local.host.address import HOST, Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
@@ -126,9 +126,9 @@ def test_a_server_of_other_code_is_replaced_and_its_jobs_go_on(home: Path, monke
     address = cloud.ensure_up(home)
     old = _server_pid(home)
     _add_job(home, "going-on")
-    fingerprint = cloud.fingerprint()
+    fingerprint = apiserver.fingerprint()
     answers = iter(["of-another-version", "of-another-version"])
-    monkeypatch.setattr(cloud, "fingerprint", lambda: next(answers, fingerprint))
+    monkeypatch.setattr(apiserver, "fingerprint", lambda: next(answers, fingerprint))
     assert cloud.ensure_up(home) == address
     assert _server_pid(home) != old
     records = Records(HomePaths.of(home).records)
@@ -202,7 +202,7 @@ def test_stopping_does_not_wait_for_a_job_that_nobody_runs(home: Path) -> None:
 
 
 def test_a_cloud_that_cannot_start_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud.sys, "executable", "/bin/false")
+    monkeypatch.setattr(apiserver.sys, "executable", "/bin/false")
     with pytest.raises(Unreachable, match="does not start"):
         cloud.ensure_up(home)
 
