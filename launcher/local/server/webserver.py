@@ -101,6 +101,7 @@ class Body(io.RawIOBase):
         self._begun = False
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
