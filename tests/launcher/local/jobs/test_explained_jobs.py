@@ -106,27 +106,25 @@ def test_a_script_that_fills_the_disk(cloud):
     assert found.code == "disk_full" and "No space left on device" in " ".join(found.evidence)
 
 
-def test_a_store_that_goes_away_for_a_while(own_store):
+def test_a_store_that_goes_away_for_a_while(cloud):
     script = (
         "import os, pathlib, time\nfolder = pathlib.Path(os.environ['SM_MODEL_DIR'], '..', 'checkpoints')\n"
         "print('up')\nwhile not os.path.exists(GO):\n    time.sleep(0.05)\n"
         "(folder / 'a').write_text('1')\ntime.sleep(2)\n"
     )
-    go = own_store.home.root.parent / "go"
-    job = own_store.job(
-        script.replace("GO", repr(str(go))), CheckpointConfig={"S3Uri": "s3://shim-tests/ck/away"}
-    ).start()
+    go = cloud.home.root.parent / "go"
+    job = cloud.job(script.replace("GO", repr(str(go))), CheckpointConfig={"S3Uri": "s3://shim-tests/ck/away"}).start()
     job.wait_for_line("up")
-    own_store.store.stop()
+    cloud.store.stop()
     go.touch()
-    events = own_store.home.job(job.name).events
-    own_store.wait_until(
+    events = cloud.home.job(job.name).events
+    cloud.wait_until(
         lambda: any(isinstance(one.event, StoreFailed) for one in read(events)), "the failing store is told"
     )
     assert verdict(job).code == "store_away"
-    own_store.store.start()
+    cloud.store.start()
     assert job.wait().status == "Completed"
-    told = report(own_store, job.record)
+    told = report(cloud, job.record)
     assert told.verdict.code == "completed"
     assert "store_outages" in [note.code for note in told.notes]
 
