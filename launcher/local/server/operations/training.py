@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import shutil
 
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
 from launcher.api.constants import TRAINING
 from launcher.api.errors import validation
 from launcher.local.executors.metricscan import definition_faults, definitions_in
+from launcher.local.host.trees import remove_tree
 from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
@@ -101,7 +101,7 @@ def delete(context: Context, request: Wire) -> Wire:
             f"The training job {error.args[0].arn} is in status {error.args[0].status}; "
             "only jobs that are Completed, Failed or Stopped can be deleted."
         ) from None
-    shutil.rmtree(context.paths.job(job_key(TRAINING, name)).folder, ignore_errors=True)
+    remove_tree(context.paths.job(job_key(TRAINING, name)).folder)
     return {}
 
 

@@ -140,6 +140,20 @@ def test_A20_checkpoints_outside_of_the_tree_are_mounted(cloud, container_job):
     assert cloud.store.get(f"{prefix}/new") == b"new"
 
 
+def test_links_as_a_container_spells_them_are_followed_inside_and_named_outside(cloud, container_job):
+    prefix = f"{cloud.home.root.parent.name}/links"
+    job = container_job(
+        "import pathlib\nroot = pathlib.Path('/opt/ml/checkpoints')\n(root / 'epoch3.ckpt').write_text('three')\n"
+        "(root / 'last.ckpt').symlink_to('/opt/ml/checkpoints/epoch3.ckpt')\n"
+        "(root / 'hosts').symlink_to('/etc/hosts')\n",
+        CheckpointConfig={"S3Uri": f"s3://shim-tests/{prefix}"},
+    ).start()
+    assert job.wait().failure_reason is None, job.lines
+    assert cloud.store.keys(f"{prefix}/") == [f"{prefix}/epoch3.ckpt", f"{prefix}/last.ckpt"]
+    assert cloud.store.get(f"{prefix}/last.ckpt") == b"three"
+    assert job.lines == ["batchrl: left out of the checkpoints: 'hosts', a link that leaves its folder"]
+
+
 def test_A88_A96_E227_a_stop_reaches_the_script_through_PID_1(cloud, container_job):
     job = container_job(
         "import pathlib, signal, sys, time\n"

@@ -221,6 +221,7 @@ def test_records_of_the_first_schema_are_taken_over(tmp_path: Path) -> None:
     records = Records(path)
     old = records.get("old")
     assert (old.request, old.shim_pid, old.size_bytes, old.servers) == ({"a": 1}, 7, 12, ())
+    assert old.published_at is None  # nobody knows, so that `cloud gc` keeps what it left
     assert records.tags(_arn("old")) == {"team": "blue"}
     assert records.transition("old", states.UPLOADING).status == states.IN_PROGRESS
 
