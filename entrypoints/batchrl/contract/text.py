@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
+# Control characters, and what UTF-8 cannot hold. A pattern, since logs have millions of lines.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 def printable(text: str) -> str:
     r"""A text without what UTF-8 cannot hold and without control characters: each stands there escaped.
 
     The bytes of a file name that are no UTF-8 are surrogates in Python; ``printable("a\udcff")`` is ``a\xff``.
     """
-    return "".join(map(_escaped, text))
+    return _UNFIT.sub(_escaped, text)
 
 
 def storable(text: str) -> str:
     """As ``printable``, but lines and tabs stay: for reasons and messages, which may have several lines."""
-    return "".join(character if character in "\n\t" else _escaped(character) for character in text)
+    return _UNFIT_IN_LINES.sub(_escaped, text)
 
 
-def _escaped(character: str) -> str:
-    code = ord(character)
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if 0xD800 <= code <= 0xDFFF:
-        return f"\\u{code:04x}"
-    if code < 0x20 or 0x7F <= code <= 0x9F:
-        return f"\\x{code:02x}"
-    return character
+    return f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"

@@ -9,6 +9,8 @@ from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option
 
+LINES_AT_ONCE = 1000
+
 
 @make_command("logs", examples=("batchrl logs -f", "batchrl logs my-job --tail 20"))
 @job_argument()
@@ -24,5 +26,14 @@ def command(job: str | None, follow: bool, tail: int | None, kind: str | None, a
     """
     if follow and tail is not None:
         raise click.UsageError("--tail is for a log that is not followed.")
-    for line in find_handle(job, aws, kind).logs(follow, tail):
-        click.echo(visible_line(line))
+    # Each echo is a write to the terminal or pipe, which a log that is read to its end need not be line by line.
+    at_once, block = 1 if follow else LINES_AT_ONCE, []
+    try:
+        for line in find_handle(job, aws, kind).logs(follow, tail):
+            block.append(visible_line(line))
+            if len(block) >= at_once:
+                click.echo("\n".join(block))
+                block.clear()
+    finally:
+        if block:
+            click.echo("\n".join(block))
