@@ -32,6 +32,10 @@ def test_the_command_of_a_fault_names_it_alone() -> None:
     assert Planned(7, 12, "kill-shim").command() == 'make faults ARGS="--seed 7 --only kill-shim --number 12"'
 
 
+def test_the_page_has_a_row_for_every_kind_and_no_other() -> None:
+    assert report.kinds_in(report.DOCUMENT.read_text()) == list(KINDS)
+
+
 def test_the_page_shows_what_was_found() -> None:
     one, other = first(7, 2)
     page = report.document([Result(one, [("lost", "a checkpoint")]), Result(other)], KINDS, seed=7)
