@@ -11,7 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from faults import needs, registry, report, runner
+import services
+
+from faults import registry, report, runner
 from faults.plan import Planned, plan
 
 FULL_RUN = 300
@@ -53,7 +55,7 @@ def main() -> int:
         kinds,
         folder,
         options.lanes,
-        needs.lack_of,
+        services.lack_of,
         lambda text: print(text, flush=True),
         lambda result: _keep(options.save, result),
     )

@@ -74,13 +74,13 @@ def full(fault: Fault, low: float, high: float) -> None:
         fault.disturb(strike, moment=fault.moment(*WHILE), ends=HONEST, reasons=NO_SPACE, run=run)
 
 
-@kind("full-disk-short", "disk", "The disk is full for up to 3 s", "root")
+@kind("full-disk-short", "disk", "The disk is full for up to 3 s", "small_disk")
 def full_for_a_moment(fault: Fault) -> None:
     """A disk that is full for a moment."""
     full(fault, 0.3, 3.0)
 
 
-@kind("full-disk-long", "disk", "The disk is full for 20 s, or until the job has ended", "root")
+@kind("full-disk-long", "disk", "The disk is full for 20 s, or until the job has ended", "small_disk")
 def full_for_long(fault: Fault) -> None:
     """A disk that stays full."""
     full(fault, 20.0, 20.0)
@@ -185,14 +185,14 @@ add(
     "disk",
     "The folder of checkpoints is read-only for up to 4 s",
     not_writable(lambda run: run.root / "checkpoints"),
-    "root",
+    "small_disk",
 )
 add(
     "read-only-job-folder",
     "disk",
     "The job's whole folder is read-only for up to 4 s; `cloud gc` then removes what could not be removed meanwhile",
     not_writable(lambda run: run.root.parent),
-    "root",
+    "small_disk",
 )
 
 

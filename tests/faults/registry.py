@@ -33,7 +33,7 @@ class Kind:
         group: a key of ``GROUPS``.
         what: what is done to the job, in a sentence.
         make: makes one fault of the kind and judges what became of the job.
-        needs: the services it cannot do without, of ``needs.LACKS``.
+        needs: the services it cannot do without, of ``services.SERVICES``.
     """
 
     name: str
