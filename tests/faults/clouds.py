@@ -116,7 +116,7 @@ class Cloud:
         with self.records() as records:
             running = {record.key for record in records.running()}
             # Failed jobs keep what could not be published; whoever has published keeps nothing.
-            published = [record.key for record in records.list() if record.ended and record.model_artifacts]
+            published = [record.key for record in records.list() if record.ended and record.published_at]
         found = [*self._processes(), *self._containers()]
         found += [
             f"folder of a published job: {root}" for key in published for root in self.paths.job(key).folder.glob("ml*")

@@ -23,8 +23,11 @@ Small real jobs are disturbed at random moments that a seed chose, and judged by
 - nothing is left behind: no process, container, network, socket, temporary file or folder of a published job.
 
 The tables are made by the harness, not by hand: `{command}`, on {machine}.
+
 A row counts the faults of a kind that were made, those of them that came after the job had ended, and those that found
-something: {categories}.
+something:
+
+{categories}
 """
 
 
@@ -44,7 +47,7 @@ def summary(results: Sequence[Result], seconds: float) -> str:
 def document(results: Sequence[Result], kinds: Mapping[str, Kind], seed: int) -> str:
     """The whole page."""
     made = [result for result in results if not result.lack]
-    categories = "; ".join(f"*{name}*: {meaning}" for name, meaning in CATEGORIES.items())
+    categories = "\n".join(f"- *{name}*: {meaning};" for name, meaning in CATEGORIES.items())
     command = f'make faults ARGS="--seed {seed} --count {len(results)} --report docs/faults.md"'
     parts = [INTRODUCTION.format(command=command, machine=_machine(), categories=categories)]
     parts.append(
@@ -60,7 +63,7 @@ def document(results: Sequence[Result], kinds: Mapping[str, Kind], seed: int) ->
     if bad := [result for result in made if result.found]:
         lines = ["## What was found", ""]
         for result in bad:
-            what = "; ".join(f"{category}: {_first_line(text)}" for category, text in result.found)
+            what = ", ".join(sorted({category for category, _ in result.found}))
             lines.append(f"- `{result.planned.kind}` ({what}). Again: `{result.planned.command()}`")
         parts.append("\n".join([*lines, ""]))
     return "\n".join(parts)
@@ -82,10 +85,6 @@ def _row(kind: Kind, results: Sequence[Result]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[-1].replace(str(Path("/tmp")), "")[:200]
 
 
 def _machine() -> str:

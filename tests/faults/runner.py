@@ -80,6 +80,8 @@ def run(
         say: told the progress.
         save: told each result.
     """
+    if not plan:
+        return []
     references = References(folder / "reference")
     try:
         results = _make_all(plan, kinds, folder, lanes, lack_of, say, save, references)

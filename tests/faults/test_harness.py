@@ -40,7 +40,7 @@ def test_the_page_shows_what_was_found() -> None:
     one, other = first(7, 2)
     page = report.document([Result(one, [("lost", "a checkpoint")]), Result(other)], KINDS, seed=7)
     assert "2 faults, 0 too late, 1 with findings" in page
-    assert f"- `{one.kind}` (lost: a checkpoint). Again: `{one.command()}`" in page
+    assert f"- `{one.kind}` (lost). Again: `{one.command()}`" in page
     (row,) = (line for line in page.splitlines() if line.startswith(f"| `{one.kind}`"))
     assert row.endswith("| 1 | 0 | 1 | 0 | 0 | 0 | 0 |")
 

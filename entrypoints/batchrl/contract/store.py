@@ -29,8 +29,11 @@ MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 # A body that broke off on its way: another try may bring it whole.
 TORN = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
-# Answers 400 that mean 'again, please'.
-PASSING = frozenset({"RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "SlowDown"})
+# Answers 400 that mean 'again, please'; the last of them say that a body changed, or broke off, on its way.
+PASSING = frozenset(
+    {"RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "SlowDown"}
+    | {"XAmzContentSHA256Mismatch", "BadDigest", "IncompleteBody"}
+)
 MAX_KEY_BYTES = 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
