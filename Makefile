@@ -3,8 +3,8 @@
 #   make demo      the whole workflow on CartPole, then a report
 #   make test      the tests; those whose service is missing are skipped and listed
 #   make check     formatting, lint, types, import rules
-#   make faults    300 faults at random moments of real jobs; the table of docs/faults.md
-#   make badinput  5,000 bad inputs at every boundary, by a seed; a table of what came of them
+#   make faults    300 faults at random moments of real jobs, and what came of them (docs/faults.md)
+#   make badinput  5,000 bad inputs at every boundary, and what came of them (docs/bad-input.md)
 #   make bench     the figures of docs/speed.md, each with the command that repeats it
 #   make image     the job image, in this machine's Docker engine
 #   make lock      requirements.txt and docker/requirements.txt again, from pyproject.toml

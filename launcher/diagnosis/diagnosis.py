@@ -61,6 +61,12 @@ def save_first(facts: Facts) -> str:
     )
 
 
+def start_again(facts: Facts) -> str:
+    """How it is started again, from its checkpoints where it may have some; no full stop, so that more can follow."""
+    goes_on = f" (`batchrl train ... --checkpoint-from {facts.name}` goes on from its checkpoints)"
+    return f"Start it again{goes_on if facts.kind == TRAINING else ''}"
+
+
 def kept_files(facts: Facts) -> tuple[str, ...]:
     """Where results are that could not be stored."""
     return (f"its files are kept in {facts.kept}",) if facts.kept else ()

@@ -42,6 +42,7 @@ from launcher.diagnosis.diagnosis import (
     logs_command,
     save_first,
     signals_sent,
+    start_again,
 )
 from launcher.diagnosis.facts import Facts
 from launcher.diagnosis.machine import (
@@ -87,7 +88,7 @@ def max_runtime(facts: Facts) -> Diagnosis | None:
         "max_runtime",
         "It reached its time limit (MaxRuntimeInSeconds) and was ended; what it had saved was stored.",
         tuple(evidence),
-        "Give it longer (--max-run SECONDS) and start it again with the same checkpoints, or make it faster.",
+        f"{start_again(facts)} with more time (--max-run SECONDS), or make it faster.",
     )
 
 
@@ -101,9 +102,7 @@ def stopped(facts: Facts) -> Diagnosis | None:
         at, by = facts.stopped_by
         said = f"It was stopped on request of {_agent(by)}."
         evidence.append(f"{clock(at)}: a stop was asked for" + (f" (client: {by})" if by else ""))
-    return Diagnosis(
-        "stopped", said, (*evidence, *signals_sent(facts)), "Start it again with the same checkpoints to go on."
-    )
+    return Diagnosis("stopped", said, (*evidence, *signals_sent(facts)), f"{start_again(facts)}.")
 
 
 def not_startable(facts: Facts) -> Diagnosis | None:
@@ -226,7 +225,7 @@ def internal(facts: Facts) -> Diagnosis | None:
         return None
     text = (facts.reason or "").removeprefix("InternalServerError:").strip()
     where = f" Its log: {facts.shim_log}" if facts.shim_log else ""
-    remedy = f"{save_first(facts)}Start it again with the same checkpoints; if it happens again, report it.{where}"
+    remedy = f"{save_first(facts)}{start_again(facts)}; if it happens again, report it.{where}"
     return Diagnosis("internal", f"The platform failed, not the script: {text}", kept_files(facts), remedy)
 
 

@@ -6,7 +6,7 @@ import re
 import signal
 
 from launcher.base.units import size
-from launcher.diagnosis.diagnosis import Diagnosis, clock, kept_files, last_lines, save_first
+from launcher.diagnosis.diagnosis import Diagnosis, clock, kept_files, last_lines, save_first, start_again
 from launcher.diagnosis.facts import SIGNAL_BASE, Facts, Source
 from launcher.local.records import states
 
@@ -30,12 +30,12 @@ def shim_died(facts: Facts) -> Diagnosis | None:
         evidence.append(
             f"{clock(facts.memory_low[0])}: {size(facts.memory_low[1])} of memory were left on this computer"
         )
-    remedy = f"{save_first(facts)}Start it again with the same checkpoints."
+    remedy = f"{save_first(facts)}{start_again(facts)}."
     return Diagnosis(
         "shim_died",
         "The process that ran it (its shim) was killed or ended; the script was ended with it.",
         (*evidence, f"log of the shim: {facts.shim_log}" if facts.shim_log else "the shim left no log"),
-        f"{remedy} Kills for want of memory stand in the kernel's log (dmesg).",
+        f"{remedy} If memory ran out, the kernel's log says so (dmesg).",
     )
 
 
@@ -180,7 +180,7 @@ def interrupted(facts: Facts) -> Diagnosis | None:
     if not times:
         return None
     evidence = tuple(f"{clock(one.began)}: Interrupted {one.message}".rstrip() for one in times)
-    remedy = "Start it again with the same checkpoints, or without spot machines."
+    remedy = f"{start_again(facts)}, or without spot machines."
     return Diagnosis("interrupted", f"Its spot machine was taken away {len(times)} times.", evidence, remedy)
 
 

@@ -127,7 +127,7 @@ def pull(
         on_bytes: told the bytes of every part that arrived.
 
     Raises:
-        InputError: ``what`` is unknown, or the job has no such results yet.
+        InputError: ``what`` is unknown, or the job has no such results.
         DamagedContent: an object could not be read whole.
         Unreachable: the store does not answer.
     """
@@ -139,7 +139,7 @@ def pull(
         named = dict(_manifested(s3, layout, what))
         items = list(_items(s3, layout, checkpoints, folder, what))
         if not items:
-            raise InputError(f"the job '{layout.job_name}' has no {'results' if what == 'all' else what} yet.")
+            raise InputError(f"the job '{layout.job_name}' has no {'results' if what == 'all' else what} in S3.")
         fetched = fetch_all(s3, items, on_bytes)
         missing = _missing(s3, items, named | _pointed_to(items, checkpoints))
     if unpack:

@@ -47,7 +47,7 @@ def summary(results: Sequence[Result], seconds: float) -> str:
 def document(results: Sequence[Result], kinds: Mapping[str, Kind], seed: int) -> str:
     """The whole page."""
     made = [result for result in results if not result.lack]
-    categories = "\n".join(f"- *{name}*: {meaning};" for name, meaning in CATEGORIES.items())
+    categories = ";\n".join(f"- *{name}*: {meaning}" for name, meaning in CATEGORIES.items()) + "."
     command = f'make faults ARGS="--seed {seed} --count {len(results)} --report docs/faults.md"'
     parts = [INTRODUCTION.format(command=command, machine=_machine(), categories=categories)]
     parts.append(

@@ -58,6 +58,8 @@ def _tell(finding: Finding, out: Output) -> None:
 
 
 def _tell_job(name: str, kind: str | None, aws: bool, out: Output) -> None:
+    from launcher.local.records.states import TERMINAL
+
     report = _report(name, kind, aws)
     lines: dict[str, object] = {
         report.kind: report.name,
@@ -66,7 +68,9 @@ def _tell_job(name: str, kind: str | None, aws: bool, out: Output) -> None:
     }
     lines |= _beside(report.verdict)
     lines["phases"] = ", ".join(
-        f"{one.status} {duration(one.ended - one.began) if one.ended else 'until now'}" for one in report.phases
+        f"{one.status} {duration(one.ended - one.began) if one.ended else 'until now'}"
+        for one in report.phases
+        if one.ended is None or one.status not in TERMINAL
     )
     out.record(_plain(report), "code", {label: text for label, text in lines.items() if text})
     for note in report.notes:

@@ -30,7 +30,7 @@ def command(job: str, out: Output) -> None:
     if not out.for_people:
         out.record(asdict(done), "name")
     elif done.already:
-        out.text(f"All results of {done.name} ({done.status}) had been published: {done.model_artifacts}")
+        out.text(f"Nothing to publish: whatever {done.name} ({done.status}) wrote is in S3 already.")
     else:
         out.text(f"Published the results of {done.name} ({done.status}), {size(done.size_bytes)} in archives.")
         out.text(f"Fetch them with: batchrl pull {done.name}")

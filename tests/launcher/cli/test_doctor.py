@@ -58,7 +58,7 @@ def test_it_says_why_by_which_evidence_and_what_to_do(run: Run, failed: HomePath
     assert "what      The script failed (exit code 1): ValueError: bad \\x1b[2K things" in lines
     assert "log: epoch 3 \\x1b]0;owned\\x07" in ended.out
     assert any(line.startswith("do ") for line in lines)
-    assert "phases    Starting 40 s, Training 20 s, Failed 0 s" in lines
+    assert "phases    Starting 40 s, Training 20 s" in lines
     assert "also" in ended.out and "65 % of its time (39 s) went into downloading its inputs." in ended.out
     assert "\x1b" not in ended.out and "\x07" not in ended.out
 

@@ -306,7 +306,7 @@ def test_an_object_of_several_parts_is_checked_by_its_size(job: Job, bucket: Buc
 
 
 def test_A71_a_job_without_results_says_so(job: Job, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no results yet"):
+    with pytest.raises(InputError, match="no results in S3"):
         job.pull(tmp_path)
     with pytest.raises(InputError, match="It may be all, model"):
         job.pull(tmp_path, "modle")
