@@ -209,7 +209,12 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: i
     for line in cells:
         yield line[0]
         facts = [f"{column.title.lower()} {cell}" for column, cell in zip(columns[1:], line[1:], strict=True) if cell]
-        yield from _wrap(", ".join(fact.replace(" ", _HELD) for fact in facts), "  ", width)
+        yield from _wrap(", ".join(unbroken(fact) for fact in facts), "  ", width)
+
+
+def unbroken(text: str) -> str:
+    """A text that ``fields`` breaks at none of its blanks."""
+    return text.replace(" ", _HELD)
 
 
 def fields(record: Mapping[str, Any], width: int) -> Iterator[str]:
@@ -223,7 +228,8 @@ def fields(record: Mapping[str, Any], width: int) -> Iterator[str]:
             yield label
             yield from (f"  {line}" for line in text.splitlines())
         elif len(head) + len(text) <= width or " " not in text:
-            yield f"{head}{text}".rstrip() if len(head) + len(text) <= width else f"{label}\n  {text}"
+            line = f"{head}{text}".rstrip() if len(head) + len(text) <= width else f"{label}\n  {text}"
+            yield line.replace(_HELD, " ")
         else:
             first, *rest = _wrap(text, indent, width)
             yield head + first[len(indent) :]

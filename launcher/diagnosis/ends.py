@@ -58,6 +58,8 @@ from launcher.diagnosis.machine import (
 )
 from launcher.local.records import states
 
+A_CLIENT = "a client of the API"
+
 
 def cause(facts: Facts) -> Diagnosis:
     """Why a job that has ended did so."""
@@ -100,8 +102,9 @@ def stopped(facts: Facts) -> Diagnosis | None:
     said = "It was stopped on request."
     if facts.stopped_by is not None:
         at, by = facts.stopped_by
-        said = f"It was stopped on request of {_agent(by)}."
-        evidence.append(f"{clock(at)}: a stop was asked for" + (f" (client: {by})" if by else ""))
+        agent = _agent(by)
+        said = f"It was stopped on request of {agent}."
+        evidence.append(f"{clock(at)}: a stop was asked for" + (f" (client: {by})" if by and agent == A_CLIENT else ""))
     return Diagnosis("stopped", said, (*evidence, *signals_sent(facts)), f"{start_again(facts)}.")
 
 
@@ -259,7 +262,7 @@ def _agent(by: str) -> str:
     for mark, name in (("aws-cli", "the AWS CLI"), ("batchrl", "batchrl"), ("sagemaker", "the sagemaker SDK")):
         if mark in by.lower():
             return name
-    return "a client of the API" if by else "somebody who is not named"
+    return A_CLIENT if by else "somebody who is not named"
 
 
 def _starts(facts: Facts) -> tuple[str, ...]:

@@ -184,7 +184,7 @@ def cloud(home: Path | None) -> Finding:
     status = local.status(home)
     if status is None:
         return Finding("cloud", Health.OK, "down; it starts when it is needed")
-    found = f"{status.address.api_url}, {len(status.running_jobs)} jobs running"
+    found = f"{status.address.api_url}, running jobs: {len(status.running_jobs) or 'none'}"
     if status.stale:
         return Finding("cloud", Health.OK, f"{found}; of another version, replaced at the next use")
     return Finding("cloud", Health.OK, found)

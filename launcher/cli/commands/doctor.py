@@ -10,7 +10,7 @@ from launcher.base.units import duration
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
-from launcher.cli.output import Output, fields, stdout_width
+from launcher.cli.output import Output, fields, stdout_width, unbroken
 
 if TYPE_CHECKING:
     from launcher.diagnosis.diagnosis import Diagnosis
@@ -68,7 +68,7 @@ def _tell_job(name: str, kind: str | None, aws: bool, out: Output) -> None:
     }
     lines |= _beside(report.verdict)
     lines["phases"] = ", ".join(
-        f"{one.status} {duration(one.ended - one.began) if one.ended else 'until now'}"
+        unbroken(f"{one.status} {duration(one.ended - one.began) if one.ended else 'until now'}")
         for one in report.phases
         if one.ended is None or one.status not in TERMINAL
     )

@@ -12,7 +12,7 @@ import pytest
 
 from launcher.base.units import duration, size
 from launcher.cli import output
-from launcher.cli.output import Column, Form, Output, fields, table
+from launcher.cli.output import Column, Form, Output, fields, table, unbroken
 
 COLUMNS = (Column("name", "JOB"), Column("status", "STATUS"), Column("size", "SIZE", right=True))
 ROWS: list[dict[str, Any]] = [
@@ -34,6 +34,12 @@ def test_a_table_that_does_not_fit_keeps_every_value_on_lines_that_do() -> None:
 
     assert max(map(len, lines)) <= 44
     assert lines == [ROWS[0]["name"], "  status Completed, size 12 MB", "short", "  status InProgress"]
+
+
+def test_a_figure_is_not_parted_from_its_unit() -> None:
+    phases = ", ".join(map(unbroken, ("Training 3 s", "Uploading 10 min")))
+    assert list(fields({"phases": phases}, 30)) == ["phases  Training 3 s,", "        Uploading 10 min"]
+    assert list(fields({"phases": phases}, 80)) == ["phases  Training 3 s, Uploading 10 min"]
 
 
 def test_fields_wrap_and_long_words_stay_whole() -> None:
