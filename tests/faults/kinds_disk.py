@@ -18,6 +18,7 @@ from faults.registry import add, kind
 from faults.training import END_SECONDS, ENDED, Run
 from launcher.local import cloud
 
+REMOUNT_SECONDS = 5.0
 DISK_BYTES = 192 * 1024 * 1024
 WHILE = ("running", "epoch", "epoch", "epoch", "uploading")
 HONEST = ("Completed", "Failed")
@@ -150,7 +151,10 @@ def read_only(folder: Path) -> Iterator[None]:
     """A folder that nobody can write to, root neither: a mount of itself that is read-only."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        # Refused as long as a file below it is open for writing, which another moment ends.
+        remount = ["mount", "-o", "remount,bind,ro", str(folder)]
+        if not eventually(lambda: subprocess.run(remount, capture_output=True).returncode == 0, REMOUNT_SECONDS):
+            raise TooLate
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=False)
