@@ -193,7 +193,9 @@ class LoopFolder:
         publish_json(self.root / PLAN, {"rounds": rounds})
 
     def sweep(self) -> None:
-        """Remove what runs that were killed left unfinished; the folder is locked."""
+        """Remove what runs that were killed left unfinished, in rounds that are done as well; the folder is locked."""
+        for left in self.root.glob(f"*/{SCRATCH_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
         _sweep_files(self.root)
 
     def settle(self, identity: str) -> None:

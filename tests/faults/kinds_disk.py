@@ -16,7 +16,7 @@ from faults.fault import Fault
 from faults.findings import HUNG, LOST, UNTRUE, Given, TooLate, eventually
 from faults.registry import add, kind
 from faults.training import END_SECONDS, ENDED, Run
-from launcher.local import cloud
+from launcher.local import cleanup
 
 REMOUNT_SECONDS = 5.0
 DISK_BYTES = 192 * 1024 * 1024
@@ -179,7 +179,7 @@ def not_writable(which: Callable[[Run], Path]) -> Callable[[Fault], None]:
             ends=HONEST,
             reasons="(?i)read-only|exit code|cannot be written|readonly|ended unexpectedly",
         )
-        cloud.gc(fault.cloud.folder)
+        cleanup.gc(fault.cloud.folder)
 
     return make
 

@@ -24,6 +24,7 @@ from launcher.local.logs.lines import LineAssembler
 
 MOST_FAILURES = 5
 PAUSE_SECONDS = 0.2
+TAIL_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class OutputPump:
         self._writing = threading.Lock()
         self._announced = False
         self._lost, self._why = 0, ""
+        self._tail = b""
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
 
     def start(self) -> None:
@@ -67,6 +69,11 @@ class OutputPump:
         """Wait until everything is in the log; whether it was within ``timeout`` seconds."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def last_words(self) -> str:
+        """The end of the output, also where it could not be written: its last lines, together at most 4 KiB."""
+        with self._writing:
+            return self._tail.decode("utf-8", "replace").strip()
 
     def say(self, message: str) -> None:
         """Write a line of the platform's own into the log, while the output is read or after it."""
@@ -119,10 +126,12 @@ class OutputPump:
     def _write(self, lines: list[bytes]) -> None:
         if not lines:
             return
+        written = b"\n".join([*lines, b""])
         with self._writing:
+            self._tail = (self._tail + written)[-TAIL_BYTES:]
             if self._writer is None:
                 self._writer = self._opened()
-            self._writer.feed(b"\n".join([*lines, b""]))
+            self._writer.feed(written)
 
     def _opened(self) -> StreamWriter:
         writer = StreamWriter(self._log_file)

@@ -70,17 +70,19 @@ def combined(faults: list[JobFault]) -> JobFault:
     return JobFault(f"{INTERNAL if ours else CLIENT}: {'; '.join(texts)}")
 
 
-def algorithm_reason(exit_code: int, output: JobFolder, out_of_memory: bool) -> str:
+def algorithm_reason(exit_code: int, output: JobFolder, out_of_memory: bool, last_words: str = "") -> str:
     """FailureReason of a script that ended with an exit code other than 0: ``AlgorithmError: <text>, exit code: N``.
 
     Args:
         exit_code: of the script.
         output: its output folder, whose file ``failure`` holds the text. It is cut so that all fits 1,024 characters.
         out_of_memory: whether it was killed for want of memory.
+        last_words: the end of what it printed, which stands in for a file that could not be written.
     """
     text = _first_characters(output)
     if not text and out_of_memory:
         text = "the container ran out of memory and was killed"
+    text = text or last_words
     suffix = f", exit code: {exit_code}"
     room = MAX_REASON - len(f"{ALGORITHM}: ") - len(suffix)
     return f"{ALGORITHM}: {text[:room]}{suffix}"

@@ -38,6 +38,8 @@ from launcher.local.volumes.tree import HOST, checkpoint_path, plan_tree
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
 # After the end of a job's processes its output is closed; more than this is a fault (seconds).
 OUTPUT_DRAIN_SECONDS = 60.0
+# Characters of a script's last words in the reason of its failure, where it could not write one.
+LAST_WORDS = 600
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +178,8 @@ class TrainingDriver(Driver):
         code, cut = run.outcome.exit_code, run.outcome.cut
         reason = internal_fault(self._lost_output).reason if self._lost_output else None
         if code and cut is None and reason is None:
-            reason = algorithm_reason(code, self._publication.folders.output, run.out_of_memory)
+            said = self._pump.last_words()[-LAST_WORDS:] if self._pump else ""
+            reason = algorithm_reason(code, self._publication.folders.output, run.out_of_memory, said)
         self._progress.move(states.UPLOADING, "Uploading generated training model")
         try:
             self._publish()

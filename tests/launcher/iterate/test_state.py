@@ -15,7 +15,7 @@ from fake_loops import BEHAVIOR, Bench, FakeSteps, returns
 
 from batchrl.contract.errors import DamagedContent, InputError
 from launcher.iterate import state
-from launcher.iterate.state import LOCK, LOOP, PLACE, PLAN, LoopFolder, RoundFolder, move, publish_json
+from launcher.iterate.state import LOCK, LOOP, PLACE, PLAN, SCRATCH_PREFIX, LoopFolder, RoundFolder, move, publish_json
 from launcher.iterate.step_files import Collected
 
 COLLECTED = Collected(BEHAVIOR.label, 3, None, returns("a"), returns("b"), 4, 2)
@@ -213,3 +213,13 @@ def test_every_file_of_a_round_is_json_with_every_number(bench: Bench) -> None:
     assert {"outcome", "reason", "alpha", "alpha_of_a_look", "looks_planned", "looks", "canary"} <= set(decision)
     for look in decision["looks"]:
         assert {"difference", "alpha", "confidence", "doubt", "outcome", "reason"} <= set(look)
+
+
+def test_what_a_killed_run_left_in_a_round_that_is_done_goes_too(tmp_path: Path) -> None:
+    loop = LoopFolder(tmp_path / "loop")
+    left = loop.round(1).root / f"{SCRATCH_PREFIX}abc"
+    left.mkdir(parents=True)
+    (left / "raw_canary.parquet").write_text("half")
+    (loop.round(1).root / "decision.json").write_text("{}")
+    loop.sweep()
+    assert [path.name for path in loop.round(1).root.iterdir()] == ["decision.json"]

@@ -39,6 +39,7 @@ def test_a_full_disk_keeps_no_program_from_its_end_and_the_log_says_what_is_miss
     pump.start()
     assert process.wait(60) == 0
     assert pump.finish(60) and pump.fault is None
+    assert pump.last_words().endswith("\nthe end") and len(pump.last_words()) <= 4096
     filler.unlink()
     pump.settle()
     pump.say("after it")

@@ -152,6 +152,7 @@ def test_A82_whose_fault_it_is(error, reason):
 def test_A81_a_job_without_a_failure_file_has_an_empty_text(tmp_path):
     assert algorithm_reason(3, JobFolder(tmp_path), False) == "AlgorithmError: , exit code: 3"
     assert "out of memory" in algorithm_reason(137, JobFolder(tmp_path), True)
+    assert algorithm_reason(3, JobFolder(tmp_path), False, "no space") == "AlgorithmError: no space, exit code: 3"
 
 
 def test_A80_a_failure_file_that_is_no_text_is_told_all_the_same(tmp_path):
