@@ -13,6 +13,7 @@ link that leaves the folder                  left out, and named
 link to nothing, or in a circle              left out, and named
 pipe, socket, device                         left out, and named; never opened
 folder below ``MOST_LEVELS`` others          left out, and named
+link to a folder, after ``MOST_LINKED`` more left out, and named
 name that ends in ``.tmp``                   left out: its writer renames it when it is whole
 the folder itself is a link, or is a file    a fault that names it
 the folder itself is not there               it holds nothing
@@ -40,12 +41,15 @@ FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 # As Linux itself; and as deep as an archive may be unpacked.
 MOST_LINKS = 40
 MOST_LEVELS = 100
+# So many entries are listed by way of links to folders, each of which may hold all the others.
+MOST_LINKED = 100_000
 
 LEAVES = "a link that leaves its folder"
 NOWHERE = "a link that leads nowhere"
 CIRCLE = "a link that leads in a circle"
 NESTED = "a link to a folder, below another link"
 SPECIAL = "neither a file nor a folder"
+TOO_MANY = f"a link to a folder, after more than {MOST_LINKED:,} files and folders"
 TOO_DEEP = f"more than {MOST_LEVELS} folders deep"
 
 
@@ -177,6 +181,8 @@ class _Lister:
 
     def list(self, handle: int, prefix: str, level: int, *, linked: bool) -> None:
         """Note what an open folder holds; ``linked`` says that it was reached by way of a link."""
+        if linked and len(self.listing.files) + len(self.listing.folders) > MOST_LINKED:
+            raise LeftOut(TOO_MANY)
         try:
             with os.scandir(handle) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)

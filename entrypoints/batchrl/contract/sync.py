@@ -267,12 +267,13 @@ class FolderUploader:
             return
         present = self._folder.stat(path)
         with self._lock:
-            if present is not None and _stamp(present) == stamp:
-                self._sent[path] = stamp
-            # Also when the file has moved on: it is what the object holds.
+            # Also when the file has moved on: it is what the object holds. And first: where the manifest cannot be
+            # read now, the file is one that has not been sent.
             if self._with_manifest:
                 self._current_manifest().publish(path, size, digest)
                 self._manifest_dirty = True
+            if present is not None and _stamp(present) == stamp:
+                self._sent[path] = stamp
         if time.monotonic() >= self._manifest_due:
             self._publish_manifest()
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,19 +100,23 @@ def _root(image: str) -> JobFault:
 def runs_as_root(user: str, passwd: Callable[[], str | None]) -> bool:
     """Whether the USER of an image is uid 0, or cannot be told from it.
 
+    It is read as engines read it: a number is a uid, also where it is a name in ``/etc/passwd``; the first line with a
+    name counts, and a uid that is missing there or no number is 0.
+
     Args:
         user: ``name``, ``uid``, ``name:group`` or nothing.
-        passwd: reads the image's ``/etc/passwd``, in which the engine looks a name up, and a number, too: a name may be
-            one. None where it cannot be read.
+        passwd: reads the image's ``/etc/passwd``; None where it cannot be read.
     """
     name = user.partition(":")[0].strip()
+    if re.fullmatch(r"[+-]?[0-9]+", name):
+        return int(name) == 0
     if not name or (text := passwd()) is None:
         return True
-    for line in text.splitlines():
-        fields = line.split(":")
-        if len(fields) > 2 and fields[0] == name:
-            return not fields[2].isdigit() or int(fields[2]) == 0
-    return not name.isdigit() or int(name) == 0
+    for line in text.split("\n"):
+        fields = line.strip().split(":")
+        if fields[0] == name:
+            return len(fields) < 3 or re.fullmatch(r"[0-9]+", fields[2]) is None or int(fields[2]) == 0
+    return True
 
 
 def _passwd(client: Client, container: str) -> str | None:

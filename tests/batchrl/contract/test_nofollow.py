@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from batchrl.contract import nofollow
 from batchrl.contract.errors import InputError
 from batchrl.contract.nofollow import MOST_LEVELS, JobFolder, LeftOut
 
@@ -96,6 +97,19 @@ def test_folders_behind_links_behind_links_do_not_multiply(job: Path) -> None:
     listing = folder_of(job).list()
     assert set(listing.files) == {"12/file", "11/a/file", "11/b/file"}
     assert "a link to a folder, below another link" in listing.left_out["0/a/b"]
+
+
+def test_many_links_to_one_folder_do_not_fill_the_memory(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nofollow, "MOST_LINKED", 100)
+    (job / "all").mkdir()
+    for number in range(40):
+        (job / "all" / str(number)).touch()
+        (job / f"link{number:02}").symlink_to("all")
+    found = folder_of(job).list()
+    assert len(found.files) <= 100 + 40
+    assert {f"all/{number}" for number in range(40)} <= found.files.keys(), "what lies there itself is listed"
+    assert found.left_out.keys() <= {f"link{number:02}" for number in range(40)}
+    assert len(found.left_out) >= 37
 
 
 def test_pipes_and_sockets_are_never_opened(job: Path) -> None:

@@ -53,6 +53,23 @@ def test_payload_first_manifest_last(s3, tmp_path, uploader):
     assert load_manifest(s3, PREFIX).files["ope.csv"].sha256 == sha256_of(b"1")
 
 
+def test_a_manifest_that_cannot_be_read_now_lists_every_file_in_the_end(s3, tmp_path, uploader, monkeypatch):
+    """The first read of the manifest fails: the file that was sent just before was never listed."""
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    failures = [OSError("the store is away")]
+
+    def load(client, folder):
+        if failures:
+            raise failures.pop()
+        return load_manifest(client, folder)
+
+    monkeypatch.setattr("batchrl.contract.sync.load_manifest", load)
+    assert uploader.drain(5)
+    assert not failures
+    assert set(load_manifest(s3, PREFIX).files) == {"a", "b"}
+
+
 def point(folder: Path, name: str, checkpoint: str) -> None:
     """Write a pointer as a job does: beside it, then in its place."""
     whole = folder / f"{name}.tmp"

@@ -24,6 +24,7 @@ from batchrl.contract.archive import pack
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import file_sha256
 from batchrl.contract.inference import CODE_FOLDER, InferenceCode, digest
+from batchrl.contract.nofollow import JobFolder
 from batchrl.serving import toolkit
 from batchrl.serving.invocation import Service
 from batchrl.serving.predictor import Predictor
@@ -89,7 +90,7 @@ def test_C180_the_code_is_the_library_the_presets_and_the_scripts(model_folder: 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         exported(tmp_path / name, policy_model())
-        pack(tmp_path / name, tmp_path / f"{name}.tar.gz")
+        pack(JobFolder(tmp_path / name), tmp_path / f"{name}.tar.gz")
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
 
 

@@ -18,6 +18,7 @@ from serving_cloud import Cloud, FakeSession, answers, refused, request_of
 
 from batchrl.contract.archive import pack
 from batchrl.contract.hyperparameters import PROGRAM
+from batchrl.contract.nofollow import JobFolder
 from launcher.jobs.transform import TransformJob
 from launcher.local.transform.counts import Counts
 from launcher.session.session import Session
@@ -452,7 +453,7 @@ def test_a_deployment_names_a_state_of_the_right_width_where_it_is_short(
     content.mkdir()
     policy = {"preferences": {"network": {"n_features": width}}} if width else {}
     (content / "model.json").write_text(json.dumps({"policy": policy}))
-    pack(content, tmp_path / "model.tar.gz")
+    pack(JobFolder(content), tmp_path / "model.tar.gz")
     cloud.objects["my-job/output/model.tar.gz"] = (tmp_path / "model.tar.gz").read_bytes()
 
     assert f"  batchrl invoke mine {example}\n" in run("deploy", "my-job", "--endpoint-name", "mine").out
