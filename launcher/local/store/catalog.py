@@ -328,10 +328,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def named_files(connection: sqlite3.Connection) -> Iterator[int]:
-    """Every file that a row names."""
-    for file, parts in connection.execute("SELECT file, parts FROM objects"):
-        if parts:
-            yield from (number for number, _ in unpacked(parts))
-        else:
-            yield file
-    yield from (file for (file,) in connection.execute("SELECT file FROM parts"))
+    """Every file that a row names, of one moment: parts that become an object meanwhile are still read as parts."""
+    connection.execute("BEGIN")
+    try:
+        for file, parts in connection.execute("SELECT file, parts FROM objects"):
+            if parts:
+                yield from (number for number, _ in unpacked(parts))
+            else:
+                yield file
+        yield from (file for (file,) in connection.execute("SELECT file FROM parts"))
+    finally:
+        connection.execute("ROLLBACK")

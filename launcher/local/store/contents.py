@@ -78,10 +78,14 @@ class Contents:
         return other
 
     def holds(self, number: int, size: int) -> bool:
-        """Whether a file is there with all its bytes."""
+        """Whether a file is there with all its bytes.
+
+        Raises:
+            OSError: that cannot be told.
+        """
         try:
             return os.lstat(self.path(number)).st_size == size
-        except OSError:
+        except FileNotFoundError:
             return False
 
     @contextlib.contextmanager
@@ -145,10 +149,21 @@ class Contents:
                     if number is None or number >= self._first:
                         continue  # not ours, or of this process
                     at = bisect.bisect_left(known, number)
-                    if at == len(known) or known[at] != number:
+                    if (at == len(known) or known[at] != number) and number not in self._read:
                         self._unlink(number)
                         removed += 1
         return removed
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of a piece: a disk that is nearly full takes some of it, and says so only the next time.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
 
 
 def _number(name: str) -> int | None:

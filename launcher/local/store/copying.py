@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from launcher.local.store.call import Call
 from launcher.local.store.catalog import Stored, milliseconds
 from launcher.local.store.conditions import check_copy, write_condition
-from launcher.local.store.contents import READ_BYTES, Contents
+from launcher.local.store.contents import READ_BYTES, Contents, write_all
 from launcher.local.store.errors import StoreError, invalid
 from launcher.local.store.objecthead import kept_headers, tags_of_header
 from launcher.local.store.receiving import MAX_PUT_BYTES, nothing
@@ -117,7 +117,7 @@ def _copy(contents: Contents, slices: Slices, number: int) -> str:
                     if not data:
                         raise StoreError("InternalError", "The source's bytes are not all on the disk.")
                     seen.update(data)
-                    os.write(target, data)
+                    write_all(target, data)
                     offset += len(data)
                     length -= len(data)
             finally:

@@ -100,10 +100,14 @@ class StoreProcess:
         loop, swept = asyncio.get_running_loop(), False
         while True:
             try:
-                if self._durability.due() or not swept:
-                    unused, changes = self._durability.begin()
-                    await loop.run_in_executor(self._background, self._durability.sync)
-                    self._durability.end(unused, changes)
+                if self._durability.due():
+                    written = self._durability.begin()
+                    try:
+                        await loop.run_in_executor(self._background, self._durability.sync)
+                    except BaseException:
+                        self._contents.forget(written.unused)
+                        raise
+                    self._durability.end(written)
                 if not swept:
                     removed = await loop.run_in_executor(self._background, self._durability.sweep)
                     swept = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from launcher.local.store.awschunked import ChunkDecoder
 from launcher.local.store.checksums import Promises
-from launcher.local.store.contents import Contents
+from launcher.local.store.contents import Contents, write_all
 from launcher.local.store.errors import StoreError, not_implemented
 from launcher.local.store.sigv4 import Signed
 from launcher.local.store.wire import Request
@@ -115,9 +115,7 @@ async def into_file(request: Request, signed: Signed, contents: Contents, pool: 
 
 def _absorb(incoming: _Incoming, handle: int, data: bytes) -> None:
     for piece in incoming.take(data):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(handle, view) :]
+        write_all(handle, piece)
 
 
 async def _in(pool: Executor, function: object, *arguments: object) -> None:

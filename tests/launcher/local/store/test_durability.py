@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import os
 import random
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from embedded import Embedded, eventually
 
-from launcher.local.store.catalog import Catalog, Stored
+from batchrl.contract.errors import InputError
+from launcher.local.host.address import Identity
+from launcher.local.host.home import HomePaths
+from launcher.local.store import copying, durability, process
+from launcher.local.store.catalog import Catalog, Stored, connect, milliseconds, named_files
 from launcher.local.store.contents import Contents
 from launcher.local.store.durability import Durability
+from launcher.local.store.wire import Slices
 
 PART = 5 * 1024 * 1024
 
@@ -152,8 +162,18 @@ class Machine:
         handle = self.contents.create(number)
         os.write(handle, content)
         os.close(handle)
-        self.contents.forget(self.catalog.put("b", key, Stored(number, len(content), "etag", 0)))
+        self.contents.forget(self.catalog.put("b", key, Stored(number, len(content), "etag", milliseconds())))
         return number
+
+    def bring_to_disk(self, later_ms: int = 0) -> None:
+        written = self.durability.begin()
+        self.durability.sync()
+        self.durability.end(replace(written, at=written.at + later_ms))
+
+    def restarted(self, folder: Path) -> Machine:
+        """The store of a machine that was started anew."""
+        self.catalog.note("boot", 12345)
+        return Machine(folder)
 
 
 def test_files_without_a_row_are_swept_at_the_next_start_and_no_others(tmp_path: Path) -> None:
@@ -179,10 +199,7 @@ def test_a_replaced_file_goes_only_once_its_successor_is_on_the_disk_and_nobody_
     with machine.contents.reading(slices):
         machine.put(b"a", b"second")
         assert Path(machine.contents.path(first)).exists()
-        unused, changes = machine.durability.begin()
-        assert unused == [first]
-        machine.durability.sync()
-        machine.durability.end(unused, changes)
+        machine.bring_to_disk()
         assert Path(machine.contents.path(first)).exists()
         assert not machine.durability.due()
     assert not Path(machine.contents.path(first)).exists()
@@ -197,12 +214,161 @@ def test_after_a_power_failure_what_is_not_whole_is_dropped(tmp_path: Path) -> N
     Path(before.contents.path(before.catalog.get(1, b"gone").file)).unlink()
 
     assert before.durability.drop_what_is_not_whole() == []  # the machine still runs: nothing is looked at
-    before.catalog.note("boot", 12345)
-    now = Machine(tmp_path)
+    now = before.restarted(tmp_path)
 
     assert sorted(now.durability.drop_what_is_not_whole()) == [b"cut", b"gone"]
     assert now.catalog.find(1, b"whole") is not None
     assert now.catalog.find(1, b"cut") is None
+
+
+def test_what_had_reached_the_disk_is_never_dropped(tmp_path: Path) -> None:
+    before = Machine(tmp_path)
+    before.durability.drop_what_is_not_whole()
+    files = {key: before.put(key, b"12345") for key in (b"whole", b"taken")}
+    before.bring_to_disk(later_ms=120_000)
+    before.catalog.note("synced_before", before.contents.new())
+    files[b"taken over"] = before.contents.new()  # not brought to the disk, though its time is earlier
+    before.catalog.put("b", b"taken over", Stored(files[b"taken over"], 5, "etag", 0))
+    Path(before.contents.path(files[b"taken"])).unlink()
+
+    now = before.restarted(tmp_path)
+
+    assert now.durability.drop_what_is_not_whole() == [b"taken over"]
+    assert now.catalog.find(1, b"taken") is not None
+
+
+def test_nothing_is_dropped_while_the_disk_of_the_contents_is_not_there(tmp_path: Path) -> None:
+    before = Machine(tmp_path)
+    before.durability.drop_what_is_not_whole()
+    number = before.put(b"old", b"12345")
+    before.bring_to_disk(later_ms=120_000)
+    before.put(b"new", b"12345")
+    (tmp_path / "contents").rename(tmp_path / "elsewhere")
+
+    now = before.restarted(tmp_path)
+    for _ in range(2):
+        with pytest.raises(InputError, match="none of the 1 objects is there"):
+            now.durability.drop_what_is_not_whole()
+    shard = Path(now.contents.path(number)).parent
+    shard.rmdir()
+    shard.write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be looked at: \[Errno 20\]"):
+        now.durability.drop_what_is_not_whole()
+
+    (tmp_path / "contents").rename(tmp_path / "empty")
+    (tmp_path / "elsewhere").rename(tmp_path / "contents")
+    now = Machine(tmp_path)
+    assert now.durability.drop_what_is_not_whole() == []
+    assert now.durability.sweep() == 0
+    assert now.catalog.find(1, b"old") and now.catalog.find(1, b"new")
+
+
+def test_files_of_an_upload_that_is_completed_meanwhile_are_named(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.put(b"a", b"first")
+    part = machine.contents.new()
+    machine.catalog.connection.execute("INSERT INTO parts VALUES ('id', 1, ?, 5, 'etag', 0, '')", (part,))
+
+    with closing(connect(tmp_path / "catalog.sqlite")) as connection:
+        named = named_files(connection)
+        found = [next(named)]
+        with machine.catalog.transaction() as writing:
+            machine.catalog.insert(1, b"b", Stored(0, 5, "etag", 0, parts=((part, 5),)))
+            writing.execute("DELETE FROM parts")
+        found += named
+        assert part in found
+        assert part in set(named_files(connection))
+
+
+def test_the_sweep_leaves_what_a_row_on_the_disk_may_name_and_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Machine(tmp_path)
+    numbers = [before.put(key, b"12345") for key in (b"replaced before", b"replaced meanwhile", b"replaced while read")]
+    now = Machine(tmp_path)
+    read = now.catalog.get(1, b"replaced while read").slices(0, 5)
+    synced: list[int] = []
+    monkeypatch.setattr(durability, "_syncfs", lambda _: synced.append(now.put(b"replaced meanwhile", b"new")))
+    with now.contents.reading(read):
+        now.put(b"replaced before", b"new")
+        now.put(b"replaced while read", b"new")
+        now.durability.sweep()
+        assert len(synced) == 1
+        assert [Path(now.contents.path(number)).exists() for number in numbers] == [False, True, True]
+
+
+def test_a_failed_checkpoint_fails_no_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    machine = Machine(tmp_path)
+    first = machine.put(b"a", b"first")
+    machine.put(b"a", b"second")
+    monkeypatch.setattr(durability, "CHECKPOINT_BYTES", 0)
+    monkeypatch.setattr(durability, "connect", full)
+
+    machine.bring_to_disk()
+
+    assert not Path(machine.contents.path(first)).exists()
+    assert "database or disk is full" in caplog.text
+
+
+def test_files_to_be_removed_are_kept_in_mind_when_a_sync_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = HomePaths.of(tmp_path)
+    paths.create()
+    Identity.create().write(paths.cloud_file)
+    monkeypatch.setattr(process, "SECONDS", 0.01)
+    store = process.StoreProcess(paths)
+    gone = store._contents.new()
+    os.close(store._contents.create(gone))
+    store._contents.forget([gone])
+    calls = iter([OSError(errno.EIO, "syncfs"), None, None, None])
+
+    def sync(_: int) -> None:
+        if error := next(calls, None):
+            raise error
+
+    async def keep() -> None:
+        task = asyncio.create_task(store._keep_on_disk())
+        deadline = time.monotonic() + 20
+        while Path(store._contents.path(gone)).exists() and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    monkeypatch.setattr(durability, "_syncfs", sync)
+    asyncio.run(keep())
+    for one in store._sockets:
+        one.close()
+    assert not Path(store._contents.path(gone)).exists()
+
+
+def test_a_reader_holds_up_no_checkpoint_and_no_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(tmp_path)
+    machine.put(b"a", b"first")
+    monkeypatch.setattr(durability, "CHECKPOINT_BYTES", 0)
+    with closing(connect(tmp_path / "catalog.sqlite")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM objects").fetchone()
+        machine.put(b"b", b"second")
+        started = time.monotonic()
+        machine.durability.sync()
+        machine.put(b"c", b"third")
+        assert time.monotonic() - started < 15  # a reader is waited for for 30 s
+
+
+def test_a_disk_that_takes_a_piece_in_part_cuts_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, write = Machine(tmp_path), os.write
+    source, copy = machine.put(b"a", body(1, 200_000)), machine.contents.new()
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, bytes(data[:98_304])))
+
+    digest = copying._copy(machine.contents, Slices(((source, 0, 200_000),)), copy)
+
+    assert digest == hashlib.md5(Path(machine.contents.path(copy)).read_bytes()).hexdigest()
 
 
 def test_numbers_of_files_are_never_given_twice(tmp_path: Path) -> None:
