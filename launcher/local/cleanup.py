@@ -6,9 +6,9 @@ named, with the reason.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from batchrl.contract.store import Client
 from launcher.api.constants import TRAINING
 from launcher.local.cloud import ensure_up
 from launcher.local.host.home import HomePaths
-from launcher.local.host.trees import remove_tree
+from launcher.local.host.trees import remove_tree, tree_bytes
 from launcher.local.jobs.evidence import why_kept
 from launcher.local.records.records import JobRecord, Records
 
@@ -82,49 +82,73 @@ def collect(paths: HomePaths, client: Callable[[], Client]) -> Collected:
         paths: the data folder.
         client: makes the S3 client of its store; asked only where something is to be verified.
     """
-    found = list(_useless(paths, client))
-    kept = tuple(one for one in found if isinstance(one, Kept))
-    return Collected(tuple(_remove(path, why) for path, why in (one for one in found if isinstance(one, tuple))), kept)
-
-
-def _useless(paths: HomePaths, client: Callable[[], Client]) -> Iterator[tuple[Path, str] | Kept]:
     if not paths.records.exists():
-        return
+        return Collected((), ())
+    with closing(Records(paths.records)) as records:
+        found = list(_useless(paths, records, client))
+        kept = tuple(one for one in found if isinstance(one, Kept))
+        useless = (one for one in found if isinstance(one, _Useless))
+        return Collected(tuple(_remove(one) for one in useless if one.still(records)), kept)
+
+
+@dataclass(frozen=True)
+class _Useless:
+    """What may go.
+
+    Args:
+        path: where it is.
+        why: why it is of no use.
+        key: of the job whose folder it lies in; None for what belongs to no job.
+        record: of that job, when it was looked at; None where it had none.
+    """
+
+    path: Path
+    why: str
+    key: str | None = None
+    record: JobRecord | None = None
+
+    def still(self, records: Records) -> bool:
+        """Whether it still may: others are verified meanwhile, and a job of the same name may have been started."""
+        if self.key is None:
+            return True
+        kind, _, name = self.key.rpartition(".")
+        return records.find(name, kind or TRAINING) == self.record
+
+
+def _useless(paths: HomePaths, records: Records, client: Callable[[], Client]) -> Iterator[_Useless | Kept]:
     folders = sorted(paths.jobs.glob("*"))  # before the records: a job is recorded before it has a folder
-    records = Records(paths.records)
-    try:
-        jobs = {record.key: record for record in records.list()}
-    finally:
-        records.close()
+    jobs = {record.key: record for record in records.list()}
     for folder in folders:
         record = jobs.get(folder.name)
         if record is None:
             yield _orphan(paths, folder)
         elif record.ended:
-            yield from _ended(paths, record, client)
+            yield from _ended(paths, record, jobs.values(), client)
     for path in sorted(paths.runtime.glob("*.sock")):
         if not _answers(path):
-            yield path, "nobody listens at this socket"
+            yield _Useless(path, "nobody listens at this socket")
 
 
-def _orphan(paths: HomePaths, folder: Path) -> tuple[Path, str] | Kept:
+def _orphan(paths: HomePaths, folder: Path) -> _Useless | Kept:
     """A folder that no record names; with work in it, it may be the record that was lost."""
     work = paths.job(folder.name).ml
     if work.exists():
         return Kept(
-            work, _size(work), "no job has this folder, but it holds work; remove it by hand if it is of no use"
+            work, tree_bytes(work), "no job has this folder, but it holds work; remove it by hand if it is of no use"
         )
-    return folder, "no job has this folder"
+    return _Useless(folder, "no job has this folder", folder.name)
 
 
-def _ended(paths: HomePaths, record: JobRecord, client: Callable[[], Client]) -> Iterator[tuple[Path, str] | Kept]:
+def _ended(
+    paths: HomePaths, record: JobRecord, jobs: Iterable[JobRecord], client: Callable[[], Client]
+) -> Iterator[_Useless | Kept]:
     home = paths.job(record.key)
-    if record.kind == TRAINING and (why := why_kept(record, home, client)):
-        yield Kept(home.ml, _size(home.ml), why)
+    if record.kind == TRAINING and (why := why_kept(record, home, jobs, client)):
+        yield Kept(home.ml, tree_bytes(home.ml), why)
         return
     for root in home.roots(record.instances):
         if root.exists():
-            yield root, f"{record.kind} {record.name} is {record.status}"
+            yield _Useless(root, f"{record.kind} {record.name} is {record.status}", record.key, record)
 
 
 def _answers(path: Path) -> bool:
@@ -137,14 +161,6 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def _remove(path: Path, why: str) -> Removed:
-    size = _size(path)
-    return Removed(path, size, why, remove_tree(path))
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for file in (path, *path.rglob("*")):
-        with contextlib.suppress(OSError):
-            total += file.lstat().st_blocks * 512
-    return total
+def _remove(useless: _Useless) -> Removed:
+    size = tree_bytes(useless.path)
+    return Removed(useless.path, size, useless.why, remove_tree(useless.path))

@@ -10,6 +10,8 @@ has ended, with files on disk            published, any number of times; its sta
 was published, no files left             nothing, and that is said
 was not published, no files left         refused: there is nothing to publish
 =======================================  ===========================================================
+
+Checkpoints to whose place a later job writes (``jobs/evidence``) are left out, and stay on disk.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,15 @@ from launcher.local.executors.reap import reap
 from launcher.local.host.faults import INTERNAL, MAX_REASON, combined, kept_note, recovered_note
 from launcher.local.host.home import HomePaths, JobHome
 from launcher.local.host.trees import remove_tree
+from launcher.local.jobs.evidence import later_writer
 from launcher.local.jobs.publication import Publication
 from launcher.local.records.records import JobRecord, Records
 
 LOCK_NAME = "recover.lock"
+LEFT_OUT = (
+    "its checkpoints were not published: the job {later} writes to {place} since, and would lose its own. "
+    "They stay in {folder}; copy them elsewhere if you want them."
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,8 @@ def recover_from(paths: HomePaths, records: Records, name: str, client: Callable
 
 
 def _publish(records: Records, record: JobRecord, files: JobHome, publication: Publication) -> Recovered:
-    done = publication.publish()
+    later = later_writer(record, records.list()) if _has_checkpoints(publication) else None
+    done = publication.publish(with_checkpoints=later is None)
     columns: dict[str, Any] = {"model_artifacts": str(done.model), "size_bytes": done.size_bytes}
     if done.faults:
         records.update(record.name, **columns)
@@ -108,6 +116,12 @@ def _publish(records: Records, record: JobRecord, files: JobHome, publication: P
             f"not all of the job '{record.name}' could be published: {fault.reason.partition(': ')[2]}",
             f"What is missing stays in {files.ml}; correct it there, then run it again.",
         )
+    if later is not None:
+        records.update(record.name, **columns)
+        place, folder = record.request["CheckpointConfig"]["S3Uri"], publication.folders.checkpoints
+        assert folder is not None
+        done.left_out.append(LEFT_OUT.format(later=later, place=place, folder=folder.place))
+        return Recovered(record.name, record.status, str(done.model), done.size_bytes, tuple(done.left_out))
     reason = record.failure_reason
     if reason is not None:
         reason = reason.removesuffix(kept_note(files.ml, record.name)).removesuffix(recovered_note(record.name))
@@ -116,6 +130,15 @@ def _publish(records: Records, record: JobRecord, files: JobHome, publication: P
     records.update(record.name, published_at=time.time(), **columns)
     remove_tree(files.ml)
     return Recovered(record.name, record.status, str(done.model), done.size_bytes, tuple(done.left_out))
+
+
+def _has_checkpoints(publication: Publication) -> bool:
+    folder = publication.folders.checkpoints
+    if folder is None:
+        return False
+    with suppress(OSError, InputError):
+        return bool(folder.list().files)
+    return True  # what keeps them from being listed is not known to be harmless
 
 
 def _recoverable(records: Records, name: str) -> JobRecord:

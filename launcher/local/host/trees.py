@@ -1,4 +1,4 @@
-"""Removing what a job wrote, whatever that is."""
+"""Measuring and removing what a job wrote, whatever that is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ import subprocess
 from pathlib import Path
 
 RM_SECONDS = 600
+DU_SECONDS = 600
+
+
+def tree_bytes(path: Path) -> int:
+    """Bytes on disk of a folder with all that it holds, links not followed; what cannot be told counts 0.
+
+    By ``du``, which walks trees of any depth: a job's own may be deeper than Python's recursion, its paths longer than
+    the system's limit.
+    """
+    command = ["du", "-sk", "--", str(path)]
+    try:
+        told = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=DU_SECONDS).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    kib = told.partition(b"\t")[0]
+    return int(kib) * 1024 if kib.isdigit() else 0
 
 
 def remove_tree(path: Path) -> str | None:

@@ -101,9 +101,14 @@ class Publication:
             url = S3Url.parse(record.request["CheckpointConfig"]["S3Uri"])
             self.checkpoints = CheckpointSync(client, folder, url, log.warning)
 
-    def publish(self) -> Artifacts:
-        """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74)."""
-        fault = self._finish_checkpoints()
+    def publish(self, *, with_checkpoints: bool = True) -> Artifacts:
+        """Final checkpoint sync, then the archives; a failed job's as well (contract 65, 74).
+
+        Args:
+            with_checkpoints: False where their place is another job's by now.
+        """
+        checkpoints = self.checkpoints if with_checkpoints else None
+        fault = self._finish(checkpoints) if checkpoints is not None else None
         done = artifacts.publish(
             self._client,
             self._layout,
@@ -116,16 +121,14 @@ class Publication:
             self._events.add(FolderPublished(one.part, one.size, one.seconds, one.error))
         if fault is not None:
             done.faults.insert(0, fault)
-        if self.checkpoints is not None:
-            done.left_out[:0] = told(self.checkpoints.left_out(), "the checkpoints")
+        if checkpoints is not None:
+            done.left_out[:0] = told(checkpoints.left_out(), "the checkpoints")
         return done
 
-    def _finish_checkpoints(self) -> JobFault | None:
-        if self.checkpoints is None:
-            return None
+    def _finish(self, checkpoints: CheckpointSync) -> JobFault | None:
         try:
             with timed(self._events, CheckpointsFinished):
-                self.checkpoints.finish()
+                checkpoints.finish()
         except JobFault as fault:
             return fault
         return None

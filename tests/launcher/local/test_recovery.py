@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
+from dataclasses import replace
 
 import pytest
 
 from batchrl.contract.errors import InputError, Unreachable
-from launcher.api.constants import TRANSFORM
+from launcher.api.constants import TRAINING, TRANSFORM
 from launcher.local.cleanup import collect
+from launcher.local.jobs.evidence import later_writer
+from launcher.local.records import states
 from launcher.local.records.records import JobRecord
 from launcher.local.recovery import LOCK_NAME, recover_from
 from launcher.local.shims.pool import ShimPool
@@ -164,3 +168,100 @@ def test_two_recoveries_of_one_job_do_not_meet(cloud):
         recover(cloud, job.name)
     os.close(handle)
     assert not recover(cloud, job.name).already
+
+
+def test_recover_leaves_alone_the_checkpoints_of_the_job_that_went_on_from_them(cloud):
+    job = whose_shim_died(cloud, "shared")
+    later = cloud.job(None, CheckpointConfig={"S3Uri": "s3://shim-tests/recovered/shared/"})
+    cloud.store.put("recovered/shared/result", b"of the later job")
+    cloud.store.put("recovered/shared/latest.json", b"of the later job")
+    (kept,) = gc(cloud).kept
+    assert kept.why.endswith(f"but not its checkpoints: the job {later.name} writes to their place since")
+
+    done = recover(cloud, job.name)
+    (told,) = done.left_out
+    assert f"the job {later.name} writes to s3://shim-tests/recovered/shared since" in told
+    assert str(job.ml / "checkpoints") in told
+    assert cloud.store.get("recovered/shared/result") == b"of the later job"
+    assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"result": b"SM_MODEL_DIR"}
+    assert (job.ml / "checkpoints" / "result").read_text() == "SM_CHECKPOINT_DIR"
+    assert job.record.published_at is None and gc(cloud).kept
+
+
+def test_gc_does_not_ask_for_checkpoints_that_are_another_jobs_by_now(cloud):
+    """A shim that was killed after it had published; then its checkpoints were gone on from."""
+    job = whose_shim_died(cloud, "gone-on")
+    saved = cloud.home.root / "saved"
+    shutil.copytree(job.ml, saved)
+    recover(cloud, job.name)
+    shutil.copytree(saved, job.ml)
+    cloud.job(None, CheckpointConfig={"S3Uri": "s3://shim-tests/recovered/gone-on"})
+    cloud.store.put("recovered/gone-on/result", b"of the later job")
+    collected = gc(cloud)
+    assert [removed.path for removed in collected.removed] == [job.ml] and not collected.kept
+
+
+@pytest.mark.parametrize(
+    ("theirs", "shared"),
+    [
+        ("s3://b/ck", True),
+        ("s3://b/ck/", True),
+        ("s3://b", True),
+        ("s3://b/ck/below", True),
+        ("s3://b/ck10", False),
+        ("s3://c/ck", False),
+        (None, False),
+    ],
+)
+def test_whose_checkpoints_a_place_holds(theirs, shared):
+    def of(name, place, at):
+        return JobRecord.new(name, TRAINING, name, {"CheckpointConfig": {"S3Uri": place}} if place else {}, at, "")
+
+    job, other = of("job", "s3://b/ck", 2.0), of("other", theirs, 3.0)
+    assert later_writer(job, [job, other]) == ("other" if shared else None)
+    assert later_writer(job, [job, replace(other, created_at=1.0)]) is None
+    assert later_writer(job, [replace(other, status=states.FAILED)]) is None  # it never began
+
+
+def ended(cloud, name, began=False):
+    cloud.records.create(JobRecord.new(name, TRAINING, f"arn:{name}", {}, time.time(), ""))
+    if began:
+        cloud.records.transition(name, states.TRAINING)
+    cloud.records.transition(name, states.FAILED)
+    cloud.home.job(name).ml.mkdir(parents=True)
+    return cloud.home.job(name).ml
+
+
+def test_gc_removes_nothing_of_a_job_that_took_the_name_while_others_were_verified(cloud):
+    reused, stays, verified = ended(cloud, "a"), ended(cloud, "b"), ended(cloud, "c", began=True)
+    orphan = cloud.home.job("orphan").folder
+    orphan.mkdir()
+    cloud.records.update("c", published_at=1.0)
+
+    def meanwhile():
+        cloud.records.delete("a")
+        for name in ("a", "orphan"):
+            cloud.records.create(JobRecord.new(name, TRAINING, f"arn:{name}", {}, time.time(), ""))
+        raise Unreachable("no answer")
+
+    collected = collect(cloud.home, meanwhile)
+    assert [removed.path for removed in collected.removed] == [stays]
+    assert [kept.path for kept in collected.kept] == [verified]
+    assert reused.exists() and orphan.exists()
+
+
+def test_gc_measures_and_removes_a_tree_deeper_than_python_can_walk(cloud):
+    deep = ended(cloud, "deep")
+    handle = os.open(deep, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("level", dir_fd=handle)
+        below = os.open("level", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    file = os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=handle)
+    os.write(file, b"x" * 100_000)
+    os.close(file)
+    os.close(handle)
+    (removed,) = gc(cloud).removed
+    assert removed.error is None and removed.size_bytes >= 100_000
+    assert not deep.exists()

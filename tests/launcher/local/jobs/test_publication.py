@@ -138,3 +138,36 @@ print("the end")
     assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"weights": b"w"}
     assert any("lines of the log are missing here" in line for line in job.lines)
     assert job.lines[-1] == "the end"
+
+
+@pytest.mark.small_disk
+def test_a_script_that_dies_of_a_full_disk_is_told_of_by_its_output(make_cloud, session_store, small_disk):
+    """Neither its failure file nor its log can be written."""
+    cloud = make_cloud(small_disk / "home", session_store)
+    script = """
+import os, pathlib, sys, time
+jobs = pathlib.Path(os.environ["SM_MODEL_DIR"]).parents[2]
+failure = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "output" / "failure"
+failure.touch()
+(jobs / "ready").touch()
+while (jobs / "room").exists():
+    time.sleep(0.01)
+print("error: the disk is full while writing epoch_0003.pt.", file=sys.stderr, flush=True)
+try:
+    failure.write_text("error")
+except OSError:
+    (jobs / "ready").unlink()
+sys.exit(2)
+"""
+    jobs = small_disk / "home" / "jobs"
+    (jobs / "room").touch()
+    job = cloud.job(script).start()
+    cloud.wait_until((jobs / "ready").exists, "the script is up")
+    filler = fill(small_disk)
+    (jobs / "room").unlink()
+    cloud.wait_until(lambda: not (jobs / "ready").exists(), "the script could not write")
+    filler.unlink()
+    record = job.wait()
+    assert record.failure_reason == (
+        "AlgorithmError: error: the disk is full while writing epoch_0003.pt., exit code: 2"
+    )
