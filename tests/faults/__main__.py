@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where clouds lie meanwhile; a temporary folder by default")
     parser.add_argument("--save", type=Path, help="keep results here; faults that it holds are not made again")
     parser.add_argument("--report", type=Path, help="write the table here, as docs/faults.md")
+    parser.add_argument(
+        "--again", action="store_true", help="make what found something but no loss again; only the second time counts"
+    )
     parser.add_argument("--list", action="store_true", help="list the kinds, and do nothing")
     options = parser.parse_args()
     kinds = registry.load()
@@ -50,20 +53,28 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="batchrl-faults-"))
     known = _known(options.save, planned)
     began = time.monotonic()
-    results = runner.run(
-        [one for one in planned if one not in known],
-        kinds,
-        folder,
-        options.lanes,
-        services.lack_of,
-        lambda text: print(text, flush=True),
-        lambda result: _keep(options.save, result),
-    )
+
+    def make(faults: Sequence[Planned], folder: Path, lanes: int, save: Path | None) -> list[runner.Result]:
+        return runner.run(
+            faults,
+            kinds,
+            folder,
+            lanes,
+            services.lack_of,
+            lambda text: print(text, flush=True),
+            lambda result: _keep(save, result),
+        )
+
+    results = make([one for one in planned if one not in known], folder, options.lanes, options.save)
     results = sorted([*results, *known.values()], key=lambda result: result.planned.number)
     print(report.summary(results, time.monotonic() - began))
     if options.report:
         options.report.write_text(report.document(results, kinds, options.seed))
-    return 1 if any(result.found for result in results) else 0
+    found = [result for result in results if result.found]
+    if options.again and found and not any(result.lost for result in found):
+        print(f"{len(found)} of them again, one at a time:", flush=True)
+        found = [one for one in make([one.planned for one in found], folder / "again", 1, None) if one.found]
+    return 1 if found else 0
 
 
 def _known(file: Path | None, planned: Sequence[Planned]) -> dict[Planned, runner.Result]:

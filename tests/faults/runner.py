@@ -15,7 +15,7 @@ from pathlib import Path
 import services
 
 from faults.fault import Fault
-from faults.findings import UNJUDGED, Given, TooLate
+from faults.findings import LOST, UNJUDGED, Given, TooLate
 from faults.lanes import Lane, References
 from faults.plan import Planned
 from faults.registry import Kind
@@ -40,6 +40,11 @@ class Result:
     too_late: bool = False
     seconds: float = 0.0
     lack: str | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether anything was lost or damaged."""
+        return any(category == LOST for category, _ in self.found)
 
     def to_json(self) -> str:
         """As a line of a file of results."""
