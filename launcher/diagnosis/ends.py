@@ -58,8 +58,6 @@ from launcher.diagnosis.machine import (
 )
 from launcher.local.records import states
 
-A_CLIENT = "a client of the API"
-
 
 def cause(facts: Facts) -> Diagnosis:
     """Why a job that has ended did so."""
@@ -102,9 +100,8 @@ def stopped(facts: Facts) -> Diagnosis | None:
     said = "It was stopped on request."
     if facts.stopped_by is not None:
         at, by = facts.stopped_by
-        agent = _agent(by)
-        said = f"It was stopped on request of {agent}."
-        evidence.append(f"{clock(at)}: a stop was asked for" + (f" (client: {by})" if by and agent == A_CLIENT else ""))
+        said = f"It was stopped on request of {_agent(by)}."
+        evidence.append(f"{clock(at)}: a stop was asked for" + (f" (client: {by})" if by else ""))
     return Diagnosis("stopped", said, (*evidence, *signals_sent(facts)), f"{start_again(facts)}.")
 
 
@@ -262,7 +259,7 @@ def _agent(by: str) -> str:
     for mark, name in (("aws-cli", "the AWS CLI"), ("batchrl", "batchrl"), ("sagemaker", "the sagemaker SDK")):
         if mark in by.lower():
             return name
-    return A_CLIENT if by else "somebody who is not named"
+    return "a client of the API" if by else "somebody who is not named"
 
 
 def _starts(facts: Facts) -> tuple[str, ...]:
