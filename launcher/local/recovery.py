@@ -42,7 +42,7 @@ from launcher.local.records.records import JobRecord, Records
 LOCK_NAME = "recover.lock"
 LEFT_OUT = (
     "its checkpoints were not published: the job {later} writes to {place} since, and would lose its own. "
-    "They stay in {folder}; copy them elsewhere if you want them."
+    "They stay in {folder}; batchrl rm {name} --force deletes them."
 )
 
 
@@ -104,6 +104,24 @@ def recover_from(paths: HomePaths, records: Records, name: str, client: Callable
         return _publish(records, record, files, publication)
 
 
+def unsaved(name: str, home: Path | None = None) -> Path | None:
+    """Where results of a job that has ended lie that are not known to be in S3; None where there are none.
+
+    Args:
+        name: the training job.
+        home: the data folder.
+    """
+    paths = HomePaths.of(home)
+    if not paths.records.exists():
+        return None
+    with closing(Records(paths.records)) as records:
+        record = records.find(name)
+    if record is None or not record.ended or not record.unpublished:
+        return None
+    root = paths.job(record.key).ml
+    return root if root.exists() else None
+
+
 def _publish(records: Records, record: JobRecord, files: JobHome, publication: Publication) -> Recovered:
     later = later_writer(record, records.list()) if _has_checkpoints(publication) else None
     done = publication.publish(with_checkpoints=later is None)
@@ -120,7 +138,7 @@ def _publish(records: Records, record: JobRecord, files: JobHome, publication: P
         records.update(record.name, **columns)
         place, folder = record.request["CheckpointConfig"]["S3Uri"], publication.folders.checkpoints
         assert folder is not None
-        done.left_out.append(LEFT_OUT.format(later=later, place=place, folder=folder.place))
+        done.left_out.append(LEFT_OUT.format(name=record.name, later=later, place=place, folder=folder.place))
         return Recovered(record.name, record.status, str(done.model), done.size_bytes, tuple(done.left_out))
     reason = record.failure_reason
     if reason is not None:

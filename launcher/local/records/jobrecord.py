@@ -138,6 +138,11 @@ class JobRecord:
         return any(entry.status == states.TRAINING for entry in self.transitions)
 
     @property
+    def unpublished(self) -> bool:
+        """Whether a training job's script was started whose results are not known to be in S3."""
+        return self.kind == TRAINING and self.began and self.published_at is None
+
+    @property
     def instances(self) -> int:
         """How many programs run for it."""
         if self.kind == ENDPOINT:

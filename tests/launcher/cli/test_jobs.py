@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from batchrl.contract.errors import JobFailed
 from launcher.cli.output import Form, Output
 from launcher.cli.running import tell
 from launcher.jobs.training import JobStatus
+from launcher.local.host.home import HomePaths
+from launcher.local.records.records import Records
 
 HELLO = """
 import pathlib, os
@@ -103,6 +106,29 @@ def test_a_failing_script_shows_its_own_exception_and_exit_code_1(start: Callabl
     assert gone.count("\n") == 1
     assert "results and checkpoints stay in s3://" in gone
     assert "a job of the same name would go on from them" in gone
+
+
+def test_a_job_whose_results_are_on_disk_alone_is_deleted_by_force_only(
+    start: Callable[..., object], run: Run, home: Path
+) -> None:
+    paths = HomePaths.of(home)
+    for name in ("saved", "unsaved"):
+        assert start(HELLO, name).code == 0
+    with closing(Records(paths.records)) as records:
+        records.update("unsaved", published_at=None)
+    model = paths.job("unsaved").ml / "model"
+    model.mkdir(parents=True)
+    (model / "weights").write_text("w")
+
+    refused = run("rm", "saved", "unsaved")
+    assert refused.code == 2
+    assert f"not in the bucket: unsaved (in {model.parent}). Nothing was deleted." in refused.err
+    assert "batchrl recover unsaved publishes them; batchrl rm unsaved --force deletes them." in refused.err
+    assert run("show", "saved").code == run("show", "unsaved").code == 0 and (model / "weights").exists()
+
+    assert run("rm", "saved", "unsaved", "--force").code == 0
+    assert run("show", "unsaved").code == 2
+    assert not paths.job("unsaved").folder.exists()
 
 
 def test_a_running_job_is_listed_refuses_to_be_deleted_stops_and_waits_with_exit_code_4(

@@ -90,8 +90,18 @@ def list_jobs(context: Context, request: Wire) -> Wire:
 
 
 def delete(context: Context, request: Wire) -> Wire:
-    """Forget a job that has ended, with its logs and whatever is left of its work; its results in S3 stay."""
+    """Forget a job that has ended, with its logs and what is left of its work; its results in S3 stay.
+
+    Raises:
+        ApiError: there is none, it has not ended, or its results are on this disk alone.
+    """
     name = JOBS.name_in(request)
+    record, files = JOBS.found(context, name), context.paths.job(job_key(TRAINING, name))
+    if record.ended and record.unpublished and files.ml.exists():
+        raise validation(
+            f"The training job {record.arn} left results in {files.ml} that are not known to be in S3. "
+            f"batchrl recover {name} publishes them, batchrl rm {name} --force deletes them with the job."
+        )
     try:
         context.records.delete(name)
     except UnknownJob:
@@ -101,7 +111,7 @@ def delete(context: Context, request: Wire) -> Wire:
             f"The training job {error.args[0].arn} is in status {error.args[0].status}; "
             "only jobs that are Completed, Failed or Stopped can be deleted."
         ) from None
-    remove_tree(context.paths.job(job_key(TRAINING, name)).folder)
+    remove_tree(files.folder)
     return {}
 
 

@@ -162,6 +162,21 @@ def test_D206_a_deleted_name_can_be_used_again(api_server: RunningServer) -> Non
     assert api_server.handed == ["job-1", "job-1"]
 
 
+def test_a_job_whose_results_are_on_disk_alone_is_not_deleted(api_server: RunningServer) -> None:
+    client = api_server.client("sagemaker")
+    client.create_training_job(**job_request())
+    _finish(api_server, "job-1", states.FAILED)
+    work = api_server.context.paths.job("job-1").ml
+    work.mkdir(parents=True)
+    code, message = _error(client.delete_training_job, TrainingJobName="job-1")
+    assert code == "ValidationException"
+    assert str(work) in message and "batchrl recover job-1 publishes them" in message
+    assert work.exists() and client.describe_training_job(TrainingJobName="job-1")
+    api_server.records.update("job-1", published_at=1.0)
+    client.delete_training_job(TrainingJobName="job-1")
+    assert not work.exists()
+
+
 def _names(answer: dict[str, Any]) -> list[str]:
     return [entry["TrainingJobName"] for entry in answer["TrainingJobSummaries"]]
 
