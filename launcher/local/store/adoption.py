@@ -85,7 +85,7 @@ def _take(bucket: str, batch: list[tuple[str, bytes]], catalog: Catalog, content
             info = os.lstat(path)
             there = catalog.find(number, key)
             if there is not None:
-                if os.path.samestat(info, os.lstat(contents.path(there.file))):
+                if _is_file(info, contents.path(there.file)):
                     taken.append(path)  # its row was committed before; only its first name is left
                 else:
                     log.warning("not taken over, the key has a newer object: %r", path)
@@ -97,6 +97,14 @@ def _take(bucket: str, batch: list[tuple[str, bytes]], catalog: Catalog, content
     for path in taken:
         Path(path).unlink()
     return len(taken)
+
+
+def _is_file(info: os.stat_result, path: str) -> bool:
+    """Whether a path is a name of this file; an object that came in parts has none of its own."""
+    try:
+        return os.path.samestat(info, os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _second_name(path: str, contents: Contents) -> int:

@@ -72,7 +72,8 @@ class Call:
         return min(int(text), most)
 
     def bucket(self) -> int:
-        """The number of the bucket.
+        """The number of the bucket, as it is now: once the caller has waited for anything, the bucket may be gone and
+        its number may be another's.
 
         Raises:
             StoreError: there is none of that name.

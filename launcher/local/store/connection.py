@@ -33,12 +33,16 @@ _request_ids = itertools.count(int.from_bytes(os.urandom(6), "big") << 16)
 class Handler(Protocol):
     """What answers requests."""
 
-    def begin(self, request: Request) -> tuple[bool, Callable[[], Awaitable[Response]]]:
-        """Check a head: whether its signature holds, and what answers it. It raises nothing and reads no body."""
+    def begin(self, request: Request) -> tuple[str | None, Callable[[], Awaitable[Response]]]:
+        """Check a head: whose key signed it, if any, and what answers it. It raises nothing and reads no body."""
         ...
 
     def head_refused(self, code: str) -> Response:
-        """The answer to a head that cannot be read."""
+        """The answer to a head that cannot be read, or comes when there are too many."""
+        ...
+
+    def log_fault(self, request: Request) -> None:
+        """Log the exception that is handled."""
         ...
 
 
@@ -49,7 +53,8 @@ class Connection(asyncio.Protocol):
         handler: answers its requests.
         contents: where bodies of answers lie.
         pool: threads that read files.
-        on_change: called with the connection when it opens, when its first request was let in, and when it closes.
+        on_change: called with the connection when it opens, when a signature held, and when it closes; whether it may
+            go on.
     """
 
     def __init__(
@@ -69,12 +74,14 @@ class Connection(asyncio.Protocol):
         self._deaf = False  # what still comes is not looked at
         self._drained: asyncio.Future[None] | None = None
         self._new_head()
+        self.sender: str | None = None  # access key of its first request whose signature held
         self.since = self.touched = self._loop.time()
 
     def _new_head(self) -> None:
         self._url = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
+        self._loose_bytes = 0  # after the head, and since the last of the body: extensions of chunks, trailers
         self._in_head = True
         self._hosts = 0
 
@@ -117,6 +124,8 @@ class Connection(asyncio.Protocol):
             self.since = self.touched
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._loose_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -127,6 +136,8 @@ class Connection(asyncio.Protocol):
         else:
             if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._deaf:
                 self._refuse_head("RequestHeaderSectionTooLarge")
+            elif self._loose_bytes > MAX_HEAD_BYTES and not self._deaf:
+                self.close(at_once=True)
 
     # What the parser calls.
 
@@ -144,7 +155,9 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header, or a trailer: those come after the head was checked, so that none of them counts."""
+        if not self._in_head:
+            return
         text = name.decode("latin-1").lower()
         self._hosts += text == "host"
         known = self._headers.get(text)
@@ -170,13 +183,17 @@ class Connection(asyncio.Protocol):
         path, query = _target(self._url)
         chunked = "transfer-encoding" in self._headers
         request = Request(self._parser.get_method().decode(), path, query, self._headers, not chunked, body)
-        verified, answer = self._handler.begin(request)
-        if verified:
-            self._on_change(self, "let in")
+        sender, answer = self._handler.begin(request)
+        if sender is not None:
+            self.sender = self.sender or sender
+            if not self._on_change(self, "let in"):
+                self._refuse_head("SlowDown")
+                return
         self._task = self._loop.create_task(self._answer(request, body, answer))
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
+        self._loose_bytes = 0
         if self._body and not self._deaf:
             self._body.feed(data)
 
@@ -250,6 +267,12 @@ class Connection(asyncio.Protocol):
             keep = body.ended and not self._deaf and self._keep
             await self._send(request, response, keep)
         except Disconnected:
+            self.close(at_once=True)
+            return
+        except (
+            Exception
+        ):  # part of the answer is sent perhaps: the caller must not take it for whole, nor wait for more
+            self._handler.log_fault(request)
             self.close(at_once=True)
             return
         finally:

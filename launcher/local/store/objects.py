@@ -86,7 +86,7 @@ async def delete_object(call: Call) -> Response:
 
 async def delete_objects(call: Call) -> Response:
     """DeleteObjects: up to 1,000 keys."""
-    catalog, bucket = call.engine.catalog, call.bucket()
+    call.bucket()
     wanted = parse(await call.document(), "Delete")
     entries = wanted.all("Object")
     if not 0 < len(entries) <= MAX_DELETED:
@@ -108,7 +108,7 @@ async def delete_objects(call: Call) -> Response:
             keys.append(raw)
             if wanted.get("Quiet") != "true":
                 told_lines.append(f"<Deleted>{element('Key', key)}</Deleted>")
-    call.engine.contents.forget(catalog.delete(bucket, keys))
+    call.engine.contents.forget(call.engine.catalog.delete(call.bucket(), keys))
     return Response.xml(document("DeleteResult", "".join(told_lines)))
 
 

@@ -51,18 +51,18 @@ class Service:
         self._minute = 0.0
         self._logged = 0
 
-    def begin(self, request: Request) -> tuple[bool, Callable[[], Awaitable[Response]]]:
+    def begin(self, request: Request) -> tuple[str | None, Callable[[], Awaitable[Response]]]:
         """Check a head; nothing of the body is read.
 
         Returns:
-            whether its signature holds, and what answers it.
+            access key of its sender, None where no signature holds, and what answers it.
         """
-        verified = False
+        sender = None
         try:
             signed = sigv4.verify(
                 request.method, request.path, request.query, request.headers, self._access.secret_of, self._now()
             )
-            verified = True
+            sender = signed.access_key
             target, parameters = Target.of(request.path), request.parameters()
             operation = decisions.decide(request.method, target.level, parameters, request.headers)
             allows = self._access.check(signed.access_key, request, target)
@@ -70,12 +70,12 @@ class Service:
                 if request.headers.get(name, self._account) != self._account:
                     raise StoreError("AccessDenied")
             call = Call(self._engine, request, signed, target, parameters, allows)
-            return True, functools.partial(self._run, operation, call)
+            return sender, functools.partial(self._run, operation, call)
         except StoreError as error:
-            return verified, functools.partial(_answer, refused(error, request.path))
+            return sender, functools.partial(_answer, refused(error, request.path))
         except Exception:
-            self._log_fault(request)
-            return verified, functools.partial(_answer, refused(StoreError("InternalError"), request.path))
+            self.log_fault(request)
+            return sender, functools.partial(_answer, refused(StoreError("InternalError"), request.path))
 
     def head_refused(self, code: str) -> Response:
         """The answer to a head that cannot be read."""
@@ -96,10 +96,11 @@ class Service:
         except Exception as error:
             if _is_full_disk(error):
                 return refused(StoreError(DISK_FULL), path)
-            self._log_fault(call.request)
+            self.log_fault(call.request)
             return refused(StoreError("InternalError"), path)
 
-    def _log_fault(self, request: Request) -> None:
+    def log_fault(self, request: Request) -> None:
+        """Log the exception that is handled, a fault of ours while a request was answered; so many a minute."""
         now = time.monotonic()
         if now - self._minute > 60:
             self._minute, self._logged = now, 0

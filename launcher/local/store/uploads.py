@@ -64,7 +64,8 @@ class Upload:
 
 async def create(call: Call) -> Response:
     """CreateMultipartUpload."""
-    headers, bucket = call.request.headers, call.bucket()
+    headers = call.request.headers
+    call.bucket()
     algorithm = headers.get("x-amz-checksum-algorithm", "")
     if algorithm:
         algorithm = algorithm_of(algorithm)
@@ -78,7 +79,7 @@ async def create(call: Call) -> Response:
         connection.execute("DELETE FROM uploads WHERE ended BETWEEN 1 AND ?", (now - REMEMBERED_MS,))
         connection.execute(
             "INSERT INTO uploads (id, bucket, key, created, headers, tags, algorithm) VALUES (?,?,?,?,?,?,?)",
-            (upload, bucket, call.target.key, now, packed(kept), packed(tags), algorithm),
+            (upload, call.bucket(), call.target.key, now, packed(kept), packed(tags), algorithm),
         )
     more = (("x-amz-checksum-algorithm", algorithm.upper()), ("x-amz-checksum-type", "COMPOSITE")) if algorithm else ()
     names = element("Bucket", call.target.bucket) + element("Key", call.target.key.decode())

@@ -80,7 +80,7 @@ class Node:
 class _Builder:
     def __init__(self) -> None:
         self.root: Node | None = None
-        self._open: list[Node] = []
+        self._open: list[tuple[Node, list[str]]] = []  # with the pieces of its text so far
         self._count = 0
 
     def start(self, name: str, _: object) -> None:
@@ -90,18 +90,19 @@ class _Builder:
         if len(self._open) >= MAX_DEPTH or self._count > MAX_ELEMENTS:
             raise StoreError("MalformedXML")
         if self._open:
-            self._open[-1].children.append(node)
+            self._open[-1][0].children.append(node)
         else:
             self.root = node
-        self._open.append(node)
+        self._open.append((node, []))
 
     def end(self, _: str) -> None:
         """An element ends."""
-        self._open.pop()
+        node, pieces = self._open.pop()
+        node.text = "".join(pieces)
 
     def text(self, data: str) -> None:
         """A piece of text."""
-        self._open[-1].text += data
+        self._open[-1][1].append(data)
 
     def refuse(self, *_: object) -> None:
         """A document type, which could define entities."""

@@ -13,7 +13,7 @@ from embedded import Embedded
 from launcher.local.host.processes import ProcessId
 from launcher.local.store import adoption
 from launcher.local.store.adoption import adopt
-from launcher.local.store.catalog import Catalog
+from launcher.local.store.catalog import Catalog, Stored
 from launcher.local.store.contents import Contents
 
 FILES = {f"runs/{n % 10}/epoch {n}.pt": b"%d" % n * 100 for n in range(120)} | {"a": b"", "ümlaut/+x": b"u"}
@@ -52,6 +52,23 @@ def test_a_former_store_is_taken_over_at_the_first_start(tmp_path: Path) -> None
     finally:
         rclone.kill()
         server.stop()
+
+
+def test_a_key_that_was_uploaded_in_parts_meanwhile_keeps_its_newer_object(tmp_path: Path) -> None:
+    (tmp_path / "store" / "b").mkdir(parents=True)
+    for name in ("a", "c"):
+        (tmp_path / "store" / "b" / name).write_bytes(b"former")
+    catalog = Catalog(tmp_path / "catalog.sqlite")
+    contents = Contents(tmp_path / "contents", catalog.first_file)
+    catalog.create_bucket("b")
+    newer = Stored(0, 8, "e" * 32 + "-1", 0, parts=((contents.new(), 8),))
+    catalog.put("b", b"a", newer)
+
+    assert adopt(tmp_path / "store", catalog, contents) == 1
+    bucket = catalog.bucket("b")
+    assert catalog.find(bucket, b"a") == newer
+    assert catalog.get(bucket, b"c").size == 6
+    assert (tmp_path / "store" / "b" / "a").read_bytes() == b"former"
 
 
 class Killed(BaseException):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -14,6 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from embedded import Embedded, eventually
 
+from launcher.local.keys import grants
+from launcher.local.keys.places import Place, Places
 from launcher.local.store import server as listeners
 from launcher.local.store.connection import MAX_HEAD_BYTES
 
@@ -41,14 +44,37 @@ def ask(store: Embedded) -> Signer:
 
 def raw(store: Embedded, data: bytes) -> bytes:
     """What the store says to bytes, until it ends the connection or has said all."""
-    with socket.create_connection(("127.0.0.1", store.identity.store_port), timeout=20) as sock:
+    with connected(store) as sock:
         sock.sendall(data)
-        answer = b""
-        try:
-            while piece := sock.recv(65536):
-                answer += piece
-        except ConnectionResetError:
-            pass
+        return rest(sock)
+
+
+def head(store: Embedded, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """A signed head, and what follows it not yet; headers whose names begin with a capital are not signed."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    signed = {name: value for name, value in named.items() if name.islower()}
+    request = AWSRequest(method=method, url=f"{store.url}{path}", data=body, headers=signed)
+    keys = Credentials(store.identity.access_key, store.identity.secret_key)
+    S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+    lines = {"Host": f"127.0.0.1:{store.identity.store_port}", **dict(request.headers.items()), **named}
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {lines[name]}" for name in lines), "", ""]).encode()
+
+
+@contextlib.contextmanager
+def connected(store: Embedded) -> Iterator[socket.socket]:
+    with socket.socket() as sock:
+        sock.settimeout(20)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.connect(("127.0.0.1", store.identity.store_port))
+        yield sock
+
+
+def rest(sock: socket.socket) -> bytes:
+    """What comes until the store ends the connection."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            answer += piece
     return answer
 
 
@@ -170,3 +196,115 @@ def test_an_override_cannot_add_a_header(ask: Signer, bucket: str) -> None:
     status, content = ask("GET", f"/{bucket}/a?response-content-type=a%0D%0AX-Other%3A%20b")
 
     assert (status, b"InvalidArgument" in content) == (400, True)
+
+
+def test_a_trailer_changes_nothing_of_what_was_signed(store: Embedded, bucket: str) -> None:
+    client = store.client()
+    client.put_object(Bucket=bucket, Key="one", Body=b"allowed")
+    client.put_object(Bucket=bucket, Key="one,/x", Body=b"other")
+    copy = head(
+        store,
+        "PUT",
+        f"/{bucket}/copy",
+        x_amz_copy_source=f"/{bucket}/one",
+        Transfer_Encoding="chunked",
+        Connection="close",
+    )
+
+    assert b"<CopyObjectResult" in raw(store, copy + b"0\r\nx-amz-copy-source: /x\r\n\r\n")
+    assert client.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"allowed"
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [(b"0\r\na: ", b"b" * 65536), (b"0\r\na: ", b"b\r\na: " * 8192), (b"5;", b"b" * 65536)],
+    ids=["one trailer", "many trailers", "an extension"],
+)
+def test_what_follows_chunks_without_end_is_not_read(store: Embedded, bucket: str, start: bytes, more: bytes) -> None:
+    copy = head(
+        store,
+        "PUT",
+        f"/{bucket}/a",
+        x_amz_copy_source=f"/{bucket}/b",
+        Transfer_Encoding="chunked",
+        Expect="100-continue",
+    )
+    store.client().put_object(Bucket=bucket, Key="b", Body=b"b")
+    with connected(store) as sock:
+        sock.sendall(copy)
+        assert b"100 Continue" in sock.recv(1000)
+        sock.sendall(start)
+        with pytest.raises(ConnectionError):
+            for _ in range(1024):
+                sock.sendall(more)
+
+
+DELETED = b"<Delete><Object><Key>k</Key></Object></Delete>"
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "length"),
+    [
+        ("?delete", DELETED, {"Content_Length": str(len(DELETED))}),
+        ("/k?uploads", b"", {"Transfer_Encoding": "chunked"}),
+    ],
+    ids=["deletes", "begins an upload"],
+)
+def test_what_waits_does_nothing_in_a_bucket_that_was_made_meanwhile(
+    store: Embedded, bucket: str, target: str, body: bytes, length: dict[str, str]
+) -> None:
+    client, digest = store.client(), base64.b64encode(hashlib.md5(body).digest()).decode()
+    more = {"content_md5": digest, "Expect": "100-continue", "Connection": "close", **length}
+    with connected(store) as sock:
+        sock.sendall(head(store, "POST", f"/{bucket}{target}", body, **more))
+        assert b"100 Continue" in sock.recv(1000)
+        client.delete_bucket(Bucket=bucket)
+        client.create_bucket(Bucket=f"{bucket}-other")
+        client.put_object(Bucket=f"{bucket}-other", Key="k", Body=b"k")
+        sock.sendall(body or b"0\r\n\r\n")
+        assert b"<Code>NoSuchBucket</Code>" in rest(sock)
+
+    assert client.get_object(Bucket=f"{bucket}-other", Key="k")["Body"].read() == b"k"
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=f"{bucket}-other")
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_the_key_of_a_job_locks_nobody_out(store: Embedded, bucket: str, busy: bool) -> None:
+    places = Places(reads=(), writes=(Place(bucket, "job/"),))
+    grant = grants.issue(store.paths, f"job-{busy}", "arn:aws:iam::000000000000:role/r", places)
+    job = store.client(aws_access_key_id=grant.access_key, aws_secret_access_key=grant.secret_key)
+    url = job.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "job/a"})
+    path = url.partition(str(store.identity.store_port))[2]
+    host = f"127.0.0.1:{store.identity.store_port}"
+    lines = f"PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n"
+    with contextlib.ExitStack() as open_ones:
+        answers = []
+        for _ in range(listeners.MAX_CONNECTIONS):
+            sock = open_ones.enter_context(connected(store))
+            sock.sendall(f"{lines}Expect: 100-continue\r\n\r\n".encode() if busy else f"{lines}\r\na".encode())
+            answers.append(sock.recv(1000).split()[1])
+        assert store.client().list_buckets()["Buckets"]
+        assert answers.count(b"503") == (listeners.MAX_CONNECTIONS - listeners.MAX_CONNECTIONS_PER_KEY if busy else 0)
+        if not busy:
+            job.put_object(Bucket=bucket, Key="job/b", Body=b"b")
+
+
+def test_a_file_that_goes_while_it_is_sent_ends_the_connection(own: Embedded) -> None:
+    client = own.client()
+    client.create_bucket(Bucket="bucket")
+    upload = client.create_multipart_upload(Bucket="bucket", Key="a")["UploadId"]
+    parts = []
+    for number, body in enumerate((bytes(24 * 1024 * 1024), b"last"), 1):
+        arguments = {"Bucket": "bucket", "Key": "a", "UploadId": upload, "PartNumber": number}
+        parts.append({"PartNumber": number, "ETag": client.upload_part(**arguments, Body=body)["ETag"]})
+    arguments = {"Bucket": "bucket", "Key": "a", "UploadId": upload}
+    client.complete_multipart_upload(**arguments, MultipartUpload={"Parts": parts})
+    with connected(own) as sock:
+        sock.sendall(head(own, "GET", "/bucket/a"))
+        assert b"200 OK" in sock.recv(1000)
+        last = [path for path in own.paths.store_contents.rglob("*") if path.is_file() and path.stat().st_size == 4]
+        last[0].unlink()
+        assert len(rest(sock)) < 24 * 1024 * 1024 + 1000  # and no wait until an idle connection is ended
+
+    assert "FileNotFoundError" in own.paths.store_log.read_text()
+    assert client.head_bucket(Bucket="bucket")
