@@ -44,6 +44,15 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 """
 
+# Objects that were replaced since all was last brought to the disk, oldest first: what a key falls back to.
+_REPLACED = """
+CREATE TABLE IF NOT EXISTS replaced (
+    number INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, key BLOB NOT NULL, file INTEGER NOT NULL,
+    size INTEGER NOT NULL, etag TEXT NOT NULL, modified INTEGER NOT NULL, headers TEXT NOT NULL, tags TEXT NOT NULL,
+    checksums TEXT NOT NULL, parts TEXT NOT NULL
+)
+"""
+
 
 def milliseconds() -> int:
     """Now, in milliseconds since 1970."""
@@ -149,6 +158,7 @@ class Catalog:
             )
         if not version:
             self.connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        self.connection.execute(_REPLACED)
 
     def _take_range(self) -> int:
         """The first number for files of this process. It is on the disk before it is used: were it given twice, a
@@ -235,6 +245,7 @@ class Catalog:
             files = connection.execute(f"SELECT file FROM parts WHERE upload IN ({of_bucket})", (number,)).fetchall()
             connection.execute(f"DELETE FROM parts WHERE upload IN ({of_bucket})", (number,))
             connection.execute("DELETE FROM uploads WHERE bucket = ?", (number,))
+            connection.execute("DELETE FROM replaced WHERE bucket = ?", (number,))
             connection.execute("DELETE FROM buckets WHERE id = ?", (number,))
         del self._buckets[name]
         return [file for (file,) in files]
@@ -281,10 +292,37 @@ class Catalog:
         return [number for number, _ in old.files()] if old else []
 
     def insert(self, bucket: int, key: bytes, new: Stored) -> None:
-        """Write an object's row, within a transaction of the caller's."""
+        """Write an object's row, within a transaction of the caller's; the one of before is kept until ``settled``."""
+        self.connection.execute(
+            f"INSERT INTO replaced (bucket, key, {_COLUMNS}) "
+            f"SELECT bucket, key, {_COLUMNS} FROM objects WHERE bucket = ? AND key = ?",
+            (bucket, key),
+        )
         row = (bucket, key, new.file, new.size, new.etag, new.modified)
         columns = (packed(new.headers), packed(new.tags), packed(new.checksums), packed(new.parts))
         self.connection.execute("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?)", (*row, *columns))
+
+    def last_replaced(self) -> int:
+        """Number of the newest row that was replaced; 0 where none was."""
+        return int(self.connection.execute("SELECT coalesce(max(number), 0) FROM replaced").fetchone()[0])
+
+    def settled(self, number: int) -> None:
+        """Say that what replaced rows up to a number is on the disk; within a transaction of the caller's."""
+        self.connection.execute("DELETE FROM replaced WHERE number <= ?", (number,))
+
+    def fall_back(self, bucket: int, key: bytes, usable: Callable[[Stored], bool]) -> bool:
+        """Give a key the newest usable object of those that were replaced; within a transaction of the caller's.
+
+        Returns:
+            whether there was one; else the key has none.
+        """
+        self.connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+        query = f"SELECT {_COLUMNS} FROM replaced WHERE bucket = ? AND key = ? ORDER BY number DESC"
+        for row in self.connection.execute(query, (bucket, key)).fetchall():
+            if usable(earlier := _stored(row)):
+                self.insert(bucket, key, earlier)
+                return True
+        return False
 
     def delete(
         self, bucket: int, keys: Iterable[bytes], condition: Callable[[Stored | None], None] | None = None

@@ -5,7 +5,8 @@
   be missing; what is older is there, whole. Every few seconds everything written is brought to the disk, contents
   together with the rows that name them, and only then are the files removed that those rows have replaced: were rows
   lost, the files of the older ones are still there. After a restart of the machine every row's file is looked at. An
-  object of those last seconds whose bytes are not all there is dropped and told in the log. One that had reached the
+  object of those last seconds whose bytes are not all there is dropped and told in the log; its key falls back to the
+  object that it replaced, whose row and files are kept until then. One that had reached the
   disk is never dropped: reading it fails while its bytes are missing, and if none of those objects is there, the store
   does not start. Nothing is served in part.
 """
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
-from launcher.local.store.catalog import Catalog, connect, milliseconds, named_files, unpacked
+from launcher.local.store.catalog import Catalog, Stored, connect, milliseconds, named_files, unpacked
 from launcher.local.store.contents import Contents
 
 SECONDS = 5.0
@@ -50,12 +51,14 @@ class Written:
         changes: rows written by this process.
         at: the moment, in milliseconds since 1970.
         before: numbers of files up to it are smaller.
+        replaced: number of the newest row that was replaced.
     """
 
     unused: list[int]
     changes: int
     at: int
     before: int
+    replaced: int
 
 
 class Durability:
@@ -83,7 +86,8 @@ class Durability:
     def begin(self) -> Written:
         """What ``sync`` makes safe; in the thread that writes. If ``sync`` fails, forget its files again."""
         now, first = milliseconds(), self._contents.new()
-        return Written(self._contents.take_unused(), self._catalog.connection.total_changes, now, first)
+        replaced = self._catalog.last_replaced()
+        return Written(self._contents.take_unused(), self._catalog.connection.total_changes, now, first, replaced)
 
     def sync(self) -> None:
         """Wait until everything is on the disk; in another thread."""
@@ -107,6 +111,7 @@ class Durability:
         self._synced_changes = written.changes
         before = self._catalog.connection.total_changes
         with self._catalog.transaction():
+            self._catalog.settled(written.replaced)
             self._catalog.note("synced", written.at)
             self._catalog.note("synced_before", written.before)
         self._synced_changes += self._catalog.connection.total_changes - before
@@ -129,13 +134,14 @@ class Durability:
         return self._contents.sweep(named, self._stop)
 
     def drop_what_is_not_whole(self) -> list[bytes]:
-        """After a restart of the machine: drop objects and parts whose bytes had not all reached the disk.
+        """After a restart of the machine: drop objects and parts whose bytes had not all reached the disk; a key
+        that had an earlier object has that one again.
 
         What had reached it is never dropped: where such bytes are missing, something else took them, and may bring them
         back.
 
         Returns:
-            keys of the objects that it dropped.
+            keys whose newest object it dropped.
 
         Raises:
             InputError: the files cannot be looked at, or none of those is there that had reached the disk (the disk of
@@ -148,8 +154,9 @@ class Durability:
         kept, objects, parts = self._not_whole()
         with self._catalog.transaction() as connection:
             for bucket, key in objects:
-                log.error("the machine stopped before %r was on the disk: it is dropped", key)
-                connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+                earlier = self._catalog.fall_back(bucket, key, self._whole)
+                become = "its earlier object is back" if earlier else "it is dropped"
+                log.error("the machine stopped before %r was on the disk: %s", key, become)
             connection.executemany("DELETE FROM parts WHERE upload = ? AND number = ?", parts)
             self._note(boot)
         for key in kept:
@@ -157,6 +164,9 @@ class Durability:
                 "bytes of %r are missing, though they were on the disk: reading it fails until they are back", key
             )
         return [key for _, key in objects]
+
+    def _whole(self, stored: Stored) -> bool:
+        return all(self._contents.holds(number, size) for number, size in stored.files())
 
     def _not_whole(self) -> tuple[list[bytes], list[tuple[int, bytes]], list[tuple[str, int]]]:
         """Rows whose bytes are not all there: objects that had reached the disk, and objects and parts that had not."""

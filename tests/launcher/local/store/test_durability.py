@@ -221,6 +221,29 @@ def test_after_a_power_failure_what_is_not_whole_is_dropped(tmp_path: Path) -> N
     assert now.catalog.find(1, b"cut") is None
 
 
+def test_after_a_power_failure_a_key_falls_back_to_what_was_replaced(tmp_path: Path) -> None:
+    before = Machine(tmp_path)
+    before.durability.drop_what_is_not_whole()
+    before.put(b"a", b"earliest")
+    before.bring_to_disk()
+    assert before.catalog.last_replaced() == 0
+    earlier = {key: before.put(key, b"first") for key in (b"a", b"b")}
+    before.bring_to_disk()
+    assert before.catalog.last_replaced() == 0  # what replaced it is on the disk
+    cut = [before.put(b"a", b"second"), before.put(b"b", b"second"), before.put(b"b", b"third"), before.put(b"c", b"x")]
+    for number in cut:
+        os.truncate(before.contents.path(number), 0)
+
+    now = before.restarted(tmp_path)
+
+    assert sorted(now.durability.drop_what_is_not_whole()) == [b"a", b"b", b"c"]
+    assert {key: now.catalog.get(1, key).file for key in (b"a", b"b")} == earlier
+    assert now.catalog.find(1, b"c") is None
+    now.bring_to_disk()
+    now.durability.sweep()
+    assert all(Path(now.contents.path(number)).read_bytes() == b"first" for number in earlier.values())
+
+
 def test_what_had_reached_the_disk_is_never_dropped(tmp_path: Path) -> None:
     before = Machine(tmp_path)
     before.durability.drop_what_is_not_whole()
