@@ -31,7 +31,8 @@ def test_a_former_store_is_taken_over_at_the_first_start(tmp_path: Path) -> None
     server = Embedded(tmp_path / "home")
     former(server.paths.former_store)
     (server.paths.former_store / "batchrl-local" / "link").symlink_to("/etc/passwd")
-    rclone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # the process of before
+    command = [sys.executable, "-c", "import time; time.sleep(600)", str(server.paths.former_store)]
+    rclone = subprocess.Popen(command)  # the process of before, which serves the folder that its command names
     known = ProcessId.of(rclone.pid)
     assert known is not None
     known.write(server.paths.store_process)
