@@ -12,6 +12,7 @@ from jobs import EXECUTORS, run_command
 from quick import quick_preset
 
 from launcher import RLEstimator
+from launcher.local.host.home import HomePaths
 from launcher.session.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def test_a_job_over_ceph(rgw, dataset, tmp_path, monkeypatch, instance_type):
         )
         job = estimator.fit({"training": str(dataset)}, logs=False)
         assert len(job.metrics().frame) == 4
-        assert not any((home / "store").iterdir()), "something went to the embedded store"
+        assert not any(HomePaths.of(home).store.iterdir()), "something went to the embedded store"
     finally:
         run_command(home, "cloud", "down", "--stop-jobs")
 

@@ -106,7 +106,7 @@ def test_a_failing_script_shows_its_exception_and_the_place_of_its_log(local: Lo
         estimator(local, path).fit()
     assert "AlgorithmError" in caught.value.message
     assert "ValueError: boo" in caught.value.message
-    place = Path(str(caught.value.hint).partition(": ")[2])
+    place = Path(str(caught.value.hint).splitlines()[0].partition(": ")[2])
     assert "ValueError: boo" in "".join(file.read_text() for file in place.iterdir())
 
 

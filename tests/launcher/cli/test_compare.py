@@ -160,7 +160,6 @@ def test_no_line_is_wider_than_80_characters(run: Run, tmp_path: Path, monkeypat
         (("ONE", "--fqe"), "--fqe needs --data"),
         (("ONE", "--plot", "runs.txt"), "runs.txt"),
         (("ONE", "--data", "nowhere.csv"), "nowhere.csv"),
-        (("ONE", "--data", "LOG"), "there is no such checkpoint"),
         (("ONE", "--against", "best"), "--against"),
     ],
     ids=" ".join,
@@ -170,7 +169,7 @@ def test_a_mistake_is_answered_in_words(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "log.csv").write_text(LOG)
-    places = {"ONE": make_run(tmp_path / "one", 3), "EMPTY": str(tmp_path / "empty"), "LOG": str(tmp_path / "log.csv")}
+    places = {"ONE": make_run(tmp_path / "one", 3), "EMPTY": str(tmp_path / "empty")}
 
     ended = run("compare", *(places.get(argument, argument) for argument in arguments))
 
@@ -197,3 +196,12 @@ def test_a_chosen_epoch_that_is_none_is_damaged_content(tmp_path: Path, best: by
     files = files_of_folder(Path(make_run(tmp_path / "one", 3)))
     with pytest.raises(DamagedContent, match="one: its results cannot be read"):
         read_run("one", replace(files, best=best))
+
+
+def test_a_checkpoint_that_is_named_and_not_there_is_told_as_damage(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(LOG)
+
+    ended = run("compare", make_run(tmp_path / "one", 3), "--data", str(tmp_path / "log.csv"))
+
+    assert ended.code == DamagedContent.exit_code
+    assert "best.json names epoch_0001.pt, which is not there" in ended.err

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from batchrl.contract.direct import ANSWERED
 from batchrl.contract.errors import InputError
 from launcher import RLEstimator
 from launcher.api.arguments import IGNORED, RENAMED, UnknownArgument
@@ -121,6 +122,7 @@ def test_an_unchanged_tree_uploads_nothing(aws: AwsSession, data: Path) -> None:
     estimator.fit({"training": str(data)}, wait=False)
     puts: list[str] = []
     aws.s3.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: puts.append(params["Key"]))
+    aws.s3.meta.events.register(f"{ANSWERED}.PutObject", lambda url, **_: puts.append(url.key))
     estimator.fit({"training": str(data)}, wait=False)
     assert puts == []
     (data.parent / "my.py").write_text("print('changed')\n")
