@@ -146,6 +146,20 @@ def test_A82_a_job_whose_shim_is_gone_has_failed_and_says_why(rig: Rig, do: str)
     assert ShimLost(rig.records.get("a").shim_pid or 0) in told and told[-1].kind == "status"
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_of_a_job_whose_shim_is_gone_only_what_is_published_is_removed(rig: Rig, published: bool) -> None:
+    tree = rig.paths.job("a").ml
+    (tree / "model").mkdir(parents=True)
+    rig.add("a", "hang")
+    rig.records.claim("a", 2**22 + 1, 1)
+    rig.records.transition("a", "Training")
+    if published:
+        rig.records.update("a", published_at=1.0)
+    rig.pool().reconcile()
+    assert rig.status("a") == "Failed"
+    assert tree.exists() is not published
+
+
 def test_a_new_api_server_is_told_to_the_jobs_that_it_finds(rig: Rig) -> None:
     pool = rig.pool()
     rig.add("a", "hang")
