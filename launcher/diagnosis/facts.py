@@ -212,11 +212,6 @@ class Facts:
         """The most memory that its processes were seen to have; 0 where nobody looked."""
         return max([*(one.highest_rss for one in self.endings), *(one.rss for one in self.measures)], default=0)
 
-    @property
-    def outage_seconds(self) -> float:
-        """How long the store did not answer."""
-        return sum((one.ended or self.ended_at or self.now) - one.began for one in self.outages)
-
     def phase_seconds(self, *statuses: str) -> float:
         """How long it had one of some secondary statuses."""
         end = self.ended_at or self.now

@@ -80,7 +80,7 @@ def facts_of(
     if not record.ended:
         told["shim_lives"] = _shim_lives(record)
         told["living"] = _living(handles(history) or ([record.container] if record.container else []), sleep)
-    lines, last_output_at = _log(folder, record)
+    lines, last_output_at = _log(folder)
     kept = [str(root) for root in folder.roots(record.instances) if record.ended and root.exists()]
     return Facts(
         kind=record.kind,
@@ -144,7 +144,7 @@ def _streams(folder: JobHome) -> list[tuple[str, Path]]:
     return sorted(folder.log_streams(), key=lambda stream: stream[1].stat().st_mtime)
 
 
-def _log(folder: JobHome, record: JobRecord) -> tuple[list[str], float | None]:
+def _log(folder: JobHome) -> tuple[list[str], float | None]:
     """Last lines of the newest stream, and when it was written; of a transform job those of the data log before."""
     newest: tuple[LogEvent, ...] = ()
     lines: list[str] = []

@@ -16,11 +16,9 @@ Checkpoints to whose place a later job writes (``jobs/evidence``) are left out, 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,8 @@ import boto3
 
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.store import Client
+from launcher.base import lock
+from launcher.base.lock import Lock
 from launcher.local.cloud import ensure_up
 from launcher.local.events.eventfile import EventFile
 from launcher.local.executors.reap import reap
@@ -189,13 +189,8 @@ def _nothing_left(record: JobRecord, files: JobHome) -> Recovered:
     return Recovered(record.name, record.status, record.model_artifacts or "", 0, already=True)
 
 
-@contextmanager
-def _alone(files: JobHome, name: str) -> Iterator[None]:
-    handle = os.open(files.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(f"the job '{name}' is being recovered by another command.") from None
-    finally:
-        os.close(handle)
+def _alone(files: JobHome, name: str) -> Lock:
+    held = lock.take(files.folder / LOCK_NAME)
+    if held is None:
+        raise InputError(f"the job '{name}' is being recovered by another command.")
+    return held

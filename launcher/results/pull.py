@@ -29,6 +29,7 @@ from batchrl.contract import jsontext, pointers
 from batchrl.contract.archive import extract
 from batchrl.contract.download import download, list_transfers
 from batchrl.contract.errors import DamagedContent, InputError
+from batchrl.contract.etags import etag_md5
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.manifest import MANIFEST_NAME, Entry, Manifest
 from batchrl.contract.paths import MODEL_ARCHIVE_NAME, OUTPUT_ARCHIVE_NAME
@@ -42,7 +43,6 @@ UNPACKED = {MODEL_ARCHIVE_NAME: "model", OUTPUT_ARCHIVE_NAME: "data"}
 KINDS = ("all", "model", "output", "intermediate", "checkpoints")
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.1
-_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -267,14 +267,14 @@ class Verified(Check):
         """See the table above; ``etag`` is the object's."""
         if self._entry() is not None:
             return "sha256"
-        return "md5" if _MD5.fullmatch(etag) else ""
+        return "md5" if etag_md5(etag) else ""
 
     def accepts(self, copy: Copy, etag: str) -> bool:
         """Whether a copy holds what was published."""
         if (entry := self._entry()) is not None:
             return copy.digest in entry.versions
-        if match := _MD5.fullmatch(etag):
-            return copy.digest == match[1]
+        if (md5 := etag_md5(etag)) is not None:
+            return copy.digest == md5
         return copy.size == self._transfer.size
 
     def _entry(self) -> Entry | None:

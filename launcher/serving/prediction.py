@@ -10,8 +10,9 @@ from typing import Any
 from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, shortened
 
-# How far from 1 probabilities may sum, which left the server as 32 bit floats.
+# Of an integer beyond all floats none can be made.
 LARGEST = 10**300
+# How far from 1 probabilities may sum, which left the server as 32 bit floats.
 SUM_TOLERANCE = 1e-3
 
 
@@ -122,7 +123,7 @@ def check(line: Mapping[str, Any], row: int, source: str) -> AnswerLine:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
-        return abs(value) < LARGEST  # of an integer beyond all floats, none can be made
+        return abs(value) < LARGEST
     return isinstance(value, float) and math.isfinite(value)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.nofollow import FOLDER_FLAGS, JobFolder, Listing
+from batchrl.contract.nofollow import FOLDER_FLAGS, MOST_LEVELS, JobFolder, Listing
 
 EXECUTABLE_MODE = 0o755
 PLAIN_MODE = 0o644
@@ -30,7 +30,7 @@ COMPRESSION_LEVEL = 1
 MEMBER_TIME = 315_532_800
 LINK_MODE = 0o777
 # Beyond these nobody packs a model or a result; a small archive can be made to hold any number.
-MOST_MEMBERS, MOST_LEVELS = 1_000_000, 100
+MOST_MEMBERS = 1_000_000
 UNPACKED_TIMES, UNPACKED_ANYWAY = 100, 1024**3
 TOO_MUCH = "It was made to fill a disk, or is damaged."
 ONLY_INSIDE = "Such an archive holds files below its own folder only."

@@ -56,6 +56,8 @@ def command(jobs: tuple[str, ...], results: bool, force: bool, kind: str | None,
 
 def _settle_unsaved(names: list[str], force: bool) -> None:
     """Refuse to delete local jobs whose results are on disk alone, or give these up."""
+    if not names:
+        return
     from launcher.local.host.trees import remove_tree
     from launcher.local.recovery import unsaved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 from batchrl.contract.errors import BatchRLError, InputError
@@ -95,3 +96,10 @@ def _first_characters(output: JobFolder) -> str:
         return f"its file {output}/{FAILURE_NAME} is not read: {error.args[0]}"
     except OSError:
         return ""
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether something failed for want of room, in a file or in a database."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in NO_ROOM

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 RM_SECONDS = 600
 DU_SECONDS = 600
+
+log = logging.getLogger(__name__)
 
 
 def tree_bytes(path: Path) -> int:
@@ -48,3 +52,10 @@ def remove_tree(path: Path) -> str | None:
     if not os.path.lexists(path):
         return None
     return ended.stderr.decode(errors="replace").partition("\n")[0] or "it is still there"
+
+
+def remove_trees(roots: Iterable[Path]) -> None:
+    """Remove folders as ``remove_tree`` does; what cannot be removed is logged."""
+    for root in roots:
+        if fault := remove_tree(root):
+            log.warning("%s could not be removed: %s", root, fault)

@@ -21,7 +21,7 @@ from launcher.local.executors.selection import executor_for
 from launcher.local.host.address import CloudAddress
 from launcher.local.host.faults import JobFault, internal_fault, storage_fault
 from launcher.local.host.home import HomePaths
-from launcher.local.host.trees import remove_tree
+from launcher.local.host.trees import remove_trees
 from launcher.local.host.version import version
 from launcher.local.jobs.programs import is_isolated
 from launcher.local.jobs.progress import Progress, StopRequested
@@ -162,6 +162,4 @@ class Driver(ABC):
 
     def _remove_trees(self) -> None:
         """Remove what played ``/opt/ml``, of all instances; what cannot be removed is logged."""
-        for root in self._folder.roots(self.record.instances):
-            if fault := remove_tree(root):
-                log.warning("%s could not be removed: %s", root, fault)
+        remove_trees(self._folder.roots(self.record.instances))

@@ -88,12 +88,10 @@ def _missing(record: JobRecord, folders: JobFolders, client: Client, *, checkpoi
         if missing := _missing_file(folders.checkpoints, place, client):
             return missing
     if output.get("CompressionType") == "NONE":
-        return _missing_file(folders.model, layout.output / "model", client) or _missing_archive(
-            folders.output_data, layout.output_archive, layout, client
-        )
-    return _missing_archive(folders.model, layout.model_archive, layout, client) or _missing_archive(
-        folders.output_data, layout.output_archive, layout, client
-    )
+        missing = _missing_file(folders.model, layout.output / "model", client)
+    else:
+        missing = _missing_archive(folders.model, layout.model_archive, layout, client)
+    return missing or _missing_archive(folders.output_data, layout.output_archive, layout, client)
 
 
 def _missing_file(folder: JobFolder, place: S3Url, client: Client) -> str | None:

@@ -19,7 +19,6 @@ is decided in ``gateway`` for S3, and in ``jobcalls`` for all else.
 from __future__ import annotations
 
 import datetime
-import errno
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -31,6 +30,7 @@ from urllib.parse import parse_qs
 from batchrl.contract import jsontext
 from launcher.api import asked
 from launcher.api.errors import ApiError
+from launcher.local.host.faults import is_full_disk
 from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.keys.grants import Grant
@@ -143,7 +143,6 @@ class App:
         """
         signature = auth.parse(request)
         now = self._now()
-        auth.known_keys(signature, self._keyring.find, now)
         if signature.service == "s3":
             admitted = _Admitted(signature, auth.verify(request, signature, None, self._keyring.find, now), b"")
         else:
@@ -153,6 +152,7 @@ class App:
         return admitted
 
     def _admit_whole(self, request: Request, signature: Signature, now: datetime.datetime) -> _Admitted:
+        auth.known_keys(signature, self._keyring.find, now)
         if request.length > MAX_BODY_BYTES:
             raise ApiError("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes.", 413)
         if (digest := auth.digest_in_head(request, signature)) is not None:
@@ -166,7 +166,7 @@ class App:
 
     def _fault(self, error: Exception) -> ApiError:
         """What to answer when something here did not work."""
-        if _is_full_disk(error):
+        if is_full_disk(error):
             return disk_full(self._context.paths.root)
         if isinstance(error, sqlite3.DatabaseError):
             records = self._context.paths.records
@@ -187,7 +187,7 @@ class App:
             calling_roles = JobRules.read(self._context.paths.job_rules).calling_roles
             jobcalls.check_caller(keys.grant, signature.service, calling_roles)
         if signature.service == OWN_SERVICE and request.path == VERSION_PATH and keys.grant is None:
-            return self._exchange(request, signature.access_key)
+            return self._exchange(request, keys)
         if signature.service == "sagemaker" and (endpoint := runtime.endpoint_of(request)) is not None:
             return runtime.invoke(self._context, endpoint, request, body)
         prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
@@ -214,14 +214,7 @@ class App:
         noted = ", ".join(asked.without_effect(name, parsed))
         return Response.json(operation(self._context, parsed), 200, *([(WITHOUT_EFFECT, noted)] if noted else ()))
 
-    def _exchange(self, request: Request, access_key: str) -> Response:
+    def _exchange(self, request: Request, keys: Keys) -> Response:
         """Say who we are, and prove it."""
         nonce = parse_qs(request.query).get("nonce", [""])[0]
-        keys = self._keyring.find(access_key)
-        return Response.json(self._version() | {"proof": proof(keys.secret_key if keys else "", nonce)})
-
-
-def _is_full_disk(error: Exception) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return Response.json(self._version() | {"proof": proof(keys.secret_key, nonce)})

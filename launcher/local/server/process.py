@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 from batchrl.contract.errors import BatchRLError, InputError
 from launcher.local.host.address import ACCOUNT_ID, HOST, REGION, Identity, StoreAddress, StoreSettings, free_ports
 from launcher.local.host.home import HomePaths
+from launcher.local.host.processes import allow_descriptors
 from launcher.local.host.role import Tenure
 from launcher.local.host.store import EmbeddedStore, running_store
 from launcher.local.host.version import fingerprint, version
@@ -36,6 +36,7 @@ from launcher.local.server.webserver import ApiWebServer
 from launcher.local.shims.pool import ShimPool, forkserver_command
 
 KEEP_SECONDS = 2.0
+# Each caller takes one, and another where it is passed on to the store.
 DESCRIPTORS = 8 * MOST
 
 log = logging.getLogger(__name__)
@@ -198,13 +199,6 @@ def _free(port: int) -> bool:
     return True
 
 
-def _many_descriptors() -> None:
-    """Each caller takes one, and another where it is passed on to the store."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an API server until it is told to end."""
     parser = argparse.ArgumentParser(
@@ -214,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = HomePaths.of(parser.parse_args(arguments).home)
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _many_descriptors()
+    allow_descriptors(DESCRIPTORS)
     try:
         paths.create()
         ApiServer(paths, forkserver_command(paths)).run()

@@ -23,6 +23,7 @@ from typing import Any
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from launcher.local.server.connections import LET_IN, Connections, Refusals
+from launcher.local.server.protocol.wire import MOST_DIGITS
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
@@ -33,7 +34,6 @@ DRAINED_BYTES = 32 * 1024 * 1024
 DRAIN_SECONDS = 2.0
 READ_BYTES = 64 * 1024
 PIECE_BYTES = 1024 * 1024
-MAX_LENGTH_DIGITS = 18
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Handler(WSGIRequestHandler):
     def _declared_length(self) -> int:
         given = set(self.headers.get_all("Content-Length") or ["0"])
         text = given.pop().strip()
-        if given or not (text.isascii() and text.isdigit()) or len(text) > MAX_LENGTH_DIGITS:
+        if given or not (text.isascii() and text.isdigit()) or len(text) > MOST_DIGITS:
             raise ValueError("Content-Length")
         return int(text)
 

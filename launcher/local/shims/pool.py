@@ -31,7 +31,7 @@ from launcher.local.events.kinds import ServerBegan, ShimLost, StatusTaken
 from launcher.local.host.faults import kept_note
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId, spawn_detached
-from launcher.local.host.trees import remove_tree
+from launcher.local.host.trees import remove_trees
 from launcher.local.records import states
 from launcher.local.records.jobrecord import JobRecord
 from launcher.local.records.records import Records, UnknownJob
@@ -162,7 +162,7 @@ class ShimPool:
         reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"
         if current.published_at is not None:
             reason += " (its results are published)"
-            self._remove_trees(current)
+            remove_trees(self._paths.job(record.key).roots(record.instances))
         elif current.kind == TRAINING and current.began:
             reason += kept_note(self._paths.job(record.key).ml, record.name)
         ended = self._records.transition(
@@ -171,12 +171,6 @@ class ShimPool:
         EventFile(self._paths.job(record.key).events).add(StatusTaken(states.FAILED, reason, reason))
         if ended.kind == ENDPOINT and ended.stop_requested_at is not None:
             self._records.forget_endpoint(ended)
-
-    def _remove_trees(self, record: JobRecord) -> None:
-        """Remove what played ``/opt/ml``, as the shim was about to: all of it is in S3."""
-        for root in self._paths.job(record.key).roots(record.instances):
-            if fault := remove_tree(root):
-                log.warning("%s could not be removed: %s", root, fault)
 
 
 def _is_foreground(record: JobRecord) -> bool:

@@ -10,10 +10,10 @@ from launcher.local.keys import decision, grants
 from launcher.local.keys.grants import Grant
 from launcher.local.store.errors import StoreError
 from launcher.local.store.sigv4 import Secret
-from launcher.local.store.wire import Request, Target
+from launcher.local.store.wire import Request
 
 
-def _everything(method: str, bucket: str, key: bytes) -> bool:
+def _everything(bucket: str, key: bytes) -> bool:
     return True
 
 
@@ -39,12 +39,12 @@ class Access:
         self._asked = access_key, grant
         return Secret(grant.secret_key) if grant else None
 
-    def check(self, access_key: str, request: Request, target: Target) -> Callable[[str, str, bytes], bool]:
+    def check(self, access_key: str, request: Request) -> Callable[[str, bytes], bool]:
         """Whether a sender may make this request; asked right after its signature was found to hold.
 
         Returns:
-            whether it may also do something that the request stands for (method, bucket, key): the keys in the body of
-            DeleteObjects. The source of a copy has been decided with the request.
+            whether it may also delete an object (bucket, key), as the body of DeleteObjects names them. The source of a
+            copy has been decided with the request.
 
         Raises:
             StoreError: it may not.
@@ -58,7 +58,7 @@ class Access:
         if why is not None:
             raise StoreError("AccessDenied", why)
 
-        def allows(method: str, bucket: str, key: bytes) -> bool:
-            return method != "DELETE" or not decision.refused_keys(grant, f"/{bucket}", [key.decode()])
+        def may_delete(bucket: str, key: bytes) -> bool:
+            return not decision.refused_keys(grant, f"/{bucket}", [key.decode()])
 
-        return allows
+        return may_delete

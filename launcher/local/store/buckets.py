@@ -63,11 +63,7 @@ async def list_objects(call: Call) -> Response:
     marker, delimiter = call.parameter("marker"), call.parameter("delimiter")
     found, limit = _page(call, listing.start_after(marker.encode(), delimiter.encode()))
     write = written_key(_encoding(call))
-    more = (
-        element("Marker", marker)
-        if not call.parameter("encoding-type")
-        else f"<Marker>{write(marker.encode())}</Marker>"
-    )
+    more = f"<Marker>{write(marker.encode())}</Marker>"
     if found.resume is not None and delimiter:
         more += f"<NextMarker>{write(found.last)}</NextMarker>"
     return _listed(call, found, limit, more, with_owner=True)

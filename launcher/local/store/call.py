@@ -44,7 +44,7 @@ class Call:
         request, signed: the request and its signature.
         target: bucket and key.
         parameters: those of the query.
-        allows: whether its sender may do something else that the request stands for (method, bucket, key).
+        may_delete: whether its sender may delete an object (bucket, key) that its body names.
     """
 
     engine: Engine = field(repr=False)
@@ -52,7 +52,7 @@ class Call:
     signed: Signed
     target: Target
     parameters: Mapping[str, str]
-    allows: Callable[[str, str, bytes], bool] = field(repr=False)
+    may_delete: Callable[[str, bytes], bool] = field(repr=False)
 
     def parameter(self, name: str) -> str:
         """A parameter; empty where there is none."""

@@ -165,8 +165,7 @@ class Catalog:
         file of before a power failure could be taken for a new one."""
         self.connection.execute("PRAGMA synchronous = FULL")
         with self.transaction():
-            row = self.connection.execute("SELECT value FROM meta WHERE name = 'next_file'").fetchone()
-            first = int(row[0]) if row else FILES_PER_START
+            first = self.noted("next_file") or FILES_PER_START
             self.note("next_file", first + FILES_PER_START)
         self.connection.execute("PRAGMA synchronous = NORMAL")
         return first

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import functools
 import itertools
 import os
 import time
@@ -17,6 +15,7 @@ import httptools
 
 from launcher.local.store.contents import READ_BYTES, Contents
 from launcher.local.store.incoming import PIECE_BYTES, Disconnected, IncomingBody
+from launcher.local.store.objecthead import http_date
 from launcher.local.store.wire import Request, Response, Slices
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -349,16 +348,11 @@ def _target(url: bytes) -> tuple[str, str]:
     return path, query
 
 
-@functools.lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    return email.utils.formatdate(second, usegmt=True)
-
-
 def _head(response: Response, size: int, keep: bool, with_length: bool) -> bytes:
     status = HTTPStatus(response.status)
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
-        f"Date: {_date(int(time.time()))}",
+        f"Date: {http_date(int(time.time()))}",
         "Server: batchrl",
         f"x-amz-request-id: {next(_request_ids):016X}",
     ]

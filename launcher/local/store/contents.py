@@ -171,13 +171,3 @@ def _number(name: str) -> int | None:
         return int(name, 16)
     except ValueError:
         return None
-
-
-def largest(folder: Path) -> int:
-    """The largest number that a file of a folder has; 0 where there is none."""
-    numbers = (_number(entry.name) for shard in _shards(folder) for entry in os.scandir(shard))
-    return max((number for number in numbers if number is not None), default=0)
-
-
-def _shards(folder: Path) -> list[Path]:
-    return [shard for shard in folder.iterdir() if shard.is_dir()] if folder.is_dir() else []

@@ -34,8 +34,6 @@ def source_of(call: Call) -> tuple[Target, Stored]:
     if not bucket or not key:
         raise invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
     target = Target(bucket.decode("utf-8", "replace"), checked_key(key))
-    if not call.allows("GET", target.bucket, target.key):
-        raise StoreError("AccessDenied")
     there = call.engine.catalog.get(call.engine.catalog.bucket(target.bucket), target.key)
     check_copy(call.request.headers, there)
     return target, there

@@ -19,6 +19,7 @@ import os
 import sqlite3
 import threading
 from array import array
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,7 @@ class Durability:
         """Begin a long write-ahead log anew, unless somebody reads in it: waiting for readers would hold up writers."""
         wal = self._database.with_name(f"{self._database.name}-wal")
         if wal.exists() and wal.stat().st_size > CHECKPOINT_BYTES:
-            with _closing(self._database) as connection:
+            with closing(connect(self._database)) as connection:
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
@@ -128,7 +129,7 @@ class Durability:
         Returns:
             how many files it removed.
         """
-        with _closing(self._database) as connection:
+        with closing(connect(self._database)) as connection:
             named = array("Q", named_files(connection))
         _syncfs(self._folder)
         return self._contents.sweep(named, self._stop)
@@ -221,14 +222,3 @@ def _syncfs(folder: int) -> None:
         os.sync()
     elif function(folder):
         raise OSError(ctypes.get_errno(), "syncfs")
-
-
-class _closing:  # noqa: N801 - a context manager
-    def __init__(self, database: Path) -> None:
-        self._connection = connect(database)
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()

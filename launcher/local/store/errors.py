@@ -61,7 +61,6 @@ _KNOWN: dict[str, tuple[int, str]] = {
     "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
     "RequestHeaderSectionTooLarge": (400, "Your request header section exceeds the maximum allowed size."),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
-    "RequestTimeout": (400, "Your socket connection to the server was not read from or written to in time."),
     "ServerSideEncryptionConfigurationNotFoundError": (404, "The server side encryption configuration was not found"),
     "SignatureDoesNotMatch": (
         403,

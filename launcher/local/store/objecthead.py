@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from launcher.local.store.catalog import Stored
+from launcher.local.store.checksums import PREFIX
 from launcher.local.store.errors import StoreError, invalid
 from launcher.local.store.wire import Headers
 
@@ -79,6 +80,11 @@ def validators(there: Stored) -> Headers:
     return ("ETag", f'"{there.etag}"'), ("Last-Modified", http_date(there.modified // 1000))
 
 
+def checksum_headers(checksums: Mapping[str, str]) -> Headers:
+    """Checksums by their algorithm, as headers have them."""
+    return tuple((f"{PREFIX}{name}", value) for name, value in checksums.items())
+
+
 def told(there: Stored, overrides: Mapping[str, str], with_checksums: bool) -> Headers:
     """Headers of an answer that shows an object.
 
@@ -102,6 +108,5 @@ def told(there: Stored, overrides: Mapping[str, str], with_checksums: bool) -> H
         headers = (*headers, ("x-amz-tagging-count", str(len(there.tags))))
     if with_checksums and there.checksums:
         kind = "COMPOSITE" if there.parts else "FULL_OBJECT"
-        sums = ((f"x-amz-checksum-{name}", value) for name, value in there.checksums.items())
-        headers = (*headers, *sums, ("x-amz-checksum-type", kind))
+        headers = (*headers, *checksum_headers(there.checksums), ("x-amz-checksum-type", kind))
     return headers

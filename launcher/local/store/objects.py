@@ -7,9 +7,9 @@ from launcher.local.store.call import Call
 from launcher.local.store.catalog import Stored, milliseconds
 from launcher.local.store.conditions import check_read, write_condition
 from launcher.local.store.errors import StoreError, invalid
-from launcher.local.store.objecthead import kept_headers, tags_of_header, told, validators
+from launcher.local.store.objecthead import checksum_headers, kept_headers, tags_of_header, told, validators
 from launcher.local.store.wire import Headers, Response, checked_key
-from launcher.local.store.xmlbody import document, element, escaped, parse
+from launcher.local.store.xmlbody import document, element, parse
 
 MAX_DELETED = 1000
 
@@ -72,7 +72,7 @@ async def put_object(call: Call) -> Response:
 
 
 def _checksum_headers(new: Stored) -> Headers:
-    sums = tuple((f"x-amz-checksum-{name}", value) for name, value in new.checksums.items())
+    sums = checksum_headers(new.checksums)
     return (*sums, ("x-amz-checksum-type", "FULL_OBJECT")) if sums else ()
 
 
@@ -101,9 +101,9 @@ async def delete_objects(call: Call) -> Response:
             raise invalid(f"The embedded store deletes under no such condition: {', '.join(sorted(unknown))}")
         raw = checked_key(key.encode())
         if entry.get("VersionId") not in (None, "", "null"):
-            told_lines.append(_refused(key, "NoSuchVersion", "The specified version does not exist."))
-        elif not call.allows("DELETE", call.target.bucket, raw):
-            told_lines.append(_refused(key, "AccessDenied", "Access Denied"))
+            told_lines.append(_refused(key, "NoSuchVersion"))
+        elif not call.may_delete(call.target.bucket, raw):
+            told_lines.append(_refused(key, "AccessDenied"))
         else:
             keys.append(raw)
             if wanted.get("Quiet") != "true":
@@ -112,5 +112,5 @@ async def delete_objects(call: Call) -> Response:
     return Response.xml(document("DeleteResult", "".join(told_lines)))
 
 
-def _refused(key: str, code: str, message: str) -> str:
-    return f"<Error>{element('Key', key)}<Code>{code}</Code><Message>{escaped(message)}</Message></Error>"
+def _refused(key: str, code: str) -> str:
+    return f"<Error>{element('Key', key)}<Code>{code}</Code>{element('Message', StoreError(code).message)}</Error>"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ import uvloop
 from batchrl.contract.errors import BatchRLError, InputError
 from launcher.local.host.address import ACCOUNT_ID, BUCKET, HOST, REGION, Identity
 from launcher.local.host.home import PRIVATE_FOLDER, HomePaths
+from launcher.local.host.processes import allow_descriptors
 from launcher.local.store.access import Access
 from launcher.local.store.adoption import adopt
 from launcher.local.store.call import Engine
@@ -29,6 +28,8 @@ from launcher.local.store.server import BACKLOG, LOOK_SECONDS, Listener
 from launcher.local.store.service import Service
 
 THREADS = 4
+# Each caller takes one, each body another.
+DESCRIPTORS = 16_384
 
 log = logging.getLogger(__name__)
 
@@ -130,13 +131,6 @@ def _listening(paths: HomePaths, identity: Identity) -> list[socket.socket]:
     return [port, local]
 
 
-def _many_descriptors() -> None:
-    """Each caller takes one, each body another."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16_384)), hard))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a store until it is told to end.
 
@@ -151,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = HomePaths.of(parser.parse_args(arguments).home)
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _many_descriptors()
+    allow_descriptors(DESCRIPTORS)
     try:
         uvloop.run(StoreProcess(paths).run())
     except BatchRLError as error:

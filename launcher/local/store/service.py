@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import functools
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from batchrl.contract.errors import DISK_FULL
+from launcher.local.host.faults import is_full_disk
 from launcher.local.store import decisions, sigv4
 from launcher.local.store.access import Access
 from launcher.local.store.call import Call, Engine, Operation
@@ -65,11 +64,11 @@ class Service:
             sender = signed.access_key
             target, parameters = Target.of(request.path), request.parameters()
             operation = decisions.decide(request.method, target.level, parameters, request.headers)
-            allows = self._access.check(signed.access_key, request, target)
+            may_delete = self._access.check(signed.access_key, request)
             for name in ACCOUNT_HEADERS:
                 if request.headers.get(name, self._account) != self._account:
                     raise StoreError("AccessDenied")
-            call = Call(self._engine, request, signed, target, parameters, allows)
+            call = Call(self._engine, request, signed, target, parameters, may_delete)
             return sender, functools.partial(self._run, operation, call)
         except StoreError as error:
             return sender, functools.partial(_answer, refused(error, request.path))
@@ -94,7 +93,7 @@ class Service:
         except Disconnected:
             raise
         except Exception as error:
-            if _is_full_disk(error):
+            if is_full_disk(error):
                 return refused(StoreError(DISK_FULL), path)
             self.log_fault(call.request)
             return refused(StoreError("InternalError"), path)
@@ -118,9 +117,3 @@ def refused(error: StoreError, path: str = "") -> Response:
     resource = element("Resource", quote(path, safe="/%-_.~", errors="replace")) if path else ""
     text = f"<Error><Code>{error.code}</Code>{element('Message', error.message)}{resource}</Error>"
     return Response.xml(text, error.status, error.headers)
-
-
-def _is_full_disk(error: Exception) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

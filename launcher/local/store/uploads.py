@@ -15,7 +15,7 @@ from launcher.local.store.checksums import algorithm_of, declared, new_hash
 from launcher.local.store.conditions import write_condition
 from launcher.local.store.copying import SOURCE_HEADER, copy_slices, source_of
 from launcher.local.store.errors import StoreError, invalid, not_implemented
-from launcher.local.store.objecthead import kept_headers, tags_of_header
+from launcher.local.store.objecthead import checksum_headers, kept_headers, tags_of_header
 from launcher.local.store.ranges import of_copy
 from launcher.local.store.receiving import MAX_PUT_BYTES, nothing
 from launcher.local.store.wire import Response
@@ -116,8 +116,7 @@ async def put_part(call: Call) -> Response:
     received = await call.file()
     part = Part(number, received.file, received.size, received.md5, milliseconds(), received.checksums)
     _keep(call, part)
-    sums = tuple((f"x-amz-checksum-{name}", value) for name, value in part.checksums.items())
-    return Response(200, (("ETag", f'"{part.etag}"'), *sums))
+    return Response(200, (("ETag", f'"{part.etag}"'), *checksum_headers(part.checksums)))
 
 
 async def copy_part(call: Call) -> Response:
