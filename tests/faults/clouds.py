@@ -22,7 +22,6 @@ from launcher.session.session import LocalSession, Session
 
 # How long what was told to end may take to be gone (seconds): many are, at times, on a busy machine.
 SETTLE_SECONDS = 30.0
-CALL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

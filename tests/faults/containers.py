@@ -6,10 +6,8 @@ import subprocess
 
 from faults import targets
 from faults.targets import Process
+from launcher.local.executors.docker import HOME_LABEL, JOB_LABEL
 from launcher.local.host.home import HomePaths
-
-HOME_LABEL = "org.batchrl.home"
-JOB_LABEL = "org.batchrl.job"
 
 
 def ask(*arguments: str) -> str:

@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from disks import fill
+from jobs import run_command
+
 from faults import targets
 from faults.clouds import Cloud
 from faults.fault import Fault
@@ -40,26 +43,13 @@ def small_disk(fault: Fault) -> Iterator[Cloud]:
             place.rmdir()
 
 
-def fill(folder: Path) -> Path:
-    """Take all space of a disk; the file that has it."""
-    ballast = folder.parent / "ballast"
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(1024 * 1024))
-            file.flush()
-    with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(512))
-    return ballast
-
-
 def full(fault: Fault, low: float, high: float) -> None:
     """The disk is full for some seconds, then it has room again."""
     seconds = fault.random.uniform(low, high)
     with small_disk(fault) as place:
 
         def strike(run: Run) -> None:
-            ballast = fill(place.folder)
+            ballast = fill(place.folder.parent)
             try:
                 fault.findings.note(f"full for up to {seconds:.1f} s")
                 ended = threading.Event()
@@ -256,7 +246,7 @@ def damaged_records(damage: Callable[[Fault, Path], None]) -> Callable[[Fault], 
             run.until(fault.moment("epoch"))
             known, shim = run.announced(), run.shim()
             damage(fault, cloud.paths.records)
-            done = _asked(cloud)
+            done = run_command(cloud.folder, "ps", check=False)
             fault.findings.note(f"batchrl ps: {done.returncode} {done.stderr.strip()[:300]}")
             fault.findings.check("Traceback" not in done.stderr, UNTRUE, f"a traceback: {done.stderr[-400:]}")
             if done.returncode:
@@ -276,12 +266,6 @@ def damaged_records(damage: Callable[[Fault, Path], None]) -> Callable[[Fault], 
             fault.judge(again, known)
 
     return make
-
-
-def _asked(cloud: Cloud) -> subprocess.CompletedProcess[str]:
-    from jobs import run_command
-
-    return run_command(cloud.folder, "ps", check=False)
 
 
 def _flip_bytes(fault: Fault, records: Path) -> None:

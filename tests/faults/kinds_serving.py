@@ -103,10 +103,7 @@ def endpoint(target: Target, stop: bool, instance_type: str = "local_process") -
 
 HOW = ((False, "kill", "SIGKILL of"), (True, "stop", "SIGSTOP and, up to 3 s later, SIGCONT of"))
 for _name, _target in TARGETS.items():
-    for _stop, _verb, _how in (
-        (False, "kill", "SIGKILL of"),
-        (True, "stop", "SIGSTOP and, up to 3 s later, SIGCONT of"),
-    ):
+    for _stop, _verb, _how in HOW:
         if _stop and _name in ("server", "store"):
             continue
         add(f"{_verb}-transform-{_name}", "serving", f"Transform: {_how} {_target.what}", transform(_target, _stop))

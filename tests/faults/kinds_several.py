@@ -22,7 +22,7 @@ from faults.training import Run, check_equal, check_status
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def side_by_side(fault: Fault, *works: Callable[[], object]) -> None:
+def side_by_side(*works: Callable[[], object]) -> None:
     """Do several things at once; what one of them raises is raised."""
     errors: list[BaseException] = []
 
@@ -56,7 +56,7 @@ def two_clients(fault: Fault) -> None:
         check_status(run, ("Completed",))
         check_equal(run, fault.reference)
 
-    side_by_side(fault, lambda: fault.disturb(strike, moment=moment), quiet)
+    side_by_side(lambda: fault.disturb(strike, moment=moment), quiet)
 
 
 @kind("two-clouds", "several", "Two clouds of one user run jobs at once, and one gets SIGKILL of all its processes")
@@ -79,7 +79,7 @@ def two_clouds(fault: Fault) -> None:
         def disturbed() -> None:
             fault.disturb(strike, moment=moment, ends=("Failed", "Completed"), reasons="ended unexpectedly")
 
-        side_by_side(fault, disturbed, undisturbed)
+        side_by_side(disturbed, undisturbed)
 
 
 @kind("two-loops", "several", "Two loops of one cloud at once, one of which gets SIGKILL and is given again")

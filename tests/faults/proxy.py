@@ -238,10 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
-        self._answer(status, [("Content-Type", "application/xml")], str(len(text)), b"" if self._headless() else text)
-
-    def _headless(self) -> bool:
-        return self.command == "HEAD"
+        self._answer(
+            status, [("Content-Type", "application/xml")], str(len(text)), b"" if self.command == "HEAD" else text
+        )
 
     def _reset(self) -> None:
         # Closed with a linger time of 0, a connection is reset.
