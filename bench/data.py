@@ -26,7 +26,7 @@ import torch
 from figures import Figure, show
 
 from batchrl.data.loader import load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 TRANSITIONS = 1_000_000
 FEATURES = 4

@@ -107,7 +107,7 @@ def read_episodes(path: Path, candidate: TrainedPolicy, seed: int) -> Dataset:
 
     from batchrl.data.loader import load_dataset
     from batchrl.training.estimating import estimable
-    from presets.schema import DataSettings
+    from presets.dataschema import DataSettings
 
     columns = None if candidate.data_settings is None else candidate.data_settings.state_columns
     dataset = load_dataset(path, DataSettings(state_columns=columns)).dataset

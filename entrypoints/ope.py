@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batchrl.ope.report.report import OpeReport
     from batchrl.ope.study.sources import TrainedPolicy
     from batchrl.ope.study.study import FqeSettings
-    from presets.schema import DataSettings
+    from presets.dataschema import DataSettings
 
 EXAMPLES = """examples:
   ope cartpole.csv --model results/checkpoints --policy greedy --policy softmax
@@ -166,7 +166,7 @@ def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
 
 def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolicy]) -> DataSettings:
     """How to read the log: as the first policy's run did, unless options say otherwise."""
-    from presets.schema import DataSettings
+    from presets.dataschema import DataSettings
 
     known = next((policy.data_settings for policy in policies if policy.data_settings is not None), DataSettings())
     changes: dict[str, object] = {}

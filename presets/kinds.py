@@ -14,7 +14,7 @@ import json
 from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BeforeValidator, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 Item = TypeVar("Item")
 
@@ -64,3 +64,9 @@ Sequence = Annotated[tuple[Item, ...], BeforeValidator(_list)]
 # A Python object of the user's own, as ``module:name``; it is not imported here.
 Named = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Maybe = Annotated[Item | None, BeforeValidator(_nothing)]
+
+
+class Section(BaseModel):
+    """Settings that belong together; frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from presets.kinds import Maybe, Number, Whole
-from presets.schema import EnvSettings, EvaluatePreset, Preset, Section, TrainPreset
+from presets.kinds import Maybe, Number, Section, Whole
+from presets.schema import EnvSettings, EvaluatePreset, Preset, TrainPreset
 
 
 class CollectSettings(Section):

@@ -26,7 +26,7 @@ from launcher.local.transform.payloads import packed
 from launcher.local.transform.processing import Processing
 from launcher.local.transform.record_stream import line_blocks
 from launcher.local.transform.settings import TransformSettings
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 HEADER = "action,all_action_probabilities,episode_id,reward,state_feature_0,state_feature_1,terminal,truncated"
 ROWS = tuple(

@@ -28,7 +28,7 @@ from batchrl.data.divide import Probabilities, divide
 from batchrl.data.loader import load_dataset
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from batchrl.data.dataset import Flags
 from batchrl.data.layout import Chunk
 from batchrl.data.loader import CheckedRows, Schema, read_checked, states_after
 from batchrl.data.storage import Array, taken
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 
 def convert_schema(source: Path, target: Path, schema: Schema, overwrite: bool = False) -> int:

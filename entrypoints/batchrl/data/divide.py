@@ -23,7 +23,7 @@ from batchrl.data.convert_schema import batches_of
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.loader import CheckedRows, read_checked
 from batchrl.data.storage import taken
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 # Logged probabilities are often rounded.
 SAME_PROBABILITY = 1e-3

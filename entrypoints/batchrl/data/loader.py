@@ -26,7 +26,7 @@ from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.storage import Array, taken
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Schema = Literal["A", "B"]
 

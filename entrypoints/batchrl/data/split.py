@@ -9,7 +9,7 @@ import numpy as np
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Integers
 from batchrl.seeds import Stream, stream_seed
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 
 @dataclass(frozen=True)

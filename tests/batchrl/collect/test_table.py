@@ -16,7 +16,7 @@ from batchrl.collect.table import ensure_writable, format_of, probability_texts
 from batchrl.contract.errors import InputError
 from batchrl.data.loader import load_dataset
 from batchrl.policies import FixedPolicy, UniformPolicy
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 SEED_COLUMNS = ["action", "all_action_probabilities", "episode_id", "reward", "cumulative_rewards"]
 FEATURES = [f"state_feature_{feature}" for feature in range(4)]

@@ -18,7 +18,7 @@ from batchrl.data.convert import convert
 from batchrl.data.convert_schema import convert_schema
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

@@ -14,7 +14,7 @@ import pytest
 from batchrl.data import storage
 from batchrl.data.describe import Description, describe
 from batchrl.data.loader import load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

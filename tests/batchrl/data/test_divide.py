@@ -19,7 +19,7 @@ from batchrl.contract.records import from_json, to_json
 from batchrl.data.divide import divide
 from batchrl.data.loader import load_dataset
 from batchrl.policies import Floats32, Floats64, UniformPolicy
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

@@ -12,7 +12,7 @@ import pytest
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

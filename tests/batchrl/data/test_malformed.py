@@ -18,7 +18,7 @@ import pytest
 from batchrl.contract.errors import InputError
 from batchrl.data import tables
 from batchrl.data.loader import load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 HEADER = "action,all_action_probabilities,episode_id,reward,state_feature_0,state_feature_1,terminal,truncated"
 GOOD = (

@@ -18,7 +18,7 @@ from batchrl.data import tables
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
 from batchrl.data.probabilities import parse_probabilities
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

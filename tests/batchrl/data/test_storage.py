@@ -25,7 +25,7 @@ from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
 from batchrl.data.split import Parts, split_for_run
 from batchrl.data.storage import Storage, is_mapped
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 ARRAYS = ("states", "actions", "rewards", "next_states", "terminal", "behavior_policy", "offsets")
@@ -182,7 +182,7 @@ def test_mapped_files_have_no_name_and_vanish_with_the_process(tmp_path: Path, f
     frame().to_parquet(tmp_path / "log.parquet")
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from batchrl.data.loader import load_dataset\nfrom presets.schema import DataSettings\n"
+        "from batchrl.data.loader import load_dataset\nfrom presets.dataschema import DataSettings\n"
         "data = load_dataset(Path(sys.argv[1]), DataSettings(storage='mapped'))\n"
         "held = [os.readlink(f'/proc/self/map_files/{name}') for name in os.listdir('/proc/self/map_files')]\n"
         "assert any('scratch' in path for path in held), held\n"
@@ -211,7 +211,7 @@ def test_a_disk_that_fills_up_while_rows_are_written_is_told(tmp_path: Path, fra
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
         "from batchrl.contract.errors import InputError\nfrom batchrl.data.loader import load_dataset\n"
-        "from presets.schema import DataSettings\n"
+        "from presets.dataschema import DataSettings\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    load_dataset(Path(sys.argv[1]), DataSettings(storage='mapped'))\n"

@@ -13,7 +13,7 @@ import pytest
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.loader import load_dataset
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 Frame = Callable[..., pd.DataFrame]
 

@@ -20,7 +20,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.split import Split, split_for_run
-from presets.schema import DataSettings, TrainPreset
+from presets.dataschema import DataSettings
+from presets.schema import TrainPreset
 
 HINT = "Give a folder of checkpoints, one of their .pt files, an exported model, or a model.tar.gz."
 CHECKPOINTS = "checkpoints"

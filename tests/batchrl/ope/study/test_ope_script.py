@@ -26,7 +26,7 @@ from batchrl.data.loader import load_dataset
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.text import signed
 from batchrl.ope.study.sources import read_policy
-from presets.schema import DataSettings
+from presets.dataschema import DataSettings
 
 SCRIPT = Path(__file__).parents[4] / "entrypoints" / "ope.py"
 # The golden vector of test_evaluator.py as data: the columns of a policy that somebody else computed.

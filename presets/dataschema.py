@@ -1,0 +1,49 @@
+"""The section ``data`` of a preset: how logged data is read and split by episodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from presets.kinds import Flag, Maybe, Number, Section, Sequence, Whole
+
+
+class DataSettings(Section):
+    """How the logged data is read and split by episodes."""
+
+    train_ratio: Number = Field(
+        default=0.4, gt=0, lt=1, description="Share of transitions to train on; whole episodes, the rest estimates"
+    )
+    test_ratio: Number = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of transitions kept for the final figure, unseen by training and selection",
+    )
+    csv_schema: Literal["auto", "A", "B"] = Field(
+        default="auto", description="A: an episode ends with a row that holds only a state; B: every row is a step"
+    )
+    legacy_drop_last: Flag = Field(
+        default=False, description="Lose each episode's last step, as Coach did with schema B"
+    )
+    max_transitions: Maybe[Annotated[Whole, Field(ge=2)]] = Field(
+        default=None, description="Read at most so many transitions, in whole episodes; null reads all"
+    )
+    state_columns: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="Columns of the state; null takes every state_feature_*, in the order of their numbers",
+    )
+    storage: Literal["auto", "memory", "mapped"] = Field(
+        default="auto",
+        description="mapped: arrays lie in files, for data larger than memory; auto: mapped from a GiB of arrays on",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_episodes_to_estimate_on(self) -> DataSettings:
+        if self.train_ratio + self.test_ratio >= 1:
+            raise ValueError(
+                f"train_ratio {self.train_ratio} and test_ratio {self.test_ratio} must sum to less than 1: "
+                "the rest chooses the checkpoint"
+            )
+        return self
