@@ -92,9 +92,11 @@ def train(arguments: ScriptArguments) -> None:
         run.seconds = time.monotonic() - began
     else:
         run = resumed(saved, preset, dataset, job_name)
+        preset = run.preset
         say(f"resumed after epoch {run.epoch} of {preset.epochs}")
     say(
-        f"split: {len(run.split.train)} episodes train, {len(run.split.evaluation)} estimate; "
+        f"split: {len(run.split.train)} episodes train, {len(run.split.evaluation)} estimate, "
+        f"{len(run.split.test)} test; "
         f"{run.models.described(preset.bcq.mode)}; "
         f"the estimates score the {run.policy().target} policy"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,13 +14,21 @@ class DataSettings(Section):
     """How the logged data is read and split by episodes."""
 
     train_ratio: Number = Field(
-        default=0.4, gt=0, lt=1, description="Share of transitions to train on; whole episodes, the rest estimates"
+        default=0.4, gt=0, lt=1, description="Share of episodes to train on; the rest estimates, and is the test"
     )
     test_ratio: Number = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of transitions kept for the final figure, unseen by training and selection",
+        description="Share of episodes kept for the final figure, unseen by training and selection",
+    )
+    split_by: Literal["episodes", "transitions"] = Field(
+        default="episodes",
+        description="What both shares are of; transitions: Coach's cut at a row, which long episodes meet more often",
+    )
+    stratify: Literal["none", "length", "return", "length_and_return"] = Field(
+        default="none",
+        description="What is to be distributed alike in all parts: the episodes' lengths, their returns, or both",
     )
     csv_schema: Literal["auto", "A", "B"] = Field(
         default="auto", description="A: an episode ends with a row that holds only a state; B: every row is a step"
@@ -47,3 +56,18 @@ class DataSettings(Section):
                 "the rest chooses the checkpoint"
             )
         return self
+
+    @model_validator(mode="after")
+    def _stratifies_what_it_divides(self) -> DataSettings:
+        if self.stratify != "none" and self.split_by != "episodes":
+            raise ValueError(f"stratify {self.stratify} divides episodes, and split_by is {self.split_by}")
+        return self
+
+
+# What runs did whose version had no such setting yet.
+FORMER_DATA: Mapping[str, object] = {"split_by": "transitions", "stratify": "none"}
+
+
+def stored_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a training run as it wrote them, with what it did where a setting is newer than its version."""
+    return {**values, "data": {**FORMER_DATA, **values.get("data", {})}}

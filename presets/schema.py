@@ -245,6 +245,7 @@ class EvaluatePreset(Preset):
 # What `legacy: true` means: Coach's behaviour; docs/coach.md says what that is.
 LEGACY_VALUES: dict[str, object] = {
     "data.legacy_drop_last": True,
+    "data.split_by": "transitions",
     "bcq.knn_source": "all",
     "bcq.fallback": "random",
     "ope.wis_discount": "legacy099",

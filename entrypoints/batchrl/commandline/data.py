@@ -83,7 +83,7 @@ def _check(arguments: argparse.Namespace) -> dict[str, Any]:
     settings, seed = _given()
     loaded = load_dataset(arguments.path, settings, with_targets=arguments.targets)
     data = loaded.dataset
-    split = split_for_run(data.lengths, settings, seed)
+    split = split_for_run(data, settings, seed)
     return {
         "path": str(arguments.path),
         "schema": loaded.schema,

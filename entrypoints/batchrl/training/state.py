@@ -24,6 +24,7 @@ from batchrl.data.split import Parts, Split, split_for_run
 from batchrl.ope.study.fqe import check_updates
 from batchrl.seeds import Stream
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
+from presets.dataschema import stored_settings
 from presets.schema import TrainPreset
 
 # Settings that may differ between a checkpoint and the run that resumes it: none changes an epoch that was done.
@@ -145,10 +146,13 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
 def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str | None) -> RunState:
     """The run that a checkpoint holds, to the bit.
 
+    Its split is the checkpoint's; one of a version that cut at transitions goes on with that setting.
+
     Raises:
         InputError: the checkpoint was made from other data, with other settings, or by another version.
     """
     data_sha256 = dataset.sha256()
+    preset = _divided_as_stored(preset, state)
     _check_same_run(state, preset, data_sha256)
     split = Split(**{name: tensor.numpy() for name, tensor in state["split"].items()})
     parts = Parts.of(dataset, split)
@@ -161,7 +165,7 @@ def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str |
 
 def new_split(preset: TrainPreset, dataset: Dataset) -> Split:
     """The split of a new run; see ``split_episodes`` for the errors."""
-    return split_for_run(dataset.lengths, preset.data, preset.seed)
+    return split_for_run(dataset, preset.data, preset.seed)
 
 
 def _run(
@@ -196,11 +200,19 @@ def _run(
     )
 
 
+def _divided_as_stored(preset: TrainPreset, state: State) -> TrainPreset:
+    """The settings, with the division of a checkpoint whose version had no setting for it."""
+    if "split_by" in json.loads(state["preset"]).get("data", {}):
+        return preset
+    data = preset.data.model_copy(update={"split_by": stored_settings({})["data"]["split_by"]})
+    return preset.model_copy(update={"data": data})
+
+
 def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None:
     hint = "Give this run a checkpoint location of its own, or empty the folder."
     if state.get("format") != CHECKPOINT_FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}, expected {CHECKPOINT_FORMAT}.", hint)
-    before, now = (_flat(json.loads(text)) for text in (state["preset"], preset.to_json()))
+    before, now = (_flat(stored_settings(json.loads(text))) for text in (state["preset"], preset.to_json()))
     differing = [key for key in sorted(before | now) if key not in FREE_KEYS and before.get(key) != now.get(key)]
     if differing:
         shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)

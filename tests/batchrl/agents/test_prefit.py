@@ -48,7 +48,7 @@ def preset(**changes: object) -> TrainPreset:
 
 def fit(settings: TrainPreset, dataset: Dataset | None = None) -> tuple[PrefitModels, Parts]:
     dataset = dataset or walk()
-    parts = Parts.of(dataset, split_for_run(dataset.lengths, settings.data, seed=0))
+    parts = Parts.of(dataset, split_for_run(dataset, settings.data, seed=0))
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     return fit_prefit_models(parts, dataset, settings, generator, rng), parts
 

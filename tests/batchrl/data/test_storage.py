@@ -130,7 +130,7 @@ def load_mapped(folder: Path, frame: pd.DataFrame, **settings: Any) -> LoadedDat
 def test_parts_of_mapped_data_are_mapped_and_those_of_memory(tmp_path: Path, frame: Frame) -> None:
     mapped = load_mapped(tmp_path, frame(), test_ratio=0.2).dataset
     memory = load_dataset(tmp_path / "log.parquet", DataSettings(storage="memory")).dataset
-    split = split_for_run(mapped.lengths, DataSettings(test_ratio=0.2), seed=1)
+    split = split_for_run(mapped, DataSettings(test_ratio=0.2), seed=1)
     for first, second in zip(
         vars(Parts.of(mapped, split)).values(), vars(Parts.of(memory, split)).values(), strict=True
     ):

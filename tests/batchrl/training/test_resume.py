@@ -309,3 +309,32 @@ def test_published_bytes_reach_the_disk_before_they_get_their_name(
     monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("rename"), replace(self, target))[1])
     assert files.publish(tmp_path / "a", b"x") == Published(tmp_path / "a", 1, files.hashlib.sha256(b"x").hexdigest())
     assert order == ["sync", "rename"]
+
+
+def test_a_run_of_a_version_that_cut_at_transitions_goes_on_with_its_split(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checkpoints and models lack the settings of today's division."""
+    straight, old = tmp_path / "straight", tmp_path / "old"
+    train(straight, data__split_by="transitions", data__test_ratio="0.2")
+    train(old, data__split_by="transitions", data__test_ratio="0.2", epochs="3")
+    newest = old / "checkpoints" / "epoch_0003.pt"
+    state = read_state(newest)
+    preset = json.loads(state["preset"])
+    del preset["data"]["split_by"], preset["data"]["stratify"]
+    state["preset"] = json.dumps(preset)
+    files.publish_state(newest, state)
+
+    with pytest.raises(InputError, match=r"data.stratify is 'length', there 'none'"):
+        train(old, data__test_ratio="0.2", data__stratify="length")
+    train(old, data__test_ratio="0.2")
+    assert "resumed after epoch 3 of 5" in capsys.readouterr().out
+    assert_same_end(old, straight, 5)
+    resolved = json.loads((old / "model" / "resolved_preset.json").read_text())
+    assert resolved["data"]["split_by"] == "transitions"
+
+
+def test_the_division_of_a_run_cannot_change_while_it_resumes(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, epochs="2")
+    with pytest.raises(InputError, match=r"data.split_by is 'transitions', there 'episodes'"):
+        train(tmp_path, data__split_by="transitions")

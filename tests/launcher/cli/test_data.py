@@ -60,8 +60,11 @@ def test_the_preset_decides_what_is_accepted(run: Run, data: Path) -> None:
     )
     ended = run("data", "check", str(data), "--set", 'data.state_columns=["speed"]')
     assert ended.code == 2 and "'speed' is missing" in ended.err
-    ended = run("data", "check", str(data), "--set", "data.train_ratio=0.99")
-    assert ended.code == 2 and "cannot fill training" in ended.err
+    ended = run("data", "check", str(data), "--set", "data.train_ratio=0.999", "--set", "data.split_by=transitions")
+    assert ended.code == 2 and "cannot fill training" in ended.err and "Set data.split_by to episodes" in ended.err
+    assert (
+        run("data", "check", str(data), "--set", "data.train_ratio=0.999", "--json").json()["evaluation_episodes"] == 1
+    )
     assert run("data", "check", str(data), "--preset", "no-such").code == 2
 
 

@@ -20,7 +20,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.split import Split, split_for_run
-from presets.dataschema import DataSettings
+from presets.dataschema import DataSettings, stored_settings
 from presets.schema import TrainPreset
 
 HINT = "Give a folder of checkpoints, one of their .pt files, an exported model, or a model.tar.gz."
@@ -71,7 +71,7 @@ class TrainedPolicy:
         if self.data_sha256 != digest:
             return None
         if self.split is None and self.preset is not None:
-            return split_for_run(dataset.lengths, self.preset.data, self.preset.seed)
+            return split_for_run(dataset, self.preset.data, self.preset.seed)
         return self.split
 
     def modelled_rewards(self, dataset: Dataset) -> Floats64 | None:
@@ -151,6 +151,6 @@ def _exported(name: str, loaded: LoadedPolicy) -> TrainedPolicy:
 def _preset(text: str) -> TrainPreset | None:
     """The settings of a run; None for those of a version whose keys were others."""
     try:
-        return TrainPreset.model_validate(jsontext.parsed(text))
-    except (ValueError, pydantic.ValidationError):
+        return TrainPreset.model_validate(stored_settings(jsontext.parsed(text)))
+    except (AttributeError, TypeError, ValueError, pydantic.ValidationError):
         return None

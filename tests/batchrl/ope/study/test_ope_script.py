@@ -213,6 +213,27 @@ def test_the_test_episodes_are_scored_where_the_run_kept_some(
     assert any(f"trained on {split['train_episodes']} of these" in remark for remark in found["all"]["remarks"])
 
 
+@pytest.mark.parametrize("former", [False, True])
+def test_a_model_says_on_which_episodes_its_run_was_trained_whatever_its_version(
+    train: Callable[..., Path], data_file: Path, tmp_path: Path, former: bool
+) -> None:
+    """A model holds no split, but what it was drawn with; older versions cut at transitions, and had no key for it."""
+    division = {"data__split_by": "transitions"} if former else {"data__stratify": "length"}
+    output = train(tmp_path / "run", data__test_ratio="0.2", epochs="1", **division)
+    if former:
+        resolved = output / "model" / "resolved_preset.json"
+        settings = json.loads(resolved.read_text())
+        del settings["data"]["split_by"], settings["data"]["stratify"]
+        resolved.write_text(json.dumps(settings))
+    dataset = load_dataset(data_file, DataSettings()).dataset
+    of_model, of_checkpoint = (
+        read_policy("p", output / kept).split_of(dataset, dataset.sha256()) for kept in ("model", "checkpoints")
+    )
+    assert of_model is not None and of_checkpoint is not None
+    for part in ("train", "evaluation", "test"):
+        np.testing.assert_array_equal(getattr(of_model, part), getattr(of_checkpoint, part))
+
+
 def test_a_policy_that_acts_under_a_mask_is_scored_so_unless_asked_otherwise(
     ope: Ope, train: Callable[..., Path], data_file: Path, tmp_path: Path
 ) -> None:
