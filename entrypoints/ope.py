@@ -190,11 +190,11 @@ def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
 
 def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
     """Names of the estimators that a list of short ones means."""
-    from batchrl.ope.report.text import SHORT_NAMES
+    from batchrl.ope.report.text import OF_DECISIONS, SHORT_NAMES
 
     if text is None:
         return None
-    known = {short.lower(): name for name, short in SHORT_NAMES.items()}
+    known = {short.lower(): name for table in (OF_DECISIONS, SHORT_NAMES) for name, short in table.items()}
     chosen = [part.strip().lower() for part in text.split(",")]
     for part in chosen:
         if part not in known:

@@ -32,6 +32,11 @@ ORDER = (
     *(names.WDR, names.SDR, names.PDWIS, names.WIS, names.PDIS, names.IS),
     *(names.MAGIC, names.FQE, names.DM_VALUE),
 )
+# Of a log of single decisions, whose report has no discount.
+ORDER_OF_DECISIONS = (
+    *(names.SNDR, columns.DR, names.SWITCH_DR, names.SHRUNK_DR),
+    *(names.SNIPS, columns.IPS, columns.DM, names.DM_VALUE),
+)
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,17 @@ def draw(report: Mapping[str, Any], path: Path, brief: bool = False) -> Path:
         InputError: the format is unknown, nothing is defined, or the file cannot be written.
     """
     confidence, discount = report["settings"]["confidence"], report["settings"]["discount"]
+    estimated = "expected reward of a decision" if discount is None else f"expected return, discount {discount:g}"
+    order = ORDER_OF_DECISIONS if discount is None else ORDER
     title = f"{confidence:.0%} intervals"
     if brief:
         rows = [_difference(policy) for policy in report["policies"]]
-        meaning = f"Difference in expected return, discount {discount:g}"
+        meaning = f"Difference in {estimated}"
         return _draw(rows, Row(report["baseline"], 0.0), meaning, title, path)
     logged = report["logged"]["discounted_return"]
     reference = Row("logging policy", logged["value"], Interval.of(logged))
-    rows = [row for policy in report["policies"] for row in _estimates(policy)]
-    return _draw(rows, reference, f"Expected return, discount {discount:g}", title, path)
+    rows = [row for policy in report["policies"] for row in _estimates(policy, order)]
+    return _draw(rows, reference, estimated.capitalize(), title, path)
 
 
 def draw_runs(runs: Sequence[Run], path: Path) -> Path:
@@ -126,9 +133,9 @@ def _draw(rows: Sequence[Row], reference: Row, meaning: str, title: str, path: P
     return save(figure, path)
 
 
-def _estimates(policy: Mapping[str, Any]) -> Iterator[Row]:
+def _estimates(policy: Mapping[str, Any], order: Sequence[str]) -> Iterator[Row]:
     yield Row(f"{policy['source']}: {policy['policy']}", heading=True)
-    for name in ORDER:
+    for name in order:
         if name in policy["estimates"]:
             figure = policy["estimates"][name]
             yield Row(name, figure["value"], Interval(*figure["bootstrap"]), figure["reliable"])

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 UNDEFINED = "-"
+# Of an interval's width so many digits are shown, in its ends and in the figure itself.
+DIGITS_OF_WIDTH = 2
+MOST_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,18 @@ class Interval:
         """Whether a value lies within; of an interval that is undefined, none does."""
         return self.lower is not None and self.upper is not None and self.lower <= value <= self.upper
 
+    def decimals(self, least: int = 0) -> int:
+        """Digits after the point that say something about a figure with this interval: two of the interval's width.
+
+        Args:
+            least: what is shown at any rate; so many where the interval is undefined, one-sided or of no width.
+        """
+        ends = self.bounds
+        width = abs(ends[1] - ends[0]) if len(ends) == 2 else 0.0
+        if width == 0:
+            return least
+        return min(MOST_DECIMALS, max(least, DIGITS_OF_WIDTH - 1 - math.floor(math.log10(width))))
+
     def overlaps(self, other: Interval) -> bool:
         """Whether a value lies within both."""
         one, two = self.ends, other.ends
@@ -58,6 +73,21 @@ class Interval:
     def __format__(self, spec: str) -> str:
         """``[17.2, 21.5]``, each end by the format; a dash where it is undefined."""
         return UNDEFINED if self.ends is None else f"[{', '.join(format(end, spec) for end in self.ends)}]"
+
+
+def in_digits(value: float | None, interval: Interval, least: int = 0, sign: str = "") -> str:
+    """A figure as people read it, with the digits that its interval leaves: ``0.0042 [0.0031, 0.0055]``.
+
+    Args:
+        value: None or NaN where it is undefined: a dash.
+        interval: left out where it is undefined.
+        least: digits after the point that are shown at any rate.
+        sign: ``+`` shows that of a positive value, too.
+    """
+    decimals = interval.decimals(least)
+    if value and math.isfinite(value) and interval.ends is None:
+        decimals = Interval(0.0, abs(value)).decimals(least)
+    return with_interval(value, interval, f"{sign}.{decimals}f", f".{decimals}f")
 
 
 def with_interval(value: float | None, interval: Interval, spec: str, of_ends: str | None = None) -> str:

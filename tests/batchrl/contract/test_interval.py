@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from batchrl.contract.interval import Interval, with_interval
+from batchrl.contract.interval import Interval, in_digits, with_interval
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,23 @@ def test_what_is_undefined_contains_nothing_and_overlaps_nothing() -> None:
     assert not any(one.contains(1) for one in (Interval(), Interval(0.0), Interval(math.nan, 2.0), Interval(2.0, 3.0)))
     assert Interval(0.0, 2.0).overlaps(Interval(2.0, 3.0))
     assert not any(Interval(0.0, 2.0).overlaps(other) for other in (Interval(), Interval(1.0), Interval(2.5, 3.0)))
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "least", "shown"),
+    [
+        (0.00421, Interval(0.0030123, 0.0055), 1, "0.0042 [0.0030, 0.0055]"),
+        (0.0042, Interval(0.0041, 0.0043), 0, "0.00420 [0.00410, 0.00430]"),
+        (19.26, Interval(17.2, 21.54), 1, "19.3 [17.2, 21.5]"),
+        (19.26, Interval(17.2, 21.54), 3, "19.260 [17.200, 21.540]"),
+        (1234.5, Interval(1100, 1400), 0, "1234 [1100, 1400]"),
+        (0.0042, Interval(), 1, "0.0042"),
+        (2.5, Interval(2.5, 2.5), 2, "2.50 [2.50, 2.50]"),
+        (2.5, Interval(-math.inf, 3.0), 2, "2.50 [-inf, 3.00]"),
+        (None, Interval(1, 2), 2, "-"),
+    ],
+)
+def test_digits_are_those_that_the_interval_leaves(
+    value: float | None, interval: Interval, least: int, shown: str
+) -> None:
+    assert in_digits(value, interval, least) == shown

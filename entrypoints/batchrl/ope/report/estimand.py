@@ -8,6 +8,8 @@ from batchrl.contract import estimators as names
 
 LOGGING_POLICY = "the logging policy"
 ONE_STEP = "one step"
+# Where an episode is nothing but a decision and its reward.
+DECISION = "a decision"
 WHOLE = "to the end of the episode"
 
 
@@ -17,7 +19,7 @@ class Estimand:
 
     Args:
         policy: whose value it is.
-        discount: of one step; None for the reward of a single step.
+        discount: of one step; None for the reward of a single step or decision.
         horizon: how far the value reaches.
     """
 

@@ -5,7 +5,7 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
     {"format": 1,
      "data": {"source", "sha256", "episodes", "transitions", "actions", "schema"},
      "scored": {"episodes", "transitions", "which"},          which episodes, in words
-     "settings": {"discount", "confidence", "resamples", "seed"},
+     "settings": {"discount", "confidence", "resamples", "seed"},      discount null for a log of single decisions
      "logged": {"mean_return", "discounted_return": ESTIMATE, "estimand": ESTIMAND},
      "baseline": what "difference" is against, in words,
      "policies": [{"policy", "source", "facts": {...}, "episodes",
@@ -16,6 +16,7 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
                    "estimates": {NAME: {"estimand": ESTIMAND, "value", "standard_error",
                                         "bootstrap": [lower, upper], "student_t": [lower, upper],
                                         "lower_bound": number, "difference": ESTIMATE or null,
+                                        "tuned": {"parameter", "value", "changed"} or null,
                                         "reliable": true or false, "doubt": words or null}}}],
      "remarks": [words]}
 
@@ -33,8 +34,28 @@ from typing import Any, Literal
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import Estimand
+from batchrl.ope.report.words import OF_EPISODES, Words
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A parameter of an estimator that was chosen from the data.
+
+    Args:
+        parameter: its name.
+        value: infinite where the weights were left as they were.
+        changed: share of the total weight that it takes away.
+    """
+
+    parameter: str
+    value: float
+    changed: float
+
+    def to_json(self) -> dict[str, Any]:
+        """In JSON's types; an infinite value becomes null."""
+        return {"parameter": self.parameter, "value": _number(self.value), "changed": _number(self.changed)}
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,7 @@ class Figure:
         difference: the paired difference to the baseline, with its percentile interval; None where the two have not the
             same horizon.
         doubt: why it should not be relied on, in words; None where nothing speaks against it.
+        tuned: its parameter, where it has one.
     """
 
     estimand: Estimand
@@ -57,6 +79,7 @@ class Figure:
     lower_bound: float = float("nan")
     difference: Estimate | None = None
     doubt: str | None = None
+    tuned: Tuned | None = None
 
     @property
     def value(self) -> float:
@@ -73,6 +96,7 @@ class Figure:
             "student_t": [_number(self.student_t.lower), _number(self.student_t.upper)],
             "lower_bound": _number(self.lower_bound),
             "difference": None if self.difference is None else estimate_json(self.difference),
+            "tuned": None if self.tuned is None else self.tuned.to_json(),
             "reliable": self.doubt is None,
             "doubt": self.doubt,
         }
@@ -172,6 +196,7 @@ class OpeReport:
         logged_estimand: what that is.
         baseline: what differences are against, in words.
         policies: the scored ones.
+        words: what the episodes and their steps are called.
         remarks: what else a reader must know.
     """
 
@@ -183,6 +208,7 @@ class OpeReport:
     logged_estimand: Estimand
     baseline: str
     policies: Sequence[PolicyReport]
+    words: Words = OF_EPISODES
     remarks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:

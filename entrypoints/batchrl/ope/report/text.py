@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
-from batchrl.contract.interval import UNDEFINED, with_interval
+from batchrl.contract.interval import UNDEFINED, in_digits, with_interval
 from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.report import words
 from batchrl.ope.report.report import Figure, OpeReport, PolicyReport
 
 WIDTH = 80
+VALUE_WIDTH = 10
 DIGITS = 4
 # The names that tables and command lines use, in the order in which figures are shown.
 SHORT_NAMES = {
@@ -29,6 +31,17 @@ SHORT_NAMES = {
     columns.DM: "DM-1",
     columns.DR: "DR-1",
 }
+# The same for a log of single decisions.
+OF_DECISIONS = {
+    names.SNDR: "SNDR",
+    columns.DR: "DR",
+    names.SWITCH_DR: "SWITCH",
+    names.SHRUNK_DR: "DROS",
+    names.SNIPS: "SNIPS",
+    columns.IPS: "IPS",
+    columns.DM: "DM",
+    names.DM_VALUE: "OWN",
+}
 FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
 BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
 # A difference of less than this share of its value is none.
@@ -43,7 +56,7 @@ def full_report(report: OpeReport) -> Iterator[str]:
     for policy in report.policies:
         yield ""
         yield from _wrapped(f"{policy.source}: {policy.policy}")
-        yield from _wrapped(_weights(policy), "  ")
+        yield from _wrapped(_weights(policy, report.words), "  ")
         yield FIGURE.format(
             name="",
             value="VALUE",
@@ -52,8 +65,10 @@ def full_report(report: OpeReport) -> Iterator[str]:
             difference=_heading_of_difference(report),
             rely="RELY",
         ).rstrip()
-        for name in sorted(policy.figures, key=list(SHORT_NAMES).index):
-            yield _figure(name, policy.figures[name])
+        shorts = short_names(report)
+        for name in sorted(policy.figures, key=list(shorts).index):
+            yield _figure(shorts[name], policy.figures[name])
+        yield from _wrapped(_tuned(policy, shorts), "  ")
         yield from _words(policy)
     yield from _tail(report)
 
@@ -76,32 +91,52 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         figure = policy.figures[name] if name is not None else None
         yield BRIEF.format(
             verdict=verdict.outcome if verdict is not None else UNDEFINED,
-            name=UNDEFINED if name is None else SHORT_NAMES[name],
-            value=UNDEFINED if figure is None else number(figure.value),
+            name=UNDEFINED if name is None else short_names(report)[name],
+            value=UNDEFINED if figure is None else value(figure.bootstrap),
             interval=UNDEFINED if figure is None else interval(figure.bootstrap),
             difference=UNDEFINED if figure is None else signed(figure.difference, figure.value),
         ).rstrip()
-        yield from _wrapped(_weights(policy), "    ")
+        yield from _wrapped(_weights(policy, report.words), "    ")
         yield from _words(policy, "    ")
     yield from _tail(report)
 
 
-def number(value: float, digits: int = DIGITS) -> str:
+def short_names(report: OpeReport) -> dict[str, str]:
+    """By estimator, in the order in which figures are shown."""
+    return OF_DECISIONS if report.words is words.OF_DECISIONS else SHORT_NAMES
+
+
+def number(figure: float, digits: int = DIGITS) -> str:
     """So many significant digits, or a dash for what is undefined."""
-    return f"{value:.{digits}g}" if math.isfinite(value) else UNDEFINED
+    return f"{figure:.{digits}g}" if math.isfinite(figure) else UNDEFINED
+
+
+def value(estimate: Estimate) -> str:
+    """``36``, with the digits that its interval leaves, or a dash."""
+    if not math.isfinite(estimate.value) or estimate.interval.ends is None:
+        return number(estimate.value)
+    shown = f"{estimate.value:.{estimate.interval.decimals()}f}"
+    return shown if len(shown) <= VALUE_WIDTH else number(estimate.value)
 
 
 def interval(estimate: Estimate) -> str:
-    """``[27.63, 45.9]``, with fewer digits where it would be too wide, or a dash."""
+    """``[28, 46]``, with two digits of its width, fewer where that would be too long, or a dash."""
+    shown = f"{estimate.interval:.{estimate.interval.decimals()}f}"
+    if len(shown) <= INTERVAL_WIDTH:
+        return shown
     return _narrow(lambda digits: f"{estimate.interval:.{digits}g}", DIGITS, INTERVAL_WIDTH)
 
 
 def signed(difference: Estimate | None, beside: float = 0.0) -> str:
-    """``+18.3 [8.4, 26.6]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
+    """``+18 [8, 27]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
     if difference is None or not math.isfinite(difference.value):
         return UNDEFINED
     if max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside):
         return "0"
+    if difference.interval.ends is not None:
+        shown = in_digits(difference.value, difference.interval, sign="+")
+        if len(shown) <= DIFFERENCE_WIDTH:
+            return shown
     return _narrow(
         lambda digits: with_interval(difference.value, difference.interval, f"+.{digits}g", f".{digits}g"),
         DIGITS - 1,
@@ -115,14 +150,16 @@ def _narrow(text: Callable[[int], str], digits: int, width: int) -> str:
 
 
 def _head(report: OpeReport) -> Iterator[str]:
-    data, scored = report.data, report.scored
+    data, scored, single = report.data, report.scored, report.words is words.OF_DECISIONS
+    transitions = "" if single else f" {data['transitions']} transitions,"
     yield from _wrapped(
-        f"{data['source']}: {data['episodes']} episodes, {data['transitions']} transitions, {data['actions']} actions"
+        f"{data['source']}: {data['episodes']} {report.words.episodes},{transitions} {data['actions']} actions"
     )
     yield from _wrapped(f"Scored on {scored['which']}: {scored['episodes']} of {data['episodes']}.")
     yield ""
-    yield f"Logging policy   {number(report.logged.value)} {interval(report.logged)}"
-    yield from _wrapped(f"{report.logged_estimand}; mean undiscounted return {number(report.mean_return)}", "  ")
+    yield f"Logging policy   {value(report.logged)} {interval(report.logged)}"
+    undiscounted = "" if single else f"; mean undiscounted return {number(report.mean_return)}"
+    yield from _wrapped(f"{report.logged_estimand}{undiscounted}", "  ")
 
 
 def _heading_of_difference(report: OpeReport) -> str:
@@ -131,8 +168,8 @@ def _heading_of_difference(report: OpeReport) -> str:
 
 def _figure(name: str, figure: Figure) -> str:
     return FIGURE.format(
-        name=SHORT_NAMES[name],
-        value=number(figure.value),
+        name=name,
+        value=value(figure.bootstrap),
         interval=interval(figure.bootstrap),
         bound=number(figure.lower_bound) if math.isfinite(figure.lower_bound) else "",
         difference=signed(figure.difference, figure.value) if figure.difference is not None else "",
@@ -140,10 +177,25 @@ def _figure(name: str, figure: Figure) -> str:
     ).rstrip()
 
 
-def _weights(policy: PolicyReport) -> str:
+def _tuned(policy: PolicyReport, shorts: Mapping[str, str]) -> str:
+    """The parameters that were chosen from the data."""
+    parts = []
+    for name, figure in policy.figures.items():
+        if (tuned := figure.tuned) is not None:
+            what = f"{shorts[name]}: {tuned.parameter} {number(tuned.value)}"
+            if math.isinf(tuned.value):
+                parts.append(f"{shorts[name]}: weights as they are")
+            elif tuned.value == 0:
+                parts.append(f"{what}, the reward model alone")
+            else:
+                parts.append(f"{what}, {tuned.changed:.1%} of the weight taken away")
+    return "; ".join(parts)
+
+
+def _weights(policy: PolicyReport, called: words.Words) -> str:
     weights = policy.weights
     return (
-        f"effective {weights.effective_episodes:.1f} of {weights.n_episodes} episodes, largest weight "
+        f"effective {weights.effective_episodes:.1f} of {weights.n_episodes} {called.episodes}, largest weight "
         f"{number(weights.max_normalised_weight)}, mean weight {number(weights.mean_weight)} "
         f"{interval(weights.mean_weight_interval)}".removesuffix(f" {UNDEFINED}")
     )
@@ -162,18 +214,19 @@ def _words(policy: PolicyReport, indent: str = "  ") -> Iterator[str]:
 
 def _tail(report: OpeReport) -> Iterator[str]:
     yield ""
+    shorts = short_names(report)
     horizons = {
-        (figure.estimand.discount, figure.estimand.horizon): SHORT_NAMES[name]
+        (figure.estimand.discount, figure.estimand.horizon): shorts[name]
         for policy in report.policies
         for name, figure in policy.figures.items()
         if figure.estimand.discount is not None
     }
     groups: dict[tuple[float | None, str], list[str]] = {}
     for policy in report.policies:
-        for name in sorted(policy.figures, key=list(SHORT_NAMES).index):
+        for name in sorted(policy.figures, key=list(shorts).index):
             estimand = policy.figures[name].estimand
             group = groups.setdefault((estimand.discount, estimand.horizon), [])
-            group += [] if SHORT_NAMES[name] in group else [SHORT_NAMES[name]]
+            group += [] if shorts[name] in group else [shorts[name]]
     for (discount, horizon), members in groups.items():
         what = "expected reward of" if discount is None else f"expected return, discount {discount:g},"
         yield from _wrapped(f"{', '.join(members)}: {what} {horizon}.")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
+from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.interval import with_interval
+from batchrl.ope.report.estimand import ONE_STEP
 from batchrl.ope.report.report import PolicyReport, Verdict
 
-# The estimate that speaks for a policy is the first of these.
-PREFERRED = (names.WDR, names.PDWIS, names.WIS, names.SDR, names.PDIS, names.IS)
+# The estimate that speaks for a policy is the first of these; rewards of one step of many do not speak for it.
+PREFERRED = (
+    *(names.WDR, names.SNDR, names.PDWIS, names.WIS, names.SNIPS),
+    *(names.SDR, columns.DR, names.PDIS, names.IS, columns.IPS),
+)
 
 
 def decide(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = None) -> Verdict:
@@ -55,6 +60,7 @@ def rank(report: PolicyReport) -> tuple[bool, float]:
 
 def speaking(report: PolicyReport) -> str | None:
     """Name of the estimate that speaks for a policy: one with a difference to the baseline, where there is any."""
-    defined = [name for name in PREFERRED if name in report.figures and math.isfinite(report.figures[name].value)]
+    figures = {name: one for name, one in report.figures.items() if one.estimand.horizon != ONE_STEP}
+    defined = [name for name in PREFERRED if name in figures and math.isfinite(figures[name].value)]
     compared = [name for name in defined if report.figures[name].difference is not None]
     return next(iter(compared or defined), None)

@@ -11,6 +11,7 @@ import numpy as np
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Integers
 from batchrl.data.split import Split
+from batchrl.ope.report.words import OF_EPISODES, Words
 from batchrl.ope.study.sources import TrainedPolicy
 
 Episodes = Literal["auto", "test", "evaluation", "all"]
@@ -28,7 +29,11 @@ class Chosen:
 
 
 def choose_episodes(
-    n_episodes: int, policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], wanted: Episodes
+    n_episodes: int,
+    policies: Sequence[TrainedPolicy],
+    splits: Sequence[Split | None],
+    wanted: Episodes,
+    words: Words = OF_EPISODES,
 ) -> Chosen:
     """Which episodes to score on.
 
@@ -40,6 +45,7 @@ def choose_episodes(
         policies: the trained ones.
         splits: of the log in the run of each; None where the run had other data.
         wanted: what the user asked for.
+        words: what the episodes are called.
 
     Raises:
         InputError: the split that was asked for is not known, or holds no episode.
@@ -47,8 +53,10 @@ def choose_episodes(
     everything = np.arange(n_episodes, dtype=np.int64)
     known = [(policy, split) for policy, split in zip(policies, splits, strict=True) if split is not None]
     if wanted == "all" or (wanted == "auto" and not known):
-        seen = (f"{policy.name} was trained on {len(split.train)} of these episodes" for policy, split in known)
-        return Chosen(everything, "all episodes of the log", tuple(f"{text}: {OPTIMISTIC}" for text in seen), True)
+        seen = (f"{policy.name} was trained on {len(split.train)} of these {words.episodes}" for policy, split in known)
+        return Chosen(
+            everything, f"all {words.episodes} of the log", tuple(f"{text}: {OPTIMISTIC}" for text in seen), True
+        )
     if wanted != "auto" and len(known) < max(1, len(policies)):
         unknown = [policy.name for policy, split in zip(policies, splits, strict=True) if split is None]
         reason = (
@@ -58,12 +66,13 @@ def choose_episodes(
     kind = wanted if wanted != "auto" else _best_kind([split for _, split in known])
     positions = _common([getattr(split, kind) for _, split in known])
     if len(positions):
-        which = f"the {kind} episodes of {'the run' if len(known) == 1 else 'all runs'}"
-        chose = (f"The evaluation episodes chose the checkpoint: {OPTIMISTIC}",)
+        which = f"the {kind} {words.episodes} of {'the run' if len(known) == 1 else 'all runs'}"
+        chose = (f"The evaluation {words.episodes} chose the checkpoint: {OPTIMISTIC}",)
         return Chosen(positions, which, chose if kind == "evaluation" else ())
     if wanted != "auto":
         raise InputError(f"--episodes {wanted}: there are no such episodes.", "Use --episodes all.")
-    return Chosen(everything, "all episodes of the log", (f"No episode is unseen by every policy: {OPTIMISTIC}",), True)
+    unseen = f"No {words.episode} is unseen by every policy: {OPTIMISTIC}"
+    return Chosen(everything, f"all {words.episodes} of the log", (unseen,), True)
 
 
 def _best_kind(splits: Iterable[Split]) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
@@ -23,7 +21,8 @@ from batchrl.ope.estimators.trajectories import discounted_returns, weighted_imp
 from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, trajectory_log_weights
 from batchrl.ope.report.estimand import Estimand
 from batchrl.ope.report.report import PolicyReport, estimate_json
-from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.decisions import DecisionScorer
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged, of_decisions, policies_of
 from batchrl.ope.study.scoring import Scorer, ScoreSettings
 from presets.schema import OpeSettings
 
@@ -102,7 +101,7 @@ class Evaluator:
     def report(self, policies: Sequence[ScoredPolicy]) -> list[PolicyReport]:
         """All figures of policies, with every interval, and differences against the logging policy."""
         settings = ScoreSettings(self._settings.bootstrap_resamples, self._settings.confidence, self._seed)
-        scorer = Scorer(self._log, settings, self._modelled)
+        scorer = (DecisionScorer if of_decisions(self._log.dataset) else Scorer)(self._log, settings, self._modelled)
         return [scorer.score(policy).report for policy in policies]
 
     def policies_of(self, model: PolicyModel, targets: Sequence[TargetPolicy]) -> list[ScoredPolicy]:
@@ -111,8 +110,8 @@ class Evaluator:
 
     def _of_the_csv(self, policy: ScoredPolicy, log_ratios: Floats64, log_weights: Floats64) -> dict[str, Quotients]:
         log, grid, rewards = self._log, self._log.grid, self._log.rewards
-        modelled = grid.pad((policy.probabilities * self._modelled).sum(axis=1))
-        values = log.action_values(policy.probabilities, policy.own_values or Values(np.zeros(self._modelled.shape)))
+        modelled = grid.pad(averaged(policy.probabilities, self._modelled))
+        values = log.action_values(policy.probabilities, policy.own_values)
         weights = CumulativeWeights.of(log_ratios)
         residuals = values.residuals(grid, rewards, log.discount)
         return {

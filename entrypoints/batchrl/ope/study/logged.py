@@ -103,12 +103,15 @@ class EpisodeLog:
             ratios = np.log(self.taken(probabilities)) - self._log_behavior
         return self.grid.pad(ratios if self.clip is None else clipped(ratios, self.clip))
 
-    def action_values(self, probabilities: Floats64, values: Values) -> ActionValues:
-        """A value function and the policy's averages of it, padded."""
+    def action_values(self, probabilities: Floats64, values: Values | None) -> ActionValues:
+        """A value function and the policy's averages of it, padded; all 0 where there is none."""
+        if values is None:
+            none = np.zeros_like(self.rewards)
+            return ActionValues(none, none, np.zeros(self.dataset.n_episodes))
         ends = np.zeros(self.dataset.n_episodes) if values.end_values is None else values.end_values
         return ActionValues(
             q_taken=self.grid.pad(self.taken(values.q_values)),
-            values=self.grid.pad((probabilities * values.q_values).sum(axis=1)),
+            values=self.grid.pad(averaged(probabilities, values.q_values)),
             end_values=ends,
         )
 
@@ -137,11 +140,24 @@ class EpisodeLog:
                     f"with {shape[1]} actions.",
                     "Was it trained for another problem?",
                 )
-            if len(wrong := np.flatnonzero(~np.isfinite(array).all(axis=1))):
+            # A sum of finite numbers can overflow, but then that row is looked at as well.
+            doubtful = np.flatnonzero(~np.isfinite(array.sum(axis=1)))
+            if len(wrong := doubtful[~np.isfinite(array[doubtful]).all(axis=1)]):
                 raise InputError(
                     f"{policy.label}: its {what} in transition {wrong[0]} are {array[wrong[0]].tolist()}.",
                     "Did its training diverge?",
                 )
+
+
+def of_decisions(dataset: Dataset) -> bool:
+    """Whether every episode is a single decision, and nothing comes after it: a contextual bandit's log."""
+    return bool(dataset.lengths.max() == 1 and dataset.terminal.all())
+
+
+def averaged(probabilities: Floats64, values: Floats64) -> Floats64:
+    """``[N]``, ``sum_a pi(a | s) Q(s, a)`` of two arrays ``[N, A]``, without a third one of that size."""
+    average: Floats64 = np.einsum("na,na->n", probabilities, values)
+    return average
 
 
 def policies_of(model: PolicyModel, log: EpisodeLog, targets: Sequence[TargetPolicy]) -> list[ScoredPolicy]:
@@ -164,7 +180,7 @@ def policies_of(model: PolicyModel, log: EpisodeLog, targets: Sequence[TargetPol
         if q_values is not None:
             end_values = np.zeros(log.dataset.n_episodes)
             if len(log.cut):
-                end_values[log.cut] = (at_ends[number] * end_q).sum(axis=1)
+                end_values[log.cut] = averaged(at_ends[number], end_q)
             values = Values(q_values, end_values)
         policies.append(ScoredPolicy(str(target), probabilities, values))
     return policies

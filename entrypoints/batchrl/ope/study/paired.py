@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.doubly_robust import ActionValues, weighted_doubly_robust
 from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.trajectories import discounts
 from batchrl.ope.estimators.weights import CumulativeWeights
-from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 
 
 def paired_difference(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats64) -> Quotients:
@@ -57,5 +55,4 @@ def null_error(log: EpisodeLog, policy: ScoredPolicy, log_ratios: Floats64) -> f
 
 def _values(log: EpisodeLog, policy: ScoredPolicy) -> ActionValues:
     known = policy.fitted_values or policy.own_values
-    values = Values(np.zeros(policy.probabilities.shape)) if known is None else replace(known, end_values=None)
-    return log.action_values(policy.probabilities, values)
+    return log.action_values(policy.probabilities, None if known is None else replace(known, end_values=None))

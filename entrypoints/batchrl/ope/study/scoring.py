@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from batchrl.ope.estimators.student import student_interval
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import LOGGING_POLICY, Estimand
 from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_weights
-from batchrl.ope.report.report import Figure, PolicyReport, Window
-from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
+from batchrl.ope.report.report import Figure, PolicyReport, Tuned, Window
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
 from batchrl.ope.study.window import window_scores
 from presets.schema import SelectionSettings
 
@@ -62,6 +62,14 @@ class Scored:
     draws: Mapping[str, Floats64]
 
 
+@dataclass(frozen=True)
+class Found:
+    """The estimators of one policy, by name, and how those were tuned that have a parameter."""
+
+    quotients: Mapping[str, Quotients]
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+
+
 class Scorer:
     """Scores any number of policies on the same episodes and resamples.
 
@@ -97,21 +105,23 @@ class Scorer:
         """
         log, confidence = self.log, self.settings.confidence
         sample = log.sample(policy)
-        estimators = self._estimators(policy, sample)
-        bounds = lower_bounds(sample, self.least_reward, confidence, self.settings.seed)
+        found = self._found(policy, sample)
+        estimators = found.quotients
+        bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
         doubt = doubt_of_weights(weights, log.clip is not None)
         draws = self._draws(estimators)
         figures = {}
         for name, quotients in estimators.items():
-            estimand = Estimand.of(name, policy.label, log.discount, len(log.cut), policy.knows_end_values)
+            estimand = self._estimand(name, policy)
             figures[name] = Figure(
                 estimand=estimand,
                 bootstrap=Estimate.of(quotients.value, draws[name], confidence),
                 student_t=student_interval(quotients, confidence),
                 lower_bound=bounds.get(name, float("nan")),
                 difference=self._above_logged(estimand, quotients, draws[name]),
-                doubt=doubt_of_figure(name, doubt),
+                doubt=self._doubt(name, doubt, found),
+                tuned=found.tuned.get(name),
             )
         return Scored(PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample)), draws)
 
@@ -120,6 +130,15 @@ class Scorer:
         """What the lower bounds take for the least reward of a step."""
         given = self.settings.least_reward
         return float(self.log.dataset.rewards.min()) if given is None else given
+
+    def _bounds(self, sample: Sample) -> dict[str, float]:
+        return lower_bounds(sample, self.least_reward, self.settings.confidence, self.settings.seed)
+
+    def _estimand(self, name: str, policy: ScoredPolicy) -> Estimand:
+        return Estimand.of(name, policy.label, self.log.discount, len(self.log.cut), policy.knows_end_values)
+
+    def _doubt(self, name: str, of_weights: str | None, found: Found) -> str | None:
+        return doubt_of_figure(name, of_weights)
 
     def _window(self, policy: str, sample: Sample) -> Window | None:
         """The longest window with enough effective windows; None where none has."""
@@ -141,17 +160,17 @@ class Scorer:
         value = quotients.value - self.log.logged_return.value
         return Estimate.of(value, draws - self._logged, self.settings.confidence)
 
-    def _estimators(self, policy: ScoredPolicy, sample: Sample) -> dict[str, Quotients]:
+    def _found(self, policy: ScoredPolicy, sample: Sample) -> Found:
         wanted = self.settings.estimators
         found = trajectory_estimators(sample, wanted, MagicSettings(seed=self.settings.seed))
         found[columns.IPS] = inverse_propensity_score(self.log.grid, sample.log_ratios, sample.rewards)
         if self._modelled is not None:
             pad, grid = self.log.grid.pad, self.log.grid
-            modelled = pad((policy.probabilities * self._modelled).sum(axis=1))
+            modelled = pad(averaged(policy.probabilities, self._modelled))
             taken = pad(self.log.taken(self._modelled))
             found[columns.DM] = direct_method(grid, modelled)
             found[columns.DR] = doubly_robust(grid, sample.log_ratios, sample.rewards, taken, modelled)
-        return {name: found[name] for name in found if wanted is None or name in wanted}
+        return Found({name: found[name] for name in found if wanted is None or name in wanted})
 
     def _draws(self, estimators: Mapping[str, Quotients]) -> dict[str, Floats64]:
         settings = self.settings

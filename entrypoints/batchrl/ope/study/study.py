@@ -19,9 +19,11 @@ from batchrl.data.split import Split
 from batchrl.ope.report.estimand import LOGGING_POLICY
 from batchrl.ope.report.report import OpeReport, PolicyReport
 from batchrl.ope.report.verdict import decide, reference
+from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES, Words
+from batchrl.ope.study.decisions import DecisionScorer
 from batchrl.ope.study.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.study.fitted import Following, cross_fitted
-from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings, against_first
 from batchrl.ope.study.sources import TrainedPolicy
 
@@ -94,6 +96,7 @@ class Fitting:
     chosen: Chosen
     discount: float
     seed: int
+    words: Words
 
     def values(self, following: Callable[[LoadedData], Following]) -> Values:
         """Fitted Q evaluation of a policy, on the scored episodes."""
@@ -107,13 +110,14 @@ class Fitting:
         return scored.values(whole.select(self._others).fit(*fit))
 
     @property
-    def words(self) -> str:
+    def told(self) -> str:
         """Which episodes the values were fitted on."""
+        episodes = self.words.episodes
         if self.settings.other is not None:
             return f"Values were fitted on {self.settings.other_source}."
         if self.chosen.whole:
-            return "Values were fitted on each half of the episodes for the other half; all episodes are scored."
-        return f"Values were fitted on the {len(self._others)} episodes of the log that are not scored."
+            return f"Values were fitted on each half of the {episodes} for the other half; all {episodes} are scored."
+        return f"Values were fitted on the {len(self._others)} {episodes} of the log that are not scored."
 
     @property
     def _others(self) -> Integers:
@@ -133,14 +137,21 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     """
     dataset = loaded.dataset
     _check(question, loaded)
-    discount, remarks = _discount(question)
+    single = of_decisions(dataset)
+    words = OF_DECISIONS if single else OF_EPISODES
+    discount, remarks = _discount(question, words)
     digest = dataset.sha256()
     splits = [policy.split_of(dataset, digest) for policy in question.policies]
-    chosen = choose_episodes(dataset.n_episodes, question.policies, splits, question.episodes)
+    chosen = choose_episodes(dataset.n_episodes, question.policies, splits, question.episodes, words)
     part = dataset if chosen.whole else dataset.select(chosen.positions)
     log = EpisodeLog(part, discount, question.clip)
-    scorer = Scorer(log, question.settings, _modelled_rewards(question.policies, part))
-    fitting = None if question.fqe is None else Fitting(question.fqe, loaded, chosen, discount, question.settings.seed)
+    scorer: Scorer
+    if single:
+        scorer = DecisionScorer(log, question.settings)
+    else:
+        scorer = Scorer(log, question.settings, _modelled_rewards(question.policies, part))
+    seed = question.settings.seed
+    fitting = None if question.fqe is None else Fitting(question.fqe, loaded, chosen, discount, seed, words)
 
     scored: list[Scored] = []
     for contender in _contenders(question, loaded, log):
@@ -151,11 +162,15 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         result = scorer.score(actions)
         scored.append(replace(result, report=replace(result.report, source=contender.source, facts=contender.facts)))
     if fitting is not None:
-        remarks += (fitting.words,)
+        remarks += (fitting.told,)
+    elif isinstance(scorer, DecisionScorer):
+        given = not question.policies and loaded.target_q is not None
+        remarks += (f"The reward model is the column {columns.TARGET_Q_VALUES}." if given else scorer.reward_model,)
     if question.clip is not None:
-        remarks += (f"Ratios of a step are at most {question.clip:g}: figures with weights are biased.",)
+        remarks += (f"Ratios of a {words.step} are at most {question.clip:g}: figures with weights are biased.",)
     if question.settings.least_reward is None:
-        remarks += (f"Lower bounds assume that no step can pay less than {scorer.least_reward:.4g}, the least logged.",)
+        least = f"{scorer.least_reward:.4g}, the least logged"
+        remarks += (f"Lower bounds assume that no {words.step} can pay less than {least}.",)
     reports, baseline = _against_baseline(question, scored)
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
@@ -170,7 +185,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         },
         scored={"episodes": part.n_episodes, "transitions": part.n_transitions, "which": chosen.which},
         settings={
-            "discount": discount,
+            "discount": None if single else discount,
             "confidence": question.settings.confidence,
             "resamples": question.settings.resamples,
             "seed": question.settings.seed,
@@ -181,12 +196,17 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         logged_estimand=scorer.logged_estimand,
         baseline=baseline,
         policies=reports,
-        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, splits, digest)),
+        words=words,
+        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, splits, digest, words)),
     )
 
 
-def _discount(question: Question) -> tuple[float, tuple[str, ...]]:
+def _discount(question: Question, words: Words) -> tuple[float, tuple[str, ...]]:
     """The discount, and what there is to say about it."""
+    if words is OF_DECISIONS:
+        if question.discount is None:
+            return 1.0, ()
+        return 1.0, (f"--discount {question.discount:g} changes nothing: nothing comes after a decision.",)
     if question.discount is not None:
         return question.discount, ()
     known = {policy.discount for policy in question.policies if policy.discount is not None}
@@ -247,7 +267,11 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
     if not question.policies and loaded.target_policy is not None:
         values = None if loaded.target_q is None else Values(loaded.target_q)
         label = f"that of {columns.TARGET_ACTION_PROBABILITIES}"
-        yield Contender(COLUMNS, {}, ScoredPolicy(label, loaded.target_policy, values), _following_columns)
+        scored = ScoredPolicy(label, loaded.target_policy, values)
+        if of_decisions(log.dataset):
+            # Where nothing follows, values are a reward model, and these are the one that its user wants.
+            scored = ScoredPolicy(label, loaded.target_policy, fitted_values=values)
+        yield Contender(COLUMNS, {}, scored, _following_columns)
 
 
 def _following_model(model: PolicyModel, target: TargetPolicy, loaded: LoadedData) -> Following:
@@ -281,19 +305,20 @@ def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None =
     return replace(report, verdict=decide(report, baseline, doubt_of_baseline))
 
 
-def _remarks_on(policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], digest: str) -> Iterable[str]:
+def _remarks_on(
+    policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], digest: str, words: Words
+) -> Iterable[str]:
     if not policies:
-        yield (
-            f"The probabilities are {COLUMNS}: a policy that was trained on these episodes is scored optimistically."
-        )
+        these = f"these {words.episodes}"
+        yield f"The probabilities are {COLUMNS}: a policy that was trained on {these} is scored optimistically."
     for policy, split in zip(policies, splits, strict=True):
         if policy.data_sha256 != digest:
             yield (
-                f"{policy.name} was trained on other data; episodes that it shares with this log are scored "
+                f"{policy.name} was trained on other data; {words.episodes} that it shares with this log are scored "
                 "optimistically."
             )
         elif split is None:
             yield (
-                f"{policy.name} was trained on episodes of this log, and nothing says on which: those are scored "
-                "optimistically."
+                f"{policy.name} was trained on {words.episodes} of this log, and nothing says on which: those are "
+                "scored optimistically."
             )

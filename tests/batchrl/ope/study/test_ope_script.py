@@ -425,4 +425,4 @@ def test_a_difference_that_is_but_rounding_is_none() -> None:
     assert signed(Estimate(2e-13, 4e-14, 6e-13), 4.2) == "0"
     assert signed(Estimate(0.0, -3e-14, 2e-14), 4.2) == "0"
     assert signed(Estimate(2e-13, 1e-13, 3e-13), 1e-12) == "+2e-13 [1e-13, 3e-13]"
-    assert signed(Estimate(0.25, -0.1, 0.6), 4.2) == "+0.25 [-0.1, 0.6]"
+    assert signed(Estimate(0.25, -0.1, 0.6), 4.2) == "+0.25 [-0.10, 0.60]"

@@ -1,0 +1,28 @@
+"""What a report calls the units of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words for one kind of log.
+
+    Args:
+        episode: what is resampled, in the singular.
+        step: what is rewarded.
+    """
+
+    episode: str
+    step: str
+
+    @property
+    def episodes(self) -> str:
+        """The plural."""
+        return f"{self.episode}s"
+
+
+OF_EPISODES = Words("episode", "step")
+# Every episode is one decision: a contextual bandit's log.
+OF_DECISIONS = Words("decision", "decision")
