@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from presets.kinds import Flag, Maybe, Number, Section, Sequence, Whole
+from presets.kinds import Encoding, Flag, Maybe, Number, Section, Separator, Sequence, Whole
 
 
 class DataSettings(Section):
@@ -42,6 +42,15 @@ class DataSettings(Section):
     state_columns: Maybe[Sequence[str]] = Field(
         default=None,
         description="Columns of the state; null takes every state_feature_*, in the order of their numbers",
+    )
+    separator: Separator = Field(
+        default="auto",
+        description="Between a CSV's cells: comma, semicolon, tab, pipe, or the character; auto: found in the header",
+    )
+    decimal: Literal["point", "comma"] = Field(default="point", description="The decimal mark of a CSV's numbers")
+    encoding: Encoding = Field(
+        default="auto",
+        description="Of text files, by Python's names, such as cp1252; auto: UTF-8, or UTF-16 where the bytes say so",
     )
     storage: Literal["auto", "memory", "mapped"] = Field(
         default="auto",

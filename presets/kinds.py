@@ -9,17 +9,20 @@ within those of a shell).
 from __future__ import annotations
 
 import ast
+import codecs
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 Item = TypeVar("Item")
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 NOTHING = ("", "null", "none")
+SEPARATORS = ("auto", "comma", "semicolon", "tab", "pipe")
 # How the readers of lists say that a text is none; YAML's knows many ways.
 UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
@@ -57,6 +60,29 @@ def _nothing(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in NOTHING else value
 
 
+@dataclass(frozen=True)
+class Said:
+    """How a type is called in messages and in the reference, where Python's name for it says too little."""
+
+    text: str
+
+
+def _separator(value: str) -> str:
+    if value not in SEPARATORS and (len(value) != 1 or value in '"\r\n' or value.isalnum()):
+        raise ValueError("no separator")
+    return value
+
+
+def _encoding(value: str) -> str:
+    if value == "auto":
+        return value
+    try:
+        "".encode(value)
+    except (LookupError, UnicodeError, ValueError):
+        raise ValueError("no encoding of text that Python knows") from None
+    return codecs.lookup(value).name
+
+
 Flag = Annotated[StrictBool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
@@ -70,3 +96,9 @@ class Section(BaseModel):
     """Settings that belong together; frozen, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+
+
+# Between the cells of a CSV.
+Separator = Annotated[str, AfterValidator(_separator), Said(f"{' | '.join(SEPARATORS)}, or one character")]
+# Of a text, by one of Python's names for it.
+Encoding = Annotated[str, AfterValidator(_encoding), Said("auto, or an encoding that Python knows")]

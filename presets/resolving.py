@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 import presets
 from presets.coach import COACH_KEYS, translate
 from presets.errors import PresetError, UnknownKeyError, shown
-from presets.kinds import FLAGS, Named
+from presets.kinds import FLAGS, Named, Said
 from presets.loop import IteratePreset, OpenSection
 from presets.reading import Document, read
 from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
@@ -116,7 +116,8 @@ def open_sections(model: type[BaseModel]) -> Mapping[str, type[Preset]]:
 
 def expected(field: FieldInfo) -> str:
     """What a setting may be: ``number, above 0, at most 1``."""
-    return _type_text(field.annotation, tuple(field.metadata))
+    said = next((item.text for item in field.metadata if isinstance(item, Said)), None)
+    return said or _type_text(field.annotation, tuple(field.metadata))
 
 
 def _type_text(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:

@@ -1,7 +1,8 @@
 """Logged episodes: reading, checking, describing, converting and splitting them.
 
-``tables`` reads files in batches, ``cells``, ``vectors`` and ``probabilities`` their columns, into ``rows`` that lie
-in memory or in mapped files (``storage``). ``layout`` finds the steps among the rows, ``checks`` what is wrong with
+``formats`` tells what a file is, ``tables`` reads files in batches (``csvfiles``, ``jsonlines``), ``cells``,
+``vectors`` and ``probabilities`` their columns, into ``rows`` that lie in memory or in mapped files (``storage``).
+``layout`` finds the steps among the rows, ``checks`` what is wrong with
 them and ``places`` where that stands; ``loader`` builds a ``Dataset``, ``split`` divides its episodes. ``convert``
 and ``convert_schema`` write data again, ``describe`` tells what it holds.
 """

@@ -1,7 +1,8 @@
 """The same data in another format: CSV, gzip CSV and Parquet, and from one schema to the other.
 
-One CSV that becomes a CSV keeps every byte. In Parquet, numbers are numbers, vectors are lists, and columns of a CSV
-that training does not know stay text. Nothing is checked beyond that: ``batchrl data check`` does.
+One CSV that becomes a CSV keeps every byte, also its separator. In Parquet, numbers are numbers, vectors are
+lists, and columns of a CSV that training does not know stay text. Nothing is checked beyond that: ``batchrl data
+check`` does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from batchrl.data.dataset import Floats64
 from batchrl.data.locations import RowLocations
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import out_of_room
-from batchrl.data.tables import Table, data_files, is_packed, open_table
+from batchrl.data.tables import Table, open_tables
 from batchrl.data.vectors import is_list, vectors_of
 
 CSV, PACKED_CSV, PARQUET = "csv", "csv.gz", "parquet"
@@ -71,13 +72,13 @@ def convert(source: Path, target: Path, overwrite: bool = False) -> int:
             or vector, or the target exists or has no room.
     """
     format_of(target)
-    tables = [open_table(file) for file in data_files(source)]
+    tables = open_tables(source)
     names = list(tables[0].names)
     for table in tables:
         if set(table.names) != set(names):
             missing = sorted(set(table.names) ^ set(names))
             raise InputError(f"{table.path}: its columns differ from those of {tables[0].path}: {', '.join(missing)}.")
-    if len(tables) == 1 and tables[0].lined and format_of(target) != PARQUET:
+    if len(tables) == 1 and tables[0].format.kind == "csv" and format_of(target) != PARQUET:
         return _recode(tables[0], target, overwrite)
     as_lists = format_of(target) == PARQUET
     return write_batches((batch for table in tables for batch in _rows(table, names, as_lists)), target, overwrite)
@@ -154,7 +155,7 @@ def _recode(table: Table, target: Path, overwrite: bool) -> int:
         table.path.open("rb") as raw_source,
         temporary.open("wb") as raw_target,
     ):
-        source: Any = gzip.GzipFile(fileobj=raw_source) if is_packed(table.path) else raw_source
+        source: Any = gzip.GzipFile(fileobj=raw_source) if table.format.packed else raw_source
         packed = format_of(target) == PACKED_CSV
         file = _packed(raw_target) if packed else raw_target
         shutil.copyfileobj(source, file, 1 << 20)

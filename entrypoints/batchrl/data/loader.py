@@ -23,6 +23,7 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.data.checks import check_steps
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
+from batchrl.data.formats import TextOptions
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.storage import Array, taken
@@ -99,7 +100,8 @@ class CheckedRows:
 
 def read_checked(path: Path, settings: DataSettings, with_targets: bool = False) -> CheckedRows:
     """The rows behind ``load_dataset``, which see."""
-    rows = read_rows(path, settings.state_columns, with_targets, settings.storage)
+    text = TextOptions(settings.separator, settings.decimal, settings.encoding)
+    rows = read_rows(path, settings.state_columns, with_targets, settings.storage, text)
     episodes = Episodes.of(rows.episode)
     schema = _schema(rows, episodes, settings.csv_schema)
     layout = Layout.of(rows, episodes, schema == "A" or settings.legacy_drop_last, settings.max_transitions)

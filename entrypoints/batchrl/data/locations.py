@@ -10,9 +10,11 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.data.blanks import NULLS
 from batchrl.data.dataset import Flags, Integers
+from batchrl.data.formats import has_decimal_comma
 from batchrl.data.probabilities import UnreadableProbabilities
-from batchrl.data.tables import NULLS, Table
+from batchrl.data.tables import Table
 
 EMPTY = "empty"
 
@@ -22,7 +24,7 @@ class RowLocation:
     """One row.
 
     Args:
-        words: its file and its line (csv) or row (Parquet), both counted from 1, and its episode.
+        words: its file and its line (csv, JSON Lines) or row (Parquet), both counted from 1, and its episode.
         cells: its cells by the names of their columns; ``EMPTY`` where there is nothing.
     """
 
@@ -53,21 +55,23 @@ class RowLocations:
         """A row of a file that has begun."""
         number = int(np.searchsorted(self.starts, position, side="right")) - 1
         table, rest = self.tables[number], position - self.starts[number]
-        place, cells = self._in_csv(table, rest) if table.lined else self._in_parquet(table, rest)
+        place, cells = self._in_text(table, rest) if table.lined else self._in_parquet(table, rest)
         episode = cells.get(columns.EPISODE_ID, EMPTY)
         return RowLocation(f"{table.path}, {place}" + (f", episode {episode}" if episode != EMPTY else ""), cells)
 
-    def _in_csv(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
+    def _in_text(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
         records = table.records()
         _, written = next(records)
         header = [name.strip() for name in written]
-        where = [header.index(name) for name in self.used]
+        where = [header.index(name) for name in self.used if name not in table.constants]
         for line, cells in records:
             if all(cells[column] in NULLS for column in where):
                 continue
             if rest == 0:
+                cells += ["" if value is None else value for value in table.constants.values()]
                 return f"line {line}", {
-                    name: EMPTY if cell in NULLS else cell for name, cell in zip(header, cells, strict=True)
+                    name: EMPTY if _is_nothing(name, cell) else cell
+                    for name, cell in zip([*header, *table.constants], cells, strict=True)
                 }
             rest -= 1
         raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
@@ -79,7 +83,7 @@ class RowLocations:
             for cells in rows:
                 row += 1
                 shown = {name: _shown(cell) for name, cell in cells.items()}
-                if all(cell == EMPTY for cell in shown.values()):
+                if all(cell == EMPTY for name, cell in shown.items() if name not in table.constants):
                     continue
                 if rest == 0:
                     return f"row {row}", shown
@@ -98,8 +102,11 @@ class RowLocations:
         """
         place = self.find(position)
         further = f" ({more} more row{'s' if more > 1 else ''} like it)" if more else ""
-        said = problem.format(value=place.cells.get(column, EMPTY))
-        return InputError(f"{place.words}, column '{column}': {said}{further}.", f"Right is: {right}.")
+        cell = place.cells.get(column, EMPTY)
+        said = problem.format(value=cell)
+        comma = has_decimal_comma(cell) and self.tables[0].format.decimal == "."
+        decimal = " A decimal comma is read with data.decimal=comma." if comma else ""
+        return InputError(f"{place.words}, column '{column}': {said}{further}.", f"Right is: {right}.{decimal}")
 
     def refuse_vector(self, first: int, column: str, error: UnreadableProbabilities) -> InputError:
         """The error that a cell is no vector; ``first`` is the row from which the error counts."""
@@ -115,6 +122,11 @@ class RowLocations:
         if wrong.any():
             found = rows[wrong]
             raise self.refuse(int(found.min()), column, problem, right, len(found) - 1)
+
+
+def _is_nothing(name: str, cell: str) -> bool:
+    """Whether a cell of text is empty; an id is text, also that of a missing value."""
+    return cell == "" or (cell in NULLS and name != columns.EPISODE_ID)
 
 
 def _shown(cell: Any) -> str:

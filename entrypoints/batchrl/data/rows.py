@@ -15,10 +15,12 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.cells import Bytes, flags, labels, numbers
 from batchrl.data.dataset import Floats32, Floats64, Integers
+from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
+from batchrl.data.opening import CellOfAnotherType
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Kind, Storage
-from batchrl.data.tables import CellOfAnotherType, Table, data_files, open_table
+from batchrl.data.tables import AS_FOUND, Table, open_tables
 from batchrl.data.vectors import VectorColumn
 
 REQUIRED = (columns.ACTION, columns.ALL_ACTION_PROBABILITIES, columns.EPISODE_ID, columns.REWARD)
@@ -62,7 +64,11 @@ class Rows:
 
 
 def read_rows(
-    path: Path, state_columns: Sequence[str] | None = None, with_targets: bool = False, storage: Kind = "memory"
+    path: Path,
+    state_columns: Sequence[str] | None = None,
+    with_targets: bool = False,
+    storage: Kind = "memory",
+    text: TextOptions = AS_FOUND,
 ) -> Rows:
     """Read the data files at a path.
 
@@ -71,12 +77,13 @@ def read_rows(
         state_columns: names of the state's columns; by default all ``state_feature_*``, ordered by number.
         with_targets: whether to read the columns of a policy to be scored.
         storage: where the arrays lie.
+        text: how text files are to be read.
 
     Raises:
         InputError: a file cannot be read, columns are missing or differ, a cell is no number, or an id occurs in two
             files.
     """
-    tables = [open_table(file) for file in data_files(path)]
+    tables = open_tables(path, text)
     chosen = _Columns.of(tables, state_columns, with_targets)
     try:
         return _Reading(chosen, Storage(storage), as_text=False).read(tables)

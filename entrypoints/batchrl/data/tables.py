@@ -1,41 +1,32 @@
-"""Files of logged data as batches of Arrow columns: CSV (also gzipped) and Parquet, one file or a folder of them.
+"""Files of logged data as batches of Arrow columns: CSV, JSON Lines and Parquet, one file or a folder of them.
 
-Rows without any content are no rows. A CSV's columns come with the types that ``Table.batches`` is told, a Parquet
-file's with their own.
+What a file is, its first bytes tell (``formats``). Rows without any content are no rows. A CSV's columns come with the
+types that ``Table.batches`` is told, those of other files with their own. Folders that are called ``key=value`` are
+columns of the files in them, as Hive and Spark lay data out.
 """
 
 from __future__ import annotations
 
-import csv
-import functools
-import gzip
-import io
-import sys
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from batchrl.contract.errors import InputError
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError, shortened
+from batchrl.data import csvfiles, jsonlines
+from batchrl.data.blanks import NULLS, emptied, with_content, with_points
+from batchrl.data.formats import JSON_SUFFIXES, PARQUET_SUFFIXES, FileFormat, TextOptions, format_of_file
+from batchrl.data.opening import CellOfAnotherType, guarded, open_text
 
-CSV_SUFFIXES = (".csv", ".csv.gz")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-NULLS = ("", "nan", "NaN", "NA", "null", "None")
-# A CSV row must fit into a block; a few blocks are in memory at a time.
-CSV_BLOCK_BYTES = 8 * 1024**2
+CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ROWS = 1 << 17
-LARGEST_CELL = 2**31 - 1
-
-
-class CellOfAnotherType(ValueError):
-    """A CSV cell cannot be read as the type that was asked for; read as text, it can be named."""
+# What Hive writes where a partition's value is missing.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+AS_FOUND = TextOptions()
 
 
 @dataclass(frozen=True)
@@ -45,90 +36,113 @@ class Table:
     Args:
         path: of the file.
         names: its columns as it spells them, by their names without spaces around.
-        lined: whether rows are lines of a text file.
+        format: what it is.
+        constants: columns that the names of its folders say, as text; None where they say that there is no value.
     """
 
     path: Path
     names: Mapping[str, str]
-    lined: bool
+    format: FileFormat
+    constants: Mapping[str, str | None] = field(default_factory=dict)
 
-    def batches(self, types: Mapping[str, pa.DataType | None], blank: bool = False) -> Iterator[pa.RecordBatch]:
+    @property
+    def written(self) -> list[str]:
+        """The columns that stand in the file, as it spells them."""
+        return [spelled for name, spelled in self.names.items() if name not in self.constants]
+
+    @property
+    def lined(self) -> bool:
+        """Whether rows are lines of a text file."""
+        return self.format.kind != "parquet"
+
+    def batches(
+        self,
+        types: Mapping[str, pa.DataType | None],
+        blank: bool = False,
+        verbatim: Sequence[str] = (columns.EPISODE_ID,),
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of some columns, in the file's order.
 
         Args:
             types: the columns, and for a CSV how to read each.
             blank: whether to give rows without any content, too.
+            verbatim: columns of text in which ``NULLS`` other than the empty text are texts like any other.
 
         Raises:
             InputError: the file cannot be read; rows of another number of cells are named.
             CellOfAnotherType: a cell of a CSV is not of its column's type.
         """
-        wanted = [self.names[name] for name in types]
-        with _guarded(self.path):
-            if self.lined:
-                source = self._csv_batches(dict(zip(wanted, types.values(), strict=True)))
-            else:
-                file = pq.ParquetFile(self.path, pre_buffer=False)
-                source = file.iter_batches(batch_size=PARQUET_ROWS, columns=list(dict.fromkeys(wanted)))
-            for batch in source:
-                chosen = [batch.column(name) for name in wanted]
-                rows = pa.RecordBatch.from_arrays(chosen, names=list(types))
-                yield rows if blank else _with_content(rows)
+        inside = {self.names[name]: kind for name, kind in types.items() if name not in self.constants}
+        if not inside:
+            inside = {self.written[0]: None}
+        fast = self.format.kind == "csv" and any(
+            kind is not None and pa.types.is_floating(kind) for kind in inside.values()
+        )
+        with guarded(self.path):
+            for batch in self._source(inside, NULLS if fast else ("",)):
+                cells = {name: batch.column(self.names[name]) for name in types if name not in self.constants}
+                filled = cells if fast or not self.lined else self._without_nulls(cells)
+                kept = None if blank else with_content(list(filled.values()))
+                cells = {name: (cells if name in verbatim else filled)[name] for name in cells}
+                if kept is not None:
+                    cells = {name: values.filter(kept) for name, values in cells.items()}
+                n_rows = batch.num_rows if kept is None else kept.true_count
+                if fast:
+                    _refuse_nulls(cells, verbatim)
+                for name in self.constants.keys() & types.keys():
+                    cells[name] = self._constant(name, types[name], n_rows)
+                yield pa.RecordBatch.from_arrays([cells[name] for name in types], names=list(types))
 
-    def _csv_batches(self, types: Mapping[str, pa.DataType | None]) -> Iterator[pa.RecordBatch]:
-        _keep_quiet_about_rows_that_are_no_text()
-        try:
-            with self._open() as stream:
-                yield from pyarrow.csv.open_csv(
-                    stream,
-                    read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-                    parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=_invalid),
-                    convert_options=pyarrow.csv.ConvertOptions(
-                        column_types=types, include_columns=list(types), null_values=NULLS, strings_can_be_null=True
-                    ),
-                )
-        except pa.ArrowInvalid as error:
-            if "Empty CSV file" in str(error):  # a header without a line break after it
-                return
-            text_would_do = any(kind is not None and pa.types.is_floating(kind) for kind in types.values())
-            if text_would_do and "conversion error" in str(error) and "UTF8" not in str(error):
-                raise CellOfAnotherType(str(error)) from None
-            self._refuse_ragged()
-            raise
+    def _source(self, types: csvfiles.Types, nulls: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The columns as the file spells them; ``nulls`` of a CSV's cells are empty."""
+        if self.format.kind == "csv":
+            yield from csvfiles.batches_of(self.path, self.format, types, nulls)
+        elif self.format.kind == "jsonl":
+            with open_text(self.path, self.format, "strict") as file:
+                yield from jsonlines.batches_of(file, self.path, list(types), self.written)
+        else:
+            file = pq.ParquetFile(self.path, pre_buffer=False)
+            yield from file.iter_batches(batch_size=PARQUET_ROWS, columns=list(types))
 
-    def _open(self) -> Any:
-        file = pa.OSFile(str(self.path), "rb")
-        return pa.CompressedInputStream(file, "gzip") if is_packed(self.path) else file
+    def _without_nulls(self, cells: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+        """Columns of text with nothing where ``NULLS`` stand, and with decimal points."""
+        filled = {name: emptied(values) for name, values in cells.items()}
+        return {name: with_points(values) for name, values in filled.items()} if self.format.decimal == "," else filled
+
+    def _constant(self, name: str, kind: pa.DataType | None, n_rows: int) -> pa.Array:
+        """A column of one value: of a wanted type, or else of whole numbers where the text is one."""
+        value = self.constants[name]
+        cell = pa.scalar(value, pa.string())
+        if self.format.kind == "csv" and kind is not None:
+            if pa.types.is_dictionary(kind):
+                return pa.repeat(cell, n_rows).dictionary_encode()
+            try:
+                return pa.repeat(cell.cast(kind), n_rows)
+            except pa.ArrowInvalid:
+                raise CellOfAnotherType(f"'{value}' is not of the type {kind}") from None
+        if value is not None and value.removeprefix("-").isdecimal() and str(int(value)) == value:
+            cell = pa.scalar(int(value))
+        return pa.repeat(cell, n_rows)
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """A CSV's header and rows, each with the line that it begins in; slow, for those who look for one of them.
+        """A text file's header and rows, each with the line that it begins in; slow, for those who look for one.
 
         Raises:
             InputError: the file cannot be read.
         """
-        before = csv.field_size_limit(LARGEST_CELL)
-        try:
-            with _guarded(self.path), open_text(self.path) as file:
-                reader = csv.reader(file)
-                line = 1
-                for cells in reader:
-                    if len(cells) > 1 or (cells and cells[0].strip()):
-                        yield line, cells
-                    line = reader.line_num + 1
-        finally:
-            csv.field_size_limit(before)
+        if self.format.kind == "csv":
+            yield from csvfiles.records_of(self.path, self.format)
+        else:
+            yield 0, self.written
+            with guarded(self.path), open_text(self.path, self.format) as file:
+                yield from jsonlines.records_of(file, self.path, self.written)
 
-    def _refuse_ragged(self) -> None:
-        """Name the first row whose cells are fewer or more than the header's."""
-        rows = self.records()
-        _, header = next(rows)
-        for line, cells in rows:
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{self.path}, line {line}: the row has {len(cells)} cells, but the header names "
-                    f"{len(header)} columns.",
-                    "Right is: a cell for each column; a cell with a comma in it stands in double quotes.",
-                )
+
+def _refuse_nulls(cells: Mapping[str, pa.Array], verbatim: Sequence[str]) -> None:
+    """Have a file read as text, in which the text NA is told from nothing."""
+    for name in verbatim:
+        if name in cells and cells[name].null_count:
+            raise CellOfAnotherType(f"column '{name}' holds one of {', '.join(NULLS[1:])}, or is empty")
 
 
 def data_files(path: Path) -> list[Path]:
@@ -140,9 +154,11 @@ def data_files(path: Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or no data file in it.
     """
-    known = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
+    known = (*CSV_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder.", "Give a csv or Parquet file, or a folder of them.")
+        raise InputError(
+            f"{path}: no such file or folder.", "Give a csv, JSON Lines or Parquet file, or a folder of them."
+        )
     if path.is_file():
         return [path]
     relative = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
@@ -154,81 +170,60 @@ def data_files(path: Path) -> list[Path]:
     return files
 
 
-def is_packed(path: Path) -> bool:
-    """Whether a file's name says that it is compressed with gzip."""
-    return path.name.lower().endswith(".gz")
+def open_tables(path: Path, text: TextOptions = AS_FOUND) -> list[Table]:
+    """Look at the columns of all data files at a path.
+
+    Args:
+        path: a file, or a folder of files; what its folders called ``key=value`` say are columns, too.
+        text: how text files are to be read.
+
+    Raises:
+        InputError: one cannot be read, is empty, or names a column twice.
+    """
+    return [open_table(file, text, _partition(file.relative_to(path).parts[:-1])) for file in data_files(path)]
 
 
-def open_table(path: Path) -> Table:
+def _partition(folders: Sequence[str]) -> dict[str, str | None]:
+    pairs = (folder.split("=", 1) for folder in folders if folder.find("=") > 0)
+    return {unquote(key): None if value == NO_VALUE else unquote(value) for key, value in pairs}
+
+
+def open_table(path: Path, text: TextOptions = AS_FOUND, partition: Mapping[str, str | None] | None = None) -> Table:
     """Look at one file's columns.
+
+    Args:
+        path: the file.
+        text: how it is to be read where it is text.
+        partition: columns that the names of its folders say; one of the file's own goes before.
 
     Raises:
         InputError: it cannot be read, is empty, or names a column twice.
     """
-    lined = not path.name.lower().endswith(PARQUET_SUFFIXES)
-    if lined:
-        _, written = next(Table(path, {}, lined).records(), (0, []))
-        if not written:
-            raise InputError(f"{path}: the file is empty.", "Give a csv file with a header, or a Parquet file.")
-    else:
-        with _guarded(path):
-            written = pq.read_schema(path).names
+    with guarded(path):
+        found = format_of_file(path, text)
+        written = _columns_of(path, found)
+    if not written:
+        raise InputError(
+            f"{path}: the file is empty.", "Give a csv file with a header, a JSON Lines or a Parquet file."
+        )
     names = [name.strip() for name in written]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice:
         raise InputError(f"{path}: column '{twice[0]}' stands twice in the header.", "Each column has its own name.")
-    return Table(path, dict(zip(names, written, strict=True)), lined)
+    if found.kind == "csv" and len(names) == 1:
+        raise InputError(
+            f"{path}: the header is one column, '{shortened(names[0])}'.",
+            "Columns are separated by comma, semicolon, tab or pipe; say another character as data.separator.",
+        )
+    constants = {name: value for name, value in (partition or {}).items() if name not in names}
+    return Table(path, dict(zip(names, written, strict=True)) | dict.fromkeys(constants, ""), found, constants)
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """A CSV as text; bytes that are no UTF-8 are replaced."""
-    with path.open("rb") as raw:
-        packed = gzip.GzipFile(fileobj=raw) if is_packed(path) else raw
-        with io.TextIOWrapper(packed, encoding="utf-8-sig", errors="replace", newline="") as file:
-            yield file
-
-
-def _with_content(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Only the rows that have a value in any of the columns."""
-    if not all(column.null_count or pa.types.is_floating(column.type) for column in batch.columns):
-        return batch
-    blank = None
-    for column in batch.columns:
-        empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
-        blank = empty if blank is None else pc.and_(blank, empty)
-        if not pc.any(blank).as_py():
-            return batch
-    return batch if blank is None else batch.filter(pc.invert(blank))
-
-
-def _invalid(row: Any) -> str:
-    return "error" if row.text.strip() else "skip"
-
-
-@functools.cache
-def _keep_quiet_about_rows_that_are_no_text() -> None:
-    """Keep Arrow from printing a traceback for a row that it cannot decode for ``_invalid``.
-
-    It takes such a row for an error, which is told with its line (``_refuse_ragged``).
-    """
-    earlier = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        if unraisable.object is not _invalid:
-            earlier(unraisable)
-
-    sys.unraisablehook = hook
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (InputError, CellOfAnotherType):
-        raise
-    except MemoryError:
-        raise InputError(f"{path}: the file does not fit into memory.", "Set data.storage to mapped.") from None
-    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException, csv.Error) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: the file cannot be read: {reason}") from error
+def _columns_of(path: Path, found: FileFormat) -> list[str]:
+    """As the file spells them; none where it is empty."""
+    if found.kind == "parquet":
+        return list(pq.read_schema(path).names)
+    if found.kind == "csv":
+        return next(csvfiles.records_of(path, found), (0, []))[1]
+    with open_text(path, found, "strict") as file:
+        return jsonlines.columns_of(file, path)

@@ -182,7 +182,7 @@ def replaced(line: int, cell: int, value: str) -> str:
         (SMALL + "\n" + '1,"[0.5, 0.5]",3,x,0,0,0\n', ["line 7", "'reward'", "'x'"]),
         (SCHEMA_A.replace(",,1,,0.5", '1,"[0.5, 0.5]",1,1.0,0.5'), ["line 6", "episode 1", "last row has action"]),
         (SCHEMA_A.replace('0,"[0.5, 0.5]",0,1.0,0.1', ",,0,,0.1"), ["line 2", "not the episode's last row"]),
-        ("\x00\x01\x02\n1\n", ["state_feature_"]),
+        ("\x00\x01\x02\n1\n", ["the header is one column"]),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, words: list[str]) -> None:

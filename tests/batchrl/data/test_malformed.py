@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrl.contract.errors import InputError
-from batchrl.data import tables
+from batchrl.data import csvfiles
 from batchrl.data.loader import load_dataset
 from presets.dataschema import DataSettings
 
@@ -180,12 +180,15 @@ FILES: Mapping[str, tuple[str | bytes, list[str]]] = {
     "a column twice": (HEADER.replace("truncated", "reward") + "\n" + GOOD[0], ["column 'reward' stands twice"]),
     "no reward": (HEADER.replace("reward", "prize") + "\n" + GOOD[0], ["'reward' is missing", "the file has action"]),
     "no state": (HEADER.replace("state_feature", "s") + "\n" + GOOD[0], ["state_feature_", "data.state_columns"]),
-    "semicolons": (HEADER.replace(",", ";") + "\n0;1", ["no column starts with 'state_feature_'"]),
+    "semicolons": (HEADER.replace(",", ";") + "\n0;1", ["2 cells, but the header names 8"]),
     "too many cells": ("\n".join([HEADER, *GOOD, GOOD[0] + ",1"]), ["line 8", "9 cells", "8 columns"]),
     "too few cells": ("\n".join([HEADER, GOOD[0], "1,2,3", *GOOD[1:]]), ["line 3", "3 cells", "8 columns"]),
     "a quote never closed": ("\n".join([HEADER, GOOD[0], GOOD[1].replace(']"', "]"), *GOOD[2:]]), ["line 3", "cells"]),
     "probabilities without quotes": ("\n".join([HEADER, *GOOD]).replace('"', ""), ["line 2", "9 cells", "quotes"]),
-    "no utf-8": (("\n".join([HEADER, *GOOD])).encode().replace(b",7,", b",\xff,"), ["UTF8"]),
+    "no utf-8": (
+        ("\n".join([HEADER, *GOOD])).encode().replace(b",7,", b",\xff,"),
+        ["line 2", "0xff is no UTF-8", "data.encoding"],
+    ),
     "binary": (bytes(range(256)) * 10, []),
     "every probability empty": (
         "\n".join([HEADER, *GOOD]).replace('"[0.5, 0.5]"', "").replace('"[0.4, 0.6]"', ""),
@@ -274,7 +277,7 @@ def test_a_row_of_another_length_that_is_no_text_prints_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed: list[object] = []
-    tables._keep_quiet_about_rows_that_are_no_text.cache_clear()
+    csvfiles._keep_quiet_about_rows_that_are_no_text.cache_clear()
     monkeypatch.setattr(sys, "unraisablehook", printed.append)
     path = tmp_path / "log.csv"
     path.write_bytes("\n".join([HEADER, *GOOD]).encode() + b"\n\xd7\xff,1\n")

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchrl.data import csvfiles, tables
 from batchrl.data import rows as rows_module
-from batchrl.data import tables
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
 from batchrl.data.probabilities import parse_probabilities
@@ -127,7 +127,7 @@ def test_files_are_read_in_batches_without_a_seam(
     logged.to_csv(tmp_path / "log.csv", index=False)
     logged.to_parquet(tmp_path / "log.parquet")
     whole = load_dataset(tmp_path / "log.csv", DataSettings()).dataset.sha256()
-    monkeypatch.setattr(tables, "CSV_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(csvfiles, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(tables, "PARQUET_ROWS", 7)
     for name in ("log.csv", "log.parquet"):
         assert load_dataset(tmp_path / name, DataSettings()).dataset.sha256() == whole, name
