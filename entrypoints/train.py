@@ -31,11 +31,17 @@ def say(text: str) -> None:
 
 def say_what_was_read(loaded: LoadedData, source: Path) -> None:
     """Print the sizes of the data and the mean return of its episodes."""
+    from batchrl.ope.estimators.quotients import Quotients
+    from batchrl.ope.estimators.student import student_interval
+    from batchrl.ope.study.logged import of_decisions
+
     data = loaded.dataset
-    say(
-        f"data: {data.n_episodes} episodes, {data.n_transitions} transitions, {data.n_actions} actions, "
-        f"mean return {data.returns.mean():.2f}, schema {loaded.schema} ({source})"
-    )
+    mean = student_interval(Quotients.mean(data.returns), 0.95)
+    shown = f"{mean.value:.{mean.interval.decimals(2)}f}"
+    sizes = f"{data.n_episodes} episodes, {data.n_transitions} transitions, {data.n_actions} actions, mean return"
+    if of_decisions(data):
+        sizes = f"{data.n_episodes} decisions, {data.n_actions} actions, mean reward"
+    say(f"data: {sizes} {shown}, schema {loaded.schema} ({source})")
     if loaded.unknown_ends:
         cut = f"{loaded.unknown_ends} episodes were cut short without a next state"
         say(f"warning: {cut}; their ends count as terminal")
@@ -60,6 +66,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.data.loader import load_dataset
     from batchrl.naming import import_from_here
+    from batchrl.ope.study.logged import of_decisions
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
     from batchrl.training.events import EventFile
     from batchrl.training.final import choice_lines
@@ -94,8 +101,9 @@ def train(arguments: ScriptArguments) -> None:
         run = resumed(saved, preset, dataset, job_name)
         preset = run.preset
         say(f"resumed after epoch {run.epoch} of {preset.epochs}")
+    episodes = "decisions" if of_decisions(dataset) else "episodes"
     say(
-        f"split: {len(run.split.train)} episodes train, {len(run.split.evaluation)} estimate, "
+        f"split: {len(run.split.train)} {episodes} train, {len(run.split.evaluation)} estimate, "
         f"{len(run.split.test)} test; "
         f"{run.models.described(preset.bcq.mode)}; "
         f"the estimates score the {run.policy().target} policy"
@@ -111,7 +119,7 @@ def train(arguments: ScriptArguments) -> None:
     # 5. Epochs: one pass over the training episodes, estimates on the others, a checkpoint, a row of the csv.
     estimating = episodes_of_an_epoch(run)
     if estimating.n_episodes < (there := len(run.split.evaluation)):
-        used = f"{estimating.n_episodes} of {there} evaluation episodes"
+        used = f"{estimating.n_episodes} of {there} evaluation {episodes}"
         say(f"the estimates of an epoch use {used}: as ope.max_episodes says, or as memory allows")
     evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, estimating)
     exit_code = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.contract.interval import UNDEFINED, Interval, with_interval
+from batchrl.contract.interval import UNDEFINED, Interval, in_digits
 from launcher.cli.output import Column
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def chosen_line(row: dict[str, Any]) -> str | None:
 
 
 def interval(row: dict[str, Any], estimate: str, digits: int = 1) -> str:
-    """``19.3 [17.2, 21.5]``; without brackets where no interval was computed."""
+    """``19.3 [17.2, 21.5]``, or more digits for a narrow interval; without brackets where none was computed."""
     ends = Interval(row.get(columns.lower(estimate)), row.get(columns.upper(estimate)))
-    return with_interval(row.get(estimate), ends, f".{digits}f")
+    return in_digits(row.get(estimate), ends, digits)
 
 
 def number(value: float | None, digits: int) -> str:

@@ -15,12 +15,13 @@ from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
-from batchrl.contract.interval import with_interval
+from batchrl.contract.interval import in_digits
 from batchrl.data.dataset import Dataset
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.report import PolicyReport, estimate_json
+from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES, Words
 from batchrl.ope.study.fitted import Following
-from batchrl.ope.study.logged import ScoredPolicy
+from batchrl.ope.study.logged import ScoredPolicy, of_decisions
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.estimating import episodes_of_an_epoch, estimable, evaluator_of, scorer_of
 from batchrl.training.scores import ACTING, SelectionScores
@@ -28,6 +29,7 @@ from batchrl.training.selection import NO_EVIDENCE, doubt_of_score, trusted_metr
 from batchrl.training.state import RunState
 
 WIDTH = 80
+LEAST_DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class FinalScore:
         doubt: why it is not to be relied on, in words; None where nothing speaks against it.
         episodes: how many it comes from.
         episodes_of: ``test``, or ``evaluation`` where no episodes were kept for the test.
+        words: what the episodes are called.
     """
 
     metric: str | None
@@ -51,6 +54,7 @@ class FinalScore:
     doubt: str | None
     episodes: int
     episodes_of: str
+    words: Words = OF_EPISODES
 
     @property
     def improves(self) -> bool:
@@ -75,9 +79,9 @@ class FinalScore:
             return
         found = self.estimate
         seen = "" if self.episodes_of == "test" else ", which chose the epoch: optimistic"
-        shown = with_interval(found.value, found.interval, ".3f")
+        shown = in_digits(found.value, found.interval, LEAST_DECIMALS)
         yield f"final score: {shown} ({self.confidence:.0%} interval), {self.metric}"
-        yield from _wrapped(f"from {self.episodes} {self.episodes_of} episodes{seen}", "  ")
+        yield from _wrapped(f"from {self.episodes} {self.episodes_of} {self.words.episodes}{seen}", "  ")
         yield from _wrapped(self.meaning, "  ")
         if self.doubt is not None:
             yield from _wrapped(f"not to be relied on: {self.doubt}", "  ")
@@ -139,12 +143,15 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
         weighed = {name: value for name, value in cells.items() if name != columns.VALUES_POSSIBLE}
         metric = trusted_metric(weighed, settings) or (columns.PAIRED if columns.PAIRED in cells else None)
     estimate = Estimate(float("nan"))
-    doubt: str | None = "too few effective episodes and windows to score the policy that acts"
+    words = OF_DECISIONS if of_decisions(episodes) else OF_EPISODES
+    few = "episodes and windows" if words is OF_EPISODES else words.episodes
+    doubt: str | None = f"too few effective {few} to score the policy that acts"
     meaning = ""
     if metric is not None:
         named = (metric, columns.lower(metric), columns.upper(metric), columns.standard_error(metric))
         estimate = Estimate(*(cells.get(name, math.nan) for name in named))
         doubt, meaning = doubt_of_score(cells, metric, settings), scorer.meaning(metric)
+        doubt = None if doubt is None else words.said(doubt)
     score = FinalScore(
         metric=metric,
         estimate=estimate,
@@ -153,6 +160,7 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
         doubt=doubt,
         episodes=episodes.n_episodes,
         episodes_of="evaluation" if test is None else "test",
+        words=words,
     )
     if run.preset.ope.q_function == "fqe" and may_fit:
         policies = [

@@ -20,7 +20,7 @@ from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.student import student_interval, student_quantile
 from batchrl.ope.estimators.weights import WeightDiagnostics, trajectory_log_weights
 from batchrl.ope.report.estimand import horizon
-from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.paired import paired_difference
 from batchrl.ope.study.window import window_scores
 from presets.schema import TrainPreset
@@ -130,7 +130,9 @@ class SelectionScorer:
         """The same of an acting policy that is given by what it would do."""
         log, discount = self._log, self._log.discount
         log_ratios = log.log_ratios(policy.probabilities)
-        windows = window_scores(log.grid, log_ratios, log.rewards, discount, self._preset.selection.max_window)
+        # Where nothing comes after a decision, a window is all there is.
+        most = 0 if of_decisions(log.dataset) else self._preset.selection.max_window
+        windows = window_scores(log.grid, log_ratios, log.rewards, discount, most)
         differences = [paired_difference(log, policy, log_ratios), *(window.difference for window in windows)]
         returns, paired, *followed = self._intervals([self._logged_return, *differences])
         start_value, logging_value = self._start_values(policy)
@@ -150,11 +152,13 @@ class SelectionScorer:
         )
 
     def meaning(self, metric: str) -> str:
-        """What a score estimates, in words: policies, discount, horizon.
+        """What a score estimates, in words: policies, and discount and horizon where something follows.
 
         Args:
             metric: the column of a score.
         """
+        if of_decisions(self._log.dataset):
+            return "expected reward of a decision of the policy that acts (greedy), minus the logging policy's"
         discount = self._log.discount
         steps = columns.window_steps(metric)
         if steps is None:

@@ -103,7 +103,7 @@ def _within_one_standard_error(
         chosen = next((cells for cells in reversed(left) if _epoch(cells) in available), epochs[-1])
         which = "the last epoch" if chosen is epochs[-1] else "the last epoch that was not rejected"
         why = (
-            "too few effective episodes and windows to compare epochs"
+            f"too few effective {'episodes and windows' if _has_windows(epochs) else 'decisions'} to compare epochs"
             if left
             else "the log rules out the values of every epoch"
         )
@@ -139,6 +139,11 @@ def _compared(epochs: Sequence[Cells], settings: SelectionSettings) -> _Compared
         if len(enough) == len(left) or (steps == 1 and 2 * len(enough) >= len(left)):
             return _Compared(metric, enough)
     return _Compared(None, ())
+
+
+def _has_windows(epochs: Sequence[Cells]) -> bool:
+    """Whether windows were scored: not where every episode is one decision."""
+    return any(columns.window_ess(1) in cells for cells in epochs)
 
 
 def _not_rejected(epochs: Sequence[Cells]) -> list[Cells]:

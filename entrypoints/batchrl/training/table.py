@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
-from batchrl.contract.interval import with_interval
+from batchrl.contract.interval import in_digits
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
@@ -140,4 +140,4 @@ def _cell(value: float) -> str:
 
 
 def _shown(estimate: Estimate) -> str:
-    return with_interval(estimate.value, estimate.interval, ".3f") if math.isfinite(estimate.value) else "undefined"
+    return in_digits(estimate.value, estimate.interval, 3) if math.isfinite(estimate.value) else "undefined"

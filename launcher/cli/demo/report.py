@@ -12,7 +12,7 @@ from typing import Any
 
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
-from batchrl.contract.interval import Interval, with_interval
+from batchrl.contract.interval import Interval, in_digits
 from launcher.base.units import duration
 from launcher.cli.estimates import interval, number
 from launcher.reports.evaluations import Evaluation
@@ -73,7 +73,7 @@ class Score:
     @property
     def shown(self) -> str:
         """The score with its interval."""
-        return "undefined" if self.value is None else with_interval(self.value, Interval(self.lower, self.upper), ".2f")
+        return "undefined" if self.value is None else in_digits(self.value, Interval(self.lower, self.upper), 2)
 
 
 @dataclass(frozen=True)

@@ -113,18 +113,26 @@ def number(figure: float, digits: int = DIGITS) -> str:
 
 def value(estimate: Estimate) -> str:
     """``36``, with the digits that its interval leaves, or a dash."""
-    if not math.isfinite(estimate.value) or estimate.interval.ends is None:
-        return number(estimate.value)
-    shown = f"{estimate.value:.{estimate.interval.decimals()}f}"
-    return shown if len(shown) <= VALUE_WIDTH else number(estimate.value)
+    decimals = _decimals(estimate)
+    return number(estimate.value) if decimals is None else f"{estimate.value:.{decimals}f}"
 
 
 def interval(estimate: Estimate) -> str:
     """``[28, 46]``, with two digits of its width, fewer where that would be too long, or a dash."""
-    shown = f"{estimate.interval:.{estimate.interval.decimals()}f}"
-    if len(shown) <= INTERVAL_WIDTH:
-        return shown
+    if (decimals := _decimals(estimate)) is not None:
+        return f"{estimate.interval:.{decimals}f}"
     return _narrow(lambda digits: f"{estimate.interval:.{digits}g}", DIGITS, INTERVAL_WIDTH)
+
+
+def _decimals(estimate: Estimate) -> int | None:
+    """Digits after the point of a figure and its interval: as many as say something and fit; None where none do."""
+    if not math.isfinite(estimate.value) or estimate.interval.ends is None:
+        return None
+    for decimals in range(estimate.interval.decimals(), -1, -1):
+        shown = f"{estimate.value:.{decimals}f}", f"{estimate.interval:.{decimals}f}"
+        if len(shown[0]) <= VALUE_WIDTH and len(shown[1]) <= INTERVAL_WIDTH:
+            return decimals
+    return None
 
 
 def signed(difference: Estimate | None, beside: float = 0.0) -> str:

@@ -22,6 +22,10 @@ class Words:
         """The plural."""
         return f"{self.episode}s"
 
+    def said(self, text: str) -> str:
+        """A sentence about episodes, in these words."""
+        return text.replace("episode", self.episode)
+
 
 OF_EPISODES = Words("episode", "step")
 # Every episode is one decision: a contextual bandit's log.

@@ -20,8 +20,9 @@ from batchrl.ope.estimators.shrinkage import shrunk_doubly_robust, switch_doubly
 from batchrl.ope.report.decisions import doubt_of_decision_figure
 from batchrl.ope.report.estimand import DECISION, LOGGING_POLICY, Estimand
 from batchrl.ope.report.report import Tuned, Window
+from batchrl.ope.report.words import OF_DECISIONS
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
-from batchrl.ope.study.scoring import Found, Scorer, ScoreSettings
+from batchrl.ope.study.scoring import Found, Scored, Scorer, ScoreSettings
 
 
 class DecisionScorer(Scorer):
@@ -45,6 +46,21 @@ class DecisionScorer(Scorer):
             if names.DM_VALUE in same:  # what a short name calls the direct method of either kind
                 same.add(columns.DM)
             self.settings = replace(self.settings, estimators=same)
+
+    def score(self, policy: ScoredPolicy) -> Scored:
+        """All figures of one policy; differences are against the logging policy.
+
+        Raises:
+            InputError: its arrays do not fit the log, or are not finite.
+        """
+        scored = super().score(policy)
+        report = scored.report
+        doubt = None if report.doubt is None else OF_DECISIONS.said(report.doubt)
+        figures = {
+            name: figure if figure.doubt is None else replace(figure, doubt=OF_DECISIONS.said(figure.doubt))
+            for name, figure in report.figures.items()
+        }
+        return replace(scored, report=replace(report, doubt=doubt, figures=figures))
 
     @property
     def logged_estimand(self) -> Estimand:
