@@ -123,6 +123,9 @@ LOGGED_RETURN = "Logged Return"
 START_VALUE = "Start Value"
 LOGGING_START_VALUE = "Logging Start Value"
 VALUES_POSSIBLE = "Values Possible"
+# What the training episodes allow a policy to be worth.
+LEAST_POSSIBLE = "Least Possible Value"
+GREATEST_POSSIBLE = "Greatest Possible Value"
 EPOCH_SECONDS = "Epoch Seconds"
 OPE_SECONDS = "OPE Seconds"
 UPDATES_PER_SECOND = "Updates per Second"
@@ -149,6 +152,8 @@ OWN_COLUMNS = (
     START_VALUE,
     LOGGING_START_VALUE,
     VALUES_POSSIBLE,
+    LEAST_POSSIBLE,
+    GREATEST_POSSIBLE,
     CHECKPOINT,
     BEST_EPOCH,
     EPOCH_SECONDS,

@@ -6,6 +6,7 @@ import numpy as np
 
 from batchrl.data.dataset import Dataset
 from batchrl.ope.study.evaluator import Evaluator
+from batchrl.ope.study.possible import PossibleValues
 from batchrl.seeds import Stream, stream_seed
 from batchrl.training.scores import SelectionScorer, TrainingReturns
 from batchrl.training.state import RunState
@@ -18,7 +19,9 @@ MOST_PADDED_STEPS = 8_388_608
 def evaluator_of(run: RunState, episodes: Dataset) -> Evaluator:
     """The estimators of the csv, on some episodes."""
     preset, seed = run.preset, stream_seed(run.preset.seed, Stream.BOOTSTRAP)
-    return Evaluator(episodes, run.models.rewards(episodes), preset.ope, preset.agent.discount, seed)
+    discount = preset.agent.discount
+    possible = PossibleValues.of([run.parts.train, episodes], discount)
+    return Evaluator(episodes, run.models.rewards(episodes), preset.ope, discount, seed, possible)
 
 
 def scorer_of(run: RunState, episodes: Dataset) -> SelectionScorer:

@@ -22,13 +22,12 @@ from batchrl.ope.estimators.weights import WeightDiagnostics, trajectory_log_wei
 from batchrl.ope.report.estimand import horizon
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.paired import paired_difference
+from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.window import window_scores
 from presets.schema import TrainPreset
 
 # The policy that acts takes the action that it prefers.
 ACTING = TargetPolicy("greedy")
-# A mean over start states may pass a bound of the values by this share of their range: networks err.
-BOUND_TOLERANCE = 0.01
 # Values of the logging policy may miss its logged return by this share, however many episodes there are.
 LOGGED_TOLERANCE = 0.05
 
@@ -38,23 +37,21 @@ class TrainingReturns:
     """What the training episodes say about values, before any network.
 
     Args:
-        bounds: least and greatest possible value: an episode may end at once, and may never end.
+        possible: the values that they allow.
         standard_error: of the episodes' mean discounted return.
     """
 
-    bounds: tuple[float, float]
+    possible: PossibleValues
     standard_error: float
 
     @classmethod
     def of(cls, dataset: Dataset, discount: float) -> TrainingReturns:
-        """The returns of a data set, and the range that its rewards allow."""
-        bounds = -math.inf, math.inf
-        if discount < 1:
-            low, high = min(0.0, float(dataset.rewards.min())), max(0.0, float(dataset.rewards.max()))
-            bounds = low / (1 - discount), high / (1 - discount)
+        """The returns of a data set, and the values that it allows."""
         returns = dataset.discounted_returns(discount)
         n = len(returns)
-        return cls(bounds, float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf)
+        return cls(
+            PossibleValues.of([dataset], discount), float(returns.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class SelectionScores:
         start_value: mean of ``V(s_0)`` under the acting policy; nan for an algorithm without values.
         logging_start_value: mean of ``sum_a pi_b(a | s_0) Q(s_0, a)``, where Q is of the logging policy; else nan.
         possible: whether these values can be true; None for an algorithm without values.
+        least, greatest: value of a policy that the training episodes allow.
     """
 
     paired: Estimate
@@ -78,6 +76,8 @@ class SelectionScores:
     start_value: float
     logging_start_value: float
     possible: bool | None
+    least: float = -math.inf
+    greatest: float = math.inf
 
     def cells(self) -> dict[str, float]:
         """By the names of the csv's columns."""
@@ -86,6 +86,8 @@ class SelectionScores:
             columns.PAIRED_ESS: self.weights.effective_episodes,
             columns.START_VALUE: self.start_value,
             columns.LOGGING_START_VALUE: self.logging_start_value,
+            columns.LEAST_POSSIBLE: self.least,
+            columns.GREATEST_POSSIBLE: self.greatest,
         }
         if self.possible is not None:
             cells[columns.VALUES_POSSIBLE] = int(self.possible)
@@ -138,7 +140,7 @@ class SelectionScorer:
         start_value, logging_value = self._start_values(policy)
         possible = None
         if policy.own_values is not None:
-            possible = self._within_bounds(start_value)
+            possible = start_value in self._training.possible
             if self._learns_logging_values:
                 possible &= self._agrees_with_the_log(logging_value, policy.own_values, returns)
         return SelectionScores(
@@ -149,6 +151,8 @@ class SelectionScorer:
             start_value=start_value,
             logging_start_value=logging_value,
             possible=possible,
+            least=self._training.possible.least.value,
+            greatest=self._training.possible.greatest.value,
         )
 
     def meaning(self, metric: str) -> str:
@@ -194,11 +198,6 @@ class SelectionScorer:
         if not self._learns_logging_values:
             return acting, math.nan
         return acting, float((self._log.dataset.behavior_policy[starts] * q_values).sum(axis=1).mean())
-
-    def _within_bounds(self, start_value: float) -> bool:
-        low, high = self._training.bounds
-        slack = BOUND_TOLERANCE * ((high - low) or 1.0) if math.isfinite(high - low) else 0.0
-        return math.isfinite(start_value) and low - slack <= start_value <= high + slack
 
     def _agrees_with_the_log(self, logging_value: float, values: Values, returns: Estimate) -> bool:
         """Whether values of the logging policy are nearly those that the evaluation episodes show, within their errors.

@@ -35,6 +35,7 @@ from presets.schema import SelectionSettings, TrainPreset
 
 ESTIMATES = {"sdr": columns.SDR, "wis": columns.WIS}
 NO_EVIDENCE = "no evidence of improvement over the logging policy"
+RULED_OUT = "the log rules their values out"
 # Windows of one episode overlap: resamples of fewer episodes are too much alike, however many windows there are.
 LEAST_EPISODES = 10
 
@@ -95,7 +96,7 @@ def _within_one_standard_error(
     left = _not_rejected(epochs)
     rejected = ""
     if len(left) < len(epochs):
-        rejected = f"; {len(epochs) - len(left)} of {len(epochs)} epochs were rejected: the log rules their values out"
+        rejected = f"; {len(epochs) - len(left)} of {len(epochs)} epochs were rejected: {RULED_OUT}"
     compared = _compared(epochs, settings)
     metric = compared.metric
     competing = [cells for cells in compared.epochs if _epoch(cells) in available]
@@ -167,22 +168,36 @@ def _averages_to_one(cells: Cells) -> bool:
 def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> PointerDetails:
     """The epoch with the highest lower end of the interval of the preset's estimate, of equals the later.
 
-    Epochs whose effective sample size is below ``ope.ess_floor``, or whose bound is undefined, do not compete. Without
-    intervals the estimate itself is compared. The estimates score the target policy that the preset names.
+    Epochs do not compete whose effective sample size is below ``ope.ess_floor``, whose bound is undefined, whose values
+    were rejected or whose estimate the log does not allow. Without intervals the estimate itself is compared. The
+    estimates score the target policy that the preset names.
     """
     estimate = ESTIMATES[preset.selection.estimate]
     metric = columns.lower(estimate) if preset.ope.bootstrap_resamples else estimate
     floor, last = preset.ope.ess_floor, epochs[-1]
     best: tuple[float, int] | None = None
-    for cells in epochs:
+    possible = [cells for cells in _not_rejected(epochs) if _is_possible(cells, estimate)]
+    for cells in possible:
         if _epoch(cells) in available and metric in cells and cells.get(columns.WIS_ESS, -math.inf) >= floor:
             best = max(best or (cells[metric], _epoch(cells)), (cells[metric], _epoch(cells)))
+    rejected = ""
+    if len(possible) < len(epochs):
+        rejected = f"; {len(epochs) - len(possible)} of {len(epochs)} epochs were rejected: {RULED_OUT}"
     if best is None:
-        reason = f"the last epoch: none reached {floor:g} effective episodes with a defined bound"
-        return PointerDetails(_epoch(last), metric, last.get(metric), reason)
-    return PointerDetails(
-        best[1], metric, best[0], f"highest {metric} among epochs with at least {floor:g} effective episodes"
-    )
+        left = [cells for cells in possible if _epoch(cells) in available]
+        chosen = left[-1] if left else last
+        which = "the last epoch" if chosen is last else "the last epoch that was not rejected"
+        reason = f"{which}: none reached {floor:g} effective episodes with a defined bound{rejected}"
+        value = chosen.get(metric) if chosen in possible else None
+        return PointerDetails(_epoch(chosen), metric, value, reason)
+    reason = f"highest {metric} among epochs with at least {floor:g} effective episodes{rejected}"
+    return PointerDetails(best[1], metric, best[0], reason)
+
+
+def _is_possible(cells: Cells, estimate: str) -> bool:
+    """Whether the log allows an estimate to be that of a policy."""
+    least, greatest = cells.get(columns.LEAST_POSSIBLE, -math.inf), cells.get(columns.GREATEST_POSSIBLE, math.inf)
+    return least <= cells.get(estimate, math.nan) <= greatest or estimate not in cells
 
 
 def _epoch(cells: Cells) -> int:

@@ -15,7 +15,6 @@ from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
 from batchrl.contract.estimators import effective_floor
 from batchrl.contract.interval import in_digits
-from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
 
@@ -118,18 +117,27 @@ class EpochReport:
         floor = effective_floor(self.estimates.n_episodes)
         few = f" (fewer than {floor:g}: do not rely on it)" if ess < floor else ""
         rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
-        wis, sdr = (self.estimates.estimates[name] for name in (columns.WIS, columns.SDR))
+        wis, sdr = (self._shown(name) for name in (columns.WIS, columns.SDR))
         return (
-            f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={_shown(wis)}  "
-            f"sdr={_shown(sdr)}  ess={ess:.1f} of {self.estimates.n_episodes}{few}  "
+            f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={wis}  "
+            f"sdr={sdr}  ess={ess:.1f} of {self.estimates.n_episodes}{few}  "
             f"seconds={self.training_s + self.ope_s:.2f}{rejected}"
         )
+
+    def _shown(self, name: str) -> str:
+        estimate = self.estimates.estimates[name]
+        if not math.isfinite(estimate.value):
+            return "undefined"
+        impossible = "" if self.scores.least <= estimate.value <= self.scores.greatest else " (impossible)"
+        return in_digits(estimate.value, estimate.interval, 3) + impossible
 
 
 def to_csv(rows: Sequence[Row]) -> bytes:
     """The whole file."""
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, rows[0] if rows else COLUMNS, lineterminator="\n")
+    # The first rows of a run that an older version began may lack columns.
+    names = dict.fromkeys(name for row in rows for name in row) if rows else COLUMNS
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
@@ -137,7 +145,3 @@ def to_csv(rows: Sequence[Row]) -> bytes:
 
 def _cell(value: float) -> str:
     return repr(value) if math.isfinite(value) else ""
-
-
-def _shown(estimate: Estimate) -> str:
-    return in_digits(estimate.value, estimate.interval, 3) if math.isfinite(estimate.value) else "undefined"

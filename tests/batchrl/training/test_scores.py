@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,7 +67,8 @@ def preset(**changes: object) -> TrainPreset:
 
 
 def scorer(dataset: Dataset, settings: TrainPreset, seed: int = 0) -> SelectionScorer:
-    return SelectionScorer(dataset, TrainingReturns.of(log(seed=99), DISCOUNT), settings, seed)
+    training = log(seed=99, terminal=bool(dataset.terminal.any()))
+    return SelectionScorer(dataset, TrainingReturns.of(training, DISCOUNT), settings, seed)
 
 
 GOOD = [[0.0, 1.9], [0.0, 1.0], [0.0, 0.0]]
@@ -106,20 +107,25 @@ def test_both_sides_of_a_difference_end_where_the_log_was_cut() -> None:
     ("q_values", "possible"),
     [
         (GOOD, True),
-        ([[0.0, 10.05], *GOOD[1:]], True),  # a hundredth of the range is left to the network's error
+        ([[0.0, 2.05], *GOOD[1:]], True),  # a tenth of the range is left to the network's error
+        ([[0.0, 2.2], *GOOD[1:]], False),  # every episode ends after two steps, which pay 1 each
         ([[0.0, 10.2], *GOOD[1:]], False),
         ([[-0.2, -0.2], *GOOD[1:]], False),
         ([[math.nan, 1.0], *GOOD[1:]], False),
     ],
 )
-def test_values_beyond_what_logged_rewards_allow_are_impossible(q_values: list[list[float]], possible: bool) -> None:
-    checked = scorer(log(), preset())
+def test_values_beyond_what_the_log_allows_are_impossible(q_values: list[list[float]], possible: bool) -> None:
     if not all(math.isfinite(value) for row in q_values for value in row):
-        assert checked._within_bounds(math.nan) is possible
+        assert (math.nan in TrainingReturns.of(log(), DISCOUNT).possible) is possible
         return
-    scores = checked.score(model(q_values))
+    scores = scorer(log(), preset()).score(model(q_values))
     assert scores.possible is possible
     assert scores.cells()[columns.VALUES_POSSIBLE] == possible
+
+
+@pytest.mark.parametrize(("start", "possible"), [(10.05, True), (10.2, False)])
+def test_where_episodes_are_cut_short_values_may_reach_their_bound(start: float, possible: bool) -> None:
+    assert scorer(log(terminal=False), preset()).score(model([[0.0, start], *GOOD[1:]])).possible is possible
 
 
 def test_values_of_the_logging_policy_must_be_those_that_the_log_shows() -> None:
@@ -173,9 +179,7 @@ def test_the_meaning_names_policy_discount_and_horizon() -> None:
     assert "400 episodes were cut short" in scorer(log(terminal=False), preset()).meaning(columns.PAIRED)
 
 
-def test_the_range_of_values_comes_from_the_rewards_and_a_discount_below_one() -> None:
-    data = log()
-    losses = replace(data, rewards=-data.rewards)
-    assert TrainingReturns.of(data, 0.9).bounds == pytest.approx((0, 10))
-    assert TrainingReturns.of(losses, 0.5).bounds == pytest.approx((-2, 0))
-    assert TrainingReturns.of(data, 1.0).bounds == (-math.inf, math.inf)
+def test_the_csv_says_between_which_values_all_must_lie() -> None:
+    cells = scorer(log(), preset()).score(model(GOOD)).cells()
+    assert cells[columns.LEAST_POSSIBLE] == pytest.approx(-0.1)
+    assert cells[columns.GREATEST_POSSIBLE] == pytest.approx(1.9 + 0.19)

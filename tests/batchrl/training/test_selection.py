@@ -209,6 +209,24 @@ def test_rule_lower_bound_leaves_out_epochs_below_the_floor_or_without_a_bound()
     assert choose_best(bounds(("9.0", "50"), ("8.0", "50")), {2}, LOWER_BOUND).epoch == 2
 
 
+def test_rule_lower_bound_chooses_no_epoch_whose_values_or_estimate_the_log_does_not_allow() -> None:
+    """A sequential DR of 79.5 where no logged return exceeds 1 was the best of all epochs."""
+    rows = bounds(("0.4", "50"), ("79.1", "50"), ("0.3", "50"))
+    for row, estimate in zip(rows, ("0.6", "79.5", "0.5"), strict=True):
+        row |= {columns.SDR: estimate, columns.LEAST_POSSIBLE: "-0.1", columns.GREATEST_POSSIBLE: "1.1"}
+    best = choose_best(rows, every(rows), LOWER_BOUND)
+    assert (best.epoch, best.value) == (1, 0.4)
+    assert best.reason.endswith("1 of 3 epochs were rejected: the log rules their values out")
+    rows[0][columns.VALUES_POSSIBLE] = "0"
+    assert choose_best(rows, every(rows), LOWER_BOUND).epoch == 3
+    rows[2][columns.VALUES_POSSIBLE] = "0"
+    none = choose_best(rows, every(rows), LOWER_BOUND)
+    assert none.value is None and "3 of 3 epochs were rejected" in none.reason
+    rows[0][columns.VALUES_POSSIBLE] = "1"
+    rows[0][columns.WIS_ESS] = "1"
+    assert choose_best(rows, every(rows), LOWER_BOUND).reason.startswith("the last epoch that was not rejected: none")
+
+
 def test_rule_last_takes_the_last() -> None:
     preset = presets.resolve_train("cartpole-ddqn-bcq", {"selection.rule": "last"})
     assert choose_best(epochs(9.0, 8.0), {1, 2}, preset).epoch == 2

@@ -23,6 +23,7 @@ from batchrl.ope.report.estimand import Estimand
 from batchrl.ope.report.report import PolicyReport, estimate_json
 from batchrl.ope.study.decisions import DecisionScorer
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged, of_decisions, policies_of
+from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.scoring import Scorer, ScoreSettings
 from presets.schema import OpeSettings
 
@@ -66,10 +67,17 @@ class Evaluator:
         settings: the preset's section ``ope``.
         discount: the agent's.
         seed: of the resamples.
+        possible: what a policy can be worth; None for what these episodes allow.
     """
 
     def __init__(
-        self, dataset: Dataset, modelled_rewards: Floats64, settings: OpeSettings, discount: float, seed: int
+        self,
+        dataset: Dataset,
+        modelled_rewards: Floats64,
+        settings: OpeSettings,
+        discount: float,
+        seed: int,
+        possible: PossibleValues | None = None,
     ) -> None:
         self._log = EpisodeLog(dataset, discount)
         self._modelled = modelled_rewards
@@ -78,6 +86,7 @@ class Evaluator:
         self._wis_returns = discounted_returns(self._log.rewards, self._wis_discount)
         self._settings = settings
         self._seed = seed
+        self._possible = possible
 
     def score(self, policy: PolicyModel) -> PolicyEstimates:
         """The csv's five estimates of the policy; V and Q are those of the policy's own network."""
@@ -100,7 +109,8 @@ class Evaluator:
 
     def report(self, policies: Sequence[ScoredPolicy]) -> list[PolicyReport]:
         """All figures of policies, with every interval, and differences against the logging policy."""
-        settings = ScoreSettings(self._settings.bootstrap_resamples, self._settings.confidence, self._seed)
+        ope = self._settings
+        settings = ScoreSettings(ope.bootstrap_resamples, ope.confidence, self._seed, possible=self._possible)
         scorer = (DecisionScorer if of_decisions(self._log.dataset) else Scorer)(self._log, settings, self._modelled)
         return [scorer.score(policy).report for policy in policies]
 

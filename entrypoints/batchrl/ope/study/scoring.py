@@ -21,6 +21,7 @@ from batchrl.ope.report.estimand import LOGGING_POLICY, Estimand
 from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_weights
 from batchrl.ope.report.report import Figure, PolicyReport, Tuned, Window
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
+from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.window import window_scores
 from presets.schema import SelectionSettings
 
@@ -40,6 +41,7 @@ class ScoreSettings:
         estimators: names of those to compute; None for all that the log and the policy have the arrays for.
         least_reward: no reward of a step can be lower, which the lower bounds rest on; None: the least that was logged
             is taken for it.
+        possible: what a policy can be worth; None for what the scored episodes allow.
     """
 
     resamples: int = 1000
@@ -47,6 +49,7 @@ class ScoreSettings:
     seed: int = 0
     estimators: Collection[str] | None = None
     least_reward: float | None = None
+    possible: PossibleValues | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Scorer:
         self.log = log
         self.settings = settings or ScoreSettings()
         self._modelled = modelled_rewards
+        self._possible = self.settings.possible or PossibleValues.of([log.dataset], log.discount)
         self._logged = self._draws({LOGGING_POLICY: log.logged_return})[LOGGING_POLICY]
 
     @property
@@ -120,10 +124,15 @@ class Scorer:
                 student_t=student_interval(quotients, confidence),
                 lower_bound=bounds.get(name, float("nan")),
                 difference=self._above_logged(estimand, quotients, draws[name]),
-                doubt=self._doubt(name, doubt, found),
+                doubt=self._impossible(estimand, quotients.value) or self._doubt(name, doubt, found),
                 tuned=found.tuned.get(name),
             )
         return Scored(PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample)), draws)
+
+    def _impossible(self, estimand: Estimand, value: float) -> str | None:
+        """Why a value of a whole episode cannot be true; None where it can, or is the reward of one of its steps."""
+        of_a_step = estimand.discount is None and self.logged_estimand.discount is not None
+        return None if of_a_step else self._possible.doubt(value)
 
     @property
     def least_reward(self) -> float:

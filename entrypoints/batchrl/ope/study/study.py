@@ -24,6 +24,7 @@ from batchrl.ope.study.decisions import DecisionScorer
 from batchrl.ope.study.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.study.fitted import Following, cross_fitted
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
+from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings, against_first
 from batchrl.ope.study.sources import TrainedPolicy
 
@@ -145,11 +146,12 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     chosen = choose_episodes(dataset.n_episodes, question.policies, splits, question.episodes, words)
     part = dataset if chosen.whole else dataset.select(chosen.positions)
     log = EpisodeLog(part, discount, question.clip)
+    settings = replace(question.settings, possible=PossibleValues.of([dataset], discount))
     scorer: Scorer
     if single:
-        scorer = DecisionScorer(log, question.settings)
+        scorer = DecisionScorer(log, settings)
     else:
-        scorer = Scorer(log, question.settings, _modelled_rewards(question.policies, part))
+        scorer = Scorer(log, settings, _modelled_rewards(question.policies, part))
     seed = question.settings.seed
     fitting = None if question.fqe is None else Fitting(question.fqe, loaded, chosen, discount, seed, words)
 

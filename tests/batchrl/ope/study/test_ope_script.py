@@ -426,3 +426,26 @@ def test_a_difference_that_is_but_rounding_is_none() -> None:
     assert signed(Estimate(0.0, -3e-14, 2e-14), 4.2) == "0"
     assert signed(Estimate(2e-13, 1e-13, 3e-13), 1e-12) == "+2e-13 [1e-13, 3e-13]"
     assert signed(Estimate(0.25, -0.1, 0.6), 4.2) == "+0.25 [-0.10, 0.60]"
+
+
+def test_a_figure_that_the_log_does_not_allow_is_not_relied_on(ope: Ope, tmp_path: Path) -> None:
+    """A goal pays 1 and ends the episode; values of 79.5 make the doubly robust figures say as much."""
+    rng = np.random.default_rng(0)
+    rows = [
+        "action,all_action_probabilities,episode_id,reward,state_feature_0,target_action_probabilities,target_q_values"
+    ]
+    for episode in range(300):
+        length = int(rng.geometric(0.3))
+        for step in range(length):
+            reward = int(step == length - 1 and episode % 2)
+            rows.append(f'{rng.integers(2)},"[0.5, 0.5]",{episode},{reward},{step},"[0.2, 0.8]","[79.5, 79.5]"')
+    path = tmp_path / "goal.csv"
+    path.write_text("\n".join(rows) + "\n")
+    (policy,) = ope(path, "--discount", "0.99")["policies"]
+    direct, weighted = policy["estimates"][names.DM_VALUE], policy["estimates"][names.WIS]
+    assert direct["value"] == pytest.approx(79.5) and not direct["reliable"]
+    assert "79.5 lies above 1.1, beyond what the log allows" in direct["doubt"]
+    assert weighted["reliable"] and weighted["value"] < 1
+    doubly_robust = [policy["estimates"][name] for name in (names.SDR, names.WDR)]
+    assert any(not figure["reliable"] for figure in doubly_robust)
+    assert all(figure["reliable"] is (-0.1 <= figure["value"] <= 1.1) for figure in doubly_robust)
