@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batchrl.commandline.arguments import ended
 from batchrl.commandline.parser import Parser
+from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 
 EXAMPLES = """examples:
@@ -48,8 +49,9 @@ def make_parser() -> Parser:
         "--policy",
         default="uniform",
         metavar="P",
-        help="uniform; probabilities of the actions such as '[0.3, 0.7]'; the path of a trained policy: a folder of "
-        "checkpoints, one .pt file, an exported model; or module:name of one in Python, such as "
+        help="uniform; probabilities of the actions such as '[0.3, 0.7]'; always:1, a constant action; a CSV of rules; "
+        "the path of a trained policy: a folder of checkpoints, one .pt file, an exported model; or module:name of one "
+        "in Python, such as "
         "batchrl.problems.logging:CartPoleController (default: uniform)",
     )
     add(
@@ -72,6 +74,7 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     """The script's story: everything is checked before the first episode is played."""
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.collect.acting import Softening, make_policy
+    from batchrl.collect.actions import ActingOn
     from batchrl.collect.environments import EnvId, make_simulator
     from batchrl.collect.rollouts import collect
     from batchrl.collect.summary import ReturnSummary
@@ -87,7 +90,8 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
     env = EnvId(arguments.env, arguments.max_episode_steps).resolved()
     simulator = make_simulator(env, arguments.num_envs)
     softening = Softening(arguments.epsilon, arguments.temperature)
-    policy = make_policy(arguments.policy, simulator.n_actions, softening)
+    features = [f"{columns.STATE_FEATURE_PREFIX}{number}" for number in range(simulator.n_features)]
+    policy = make_policy(arguments.policy, ActingOn(simulator.n_actions, features), softening)
     if arguments.check:
         # A few steps tell whether the policy is for this environment, and whether anything is left to chance.
         first = collect(simulator, policy, steps=STEPS_OF_A_CHECK, seed=arguments.seed)

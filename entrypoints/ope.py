@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from batchrl.commandline.arguments import ended
 from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import InputError
+from batchrl.contract.given import WRITTEN, is_given
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
@@ -57,9 +58,17 @@ def make_parser() -> Parser:
         default=[],
         metavar="[NAME=]PATH",
         help="a trained policy: checkpoints, a .pt file, an exported model, a model.tar.gz; several may be given. "
-        "Without it, the policy is the column target_action_probabilities of DATA (and target_q_values its values)",
+        "Without any, the policy is the column target_action_probabilities of DATA (and target_q_values its values)",
     )
-    add("--policy", action="append", choices=KINDS, help=f"made of its values (default: {' and '.join(DEFAULT_KINDS)})")
+    add(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="P",
+        help=f"{', '.join(KINDS)}: what is made of a model's values (default: {' and '.join(DEFAULT_KINDS)}); or a "
+        "policy that nobody trained: uniform, most-frequent, '[0.3, 0.7]', always:1 (an action), a CSV of rules, "
+        "module:name",
+    )
     add("--epsilon", type=float, default=0.1, help="epsilon_greedy: probability of a random action (default: 0.1)")
     add("--temperature", type=float, default=1.0, help="softmax: temperature of the values (default: 1)")
     add("--no-mask", action="store_true", help="let the policy take actions that its mask forbids")
@@ -107,7 +116,10 @@ def check(arguments: argparse.Namespace) -> None:
     for option, value, right, words in rules:
         if not right:
             raise InputError(f"{option} got {value}.", f"Give {words}.")
-    if arguments.policy and not arguments.model:
+    for text in arguments.policy:
+        if text not in KINDS and not is_given(text):
+            raise InputError(f"--policy {text}: there is no such policy.", f"Write {', '.join(KINDS)}; or {WRITTEN}.")
+    if set(arguments.policy) & set(KINDS) and not any(not is_given(text) for text in arguments.model):
         raise InputError(
             "--policy without --model: the columns of DATA are the policy already.", "Leave it out, or name a model."
         )
@@ -117,16 +129,22 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     """The script's story."""
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.data.loader import load_dataset
+    from batchrl.naming import import_from_here
     from batchrl.ope.report.verdict import rank
+    from batchrl.ope.study.given import given_policies
     from batchrl.ope.study.scoring import ScoreSettings
     from batchrl.ope.study.study import Question, answer
 
     # 1. The policies, and how their own training read its data.
+    import_from_here()
     policies = trained_policies(arguments)
     data = data_settings(arguments, policies)
 
     # 2. The log.
-    loaded = load_dataset(arguments.data, data, with_targets=not policies)
+    named = [text for text in (*arguments.model, *arguments.policy) if text not in KINDS and is_given(text)]
+    by_columns = not policies and not named
+    loaded = load_dataset(arguments.data, data, with_targets=by_columns)
+    given = given_policies(named, loaded.dataset)
 
     # 3. All policies on the same episodes and resamples.
     settings = ScoreSettings(
@@ -140,12 +158,14 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         source=arguments.data_name or str(arguments.data),
         policies=policies,
         targets=targets(arguments),
+        given=given,
+        first=len(policies) if arguments.model and is_given(arguments.model[0]) else 0,
         episodes=arguments.episodes,
         discount=arguments.discount,
         baseline=arguments.baseline,
         clip=arguments.clip,
         settings=settings,
-        fqe=fqe_settings(arguments, data, with_targets=not policies),
+        fqe=fqe_settings(arguments, data, with_targets=by_columns),
     )
     found = answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
     return replace(found, policies=sorted(found.policies, key=rank)) if arguments.brief else found
@@ -157,6 +177,8 @@ def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
 
     policies = []
     for text in arguments.model:
+        if is_given(text):
+            continue
         name, equals, path = text.partition("=")
         named = bool(equals) and not Path(text).exists()
         policy = read_policy(name, Path(path)) if named else read_policy(text, Path(text))
@@ -184,7 +206,7 @@ def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
     """The target policies that ``--policy`` names."""
     from batchrl.agents.target_policy import TargetPolicy
 
-    kinds = dict.fromkeys(arguments.policy or DEFAULT_KINDS)
+    kinds = [kind for kind in dict.fromkeys(arguments.policy) if kind in KINDS] or DEFAULT_KINDS
     return [TargetPolicy(kind, arguments.temperature, arguments.epsilon) for kind in kinds]
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import re
 import sys
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
-
-NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+from batchrl.contract.given import NAMED
 
 
 def import_from_here() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.given import MOST_FREQUENT, WRITTEN, is_given
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.base import extras
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
     from launcher.jobs.training import Job
 
 SCRIPT = "ope.py"
-KINDS = ("greedy", "epsilon_greedy", "softmax")
 
 # Options of the script's own, with the same names there.
 SHARED = (
     click.option(
         "--policy",
         multiple=True,
-        type=click.Choice(KINDS),
-        help="What is made of a model's values; several may be given. By default greedy and epsilon_greedy.",
+        metavar="P",
+        help="greedy, epsilon_greedy, softmax: what is made of a model's values, by default greedy and epsilon_greedy. "
+        f"Or a policy that nobody trained: {MOST_FREQUENT}, {WRITTEN}. Several may be given.",
     ),
     click.option("--epsilon", type=float, help="epsilon_greedy: share of random actions, by default 0.1."),
     click.option("--temperature", type=float, help="softmax: of the values, by default 1."),
@@ -83,7 +84,7 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
 
     Args:
         data: a path or S3 URL.
-        models: paths, S3 URLs or names of training jobs.
+        models: paths, S3 URLs or names of training jobs; or what names a policy that nobody trained.
         scoring: the shared options that were given.
         aws: whether jobs are on Amazon SageMaker.
         more: further options of the script.
@@ -104,6 +105,9 @@ def score(data: str, models: Sequence[str], scoring: dict[str, Any], aws: bool, 
         log = fetch_prefix(data, folder / "data")
         options = [str(log.path), "--data-name", log.name, *more]
         for number, model in enumerate(models):
+            if is_given(model):
+                options += ["--model", model]
+                continue
             found = find_policy(model, folder / f"policy-{number}", aws)
             options += ["--model", f"{found.name}={found.path}"]
         if other := scoring.pop("fqe_data", None):

@@ -26,6 +26,8 @@ GREY = "#999999"
 LOGGED_COLOUR = "#009E73"
 # How far beyond what may be relied on the axis reaches, in widths of that.
 MARGIN = 0.75
+# A share of the range of all values that is no range of its own: differences that are but rounding.
+ONE_POINT = 1e-6
 LABEL_CHARACTERS = 48
 HEADING_CHARACTERS = 76
 ORDER = (
@@ -158,13 +160,19 @@ def _label(row: Row) -> str:
 
 
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """The axis shows all that may be relied on; of the rest, what lies near it."""
+    """The axis shows all that may be relied on, and of the rest what lies near it.
+
+    It shows every value where what may be relied on is but one point, such as the reference.
+    """
     sure, every = (
         [end for row in chosen for end in (row.value, *row.interval.bounds) if end is not None]
         for chosen in ([row for row in rows if row.reliable], rows)
     )
+    values = [row.value for row in rows if row.value is not None]
+    if max(sure) - min(sure) <= ONE_POINT * (max(values) - min(values)):
+        sure += values
     low, high = min(sure), max(sure)
-    room = MARGIN * max(high - low, 0.2 * abs(high), 1e-9)
+    room = MARGIN * (high - low or 0.2 * abs(high) or 1.0)
     return max(low - room, min(every) - 0.1 * room), min(high + room, max(every) + 0.1 * room)
 
 

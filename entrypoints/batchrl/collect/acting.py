@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from batchrl.collect.actions import ActingOn
 from batchrl.contract import jsontext
 from batchrl.contract.asking import PROBABILITIES, REFUSAL, STATES, Frame, receive, send
 from batchrl.contract.errors import BatchRLError, InputError
+from batchrl.contract.given import ALWAYS, MOST_FREQUENT, RULES_SUFFIX, UNIFORM, WRITTEN, is_given
 from batchrl.policies import EpsilonGreedyPolicy, FixedPolicy, Floats32, Floats64, Policy, UniformPolicy
 
-UNIFORM = "uniform"
 ASKED = re.compile(r"ask:(\d+)")
 
 
@@ -73,15 +74,17 @@ class AskedPolicy:
         return np.frombuffer(answer.payload).reshape(answer.rows, answer.columns)
 
 
-def make_policy(text: str, n_actions: int, softening: Softening) -> Policy:
+def make_policy(text: str, acting_on: int | ActingOn, softening: Softening) -> Policy:
     """The policy that ``--policy`` names, softened.
 
     A trained policy that acts under a mask draws its random actions from those that the mask allows; of any other
     policy nothing is known but its probabilities, and all actions are drawn from.
 
     Args:
-        text: uniform; probabilities as ``[0.3, 0.7]``; a path; ``module:name``; or ``ask:FD``, an open socket.
-        n_actions: of the environment.
+        text: uniform; probabilities as ``[0.3, 0.7]``; ``always:1``, a constant action; ``most-frequent``, the constant
+            action that a log took most often; the path of a CSV of rules (``batchrl.collect.rules``) or of a trained
+            policy; ``module:name``; or ``ask:FD``, an open socket.
+        acting_on: actions and features; a number is that of the actions.
         softening: how it acts.
 
     Raises:
@@ -100,18 +103,24 @@ def make_policy(text: str, n_actions: int, softening: Softening) -> Policy:
         return trained
     if softening.temperature is not None:
         raise InputError(f"--temperature: --policy {text} has no values to soften.", "It is for trained policies.")
-    policy = _untrained(text, n_actions)
+    policy = _untrained(text, acting_on if isinstance(acting_on, ActingOn) else ActingOn(acting_on))
     return policy if softening.epsilon is None else EpsilonGreedyPolicy(policy, softening.epsilon)
 
 
 def _is_trained(text: str) -> bool:
-    known = text == UNIFORM or text.lstrip().startswith("[") or ASKED.fullmatch(text)
-    return not known and Path(text).exists()
+    return not is_given(text) and not ASKED.fullmatch(text) and Path(text).exists()
 
 
-def _untrained(text: str, n_actions: int) -> Policy:
+def _untrained(text: str, acting_on: ActingOn) -> Policy:
+    n_actions = acting_on.n_actions
     if text == UNIFORM:
         return UniformPolicy(n_actions)
+    if text == MOST_FREQUENT:
+        if acting_on.action_counts is None:
+            raise InputError(f"--policy {text}: there is no log here to count in.", f"Name the action: {ALWAYS}1")
+        return _constant(int(acting_on.action_counts.argmax()), n_actions)
+    if text.startswith(ALWAYS):
+        return _constant(acting_on.number_of(text.removeprefix(ALWAYS), f"--policy {text}"), n_actions)
     if text.lstrip().startswith("["):
         return _fixed(text, n_actions)
     if asked := ASKED.fullmatch(text):
@@ -124,7 +133,15 @@ def _untrained(text: str, n_actions: int) -> Policy:
 
     if is_named(text):
         return named_policy(text)
-    raise InputError(f"--policy {text}: there is no such path.", "Or write uniform, '[0.3, 0.7]' or module:name.")
+    if text.lower().endswith(RULES_SUFFIX) and Path(text).exists():
+        from batchrl.collect.rules import RulesPolicy
+
+        return RulesPolicy.read(Path(text), acting_on)
+    raise InputError(f"--policy {text}: there is no such path.", f"Or write {WRITTEN}.")
+
+
+def _constant(action: int, n_actions: int) -> FixedPolicy:
+    return FixedPolicy(np.eye(n_actions)[action])
 
 
 def _fixed(text: str, n_actions: int) -> FixedPolicy:

@@ -17,6 +17,7 @@ from batchrl.agents.networks import Network, NetworkShape
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.policy import LoadedPolicy
 from batchrl.collect.acting import AskedPolicy, Softening, make_policy
+from batchrl.collect.actions import ActingOn
 from batchrl.collect.environments import EnvId, make_simulator
 from batchrl.collect.rollouts import collect
 from batchrl.contract.asking import PROBABILITIES, Frame, receive, send
@@ -189,3 +190,16 @@ def test_an_answer_that_is_none_ends_the_episodes(answer: Frame | None, says: st
             answering(theirs, lambda rows: given)
         with pytest.raises(BatchRLError, match=says):
             collect(make_simulator(EnvId("CartPole-v0"), 3), AskedPolicy(ours), episodes=1)
+
+
+def test_a_constant_action_and_rules_are_named_in_words(tmp_path: Any) -> None:
+    rules = tmp_path / "rules.csv"
+    rules.write_text("speed,action\n>0,2\n,1\n")
+    acting_on = ActingOn(3, ("place", "speed", "angle", "rate"), action_counts=np.array([1, 5, 2]))
+    for text, expected in (("always:2", np.full(200, 2)), ("most-frequent", np.ones(200))):
+        found = make_policy(text, acting_on, Softening()).action_probabilities(states())
+        np.testing.assert_array_equal(np.broadcast_to(found, (200, 3)).argmax(axis=1), expected)
+    found = make_policy(str(rules), acting_on, Softening(epsilon=0.3)).action_probabilities(states())
+    np.testing.assert_allclose(found[:, 2], np.where(states()[:, 1] > 0, 0.8, 0.1))
+    with pytest.raises(InputError, match="there is no log here to count in"):
+        make_policy("most-frequent", 3, Softening())

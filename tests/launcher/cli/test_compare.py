@@ -205,3 +205,37 @@ def test_a_checkpoint_that_is_named_and_not_there_is_told_as_damage(run: Run, tm
 
     assert ended.code == DamagedContent.exit_code
     assert "best.json names epoch_0001.pt, which is not there" in ended.err
+
+
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]) -> tuple[tuple[float, float], list[float]]:
+    """The ends of the axis of a picture of runs, and where its points are."""
+    from launcher.reports import forestplot
+
+    figures: list[Any] = []
+    monkeypatch.setattr(forestplot, "save", lambda figure, path: figures.append(figure) or path)
+    draw_runs([read_run(name, files_of_folder(Path(name))) for name in runs], tmp_path / "runs.png")
+    (axes,) = figures[0].axes
+    points = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    return axes.get_xlim(), points
+
+
+@pytest.mark.parametrize("score", [1.0, -30.0, 2e-4, 0.0])
+def test_the_axis_holds_the_points_also_where_nothing_may_be_relied_on(
+    score: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the logging policy's 0 may be: the axis was 1e-10 wide, with every point beyond it."""
+    doubted = final(score, abs(score), doubt="few episodes")
+    runs = [make_run(tmp_path / name, score, half=abs(score), final=doubted) for name in ("one", "two")]
+    (low, high), points = drawn(tmp_path, monkeypatch, runs)
+    assert points == [score, score]
+    assert low < min(points) and max(points) < high and low < 0 < high
+    assert high - low < 10 * (abs(score) or 1.0)
+
+
+def test_what_lies_far_from_what_may_be_relied_on_does_not_squeeze_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubted = final(1e6, doubt="few episodes")
+    sure, far = make_run(tmp_path / "a", 3, final=final(3)), make_run(tmp_path / "b", 1e6, final=doubted)
+    (low, high), points = drawn(tmp_path, monkeypatch, [sure, far])
+    assert points == [3] and low < 0 and 3 < high < 20

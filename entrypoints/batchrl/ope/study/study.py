@@ -23,6 +23,7 @@ from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES, Words
 from batchrl.ope.study.decisions import DecisionScorer
 from batchrl.ope.study.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.study.fitted import Following, cross_fitted
+from batchrl.ope.study.given import GivenPolicy
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings, against_first
@@ -57,11 +58,13 @@ class Question:
 
     Args:
         source: the log, as the user named it.
-        policies: trained policies; none where the log's columns are the policy.
+        policies: trained policies.
+        given: policies that nobody trained; without any policy, the log's columns are it.
         targets: what is made of each trained policy's preferences.
         episodes: which episodes of the log to score on.
         discount: of one step; None for the first policy's own.
         baseline: what policies are compared with.
+        first: which policy is the first one, counted over the trained ones and then the given ones.
         clip: largest ratio of a step; None leaves the ratios as they are.
         settings: of the intervals.
         fqe: None for no fitted Q evaluation.
@@ -70,9 +73,11 @@ class Question:
     source: str
     policies: Sequence[TrainedPolicy]
     targets: Sequence[TargetPolicy]
+    given: Sequence[GivenPolicy] = ()
     episodes: Episodes = "auto"
     discount: float | None = None
     baseline: Baseline = "logged"
+    first: int = 0
     clip: float | None = None
     settings: ScoreSettings = field(default_factory=ScoreSettings)
     fqe: FqeSettings | None = None
@@ -166,8 +171,10 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     if fitting is not None:
         remarks += (fitting.told,)
     elif isinstance(scorer, DecisionScorer):
-        given = not question.policies and loaded.target_q is not None
-        remarks += (f"The reward model is the column {columns.TARGET_Q_VALUES}." if given else scorer.reward_model,)
+        of_columns = not (question.policies or question.given) and loaded.target_q is not None
+        remarks += (
+            f"The reward model is the column {columns.TARGET_Q_VALUES}." if of_columns else scorer.reward_model,
+        )
     if question.clip is not None:
         remarks += (f"Ratios of a {words.step} are at most {question.clip:g}: figures with weights are biased.",)
     if question.settings.least_reward is None:
@@ -199,7 +206,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         baseline=baseline,
         policies=reports,
         words=words,
-        remarks=(*remarks, *chosen.remarks, *_remarks_on(question.policies, splits, digest, words)),
+        remarks=(*remarks, *chosen.remarks, *_remarks_on(question, splits, digest, words)),
     )
 
 
@@ -230,10 +237,10 @@ def _check(question: Question, loaded: LoadedData) -> None:
     dataset, settings, fqe = loaded.dataset, question.settings, question.fqe
     for policy in question.policies:
         policy.check_fit(dataset, question.source)
-    if not question.policies and loaded.target_policy is None:
+    if not (question.policies or question.given) and loaded.target_policy is None:
         raise InputError(
             f"{question.source} has no column {columns.TARGET_ACTION_PROBABILITIES}.",
-            "Name a policy by --model, or log what a policy would do in that column.",
+            "Name a policy by --model or --policy, or log what a policy would do in that column.",
         )
     lowest = float(dataset.rewards.min())
     if settings.least_reward is not None and settings.least_reward > lowest:
@@ -266,7 +273,10 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
             label = f"{scored.label}, under its mask" if policy.model.mask is not None else scored.label
             following = partial(_following_model, policy.model, target)
             yield Contender(policy.name, facts, replace(scored, label=label), following)
-    if not question.policies and loaded.target_policy is not None:
+    for given in question.given:
+        probabilities = given.probabilities(log.dataset.states, log.dataset.n_actions)
+        yield Contender(given.name, {}, ScoredPolicy(given.label, probabilities), given.following)
+    if not (question.policies or question.given) and loaded.target_policy is not None:
         values = None if loaded.target_q is None else Values(loaded.target_q)
         label = f"that of {columns.TARGET_ACTION_PROBABILITIES}"
         scored = ScoredPolicy(label, loaded.target_policy, values)
@@ -293,24 +303,37 @@ def _against_baseline(question: Question, scored: Sequence[Scored]) -> tuple[lis
     """Reports with their differences; the first model's policies stand against those of the same kind of the others."""
     if question.baseline == "logged":
         return [_judged(each.report, LOGGING_POLICY) for each in scored], LOGGING_POLICY
-    kinds = max(1, len(question.targets)) if question.policies else 1
-    name, confidence = scored[0].report.source, question.settings.confidence
-    groups = [against_first(scored[kind::kinds], confidence) for kind in range(kinds)]
-    judged = [
-        [replace(first, verdict=reference(first)), *(_judged(each, name, first.doubt) for each in rest)]
-        for first, *rest in groups
-    ]
-    return [report for together in zip(*judged, strict=True) for report in together], name
+    groups = _groups(question, len(scored))
+    name, confidence = scored[groups[0][0]].report.source, question.settings.confidence
+    reports: dict[int, PolicyReport] = {}
+    for positions in groups:
+        first, *rest = against_first([scored[position] for position in positions], confidence)
+        judged = [replace(first, verdict=reference(first)), *(_judged(each, name, first.doubt) for each in rest)]
+        reports |= dict(zip(positions, judged, strict=True))
+    return [reports[position] for position in range(len(scored))], name
+
+
+def _groups(question: Question, n_scored: int) -> list[list[int]]:
+    """Positions of what is scored that are compared with each other, each group's first one being what the others are
+    compared with: of a trained policy there is one for each target, and they are compared with those of their kind."""
+    kinds = len(question.targets)
+    sizes = [kinds] * len(question.policies) + [1] * len(question.given) or [n_scored]
+    ends = np.cumsum(sizes)
+    sources = [list(range(end - size, end)) for end, size in zip(ends.tolist(), sizes, strict=True)]
+    groups = [[position] for position in sources.pop(question.first)]
+    for positions in sources:
+        for kind, position in enumerate(positions):
+            groups[min(kind, len(groups) - 1)].append(position)
+    return groups
 
 
 def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = None) -> PolicyReport:
     return replace(report, verdict=decide(report, baseline, doubt_of_baseline))
 
 
-def _remarks_on(
-    policies: Sequence[TrainedPolicy], splits: Sequence[Split | None], digest: str, words: Words
-) -> Iterable[str]:
-    if not policies:
+def _remarks_on(question: Question, splits: Sequence[Split | None], digest: str, words: Words) -> Iterable[str]:
+    policies = question.policies
+    if not (policies or question.given):
         these = f"these {words.episodes}"
         yield f"The probabilities are {COLUMNS}: a policy that was trained on {these} is scored optimistically."
     for policy, split in zip(policies, splits, strict=True):

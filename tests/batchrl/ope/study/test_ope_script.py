@@ -449,3 +449,120 @@ def test_a_figure_that_the_log_does_not_allow_is_not_relied_on(ope: Ope, tmp_pat
     doubly_robust = [policy["estimates"][name] for name in (names.SDR, names.WDR)]
     assert any(not figure["reliable"] for figure in doubly_robust)
     assert all(figure["reliable"] is (-0.1 <= figure["value"] <= 1.1) for figure in doubly_robust)
+
+
+BANDIT = [
+    (visits, action, float(action == (visits >= 3))) for visits in range(6) for action in (0, 0, 1) for _ in range(9)
+]
+
+
+@pytest.fixture
+def bandit(tmp_path: Path) -> Path:
+    """Decisions of which action 1 pays from three visits on, and action 0 below; the log takes 0 two times in three."""
+    path = tmp_path / "bandit.csv"
+    lines = ["action,all_action_probabilities,episode_id,reward,visits"]
+    chances = f"[{2 / 3}, {1 / 3}]"
+    lines += [f'{action},"{chances}",{row},{reward},{visits}' for row, (visits, action, reward) in enumerate(BANDIT)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+RULES = "visits,action\n>=3,1\n,0\n"
+
+
+def test_policies_that_nobody_trained_are_scored(ope: Ope, bandit: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.csv"
+    rules.write_text(RULES)
+    policies = ["uniform", "most-frequent", "always:1", "[0.25, 0.75]", str(rules), f"{__name__}:BestRule"]
+    options = [part for policy in policies for part in ("--policy", policy)]
+    report = ope(bandit, "--state-columns", "visits", *options)
+    found = {policy["source"]: policy for policy in report["policies"]}
+    assert list(found) == policies
+    values = [found[policy]["estimates"][names.SNIPS]["value"] for policy in policies]
+    assert values == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0, 1.0])
+    assert found["most-frequent"]["policy"] == "always action 0, the log's most frequent one"
+    assert found["always:1"]["policy"] == "always action 1"
+    assert not any("The probabilities are" in remark for remark in report["remarks"])
+
+
+class BestRule:
+    """A policy as somebody writes one."""
+
+    def action_probabilities(self, states: np.ndarray) -> np.ndarray:
+        return np.eye(2)[(states[:, 0] >= 3).astype(int)]
+
+
+class WrongRule:
+    """One whose probabilities are none."""
+
+    def action_probabilities(self, states: np.ndarray) -> np.ndarray:
+        return np.full((len(states), 2), 0.7)
+
+
+def test_given_and_trained_policies_stand_side_by_side_and_any_may_be_the_first(
+    ope: Ope, train: Callable[..., Path], data_file: Path, tmp_path: Path
+) -> None:
+    model = train(tmp_path / "run", epochs="1") / "checkpoints"
+    kinds = ("--policy", "greedy", "--policy", "softmax", "--baseline", "first")
+    for order in ((model, "uniform"), ("uniform", model)):
+        options = [part for policy in order for part in ("--model", policy)]
+        report = ope(data_file, *options, *kinds, "--policy", "always:0")
+        verdicts = {(each["source"], each["policy"]): each["verdict"]["outcome"] for each in report["policies"]}
+        first = {source for (source, _), outcome in verdicts.items() if outcome == "reference"}
+        assert first == {str(order[0])} == {report["baseline"]}
+        assert len(verdicts) == 4
+        differences = {
+            (each["source"], each["policy"]): each["estimates"][names.WIS]["difference"] for each in report["policies"]
+        }
+        values = {
+            (each["source"], each["policy"]): each["estimates"][names.WIS]["value"] for each in report["policies"]
+        }
+        softmax = next(key for key in values if "softmax" in key[1])
+        greedy = next(key for key in values if key[1] == "greedy")
+        uniform, always = ("uniform", "every action as often as any other"), ("always:0", "always action 0")
+        base = greedy if order[0] == model else uniform
+        assert differences[always]["value"] == pytest.approx(values[always] - values[base])
+        other = uniform if order[0] == model else softmax
+        assert differences[other]["value"] == pytest.approx(values[other] - values[base])
+
+
+def test_values_of_given_policies_can_be_fitted(ope: Ope, data_file: Path) -> None:
+    report = ope(data_file, "--policy", "always:1", "--fqe", "--fqe-updates", "300", "--discount", "0.9")
+    (policy,) = report["policies"]
+    assert policy["estimates"][names.FQE]["value"] is not None
+
+
+@pytest.mark.parametrize(
+    ("policy", "rules", "says"),
+    [
+        ("always:2", "", "there is no action '2'. Actions are 0 to 1"),
+        ("[0.5, 0.4, 0.1]", "", "has 2 actions"),
+        ("nonsense", "", "there is no such policy"),
+        ("greedy", "", "--policy without --model"),
+        (f"{__name__}:WrongRule", "", "with [0.7, 0.7]"),
+        (f"{__name__}:NoRule", "", "NoRule"),
+        ("nowhere.csv", "", "there is no such path"),
+        ("RULES", "visits,action\n>=3,1\n", "no rule applies to the state visits 0"),
+        ("RULES", "visits,action\n>=x,1\n", "line 2, column 'visits': '>=x' is no condition. Right are <2"),
+        ("RULES", "visit,action\n,1\n", "the column 'visit' is no feature of the state. Features are visits"),
+        ("RULES", "visits,action\n,7\n", "line 2, column 'action': there is no action '7'"),
+        ("RULES", "visits,action\n,1,0\n", "line 2: 3 cells, but the header has 2"),
+        ("RULES", "visits\n1\n", "has a column action, or all_action_probabilities, and not both"),
+        ("RULES", "visits,action\n", "holds no rule"),
+        ("RULES", 'visits,all_action_probabilities\n,"[1]"\n', "has 1 numbers, but there are 2 actions"),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_words(
+    script: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    bandit: Path,
+    tmp_path: Path,
+    policy: str,
+    rules: str,
+    says: str,
+) -> None:
+    path = tmp_path / "rules.csv"
+    path.write_text(rules)
+    options = ["--state-columns", "visits", "--policy", str(path) if policy == "RULES" else policy]
+    assert script.main([str(bandit), *options]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,88 @@
+"""Policies that nobody trained, to be scored: constant actions, uniform ones, rules, Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from batchrl.collect.acting import Softening, make_policy
+from batchrl.collect.actions import ActingOn
+from batchrl.contract.errors import InputError
+from batchrl.contract.given import ALWAYS, MOST_FREQUENT, RULES_SUFFIX, UNIFORM
+from batchrl.data.dataset import Dataset, Floats32, Floats64
+from batchrl.data.loader import LoadedData
+from batchrl.ope.study.fitted import Following
+from batchrl.policies import SUM_TOLERANCE, Policy
+
+
+@dataclass(frozen=True)
+class GivenPolicy:
+    """A policy that is given by what it does, whoever wrote it down.
+
+    Args:
+        name: as the user named it.
+        label: in words.
+        policy: says what it does.
+    """
+
+    name: str
+    label: str
+    policy: Policy
+
+    def probabilities(self, states: Floats32, n_actions: int) -> Floats64:
+        """Probabilities ``[B, A]`` of states ``[B, d]``.
+
+        Raises:
+            InputError: the policy fails, or what it answers are none.
+        """
+        found = np.asarray(self.policy.action_probabilities(states), dtype=np.float64)
+        if found.shape != (len(states), n_actions):
+            raise InputError(
+                f"the policy {self.name} answers {len(states)} states with an array of shape {found.shape}.",
+                f"Right is a row of {n_actions} probabilities for each state.",
+            )
+        wrong = ~np.isfinite(found).all(axis=1) | (found < 0).any(axis=1)
+        wrong |= np.abs(found.sum(axis=1) - 1) > SUM_TOLERANCE
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise InputError(
+                f"the policy {self.name} answers the state {states[row].tolist()} with {found[row].tolist()}.",
+                "Right are probabilities that sum to 1.",
+            )
+        scaled: Floats64 = found / found.sum(axis=1, keepdims=True)
+        return scaled
+
+    def following(self, loaded: LoadedData) -> Following:
+        """What it would do after every step of a log; where nothing follows, anything."""
+        data = loaded.dataset
+        chances = np.full((data.n_transitions, data.n_actions), 1 / data.n_actions)
+        goes_on = ~np.asarray(data.terminal)
+        if goes_on.any():
+            chances[goes_on] = self.probabilities(data.next_states[goes_on], data.n_actions)
+        return Following(data, chances)
+
+
+def given_policies(texts: Sequence[str], dataset: Dataset) -> list[GivenPolicy]:
+    """The policies that texts name; see ``make_policy`` for what may be written, and for the errors.
+
+    Args:
+        texts: what the user wrote.
+        dataset: the log, whose most frequent action is meant, and whose columns rules may name.
+    """
+    counts = np.bincount(dataset.actions, minlength=dataset.n_actions).astype(np.int64)
+    acting_on = ActingOn(dataset.n_actions, dataset.state_columns, action_counts=counts)
+    return [GivenPolicy(text, _label(text, acting_on), make_policy(text, acting_on, Softening())) for text in texts]
+
+
+def _label(text: str, acting_on: ActingOn) -> str:
+    if text == UNIFORM:
+        return "every action as often as any other"
+    if text == MOST_FREQUENT and acting_on.action_counts is not None:
+        return f"always action {int(acting_on.action_counts.argmax())}, the log's most frequent one"
+    if text.startswith(ALWAYS):
+        return f"always action {text.removeprefix(ALWAYS)}"
+    if text.lstrip().startswith("["):
+        return "these probabilities in every state"
+    return "its rules" if text.lower().endswith(RULES_SUFFIX) else "as it acts"
