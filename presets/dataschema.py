@@ -10,8 +10,41 @@ from pydantic import Field, model_validator
 from presets.kinds import Encoding, Flag, Maybe, Number, Section, Separator, Sequence, Whole
 
 
+class ColumnSettings(Section):
+    """What the columns of the logged data are called; null takes batchrl's own name, where the files have it."""
+
+    episode: Maybe[str] = Field(default=None, description="Id of the row's episode; null: episode_id")
+    time: Maybe[str] = Field(
+        default=None,
+        description="Time or number of the step, by which an episode's rows are sorted; null: their order is taken "
+        "as it stands",
+    )
+    action: Maybe[str] = Field(default=None, description="The action taken, by name or number; null: action")
+    reward: Maybe[str] = Field(default=None, description="Reward of the step; null: reward")
+    propensity: Maybe[str] = Field(
+        default=None, description="Probability with which the action was taken, that one alone; null: propensity"
+    )
+    probabilities: Maybe[str] = Field(
+        default=None, description="Probabilities of all actions, as [0.5, 0.5]; null: all_action_probabilities"
+    )
+    terminal: Maybe[str] = Field(default=None, description="1 where the episode ended for good; null: terminal")
+    truncated: Maybe[str] = Field(default=None, description="1 where the episode was cut short; null: truncated")
+
+
 class DataSettings(Section):
     """How the logged data is read and split by episodes."""
+
+    columns: ColumnSettings = Field(default=ColumnSettings(), description="What the columns are called")
+    actions: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="All actions by name, in the order of the probabilities; null: those that the log holds, sorted",
+    )
+    episode_ids: Literal["unique", "global", "per_file", "per_run", "per_row"] = Field(
+        default="unique",
+        description="Which rows are one episode: unique: those of one id, all in one file; global: those of one id, "
+        "over all files; per_file: those of one id in each file; per_run: those of one id that follow each other; "
+        "per_row: each row, whatever its id",
+    )
 
     train_ratio: Number = Field(
         default=0.4, gt=0, lt=1, description="Share of episodes to train on; the rest estimates, and is the test"
@@ -51,6 +84,11 @@ class DataSettings(Section):
     encoding: Encoding = Field(
         default="auto",
         description="Of text files, by Python's names, such as cp1252; auto: UTF-8, or UTF-16 where the bytes say so",
+    )
+    next_state_columns: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="Columns of the state after the step, in the order of the state's; null: next_state_feature_* "
+        "for state_feature_*",
     )
     storage: Literal["auto", "memory", "mapped"] = Field(
         default="auto",

@@ -31,7 +31,8 @@ class Transitions:
         rewards: ``[N]``, ``sum_j discount^j r_t+j``.
         all_next_states: ``[N, d]``, the state after each logged step.
         discounts: ``[N]``, ``discount^k``; 0 where nothing is bootstrapped.
-        behavior_policy: ``[N, A]`` at ``states``.
+        n_actions: A.
+        behavior_policy: ``[N, A]`` at ``states``; None where only the taken actions' probabilities are known.
         reward_range: least and greatest logged reward of one step.
         last: ``[N]``, the last step of each transition; None where that is the step itself.
         ends_episode: ``[N]``, whether an episode ends with the step.
@@ -44,7 +45,8 @@ class Transitions:
     rewards: Tensor
     all_next_states: Tensor
     discounts: Tensor
-    behavior_policy: Tensor
+    n_actions: int
+    behavior_policy: Tensor | None
     reward_range: tuple[float, float]
     last: Tensor | None
     ends_episode: Tensor
@@ -87,7 +89,8 @@ class Transitions:
             rewards=torch.from_numpy(rewards),
             all_next_states=torch.from_numpy(dataset.next_states),
             discounts=torch.from_numpy(discounts),
-            behavior_policy=torch.from_numpy(dataset.behavior_policy),
+            n_actions=dataset.n_actions,
+            behavior_policy=None if dataset.behavior_policy is None else torch.from_numpy(dataset.behavior_policy),
             reward_range=(float(dataset.rewards.min()), float(dataset.rewards.max())),
             last=last,
             ends_episode=torch.from_numpy(ends),
@@ -97,11 +100,6 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self.actions)
-
-    @property
-    def n_actions(self) -> int:
-        """Number of actions."""
-        return self.behavior_policy.shape[1]
 
     def batch(self, rows: Tensor) -> Batch:
         """The transitions that begin at some steps ``[B]``."""
@@ -171,10 +169,14 @@ class Batch:
 
     @cached_property
     def next_behavior(self) -> Tensor:
-        """``[B, A]``, the logging policy at the next states, float32."""
+        """``[B, A]``, the logging policy at the next states, float32; where its probabilities are not known, 1 at the
+        action that it took there (SARSA's target: a draw in place of the mean).
+        """
         if self.whole is not None:
             return self.whole.next_behavior[self.part]
         following = self.last + (~self.data.ends_episode[self.last]).long()
+        if self.data.behavior_policy is None:
+            return torch.nn.functional.one_hot(self.data.actions[following], self.data.n_actions).float()
         return self.data.behavior_policy[following].float()
 
     @cached_property

@@ -12,6 +12,9 @@ STATE_FEATURE_PREFIX = "state_feature_"
 NEXT_STATE_FEATURE_PREFIX = "next_state_feature_"
 TERMINAL = "terminal"
 TRUNCATED = "truncated"
+# Optional: when the row was written, and the probability of the taken action where those of the others are not known.
+TIME = "time"
+PROPENSITY = "propensity"
 # Optional: the probabilities and values of a policy to be scored, whoever computed them; training ignores them.
 TARGET_ACTION_PROBABILITIES = "target_action_probabilities"
 TARGET_Q_VALUES = "target_q_values"

@@ -75,6 +75,31 @@ def flags(cells: pa.Array) -> tuple[Bytes, int | None]:
     return result, int(np.argmax(wrong)) if wrong.any() else None
 
 
+def times(cells: pa.Array) -> tuple[Floats64, int | None]:
+    """A column of times or step numbers, as numbers that sort as they do.
+
+    Returns:
+        ``[m]`` with ``nan`` in empty cells: numbers as they are, dates (also as text, ISO 8601; without a zone they are
+        UTC) in microseconds since 1970; and the position of the first cell that is neither.
+    """
+    kind = cells.type
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        whole = cells.cast(pa.timestamp("us")) if not pa.types.is_time(kind) else cells
+        unit = pa.int32() if pa.types.is_time32(kind) else pa.int64()
+        return numbers(whole.cast(unit))
+    values, wrong = numbers(cells)
+    if wrong is None or not (is_text(kind) or pa.types.is_dictionary(kind)):
+        return values, wrong
+    texts = pd.Series(cells.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
+    dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    undated = dates.isna().to_numpy() & texts.notna().to_numpy()
+    if undated.any():
+        neither = np.flatnonzero(undated & np.isnan(values))
+        return values, int(neither[0]) if len(neither) else wrong
+    since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(microseconds=1)
+    return np.asarray(since.to_numpy(), np.float64), None
+
+
 def labels(cells: pa.Array) -> tuple[Integers, list[str]]:
     """A column of ids.
 

@@ -13,12 +13,14 @@ from functools import cached_property
 import numpy as np
 
 from batchrl.contract import columns
-from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
+from batchrl.data.dataset import Flags, Floats32, Floats64, Integers, default_names
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks, taken
 
-SUM_TOLERANCE = 1e-3
+# Rounding: two digits each for a handful of actions. Beyond that a row is no distribution.
+SUM_TOLERANCE = 0.02
+BELOW_ZERO = 1e-9
 FEW_ACTIONS = 16
 # Squares of sums of larger rewards are no numbers of 32 bits, and nothing would be learnt from them.
 LARGEST_REWARD = 1e15
@@ -64,7 +66,14 @@ class Values:
     @cached_property
     def policy(self) -> Floats64:
         """Logged probabilities of the looked-at rows, [n, A]."""
+        assert self._rows.probabilities is not None
         return taken(self._rows.probabilities, self._where)
+
+    @cached_property
+    def propensities(self) -> Floats64:
+        """Logged probabilities of the taken actions of the looked-at rows, [n]."""
+        assert self._rows.propensities is not None
+        return taken(self._rows.propensities, self._where)
 
     @cached_property
     def next_states(self) -> Floats32:
@@ -115,8 +124,9 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> None:
         InputError: names the first wrong row, and what would be right.
     """
     _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
-    n_actions = rows.probabilities.shape[1]
-    checks = [*_reward_checks(), *_policy_checks(n_actions), *_action_checks(n_actions)]
+    n_actions = rows.n_actions
+    policy = _propensity_checks(n_actions) if rows.probabilities is None else _policy_checks(n_actions)
+    checks = [*_reward_checks(), *policy, *_action_checks(rows)]
     checks += _next_state_checks(rows)
     if flags_matter:
         checks += [_flag_check(name) for name in rows.flags]
@@ -182,7 +192,27 @@ def _policy_checks(n_actions: int) -> list[Check]:
     return [few, *_vector_checks(name, lambda values: values.policy, "the probabilities of all actions", chances=True)]
 
 
-def _vector_checks(name: str, take: Callable[[Values], Floats64], right: str, chances: bool) -> list[Check]:
+def _propensity_checks(n_actions: int) -> list[Check]:
+    name, right = columns.PROPENSITY, "the probability of the taken action, above 0 and at most 1"
+
+    def outside(values: Values) -> Flags:
+        return np.asarray((values.propensities <= 0) | (values.propensities > 1 + SUM_TOLERANCE))
+
+    return [
+        Check(
+            columns.ACTION,
+            "every row has the action {value}",
+            "two or more actions: there is nothing to choose else",
+            lambda values: values.every(n_actions < 2),
+        ),
+        Check(name, "the value is {value}", right, lambda values: ~np.isfinite(values.propensities)),
+        Check(name, "{value} is no probability of an action that was taken", right, outside),
+    ]
+
+
+def _vector_checks(
+    name: str, take: Callable[[Values], Floats64], right: str, chances: bool, tolerance: float = SUM_TOLERANCE
+) -> list[Check]:
     finite = [
         Check(name, "the value is {value}", right, lambda values: _all(np.isnan(take(values)))),
         Check(
@@ -193,12 +223,17 @@ def _vector_checks(name: str, take: Callable[[Values], Floats64], right: str, ch
         ),
     ]
     sums = [
-        Check(name, "{value} has a negative entry", "numbers from 0 to 1", lambda values: ~_all(~(take(values) < 0))),
+        Check(
+            name,
+            "{value} has a negative entry",
+            "numbers from 0 to 1",
+            lambda values: ~_all(~(take(values) < -BELOW_ZERO)),
+        ),
         Check(
             name,
             "{value} does not sum to 1",
             "probabilities that sum to 1",
-            lambda values: ~(np.abs(take(values).sum(axis=1) - 1) < SUM_TOLERANCE),
+            lambda values: ~(np.abs(take(values).sum(axis=1) - 1) < tolerance),
         ),
     ]
     return [*finite, *(sums if chances else [])]
@@ -214,8 +249,12 @@ def _all(conditions: Flags) -> Flags:
     return result
 
 
-def _action_checks(n_actions: int) -> list[Check]:
+def _action_checks(rows: Rows) -> list[Check]:
+    n_actions = rows.n_actions
     right = f"an integer from 0 to {n_actions - 1}, since there are {n_actions} probabilities"
+    if rows.action_names != default_names(n_actions):
+        shown = ", ".join(rows.action_names[:FEW_ACTIONS])
+        right = f"one of {shown}" + (", ..." if n_actions > FEW_ACTIONS else "")
 
     def outside(values: Values) -> Flags:
         return np.asarray((values.actions < 0) | (values.actions >= n_actions))
@@ -224,7 +263,7 @@ def _action_checks(n_actions: int) -> list[Check]:
         taken = np.clip(np.nan_to_num(values.actions), 0, n_actions - 1).astype(np.int64)
         return np.asarray(values.policy[np.arange(len(values)), taken] <= 0)
 
-    return [
+    checks = [
         Check(columns.ACTION, "the cell is empty", right, lambda values: np.isnan(values.actions)),
         Check(
             columns.ACTION,
@@ -233,19 +272,18 @@ def _action_checks(n_actions: int) -> list[Check]:
             lambda values: values.actions != np.floor(values.actions),
         ),
         Check(columns.ACTION, "there is no action {value}", right, outside),
-        Check(
-            columns.ALL_ACTION_PROBABILITIES,
-            "{value} gives the taken action probability 0",
-            "the taken action has a probability above 0 under the policy that took it",
-            impossible,
-        ),
     ]
+    if rows.probabilities is None:
+        return checks
+    possible = "the taken action has a probability above 0 under the policy that took it"
+    problem = "{value} gives the taken action probability 0"
+    return [*checks, Check(columns.ALL_ACTION_PROBABILITIES, problem, possible, impossible)]
 
 
 def _next_state_checks(rows: Rows) -> list[Check]:
     if rows.next_states is None:
         return []
-    first = rows.state_columns[0].replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
+    first = rows.next_state_columns[0]
 
     def partial(values: Values) -> Flags:
         finite = np.isfinite(values.next_states)

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from batchrl.contract import columns
 from batchrl.data.convert import convert, lists_of, write_batches
-from batchrl.data.dataset import Flags
+from batchrl.data.dataset import Flags, Integers, default_names
 from batchrl.data.layout import Chunk
 from batchrl.data.loader import CheckedRows, Schema, read_checked, states_after
+from batchrl.data.rows import Rows
 from batchrl.data.storage import Array, taken
 from presets.dataschema import DataSettings
 
@@ -92,8 +93,8 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) 
     following = states_after(rows, checked.layout, chunk)
     ids = np.array([rows.episode_ids[code] for code in steps(rows.episode)], dtype=object)
     table = {
-        columns.ACTION: cells(steps(rows.actions).astype(np.int64)),
-        columns.ALL_ACTION_PROBABILITIES: cells(steps(rows.probabilities)),
+        columns.ACTION: cells(_actions(rows, steps(rows.actions).astype(np.int64))),
+        rows.chances_column: cells(steps(rows.chances)),
         columns.EPISODE_ID: cells(ids, ids[closed - 1]),
         columns.REWARD: cells(steps(rows.rewards)),
     }
@@ -109,3 +110,10 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) 
     for name, values in rows.targets.items():
         table[name] = cells(steps(values))
     return pa.RecordBatch.from_pydict(table)
+
+
+def _actions(rows: Rows, codes: Integers) -> Array:
+    """``[m]``, actions as they are called."""
+    if rows.action_names == default_names(rows.n_actions):
+        return codes
+    return np.array(rows.action_names, dtype=object)[codes]

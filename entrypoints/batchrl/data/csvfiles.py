@@ -61,7 +61,7 @@ def batches_of(path: Path, form: FileFormat, types: Types, nulls: Sequence[str])
             return
         if "UTF8" in str(error):
             _refuse_bytes(path, form)
-        text_would_do = any(kind is not None and pa.types.is_floating(kind) for kind in types.values())
+        text_would_do = any(kind is None or pa.types.is_floating(kind) for kind in types.values())
         if text_would_do and "conversion error" in str(error):
             raise CellOfAnotherType(str(error)) from None
         _refuse_ragged(path, form)

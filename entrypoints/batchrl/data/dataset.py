@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,11 @@ Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """The names of actions that have none: ``0`` to ``count - 1``."""
+    return tuple(str(number) for number in range(count))
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,14 @@ class Dataset:
         next_states: ``[N, d]``; meaningless where ``terminal``.
         terminal: ``[N]``, whether nothing is to be bootstrapped after the transition. The last transition of an
             episode that was cut short, with a known next state, is not terminal.
-        behavior_policy: ``[N, A]``, probability of every action under the policy that logged the data.
+        behavior_policy: ``[N, A]``, probability of every action under the policy that logged the data; None where only
+            that of the taken action is known.
         offsets: ``[n + 1]``, the first transition of each episode, and N.
         episode_ids: ``[n]``, the ids of the file, as text.
         state_columns: ``d`` names.
+        action_names: ``A`` names, in the order of the actions' numbers; where all probabilities are given, none means
+            ``0`` to ``A - 1``.
+        taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
     """
 
     states: Floats32
@@ -38,10 +48,16 @@ class Dataset:
     rewards: Floats64
     next_states: Floats32
     terminal: Flags
-    behavior_policy: Floats64
+    behavior_policy: Floats64 | None
     offsets: Integers
     episode_ids: tuple[str, ...]
     state_columns: tuple[str, ...]
+    action_names: tuple[str, ...] = ()
+    taken_propensities: Floats64 | None = None
+
+    def __post_init__(self) -> None:
+        if not self.action_names and self.behavior_policy is not None:
+            object.__setattr__(self, "action_names", default_names(self.behavior_policy.shape[1]))
 
     @property
     def n_transitions(self) -> int:
@@ -56,7 +72,19 @@ class Dataset:
     @property
     def n_actions(self) -> int:
         """Number of actions."""
-        return int(self.behavior_policy.shape[1])
+        return len(self.action_names)
+
+    @cached_property
+    def propensities(self) -> Floats64:
+        """``[N]``, probability with which each logged action was taken."""
+        if self.behavior_policy is None:
+            assert self.taken_propensities is not None, "one of the two is known"
+            return self.taken_propensities
+        result = np.empty(self.n_transitions)
+        for start, stop in chunks(self.n_transitions):
+            part = self.behavior_policy[start:stop]
+            result[start:stop] = part[np.arange(stop - start), self.actions[start:stop]]
+        return result
 
     @property
     def n_features(self) -> int:
@@ -110,16 +138,22 @@ class Dataset:
             rewards=chosen(self.rewards),
             next_states=chosen(self.next_states),
             terminal=chosen(self.terminal),
-            behavior_policy=chosen(self.behavior_policy),
+            behavior_policy=None if self.behavior_policy is None else chosen(self.behavior_policy),
             offsets=offsets,
             episode_ids=tuple(self.episode_ids[episode] for episode in episodes),
             state_columns=self.state_columns,
+            action_names=self.action_names,
+            taken_propensities=None if self.taken_propensities is None else chosen(self.taken_propensities),
         )
 
     def sha256(self) -> str:
         """Digest of the content, whatever the files were called or how they were written."""
-        digest = hashlib.sha256(repr((self.state_columns, self.episode_ids, self.behavior_policy.shape)).encode())
-        for name in ("states", "actions", "rewards", "next_states", "terminal", "behavior_policy", "offsets"):
+        logged = "taken_propensities" if self.behavior_policy is None else "behavior_policy"
+        facts = (self.state_columns, self.episode_ids, getattr(self, logged).shape)
+        digest = hashlib.sha256(repr(facts).encode())
+        if self.action_names != default_names(self.n_actions):
+            digest.update(repr(self.action_names).encode())
+        for name in ("states", "actions", "rewards", "next_states", "terminal", logged, "offsets"):
             array = getattr(self, name)
             for start, stop in chunks(len(array)):
                 part = array[start:stop]

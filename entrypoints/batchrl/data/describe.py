@@ -44,15 +44,16 @@ class ActionSupport:
     """How well one action is covered.
 
     Args:
-        action: its number.
+        action: its name.
         share: of the transitions that took it.
-        mean_probability: under the logging policy, over all transitions.
+        mean_probability: under the logging policy, over all transitions; None where only that of the taken action was
+            logged.
         smallest_taken: the smallest logged probability with which it was taken; None where it never was.
     """
 
-    action: int
+    action: str
     share: float
-    mean_probability: float
+    mean_probability: float | None
     smallest_taken: float | None
 
 
@@ -101,7 +102,8 @@ class Description:
     returns: Spread
     discount: float | None
     discounted_returns: Spread | None
-    behavior_entropy: Entropy
+    behavior_entropy: Entropy | None
+    notes: tuple[str, ...]
     support: tuple[ActionSupport, ...]
     features: tuple[Feature, ...]
 
@@ -132,12 +134,16 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         discount=discount,
         discounted_returns=None if discount is None else Spread.of(data.discounted_returns(discount)),
         behavior_entropy=_entropy(data),
+        notes=loaded.notes,
         support=_support(data),
         features=_features(data),
     )
 
 
-def _entropy(data: Dataset) -> Entropy:
+def _entropy(data: Dataset) -> Entropy | None:
+    """None where the probabilities of the other actions are not known."""
+    if data.behavior_policy is None:
+        return None
     total, lowest, highest = 0.0, math.inf, -math.inf
     for start, stop in chunks(data.n_transitions):
         chances = data.behavior_policy[start:stop]
@@ -153,16 +159,17 @@ def _support(data: Dataset) -> tuple[ActionSupport, ...]:
     chances = np.zeros(data.n_actions)
     smallest = np.full(data.n_actions, np.inf)
     for start, stop in chunks(data.n_transitions):
-        actions, policy = data.actions[start:stop], data.behavior_policy[start:stop]
+        actions = data.actions[start:stop]
         counts += np.bincount(actions, minlength=data.n_actions)
-        chances += policy.sum(axis=0)
-        np.minimum.at(smallest, actions, policy[np.arange(len(actions)), actions])
+        if data.behavior_policy is not None:
+            chances += data.behavior_policy[start:stop].sum(axis=0)
+        np.minimum.at(smallest, actions, data.propensities[start:stop])
     n = data.n_transitions
     return tuple(
         ActionSupport(
-            action,
+            data.action_names[action],
             float(counts[action] / n),
-            float(chances[action] / n),
+            None if data.behavior_policy is None else float(chances[action] / n),
             float(smallest[action]) if counts[action] else None,
         )
         for action in range(data.n_actions)

@@ -76,7 +76,7 @@ def divide(
         _figures(returns, lengths),
         _figures(returns[found], lengths[found]) if held_out is not None else None,
         features=checked.rows.states.shape[1],
-        actions=checked.rows.probabilities.shape[1],
+        actions=checked.rows.n_actions,
     )
 
 
@@ -111,7 +111,12 @@ def _figures(returns: Floats64, lengths: Integers) -> Returns:
 def _check_logged_by(checked: CheckedRows, logged_by: Callable[[int], Probabilities], source: Path) -> None:
     """Refuse data that another policy logged; who is said to be in place must be who acted."""
     rows = checked.rows
-    probabilities = logged_by(rows.probabilities.shape[1])
+    if rows.probabilities is None:
+        raise InputError(
+            f"{source} has the probability of the taken action alone, which cannot tell who logged it.",
+            f"Log the probabilities of all actions: {columns.ALL_ACTION_PROBABILITIES}.",
+        )
+    probabilities = logged_by(rows.n_actions)
     for chunk in checked.layout.chunks():
         logged = taken(rows.probabilities, chunk.rows)
         expected = probabilities(taken(rows.states, chunk.rows))

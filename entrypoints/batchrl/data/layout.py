@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchrl.contract.errors import InputError
-from batchrl.data.dataset import Flags, Integers
+from batchrl.data.dataset import Flags, Floats64, Integers
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks
 
@@ -28,9 +28,18 @@ class Episodes:
     order: Integers | None
 
     @classmethod
-    def of(cls, episode: Integers) -> Episodes:
-        """From ``[M]``, the episode of each row, numbered by first appearance."""
+    def of(cls, episode: Integers, times: Floats64 | None = None) -> Episodes:
+        """The rows of each episode, sorted by time where there is one; rows of one time stay in their order.
+
+        Args:
+            episode: ``[M]``, the episode of each row, numbered by first appearance.
+            times: ``[M]``; ``nan`` comes last.
+        """
         counts = np.bincount(episode).astype(np.int64)
+        if times is not None:
+            by_time = np.lexsort((times, episode)).astype(np.int64)
+            in_place = np.array_equal(by_time, np.arange(len(by_time)))
+            return cls(counts, np.cumsum(counts) - counts, None if in_place else by_time)
         sorted_already = all(
             np.all(np.diff(episode[max(start - 1, 0) : stop]) >= 0) for start, stop in chunks(len(episode))
         )

@@ -23,8 +23,8 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.data.checks import check_steps
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
-from batchrl.data.formats import TextOptions
 from batchrl.data.layout import Chunk, Episodes, Layout
+from batchrl.data.normalising import normalised
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.storage import Array, taken
 from presets.dataschema import DataSettings
@@ -45,6 +45,7 @@ class LoadedData:
             dataset's transitions: finite, none below 0, each row sums to 1. None where the files have no such column,
             or it was not asked for.
         target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
+        notes: what was assumed or mended, in words.
     """
 
     dataset: Dataset
@@ -53,6 +54,7 @@ class LoadedData:
     left_out: int
     target_policy: Floats64 | None = None
     target_q: Floats64 | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False) -> LoadedData:
@@ -76,6 +78,7 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
         left_out=len(layout.episodes.counts) - dataset.n_episodes,
         target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
+        notes=(*rows.notes, *checked.notes),
     )
 
 
@@ -89,6 +92,7 @@ class CheckedRows:
         schema: of the files.
         end_is_terminal: ``[n]``, whether nothing is bootstrapped after an episode.
         unknown_ends: see ``LoadedData``.
+        notes: what was mended after reading, in words.
     """
 
     rows: Rows
@@ -96,19 +100,20 @@ class CheckedRows:
     schema: Schema
     end_is_terminal: Flags
     unknown_ends: int
+    notes: tuple[str, ...]
 
 
 def read_checked(path: Path, settings: DataSettings, with_targets: bool = False) -> CheckedRows:
     """The rows behind ``load_dataset``, which see."""
-    text = TextOptions(settings.separator, settings.decimal, settings.encoding)
-    rows = read_rows(path, settings.state_columns, with_targets, settings.storage, text)
-    episodes = Episodes.of(rows.episode)
+    rows = read_rows(path, settings, with_targets)
+    episodes = Episodes.of(rows.episode, rows.times)
     schema = _schema(rows, episodes, settings.csv_schema)
     layout = Layout.of(rows, episodes, schema == "A" or settings.legacy_drop_last, settings.max_transitions)
     # Coach marks the step before the dropped row as terminal, whatever the flags say (quirk 1).
     as_coach = settings.legacy_drop_last and schema == "B"
     check_steps(rows, layout, flags_matter=not as_coach)
-    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach))
+    notes = normalised(rows, layout)
+    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach), notes)
 
 
 def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
@@ -170,18 +175,19 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         next_states[part] = _next_states(rows, layout, chunk, terminal[part])
     states = _steps_of(rows, layout, rows.states)
     rewards = _steps_of(rows, layout, rows.rewards)
-    behavior_policy = _steps_of(rows, layout, rows.probabilities)
-    assert states is not None and rewards is not None and behavior_policy is not None
+    assert states is not None and rewards is not None
     return Dataset(
         states=states,
         actions=actions,
         rewards=rewards,
         next_states=next_states,
         terminal=terminal,
-        behavior_policy=behavior_policy,
+        behavior_policy=_steps_of(rows, layout, rows.probabilities),
         offsets=layout.offsets,
         episode_ids=tuple(rows.episode_ids[episode] for episode in layout.kept),
         state_columns=rows.state_columns,
+        action_names=rows.action_names,
+        taken_propensities=_steps_of(rows, layout, rows.propensities),
     )
 
 

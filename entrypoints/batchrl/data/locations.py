@@ -62,16 +62,15 @@ class RowLocations:
     def _in_text(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
         records = table.records()
         _, written = next(records)
-        header = [name.strip() for name in written]
-        where = [header.index(name) for name in self.used if name not in table.constants]
+        where = {name: written.index(table.names[name]) for name in self.used if name not in table.constants}
         for line, cells in records:
-            if all(cells[column] in NULLS for column in where):
+            if all(cells[column] in NULLS for column in where.values()):
                 continue
             if rest == 0:
-                cells += ["" if value is None else value for value in table.constants.values()]
+                found = {name: cells[column] for name, column in where.items()}
+                found |= {name: "" if value is None else value for name, value in table.constants.items()}
                 return f"line {line}", {
-                    name: EMPTY if _is_nothing(name, cell) else cell
-                    for name, cell in zip([*header, *table.constants], cells, strict=True)
+                    name: EMPTY if _is_nothing(name, cell) else cell for name, cell in found.items()
                 }
             rest -= 1
         raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
@@ -106,7 +105,13 @@ class RowLocations:
         said = problem.format(value=cell)
         comma = has_decimal_comma(cell) and self.tables[0].format.decimal == "."
         decimal = " A decimal comma is read with data.decimal=comma." if comma else ""
-        return InputError(f"{place.words}, column '{column}': {said}{further}.", f"Right is: {right}.{decimal}")
+        return InputError(
+            f"{place.words}, column '{self.called(column)}': {said}{further}.", f"Right is: {right}.{decimal}"
+        )
+
+    def called(self, column: str) -> str:
+        """What the first file itself calls a column of ours."""
+        return self.tables[0].names.get(column, column).strip()
 
     def refuse_vector(self, first: int, column: str, error: UnreadableProbabilities) -> InputError:
         """The error that a cell is no vector; ``first`` is the row from which the error counts."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 _NUMPY_SCALAR = re.compile(r"(?:np\.|numpy\.)?float(?:16|32|64)\(([^()]*)\)")
 _ARRAY = re.compile(r"(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=[\w.]+)?\)")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
 # The spellings of numpy's scalars, the longest first: each holds those after it.
 _SCALARS = (b"numpy.float64(", b"np.float64(", b"float64(")
@@ -32,12 +33,14 @@ class UnreadableProbabilities(ValueError):
     Args:
         position: of the text in the sequence that was read.
         reason: what is wrong with it.
+        are_numbers: whether this text and all others are one number each.
     """
 
-    def __init__(self, position: int, reason: str) -> None:
+    def __init__(self, position: int, reason: str, are_numbers: bool = False) -> None:
         super().__init__(reason)
         self.position = position
         self.reason = reason
+        self.are_numbers = are_numbers
 
 
 def parse_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -66,7 +69,8 @@ def parse_arrow(texts: pa.Array) -> NDArray[np.float64]:
         vectors: NDArray[np.float64] = _parse_distinct(coded.dictionary)[codes]
         return vectors
     except UnreadableProbabilities as error:
-        raise UnreadableProbabilities(int(np.argmax(codes == error.position)), error.reason) from None
+        first = int(np.argmax(codes == error.position))
+        raise UnreadableProbabilities(first, error.reason, error.are_numbers) from None
 
 
 def _parse_distinct(texts: pa.Array) -> NDArray[np.float64]:
@@ -123,7 +127,8 @@ def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
         vector = _parse_one(text)
         if vector is None:
             shown = text if len(text) <= 60 else f"{text[:57]}..."
-            raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers")
+            are_numbers = all(_NUMBER.fullmatch(other.strip()) for other in texts)
+            raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers", are_numbers)
         if vectors and len(vector) != len(vectors[0]):
             reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"
             raise UnreadableProbabilities(number, reason)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +11,19 @@ import pyarrow as pa
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.data.cells import Bytes, flags, labels, numbers
+from batchrl.data.actions import ActionColumn, named_actions
+from batchrl.data.cells import Bytes, flags, numbers, times
 from batchrl.data.dataset import Floats32, Floats64, Integers
+from batchrl.data.episodeids import EpisodeIds
 from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
+from batchrl.data.mapping import Chosen, renamed
 from batchrl.data.opening import CellOfAnotherType
 from batchrl.data.probabilities import UnreadableProbabilities
-from batchrl.data.storage import Kind, Storage
-from batchrl.data.tables import AS_FOUND, Table, open_tables
+from batchrl.data.storage import Storage
+from batchrl.data.tables import Table, open_tables
 from batchrl.data.vectors import VectorColumn
-
-REQUIRED = (columns.ACTION, columns.ALL_ACTION_PROBABILITIES, columns.EPISODE_ID, columns.REWARD)
-FLAGS = (columns.TERMINAL, columns.TRUNCATED)
-TARGETS = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES)
-_NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
-_CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
+from presets.dataschema import DataSettings
 
 
 @dataclass(frozen=True)
@@ -38,125 +34,124 @@ class Rows:
         places: the way back to the files.
         storage: where the arrays lie.
         state_columns: ``d`` names.
+        next_state_columns: ``d`` names; empty where the files have no such columns.
         states: ``[M, d]``.
         next_states: ``[M, d]``, ``nan`` in empty cells, or None where the files have no such columns.
-        actions: ``[M]``, ``nan`` in empty cells.
+        actions: ``[M]``, positions among ``action_names``, ``nan`` in empty cells; or a number that is none.
+        action_names: ``A`` names.
         rewards: ``[M]``, ``nan`` in empty cells.
-        probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty.
+        probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty; None where they were not logged.
+        propensities: ``[M]``, that of the taken action, ``nan`` in empty cells; None where they were not logged.
+        times: ``[M]``, by which the rows of an episode are sorted, ``nan`` in empty cells; None: as they stand.
         flags: ``[M]`` of 0, 1 and ``UNKNOWN`` for each of ``terminal`` and ``truncated`` that the files have.
         targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
         episode_ids: ids in order of first appearance, as text.
+        notes: what was assumed, in words.
     """
 
     places: RowLocations
     storage: Storage
     state_columns: tuple[str, ...]
+    next_state_columns: tuple[str, ...]
     states: Floats32
     next_states: Floats32 | None
     actions: Floats64
+    action_names: tuple[str, ...]
     rewards: Floats64
-    probabilities: Floats64
+    probabilities: Floats64 | None
+    propensities: Floats64 | None
+    times: Floats64 | None
     flags: dict[str, Bytes]
     targets: dict[str, Floats64]
     episode: Integers
     episode_ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions."""
+        return len(self.action_names)
+
+    @property
+    def chances_column(self) -> str:
+        """Our name of the column with the logged probabilities."""
+        return columns.PROPENSITY if self.probabilities is None else columns.ALL_ACTION_PROBABILITIES
+
+    @property
+    def chances(self) -> Floats64:
+        """``[M, A]`` or ``[M]``, what that column holds."""
+        chances = self.propensities if self.probabilities is None else self.probabilities
+        assert chances is not None, "one of the two was logged"
+        return chances
 
 
-def read_rows(
-    path: Path,
-    state_columns: Sequence[str] | None = None,
-    with_targets: bool = False,
-    storage: Kind = "memory",
-    text: TextOptions = AS_FOUND,
-) -> Rows:
+def read_rows(path: Path, settings: DataSettings, with_targets: bool = False) -> Rows:
     """Read the data files at a path.
 
     Args:
         path: a file, or a folder of files with the same columns.
-        state_columns: names of the state's columns; by default all ``state_feature_*``, ordered by number.
+        settings: the preset's section ``data``: what the columns are called, and where the arrays lie.
         with_targets: whether to read the columns of a policy to be scored.
-        storage: where the arrays lie.
-        text: how text files are to be read.
 
     Raises:
         InputError: a file cannot be read, columns are missing or differ, a cell is no number, or an id occurs in two
-            files.
+            files where that is not wanted.
     """
-    tables = open_tables(path, text)
-    chosen = _Columns.of(tables, state_columns, with_targets)
+    text = TextOptions(settings.separator, settings.decimal, settings.encoding)
+    tables = [renamed(table, settings.columns) for table in open_tables(path, text)]
+    chosen = Chosen.of(tables, settings, with_targets)
     try:
-        return _Reading(chosen, Storage(storage), as_text=False).read(tables)
+        return _read(tables, chosen, settings, as_text=False)
     except CellOfAnotherType:
         # Text takes longer to read, but each cell can be looked at, and Arrow refuses some numbers, such as +1.5.
-        return _Reading(chosen, Storage(storage), as_text=True).read(tables)
+        return _read(tables, chosen, settings, as_text=True)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """The columns to be read; see ``Rows``."""
+def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, as_text: bool) -> Rows:
+    try:
+        return _Reading(chosen, settings, as_text).read(tables)
+    except _OneNumber:
+        # The column of all probabilities holds one number a row: that of the taken action.
+        called = tables[0].names[columns.ALL_ACTION_PROBABILITIES].strip()
+        note = f"'{called}' holds one number a row: it is taken for the taken action's probability"
+        tables = [table.with_name(columns.PROPENSITY, columns.ALL_ACTION_PROBABILITIES) for table in tables]
+        rows = _Reading(replace(chosen, chances=columns.PROPENSITY), settings, as_text).read(tables)
+        return replace(rows, notes=(note, *rows.notes))
 
-    states: tuple[str, ...]
-    next_states: tuple[str, ...]
-    flags: tuple[str, ...]
-    targets: tuple[str, ...]
 
-    @classmethod
-    def of(cls, tables: Sequence[Table], state_columns: Sequence[str] | None, with_targets: bool) -> _Columns:
-        first = tables[0]
-        states = _state_columns(first, state_columns)
-        following = tuple(
-            name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX) for name in states
-        )
-        numbered = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
-        has_next = numbered and all(name in first.names for name in following)
-        there = [name for name in (*FLAGS, *(TARGETS if with_targets else ())) if name in first.names]
-        result = cls(
-            states,
-            following if has_next else (),
-            tuple(name for name in there if name in FLAGS),
-            tuple(name for name in there if name in TARGETS),
-        )
-        for table in tables:
-            _check_columns(table, result.names)
-            if state_columns is None and _state_columns(table, None) != states:
-                raise InputError(f"{table.path}: its state columns differ from those of {first.path}.")
-        return result
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*REQUIRED, *self.states, *self.next_states, *self.flags, *self.targets)))
-
-    def types(self, as_text: bool) -> dict[str, pa.DataType]:
-        """How a CSV is to be read."""
-        special = dict.fromkeys((columns.EPISODE_ID, *self.flags), _CODED_TEXT)
-        special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
-        return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
+class _OneNumber(Exception):
+    """A column of vectors begins with a number."""
 
 
 class _Reading:
     """One pass over the files."""
 
-    def __init__(self, chosen: _Columns, storage: Storage, as_text: bool) -> None:
+    def __init__(self, chosen: Chosen, settings: DataSettings, as_text: bool) -> None:
         self._chosen = chosen
+        self._settings = settings
         self._types = chosen.types(as_text)
-        self._storage = storage
+        storage = self._storage = Storage(settings.storage)
         self._places = RowLocations(chosen.names)
         self._states = storage.column()
         self._next_states = storage.column() if chosen.next_states else None
-        self._numbers = {name: storage.column() for name in (columns.ACTION, columns.REWARD)}
-        self._vectors = {name: VectorColumn(storage) for name in (columns.ALL_ACTION_PROBABILITIES, *chosen.targets)}
+        self._actions = ActionColumn(storage)
+        chances = () if chosen.chances is None else (chosen.chances,)
+        scalars = [name for name in (columns.REWARD, *chances) if name != columns.ALL_ACTION_PROBABILITIES]
+        vectors = [name for name in (*chances, *chosen.targets) if name != columns.PROPENSITY]
+        self._numbers = {name: storage.column() for name in scalars}
+        self._vectors = {name: VectorColumn(storage) for name in vectors}
+        self._times = storage.column() if chosen.time else None
         self._flags = {name: storage.column() for name in chosen.flags}
         self._episode = storage.column()
-        self._codes: dict[str, int] = {}
-        self._first_episodes: list[int] = []
+        self._ids = EpisodeIds(settings.episode_ids, self._places)
         self._rows = 0
 
     def read(self, tables: Sequence[Table]) -> Rows:
         for table in tables:
             start = self._rows
             self._places.begin(table, start)
-            self._first_episodes.append(len(self._codes))
+            self._ids.begin()
             for batch in table.batches(self._types):
                 if batch.num_rows:
                     self._take(table, batch)
@@ -168,23 +163,35 @@ class _Reading:
                     f"{tables[0].path}, column '{name}': every cell is empty.",
                     "Right is: one number for each action, as [0.5, 0.5].",
                 )
+        probabilities = self._vectors.pop(columns.ALL_ACTION_PROBABILITIES, None)
+        propensities = self._numbers.get(columns.PROPENSITY)
+        all_chances = None if probabilities is None else probabilities.finish()
+        width = None if all_chances is None else all_chances.shape[1]
+        actions = named_actions(self._actions.finish(), self._settings.actions, width, self._places)
         return Rows(
             places=self._places,
             storage=self._storage,
             state_columns=self._chosen.states,
+            next_state_columns=self._chosen.next_states,
             states=self._states.finish(),
             next_states=None if self._next_states is None else self._next_states.finish(),
-            actions=self._numbers[columns.ACTION].finish(),
+            actions=actions.codes,
+            action_names=actions.names,
             rewards=self._numbers[columns.REWARD].finish(),
-            probabilities=self._vectors.pop(columns.ALL_ACTION_PROBABILITIES).finish(),
+            probabilities=all_chances,
+            propensities=None if propensities is None else propensities.finish(),
+            times=None if self._times is None else self._times.finish(),
             flags={name: column.finish() for name, column in self._flags.items()},
             targets={name: column.finish() for name, column in self._vectors.items()},
             episode=self._episode.finish(),
-            episode_ids=tuple(self._codes),
+            episode_ids=self._ids.names,
+            notes=() if actions.note is None else (actions.note,),
         )
 
     def _take(self, table: Table, batch: pa.RecordBatch) -> None:
-        self._episode.append(self._episodes(table, batch.column(columns.EPISODE_ID)))
+        ids = batch.column(columns.EPISODE_ID) if self._chosen.episode else None
+        self._episode.append(self._ids.positions(table, ids, self._rows, batch.num_rows))
+        self._actions.append(batch.column(columns.ACTION))
         self._states.append(self._matrix(batch, self._chosen.states))
         if self._next_states is not None:
             self._next_states.append(self._matrix(batch, self._chosen.next_states))
@@ -195,10 +202,18 @@ class _Reading:
             if wrong is not None:
                 raise self._places.refuse(self._rows + wrong, name, "{value} is no flag", "0 or 1")
             column.append(values)
+        if self._times is not None:
+            when, wrong = times(batch.column(columns.TIME))
+            if wrong is not None:
+                right = "a number, or a date as 2026-11-30 or 2026-11-30T08:00:00Z"
+                raise self._places.refuse(self._rows + wrong, columns.TIME, "'{value}' is no time", right)
+            self._times.append(when)
         for name, vectors in self._vectors.items():
             try:
                 vectors.append(batch.column(name))
             except UnreadableProbabilities as error:
+                if name == columns.ALL_ACTION_PROBABILITIES and vectors.width is None and error.are_numbers:
+                    raise _OneNumber from None
                 raise self._places.refuse_vector(self._rows, name, error) from None
         self._rows += batch.num_rows
 
@@ -214,49 +229,3 @@ class _Reading:
             for number, name in enumerate(names):
                 result[:, number] = self._read_numbers(batch, name)
         return result
-
-    def _episodes(self, table: Table, cells: pa.Array) -> Integers:
-        codes, texts = labels(cells)
-        empty = codes < 0
-        if empty.any():
-            position = self._rows + int(np.argmax(empty))
-            right = "the id of the row's episode"
-            raise self._places.refuse(position, columns.EPISODE_ID, "the cell is empty", right)
-        known = np.array([self._codes.setdefault(text, len(self._codes)) for text in texts], np.int64)
-        before = np.flatnonzero(known < self._first_episodes[-1])
-        if len(before):
-            text = texts[before[0]]
-            owner = self._places.tables[bisect_right(self._first_episodes, self._codes[text]) - 1]
-            raise InputError(
-                f"episode {text} is in {owner.path} and in {table.path}; ids must be unique over all files.",
-                "Renumber the episodes of one file, or put all rows of an episode into one file.",
-            )
-        return known[codes]
-
-
-def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...]:
-    if chosen is not None:
-        return tuple(chosen)
-    found = [name for name in table.names if name.startswith(columns.STATE_FEATURE_PREFIX)]
-    if not found:
-        raise InputError(
-            f"{table.path}: no column starts with '{columns.STATE_FEATURE_PREFIX}'; "
-            f"its columns are {', '.join(table.names)}.",
-            "Name the columns of the state state_feature_0, state_feature_1, ... or set data.state_columns.",
-        )
-
-    def order(name: str) -> tuple[int, int, str]:
-        match = _NUMBERED.fullmatch(name)
-        return (0, int(match[1]), name) if match else (1, 0, name)
-
-    return tuple(sorted(found, key=order))
-
-
-def _check_columns(table: Table, needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in table.names]
-    if missing:
-        raise InputError(
-            f"{table.path}: column {', '.join(repr(name) for name in missing)} is missing; "
-            f"the file has {', '.join(table.names)}.",
-            f"A data file needs {', '.join(REQUIRED)} and the columns of the state.",
-        )

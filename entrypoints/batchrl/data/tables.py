@@ -8,7 +8,7 @@ columns of the files in them, as Hive and Spark lay data out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError, shortened
 from batchrl.data import csvfiles, jsonlines
 from batchrl.data.blanks import NULLS, emptied, with_content, with_points
+from batchrl.data.csvfiles import Types
 from batchrl.data.formats import JSON_SUFFIXES, PARQUET_SUFFIXES, FileFormat, TextOptions, format_of_file
 from batchrl.data.opening import CellOfAnotherType, guarded, open_text
 
@@ -36,28 +37,32 @@ class Table:
     Args:
         path: of the file.
         names: its columns as it spells them, by their names without spaces around.
+        written: the columns that stand in it, as it spells them.
         format: what it is.
         constants: columns that the names of its folders say, as text; None where they say that there is no value.
     """
 
     path: Path
     names: Mapping[str, str]
+    written: list[str]
     format: FileFormat
     constants: Mapping[str, str | None] = field(default_factory=dict)
-
-    @property
-    def written(self) -> list[str]:
-        """The columns that stand in the file, as it spells them."""
-        return [spelled for name, spelled in self.names.items() if name not in self.constants]
 
     @property
     def lined(self) -> bool:
         """Whether rows are lines of a text file."""
         return self.format.kind != "parquet"
 
+    def with_name(self, name: str, of: str) -> Table:
+        """The same file, whose column ``of`` goes by another name as well."""
+        constants = {column: value for column, value in self.constants.items() if column != name}
+        if of in self.constants:
+            constants[name] = self.constants[of]
+        return replace(self, names={**self.names, name: self.names[of]}, constants=constants)
+
     def batches(
         self,
-        types: Mapping[str, pa.DataType | None],
+        types: Types,
         blank: bool = False,
         verbatim: Sequence[str] = (columns.EPISODE_ID,),
     ) -> Iterator[pa.RecordBatch]:
@@ -72,7 +77,7 @@ class Table:
             InputError: the file cannot be read; rows of another number of cells are named.
             CellOfAnotherType: a cell of a CSV is not of its column's type.
         """
-        inside = {self.names[name]: kind for name, kind in types.items() if name not in self.constants}
+        inside = _one_type_each({name: kind for name, kind in types.items() if name not in self.constants}, self.names)
         if not inside:
             inside = {self.written[0]: None}
         fast = self.format.kind == "csv" and any(
@@ -93,7 +98,7 @@ class Table:
                     cells[name] = self._constant(name, types[name], n_rows)
                 yield pa.RecordBatch.from_arrays([cells[name] for name in types], names=list(types))
 
-    def _source(self, types: csvfiles.Types, nulls: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _source(self, types: Types, nulls: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The columns as the file spells them; ``nulls`` of a CSV's cells are empty."""
         if self.format.kind == "csv":
             yield from csvfiles.batches_of(self.path, self.format, types, nulls)
@@ -143,6 +148,15 @@ def _refuse_nulls(cells: Mapping[str, pa.Array], verbatim: Sequence[str]) -> Non
     for name in verbatim:
         if name in cells and cells[name].null_count:
             raise CellOfAnotherType(f"column '{name}' holds one of {', '.join(NULLS[1:])}, or is empty")
+
+
+def _one_type_each(types: Types, names: Mapping[str, str]) -> dict[str, pa.DataType | None]:
+    """How to read each column as the file spells it; as text where it is wanted as two things."""
+    result: dict[str, pa.DataType | None] = {}
+    for name, kind in types.items():
+        spelled = names[name]
+        result[spelled] = kind if result.get(spelled, kind) == kind else pa.string()
+    return result
 
 
 def data_files(path: Path) -> list[Path]:
@@ -216,7 +230,8 @@ def open_table(path: Path, text: TextOptions = AS_FOUND, partition: Mapping[str,
             "Columns are separated by comma, semicolon, tab or pipe; say another character as data.separator.",
         )
     constants = {name: value for name, value in (partition or {}).items() if name not in names}
-    return Table(path, dict(zip(names, written, strict=True)) | dict.fromkeys(constants, ""), found, constants)
+    spelled = dict(zip(names, written, strict=True)) | {name: name for name in constants}
+    return Table(path, spelled, written, found, constants)
 
 
 def _columns_of(path: Path, found: FileFormat) -> list[str]:

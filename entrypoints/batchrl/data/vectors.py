@@ -60,7 +60,7 @@ def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
         values = _of_lists(filled) if is_list(cells.type) else _of_texts(filled)
     except UnreadableProbabilities as error:
         valid = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
-        raise UnreadableProbabilities(int(valid[error.position]), error.reason) from None
+        raise UnreadableProbabilities(int(valid[error.position]), error.reason, error.are_numbers) from None
     if len(filled) == len(cells):
         return values
     result = np.full((len(cells), values.shape[1]), np.nan)

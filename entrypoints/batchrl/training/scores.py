@@ -197,7 +197,10 @@ class SelectionScorer:
         acting = float((policy.probabilities[starts] * q_values).sum(axis=1).mean())
         if not self._learns_logging_values:
             return acting, math.nan
-        return acting, float((self._log.dataset.behavior_policy[starts] * q_values).sum(axis=1).mean())
+        logged = self._log.dataset
+        if logged.behavior_policy is None:
+            return acting, float(q_values[np.arange(len(starts)), logged.actions[starts]].mean())
+        return acting, float((logged.behavior_policy[starts] * q_values).sum(axis=1).mean())
 
     def _agrees_with_the_log(self, logging_value: float, values: Values, returns: Estimate) -> bool:
         """Whether values of the logging policy are nearly those that the evaluation episodes show, within their errors.

@@ -47,10 +47,11 @@ def test_figures_are_those_of_pandas(
     assert (found.behavior_entropy.min, found.behavior_entropy.max) == pytest.approx((entropy.min(), entropy.max()))
     assert found.behavior_entropy.highest == pytest.approx(math.log(3))
     for support in found.support:
-        taken = logged["action"] == support.action
+        action = int(support.action)
+        taken = logged["action"] == action
         assert support.share == pytest.approx(taken.mean())
-        assert support.mean_probability == pytest.approx(policy[:, support.action].mean())
-        assert support.smallest_taken == pytest.approx(policy[taken, support.action].min())
+        assert support.mean_probability == pytest.approx(policy[:, action].mean())
+        assert support.smallest_taken == pytest.approx(policy[taken, action].min())
     for feature in found.features:
         values = logged[feature.name].to_numpy(dtype=np.float32).astype(np.float64)
         figures = (feature.mean, feature.std, feature.min, feature.max)

@@ -76,7 +76,7 @@ class EpisodeLog:
         self.discount = discount
         self.grid = Grid.of(dataset.lengths)
         self.rewards = self.grid.pad(dataset.rewards)
-        self._log_behavior = np.log(self.taken(dataset.behavior_policy))
+        self._log_behavior = np.log(dataset.propensities)
 
     @cached_property
     def cut(self) -> Integers:

@@ -1,0 +1,252 @@
+"""The column of actions: numbers, names or one-hot vectors, as positions among the actions of a log.
+
+========================  ===========================  =========================================================
+cells                     ``data.actions``             the actions
+========================  ===========================  =========================================================
+integers                  given, as numbers            those, by what they are called
+integers                  given, as words              those, by position
+integers                  not given, all probabilities 0 to A - 1, one for each probability
+integers                  not given                    those that the log holds, in their order
+names                     given                        those
+names                     not given                    those that the log holds, sorted; with all probabilities,
+                                                       there must be one for each
+one-hot vectors           either                       one for each entry
+========================  ===========================  =========================================================
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.data.cells import is_text, labels, numbers
+from batchrl.data.dataset import Floats64, default_names
+from batchrl.data.locations import RowLocations
+from batchrl.data.probabilities import UnreadableProbabilities
+from batchrl.data.storage import Array, Storage
+from batchrl.data.vectors import is_list, vectors_of
+
+DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# More integers than these are amounts, not names of choices.
+MOST_ACTIONS = 100_000
+WRITTEN_SEPARATELY = 5
+
+
+@dataclass(frozen=True)
+class NamedActions:
+    """Actions of rows.
+
+    Args:
+        codes: ``[M]``, positions among the names, ``nan`` in empty cells; other numbers where ``names`` are positions
+            and a cell holds none of them, which the checks of steps refuse.
+        names: ``A`` names.
+        note: what was assumed, in words; None for nothing.
+    """
+
+    codes: Floats64
+    names: tuple[str, ...]
+    note: str | None = None
+
+
+class ActionColumn:
+    """Grows by blocks of rows.
+
+    Args:
+        storage: where the rows go.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._column = storage.column()
+        self._texts: dict[str, int] = {}
+        self._named = False
+
+    def append(self, cells: pa.Array) -> None:
+        """Add rows: numbers as they are, texts by their position among all texts so far."""
+        kind = cells.type
+        textual = pa.types.is_dictionary(kind) or is_text(kind) or pa.types.is_boolean(kind) or is_list(kind)
+        if textual and not self._named:
+            self._named = True
+        if not self._named:
+            self._column.append(numbers(cells)[0])
+            return
+        if is_list(kind):
+            cells = pa.array([None if cell is None else str(cell) for cell in cells.to_pylist()])
+        elif not textual:
+            cells = pa.array([None if cell is None else f"{cell:g}" for cell in cells.to_pylist()])
+        codes, texts = labels(cells)
+        known = np.array([self._texts.setdefault(text.strip(), len(self._texts)) for text in texts], np.float64)
+        values = np.full(len(codes), np.nan)
+        filled = codes >= 0
+        values[filled] = known[codes[filled]]
+        self._column.append(values)
+
+    def finish(self) -> tuple[Floats64, tuple[str, ...] | None]:
+        """``[M]`` values; and, where they are positions, the texts that they stand for."""
+        values: Array = self._column.finish()
+        return values, tuple(self._texts) if self._named else None
+
+
+def named_actions(
+    read: tuple[Floats64, tuple[str, ...] | None],
+    given: Sequence[str] | None,
+    n_probabilities: int | None,
+    places: RowLocations,
+) -> NamedActions:
+    """What the cells of a whole column mean.
+
+    Args:
+        read: ``[M]`` numbers and None, or positions and texts, of ``ActionColumn.finish``.
+        given: the setting ``data.actions``.
+        n_probabilities: ``A`` where the probabilities of all actions were logged, else None.
+        places: of the rows.
+
+    Raises:
+        InputError: names the first row whose action is none, or says why names cannot be matched with probabilities.
+    """
+    values, texts = read
+    if texts is not None:
+        vectors = _one_hot(values, texts, places)
+        if vectors is not None:
+            names = tuple(given) if given is not None else default_names(vectors[1])
+            if len(names) != vectors[1]:
+                raise _other_number(given or (), vectors[1], "entries in each action's vector")
+            return NamedActions(vectors[0], names)
+        meant, wrong = numbers(pa.array(texts, pa.string()))
+        if given is None and sum(DECIMAL.fullmatch(text) is not None for text in texts) > 0 and wrong is not None:
+            first = int(np.flatnonzero(values == wrong)[0])
+            raise places.refuse(first, columns.ACTION, "'{value}' is not a number, as other actions are", "one number")
+        booleans = {text.lower() for text in texts} <= {"true", "false"} and n_probabilities is None
+        if wrong is not None or booleans or (given is not None and set(texts) <= set(given)):
+            return _of_names(values, texts, given, n_probabilities, places)
+        values = np.where(np.isnan(values), np.nan, meant[np.nan_to_num(values).astype(np.int64)])
+    return _of_numbers(values, given, n_probabilities, places)
+
+
+def _of_numbers(
+    values: Floats64, given: Sequence[str] | None, n_probabilities: int | None, places: RowLocations
+) -> NamedActions:
+    if given is None and n_probabilities is not None:
+        return NamedActions(values, default_names(n_probabilities))
+    filled = ~np.isnan(values)
+    rows = np.arange(len(values))
+    fraction = filled & (values != np.floor(values))
+    places.refuse_any(
+        fraction,
+        rows,
+        columns.ACTION,
+        "{value} is a quantity; batchrl learns to choose among a number of actions, not how much",
+        "a name or an integer, such as the number of the range that the quantity lies in",
+    )
+    distinct = np.unique(values[filled])
+    if given is None:
+        if len(distinct) > MOST_ACTIONS:
+            raise InputError(
+                f"{places.tables[0].path}, column '{places.called(columns.ACTION)}': {len(distinct)} different "
+                "integers are more than can be chosen among.",
+                "Is it an amount or an id? Name the column of the action: data.columns.action.",
+            )
+        positions = np.full(len(values), np.nan)
+        positions[filled] = np.searchsorted(distinct, values[filled])
+        return NamedActions(positions, tuple(f"{value:.0f}" for value in distinct))
+    _check_number(given, n_probabilities)
+    known = {name.strip(): float(position) for position, name in enumerate(given)}
+    if not all(name.lstrip("+-").isdigit() for name in known):
+        return NamedActions(values, tuple(given))
+    codes = np.full(len(values), np.nan)
+    for value in distinct:
+        name = f"{value:.0f}"
+        where = values == value
+        if name not in known:
+            raise _unknown(name, given, int(np.flatnonzero(where)[0]), places, int(where.sum()))
+        codes[where] = known[name]
+    return NamedActions(codes, tuple(given))
+
+
+def _of_names(
+    values: Floats64,
+    texts: Sequence[str],
+    given: Sequence[str] | None,
+    n_probabilities: int | None,
+    places: RowLocations,
+) -> NamedActions:
+    note = None
+    if given is None:
+        names = tuple(sorted(texts))
+        if n_probabilities is not None and n_probabilities != len(names):
+            raise InputError(
+                f"{places.tables[0].path}: the log holds {len(names)} actions ({_listed(names)}), but "
+                f"'{places.called(columns.ALL_ACTION_PROBABILITIES)}' has {n_probabilities} probabilities.",
+                "Name all actions in the order of the probabilities: data.actions.",
+            )
+        if n_probabilities is not None:
+            note = (
+                f"the probabilities are taken for those of {_listed(names)}, in this order; where theirs is another, "
+                "name the actions in it: data.actions"
+            )
+    else:
+        names = tuple(given)
+        _check_number(names, n_probabilities)
+    known = {name: float(position) for position, name in enumerate(names)}
+    for position, text in enumerate(texts):
+        if text not in known:
+            where = np.flatnonzero(values == position)
+            raise _unknown(text, names, int(where[0]), places, len(where))
+    order = np.array([known[text] for text in texts])
+    codes = np.full(len(values), np.nan)
+    filled = ~np.isnan(values)
+    codes[filled] = order[values[filled].astype(np.int64)]
+    return NamedActions(codes, names, note)
+
+
+def _one_hot(values: Floats64, texts: Sequence[str], places: RowLocations) -> tuple[Floats64, int] | None:
+    """``[M]`` positions and the number of entries, where every text is a vector; None where not."""
+    if not texts or not all(text.startswith(("[", "(", "array")) for text in texts):
+        return None
+    right = "a vector of one 1 and else 0, or the action's name"
+
+    def first(position: int) -> int:
+        return int(np.flatnonzero(values == position)[0])
+
+    try:
+        vectors = vectors_of(pa.array(texts, pa.large_string()))
+    except UnreadableProbabilities as error:
+        reason = error.reason.replace("{", "{{").replace("}", "}}")
+        raise places.refuse(first(error.position), columns.ACTION, reason, right) from None
+    assert vectors is not None
+    whole = ((vectors == 0) | (vectors == 1)).all(axis=1) & (vectors.sum(axis=1) == 1)
+    if not whole.all():
+        raise places.refuse(first(int(np.argmin(whole))), columns.ACTION, "{value} is no one-hot vector", right)
+    codes = np.full(len(values), np.nan)
+    filled = ~np.isnan(values)
+    codes[filled] = vectors.argmax(axis=1)[values[filled].astype(np.int64)]
+    return codes, vectors.shape[1]
+
+
+def _check_number(given: Sequence[str], n_probabilities: int | None) -> None:
+    if n_probabilities is not None and n_probabilities != len(given):
+        raise _other_number(given, n_probabilities, "probabilities in each row")
+
+
+def _other_number(given: Sequence[str], count: int, of_what: str) -> InputError:
+    return InputError(
+        f"data.actions names {len(given)} actions ({_listed(given)}), but there are {count} {of_what}.",
+        "Name all of them, in the same order.",
+    )
+
+
+def _unknown(name: str, names: Sequence[str], row: int, places: RowLocations, count: int) -> InputError:
+    near = difflib.get_close_matches(name, names, n=1)
+    right = f"one of {_listed(names)}" + (f"; {near[0]}, perhaps" if near else "")
+    return places.refuse(row, columns.ACTION, "there is no action {value}", right, count - 1)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:WRITTEN_SEPARATELY])
+    return shown if len(names) <= WRITTEN_SEPARATELY else f"{shown}, ... ({len(names)} in all)"

@@ -1,0 +1,187 @@
+"""Which column of the files is which: the names that the settings give, else batchrl's own."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.data.tables import Table
+from presets.dataschema import ColumnSettings, DataSettings
+
+FLAGS = (columns.TERMINAL, columns.TRUNCATED)
+TARGETS = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES)
+# The settings of ``data.columns`` and the columns that they name.
+SETTINGS = {
+    "episode": columns.EPISODE_ID,
+    "time": columns.TIME,
+    "action": columns.ACTION,
+    "reward": columns.REWARD,
+    "propensity": columns.PROPENSITY,
+    "probabilities": columns.ALL_ACTION_PROBABILITIES,
+    "terminal": columns.TERMINAL,
+    "truncated": columns.TRUNCATED,
+}
+_SETTING_OF = {name: f"data.columns.{setting}" for setting, name in SETTINGS.items()}
+_NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
+_CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+
+def renamed(table: Table, settings: ColumnSettings) -> Table:
+    """A file whose columns go by batchrl's names, where the settings say which is which.
+
+    Raises:
+        InputError: the file has no column of a name that the settings give.
+    """
+    given = {name: getattr(settings, setting) for setting, name in SETTINGS.items()}
+    result = table
+    for name, called in given.items():
+        if called is None:
+            continue
+        if called not in table.names:
+            raise _missing(table, called, _SETTING_OF[name])
+        result = result.with_name(name, called)
+    return result
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The columns to be read, by batchrl's names; see ``batchrl.data.rows.Rows``.
+
+    Args:
+        states: of the state.
+        next_states: of the state after the step; empty where there are none.
+        flags: of the ends of episodes.
+        targets: of a policy to be scored.
+        chances: ``all_action_probabilities`` or ``propensity``; None where no probabilities were logged.
+        episode: whether there is an id.
+        time: whether there is a time.
+    """
+
+    states: tuple[str, ...]
+    next_states: tuple[str, ...]
+    flags: tuple[str, ...]
+    targets: tuple[str, ...]
+    chances: str | None
+    episode: bool
+    time: bool
+
+    @classmethod
+    def of(cls, tables: Sequence[Table], settings: DataSettings, with_targets: bool) -> Chosen:
+        """What the settings name and the files have.
+
+        Args:
+            tables: the files, ``renamed``.
+            settings: the preset's section ``data``.
+            with_targets: whether the columns of a policy to be scored are wanted.
+
+        Raises:
+            InputError: a file lacks one of the columns, or has other ones than the first.
+        """
+        first = tables[0]
+        states = _state_columns(first, settings.state_columns)
+        there = [name for name in (*FLAGS, *(TARGETS if with_targets else ())) if name in first.names]
+        result = cls(
+            states,
+            _next_state_columns(first, states, settings),
+            tuple(name for name in there if name in FLAGS),
+            tuple(name for name in there if name in TARGETS),
+            _chances(first, settings.columns),
+            episode=settings.episode_ids != "per_row" or columns.EPISODE_ID in first.names,
+            # A file may call something else "time": only settings ask for it.
+            time=settings.columns.time is not None,
+        )
+        for table in tables:
+            _check_columns(table, result.names)
+            if settings.state_columns is None and _state_columns(table, None) != states:
+                raise InputError(f"{table.path}: its state columns differ from those of {first.path}.")
+        return result
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns without which a row says nothing."""
+        chances = () if self.chances is None else (self.chances,)
+        return (columns.ACTION, *chances, *((columns.EPISODE_ID,) if self.episode else ()), columns.REWARD)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        time = (columns.TIME,) if self.time else ()
+        every = (*self.required, *time, *self.states, *self.next_states, *self.flags, *self.targets)
+        return tuple(dict.fromkeys(every))
+
+    def types(self, as_text: bool) -> dict[str, pa.DataType | None]:
+        """How a CSV is to be read; None: as it looks."""
+        special: dict[str, pa.DataType | None] = dict.fromkeys((columns.EPISODE_ID, *self.flags), _CODED_TEXT)
+        special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
+        special |= {columns.ACTION: _CODED_TEXT} if as_text else {}
+        special |= {columns.TIME: pa.string() if as_text else None}
+        return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
+
+
+def _chances(table: Table, settings: ColumnSettings) -> str | None:
+    """Of probabilities of all actions and of the taken one, what the settings name, else what is there."""
+    if settings.probabilities is None and settings.propensity is not None:
+        return columns.PROPENSITY
+    known = (columns.ALL_ACTION_PROBABILITIES, columns.PROPENSITY)
+    return next((name for name in known if name in table.names), None)
+
+
+def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...]:
+    if chosen is not None:
+        return tuple(chosen)
+    found = [name for name in table.names if name.startswith(columns.STATE_FEATURE_PREFIX)]
+    if not found:
+        raise InputError(
+            f"{table.path}: no column starts with '{columns.STATE_FEATURE_PREFIX}'; "
+            f"its columns are {', '.join(table.names)}.",
+            "Name the columns of the state state_feature_0, state_feature_1, ... or set data.state_columns.",
+        )
+
+    def order(name: str) -> tuple[int, int, str]:
+        match = _NUMBERED.fullmatch(name)
+        return (0, int(match[1]), name) if match else (1, 0, name)
+
+    return tuple(sorted(found, key=order))
+
+
+def _next_state_columns(table: Table, states: Sequence[str], settings: DataSettings) -> tuple[str, ...]:
+    if settings.next_state_columns is not None:
+        if len(settings.next_state_columns) != len(states):
+            raise InputError(
+                f"data.next_state_columns names {len(settings.next_state_columns)} columns, but the state has "
+                f"{len(states)}: {', '.join(states)}.",
+                "Name one for each, in the same order.",
+            )
+        return tuple(settings.next_state_columns)
+    following = tuple(name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX) for name in states)
+    numbered = all(name.startswith(columns.STATE_FEATURE_PREFIX) for name in states)
+    return following if numbered and all(name in table.names for name in following) else ()
+
+
+def _check_columns(table: Table, needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in table.names]
+    if not missing:
+        return
+    if len(missing) == 1 and missing[0] not in _SETTING_OF:
+        raise _missing(table, missing[0], "the columns of the state")
+    which = ", ".join(_SETTING_OF[name] for name in missing if name in _SETTING_OF)
+    raise InputError(
+        f"{table.path}: column {', '.join(repr(name) for name in missing)} is missing; "
+        f"the file has {', '.join(table.names)}.",
+        f"Say what it is called there: {which}." if which else "A data file needs the columns of the state.",
+    )
+
+
+def _missing(table: Table, name: str, wanted_by: str) -> InputError:
+    near = difflib.get_close_matches(name, table.names, n=1)
+    meant = f"Did you mean '{near[0]}'? " if near else ""
+    return InputError(
+        f"{table.path}: column '{name}' is missing, which is named by {wanted_by}.",
+        f"{meant}The file has {', '.join(table.names)}.",
+    )
