@@ -144,6 +144,8 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     named = [text for text in (*arguments.model, *arguments.policy) if text not in KINDS and is_given(text)]
     by_columns = not policies and not named
     loaded = load_dataset(arguments.data, data, with_targets=by_columns)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
     given = given_policies(named, loaded.dataset)
 
     # 3. All policies on the same episodes and resamples.

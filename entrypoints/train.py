@@ -42,6 +42,8 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
     if of_decisions(data):
         sizes = f"{data.n_episodes} decisions, {data.n_actions} actions, mean reward"
     say(f"data: {sizes} {shown}, schema {loaded.schema} ({source})")
+    for note in loaded.notes:
+        say(f"note: {note}")
     if loaded.unknown_ends:
         cut = f"{loaded.unknown_ends} episodes were cut short without a next state"
         say(f"warning: {cut}; their ends count as terminal")

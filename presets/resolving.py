@@ -273,8 +273,11 @@ def _nest(values: Mapping[str, object], opened: Collection[str]) -> dict[str, An
     nested: dict[str, Any] = {}
     for key, value in values.items():
         # In an open section the keys are those of another preset, dots and all.
-        section, separator, leaf = key.partition(".") if _is_open(key, opened) else key.rpartition(".")
-        (nested.setdefault(section, {}) if separator else nested)[leaf] = value
+        parts = key.split(".", 1) if _is_open(key, opened) else key.split(".")
+        place = nested
+        for section in parts[:-1]:
+            place = place.setdefault(section, {})
+        place[parts[-1]] = value
     return nested
 
 

@@ -99,6 +99,7 @@ def _check(arguments: argparse.Namespace) -> dict[str, Any]:
         "storage": "mapped" if is_mapped(data.states) else "memory",
         "target_action_probabilities": loaded.target_policy is not None,
         "target_q_values": loaded.target_q is not None,
+        "notes": list(loaded.notes),
     }
 
 

@@ -25,7 +25,7 @@ SPREAD = (
     Column("max", "MAX", right=True),
 )
 SUPPORT = (
-    Column("action", "ACTION", right=True),
+    Column("action", "ACTION"),
     Column("share", "SHARE", right=True),
     Column("mean_probability", "MEAN PROBABILITY", right=True),
     Column("smallest_taken", "SMALLEST OF THE TAKEN", right=True),
@@ -102,7 +102,7 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
     if scored := [name for name in ("target_action_probabilities", "target_q_values") if answer[name]]:
         lines["to score"] = ", ".join(scored)
     out.record(answer, "path", lines)
-    _remark(answer["unknown_ends"], answer["left_out_episodes"], out)
+    _remark(answer["unknown_ends"], answer["left_out_episodes"], answer["notes"], out)
 
 
 @command.command(
@@ -133,7 +133,7 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
         return
     for line in _described(answer, stdout_width()):
         out.text(line)
-    _remark(answer["ends"]["unknown"], answer["left_out_episodes"], out)
+    _remark(answer["ends"]["unknown"], answer["left_out_episodes"], answer["notes"], out)
     if action := _contradicted(answer["support"], answer["transitions"]):
         out.note(
             f"Warning: action {action['action']} was taken in {action['share']:.2%} of the rows, but logged as "
@@ -179,7 +179,7 @@ def _section(preset: str, settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
-    ends, entropy = answer["ends"], answer["behavior_entropy"]
+    ends = answer["ends"]
     yield from fields(
         {
             "data": answer["path"],
@@ -187,8 +187,7 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
             "episodes": f"{answer['episodes']}: {ends['terminal']} end for good, {ends['truncated']} are cut with a "
             f"known next state, {ends['unknown']} without one",
             "transitions": str(answer["transitions"]),
-            "entropy": f"of the logging policy: mean {entropy['mean']:.4g}, {entropy['min']:.4g} to "
-            f"{entropy['max']:.4g} nats; uniform has {entropy['highest']:.4g}",
+            "entropy": _entropy(answer["behavior_entropy"]),
         },
         width,
     )
@@ -203,19 +202,32 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from table(answer["features"], FEATURES, width)
 
 
+def _entropy(entropy: Mapping[str, Any] | None) -> str:
+    if entropy is None:
+        return "of the logging policy: not known, for only the taken actions' probabilities were logged"
+    return (
+        f"of the logging policy: mean {entropy['mean']:.4g}, {entropy['min']:.4g} to {entropy['max']:.4g} nats; "
+        f"uniform has {entropy['highest']:.4g}"
+    )
+
+
 def _contradicted(support: Sequence[Mapping[str, Any]], transitions: int) -> Mapping[str, Any] | None:
     """The action whose share is farthest from its logged probabilities, where chance does not explain that.
 
     The variance of a mean of draws with probabilities p_i is at most that with their mean, so this errs on the side of
-    silence.
+    silence. None where only the taken actions' probabilities are known.
     """
+    if any(action["mean_probability"] is None for action in support):
+        return None
     farthest = max(support, key=lambda action: abs(action["share"] - action["mean_probability"]))
     likely = farthest["mean_probability"]
     error = math.sqrt(likely * max(0.0, 1 - likely) / transitions)
     return farthest if abs(farthest["share"] - likely) > CONTRADICTION * error + ROUNDING else None
 
 
-def _remark(unknown_ends: int, left_out: int, out: Output) -> None:
+def _remark(unknown_ends: int, left_out: int, notes: Sequence[str], out: Output) -> None:
+    for note in notes:
+        out.note(f"Note: {note}.")
     if unknown_ends:
         out.note(f"Warning: {unknown_ends} episodes were cut without a next state; their ends count as terminal.")
     if left_out:
