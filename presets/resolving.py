@@ -252,7 +252,7 @@ def _pairs(
         if isinstance(value, Mapping) and (key in opened or _is_open(str(key), opened)):
             yield from _pairs({f"{key}.{leaf}": item for leaf, item in value.items()}, fields, opened)
         elif isinstance(value, Mapping) and any(name.startswith(f"{key}.") for name in fields):
-            yield from ((f"{key}.{leaf}", item) for leaf, item in value.items())
+            yield from _pairs({f"{key}.{leaf}": item for leaf, item in value.items()}, fields, opened)
         elif value is None and str(key) not in fields and any(name.startswith(f"{key}.") for name in fields):
             continue  # a section that was left empty
         else:
