@@ -249,11 +249,10 @@ def _pairs(
 ) -> Iterator[tuple[str, object]]:
     """Dotted keys and values, with sections opened; a section that is no mapping stays as one pair."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and (key in opened or _is_open(str(key), opened)):
+        is_section = any(name.startswith(f"{key}.") for name in fields)
+        if isinstance(value, Mapping) and (is_section or key in opened or _is_open(str(key), opened)):
             yield from _pairs({f"{key}.{leaf}": item for leaf, item in value.items()}, fields, opened)
-        elif isinstance(value, Mapping) and any(name.startswith(f"{key}.") for name in fields):
-            yield from _pairs({f"{key}.{leaf}": item for leaf, item in value.items()}, fields, opened)
-        elif value is None and str(key) not in fields and any(name.startswith(f"{key}.") for name in fields):
+        elif value is None and str(key) not in fields and is_section:
             continue  # a section that was left empty
         else:
             yield str(key), value
