@@ -49,6 +49,8 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
         say(f"warning: {cut}; their ends count as terminal")
     if loaded.left_out:
         say(f"warning: {loaded.left_out} episodes were left out, as the preset asks")
+    for doubt in loaded.doubts:
+        say(f"warning: {doubt.message} {doubt.advice}")
 
 
 def train(arguments: ScriptArguments) -> None:

@@ -9,6 +9,19 @@ from pydantic import Field, model_validator
 
 from presets.kinds import Encoding, Flag, Maybe, Number, Section, Separator, Sequence, Whole
 
+Repair = Literal["id_spellings", "duplicates", "closing_rewards"]
+Doubt = Literal[
+    "next_states",
+    "id_spellings",
+    "duplicates",
+    "closing_rewards",
+    "reused_ids",
+    "missing_ids",
+    "no_rewards",
+    "equal_returns",
+    "huge_rewards",
+]
+
 
 class ColumnSettings(Section):
     """What the columns of the logged data are called; null takes batchrl's own name, where the files have it."""
@@ -89,6 +102,14 @@ class DataSettings(Section):
         default=None,
         description="Columns of the state after the step, in the order of the state's; null: next_state_feature_* "
         "for state_feature_*",
+    )
+    accept: Sequence[Doubt] = Field(
+        default=(), description="What looks wrong with the data and is meant: taken as it stands, with a word"
+    )
+    repair: Sequence[Repair] = Field(
+        default=(),
+        description="id_spellings: ids that differ by spaces or .0 are one; duplicates: exact copies go; "
+        "closing_rewards: rewards of closing rows belong to the last step",
     )
     storage: Literal["auto", "memory", "mapped"] = Field(
         default="auto",

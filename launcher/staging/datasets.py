@@ -1,4 +1,4 @@
-"""Inputs of a job: S3 prefixes as they are, local files and folders by their content.
+"""Inputs of a job: S3 prefixes as they are, local files, folders and tables in memory by their content.
 
 A local file goes to ``datasets/<sha256>/<name>``, a folder to ``datasets/<sha256>/<relative paths>``, where the
 folder's sha256 covers the paths and contents of all its files. What lies there with its size is not sent again.
@@ -20,6 +20,7 @@ from batchrl.contract.layout import BucketLayout, S3Url
 from batchrl.contract.named import folder_sha256
 from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.api.training import Channel
+from launcher.staging.frames import frame_file, is_frame
 from launcher.staging.package import SETTLED_SECONDS, cache_folder
 
 FILE_SCHEME = "file://"
@@ -89,8 +90,9 @@ def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
     """Read what a user gave as the inputs of a job.
 
     Args:
-        inputs: a path or S3 URL (channel ``training``), or a mapping from channel names to paths, S3 URLs, ``Channel``
-            objects, or mappings with the keys of ``Channel`` (``s3_uri`` may be a path there as well).
+        inputs: a path, an S3 URL or a table (channel ``training``), or a mapping from channel names to those,
+            ``Channel`` objects, or mappings with the keys of ``Channel`` (``s3_uri`` may be a path there as well). A
+            table is one of pandas, polars or pyarrow, or another with Arrow's C interface.
         layout: where content goes.
 
     Raises:
@@ -103,7 +105,8 @@ def resolve_inputs(inputs: object, layout: BucketLayout) -> Inputs:
     local: dict[str, LocalInput] = {}
     digests = _DigestCache()
     for name, value in named.items():
-        channel = _channel(str(name), value)
+        given = str(frame_file(f"channel '{name}'", value)) if is_frame(value) else value
+        channel = _channel(str(name), given)
         path = _local_path(channel.s3_uri)
         if path is not None:
             uri, sent = _plan_path(f"channel '{name}'", path, layout, digests)
@@ -164,7 +167,7 @@ def _channel(name: str, value: object) -> Channel:
         return _from_wire(name, config)
     raise InputError(
         f"channel '{name}': a {type(value).__name__} is no input.",
-        "Give a path, an s3:// URL, or a mapping with the key s3_uri.",
+        "Give a path, an s3:// URL, a table of pandas, polars or pyarrow, or a mapping with the key s3_uri.",
     )
 
 

@@ -2,7 +2,7 @@
 
     check PATH                              would a training job accept it?
     describe PATH [--discount G]            its figures
-    convert SOURCE TARGET [--to-schema A|B] [--force]
+    convert SOURCE TARGET [--to-schema A|B] [--force] [--separator S] [--decimal D] [--encoding E]
     divide SOURCE KEPT [--held-out FILE --share S] --seed N --prefix TEXT [--logged-by P [--epsilon E]]
                                             episodes to learn from and episodes to judge by
 
@@ -25,9 +25,11 @@ from batchrl.data.convert import convert
 from batchrl.data.convert_schema import convert_schema
 from batchrl.data.describe import describe
 from batchrl.data.divide import Probabilities, divide
+from batchrl.data.formats import TextOptions
 from batchrl.data.loader import load_dataset
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
+from batchrl.data.tables import AS_FOUND
 from presets.dataschema import DataSettings
 
 
@@ -59,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("target", type=Path)
     converted.add_argument("--to-schema", choices=["A", "B"])
     converted.add_argument("--force", action="store_true")
+    converted.add_argument("--separator", default=AS_FOUND.separator)
+    converted.add_argument("--decimal", default=AS_FOUND.decimal)
+    converted.add_argument("--encoding", default=AS_FOUND.encoding)
     converted.set_defaults(run=_convert)
     divided = parts.add_parser("divide")
     divided.add_argument("source", type=Path)
@@ -93,6 +98,7 @@ def _check(arguments: argparse.Namespace) -> dict[str, Any]:
         "features": data.n_features,
         "unknown_ends": loaded.unknown_ends,
         "left_out_episodes": loaded.left_out,
+        "doubts": [to_json(doubt) for doubt in loaded.doubts],
         "train_episodes": len(split.train),
         "evaluation_episodes": len(split.evaluation),
         "test_episodes": len(split.test),
@@ -105,15 +111,18 @@ def _check(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _describe(arguments: argparse.Namespace) -> dict[str, Any]:
     settings, _ = _given()
-    return describe(load_dataset(arguments.path, settings), arguments.discount).to_dict()
+    loaded = load_dataset(arguments.path, settings)
+    doubts = [to_json(doubt) for doubt in loaded.doubts]
+    return {**describe(loaded, arguments.discount).to_dict(), "doubts": doubts}
 
 
 def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
     source, target, schema = arguments.source, arguments.target, arguments.to_schema
+    text = TextOptions(arguments.separator, arguments.decimal, arguments.encoding)
     if schema is None:
-        rows = convert(source, target, arguments.force)
+        rows = convert(source, target, arguments.force, text)
     else:
-        rows = convert_schema(source, target, schema, arguments.force)
+        rows = convert_schema(source, target, schema, arguments.force, text)
     return {"path": str(target), "rows": rows, "bytes": target.stat().st_size}
 
 

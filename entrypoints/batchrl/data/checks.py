@@ -1,7 +1,7 @@
 """Every check on the values of steps; what is wrong is named by file, line, column and episode.
 
 All checks look at a chunk of rows at once. Only where one fails are the chunks gone through again, check by check, so
-that what is reported does not depend on the chunks.
+that what is reported does not depend on the chunks. A cell that one check has found is not found by those after it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers, default_names
+from batchrl.data.findings import Finding
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks, taken
@@ -104,26 +105,27 @@ class Check:
         problem: what is wrong; ``{value}`` stands for the cell.
         right: what would be right.
         wrong: ``[m]``, which rows are.
+        after: other columns whose faults are the cause where they have any.
     """
 
     column: str
     problem: str
     right: str
     wrong: Callable[[Values], Flags]
+    after: tuple[str, ...] = ()
 
 
-def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> None:
-    """Refuse values with which nothing could be trained or estimated.
+def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]:
+    """Values with which nothing could be trained or estimated.
 
     Args:
         rows: the rows.
         layout: which of them are steps.
         flags_matter: whether ``terminal`` and ``truncated`` decide where episodes end.
 
-    Raises:
-        InputError: names the first wrong row, and what would be right.
+    Returns:
+        Each kind of fault with all its rows.
     """
-    _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
     n_actions = rows.n_actions
     policy = _propensity_checks(n_actions) if rows.probabilities is None else _policy_checks(n_actions)
     checks = [*_reward_checks(), *policy, *_action_checks(rows)]
@@ -132,17 +134,24 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> None:
         checks += [_flag_check(name) for name in rows.flags]
     for name, values in rows.targets.items():
         checks += _target_checks(name, values.shape[1], n_actions)
-    _run(checks, rows, layout)
+    of_states = _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
+    return [*of_states, *_run(checks, rows, layout)]
 
 
-def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> None:
+def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> list[Finding]:
     """Go through all steps, and through the rows ``also``."""
     if not any(check.wrong(values).any() for values, _ in _pieces(rows, layout, also) for check in checks):
-        return
+        return []
+    findings: list[Finding] = []
+    known: dict[str, Integers] = {}
     for check in checks:
-        found = [where[check.wrong(values)] for values, where in _pieces(rows, layout, also)]
-        together = np.concatenate(found)
-        rows.places.refuse_any(np.ones(len(together), np.bool_), together, check.column, check.problem, check.right)
+        found = np.concatenate([where[check.wrong(values)] for values, where in _pieces(rows, layout, also)])
+        for column in (check.column, *check.after):
+            found = np.setdiff1d(found, known.get(column, found[:0]))
+        if len(found):
+            findings.append(Finding(check.problem, f"Right is: {check.right}.", found, check.column))
+            known[check.column] = np.union1d(known.get(check.column, found[:0]), found)
+    return findings
 
 
 def _pieces(rows: Rows, layout: Layout, also: Integers | None) -> Iterator[tuple[Values, Integers]]:
@@ -277,7 +286,7 @@ def _action_checks(rows: Rows) -> list[Check]:
         return checks
     possible = "the taken action has a probability above 0 under the policy that took it"
     problem = "{value} gives the taken action probability 0"
-    return [*checks, Check(columns.ALL_ACTION_PROBABILITIES, problem, possible, impossible)]
+    return [*checks, Check(columns.ALL_ACTION_PROBABILITIES, problem, possible, impossible, after=(columns.ACTION,))]
 
 
 def _next_state_checks(rows: Rows) -> list[Check]:

@@ -26,10 +26,11 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.files import whole_file
 from batchrl.data.cells import numbers
 from batchrl.data.dataset import Floats64
+from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
 from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import out_of_room
-from batchrl.data.tables import Table, open_tables
+from batchrl.data.tables import AS_FOUND, Table, open_tables
 from batchrl.data.vectors import is_list, vectors_of
 
 CSV, PACKED_CSV, PARQUET = "csv", "csv.gz", "parquet"
@@ -56,13 +57,14 @@ def format_of(path: Path) -> str:
     raise InputError(f"{path}: its name does not say a format.", f"End it with one of {', '.join(SUFFIXES)}.")
 
 
-def convert(source: Path, target: Path, overwrite: bool = False) -> int:
+def convert(source: Path, target: Path, overwrite: bool = False, text: TextOptions = AS_FOUND) -> int:
     """Write the rows of all files of a data set into one file, in their order.
 
     Args:
         source: a file or folder of data.
         target: the file; its name says the format. It appears when it is whole.
         overwrite: whether it may replace a file.
+        text: how text files of the source are to be read.
 
     Returns:
         The number of rows.
@@ -72,7 +74,7 @@ def convert(source: Path, target: Path, overwrite: bool = False) -> int:
             or vector, or the target exists or has no room.
     """
     format_of(target)
-    tables = open_tables(source)
+    tables = open_tables(source, text)
     names = list(tables[0].names)
     for table in tables:
         if set(table.names) != set(names):

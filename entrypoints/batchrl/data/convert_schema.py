@@ -14,14 +14,18 @@ import pyarrow as pa
 from batchrl.contract import columns
 from batchrl.data.convert import convert, lists_of, write_batches
 from batchrl.data.dataset import Flags, Integers, default_names
+from batchrl.data.formats import TextOptions
 from batchrl.data.layout import Chunk
 from batchrl.data.loader import CheckedRows, Schema, read_checked, states_after
 from batchrl.data.rows import Rows
 from batchrl.data.storage import Array, taken
+from batchrl.data.tables import AS_FOUND
 from presets.dataschema import DataSettings
 
 
-def convert_schema(source: Path, target: Path, schema: Schema, overwrite: bool = False) -> int:
+def convert_schema(
+    source: Path, target: Path, schema: Schema, overwrite: bool = False, text: TextOptions = AS_FOUND
+) -> int:
     """Write a data set in a schema; see ``convert``, also for the errors.
 
     Args:
@@ -29,6 +33,7 @@ def convert_schema(source: Path, target: Path, schema: Schema, overwrite: bool =
         target: the file; its name says the format.
         schema: of the target.
         overwrite: whether it may replace a file.
+        text: how text files of the source are to be read.
 
     Returns:
         The number of rows.
@@ -36,9 +41,10 @@ def convert_schema(source: Path, target: Path, schema: Schema, overwrite: bool =
     Raises:
         InputError: the data is wrong, or schema A is wanted and a last step has no next state.
     """
-    checked = read_checked(source, DataSettings(), with_targets=True)
+    settings = DataSettings(separator=text.separator, decimal=text.decimal, encoding=text.encoding)
+    checked = read_checked(source, settings, with_targets=True)
     if checked.schema == schema:
-        return convert(source, target, overwrite)
+        return convert(source, target, overwrite, text)
     _require_next_states(checked, schema)
     return write_batches((batch for _, batch in batches_of(checked, schema)), target, overwrite)
 

@@ -20,7 +20,8 @@ class Episodes:
     Args:
         counts: ``[e]``, rows of each episode.
         starts: ``[e]``, positions of their first rows in the order of the episodes.
-        order: ``[M]``, the row at each such position; None where the files already have that order.
+        order: ``[M]``, the row at each such position, less those left out; None where the files already have that
+            order.
     """
 
     counts: Integers
@@ -46,9 +47,22 @@ class Episodes:
         order = None if sorted_already else np.argsort(episode, kind="stable").astype(np.int64)
         return cls(counts, np.cumsum(counts) - counts, order)
 
+    def without(self, rows: Integers) -> Episodes:
+        """Less some rows."""
+        order = np.arange(self.n_rows) if self.order is None else self.order
+        stay = ~np.isin(order, rows)
+        episode = np.repeat(np.arange(len(self.counts)), self.counts)[stay]
+        counts = np.bincount(episode, minlength=len(self.counts)).astype(np.int64)
+        return Episodes(counts, np.cumsum(counts) - counts, order[stay])
+
     def rows(self, positions: Integers) -> Integers:
         """The rows at some positions."""
         return positions if self.order is None else self.order[positions]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all episodes."""
+        return int(self.counts.sum())
 
     @property
     def lasts(self) -> Integers:

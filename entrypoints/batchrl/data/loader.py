@@ -21,11 +21,13 @@ from typing import Literal
 import numpy as np
 
 from batchrl.contract import columns
-from batchrl.data.checks import check_steps
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
+from batchrl.data.doubts import copies
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.normalising import normalised
+from batchrl.data.repairs import with_closing_rewards, with_one_spelling
 from batchrl.data.rows import Rows, read_rows
+from batchrl.data.soundness import Warned, sound
 from batchrl.data.storage import Array, taken
 from presets.dataschema import DataSettings
 
@@ -46,6 +48,7 @@ class LoadedData:
             or it was not asked for.
         target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
         notes: what was assumed or mended, in words.
+        doubts: what is odd about the data and may be meant.
     """
 
     dataset: Dataset
@@ -55,6 +58,7 @@ class LoadedData:
     target_policy: Floats64 | None = None
     target_q: Floats64 | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[Warned, ...] = ()
 
 
 def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False) -> LoadedData:
@@ -66,7 +70,7 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
         with_targets: whether to read the columns of a policy to be scored, where the files have them.
 
     Raises:
-        InputError: names file, line, column and episode of the first thing that is wrong, and what would be right.
+        InputError: names what is wrong by file, line, column and episode, and says what would be right.
     """
     checked = read_checked(path, settings, with_targets)
     rows, layout = checked.rows, checked.layout
@@ -79,6 +83,7 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
         target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
         notes=(*rows.notes, *checked.notes),
+        doubts=checked.doubts,
     )
 
 
@@ -93,6 +98,7 @@ class CheckedRows:
         end_is_terminal: ``[n]``, whether nothing is bootstrapped after an episode.
         unknown_ends: see ``LoadedData``.
         notes: what was mended after reading, in words.
+        doubts: see ``LoadedData``.
     """
 
     rows: Rows
@@ -101,19 +107,33 @@ class CheckedRows:
     end_is_terminal: Flags
     unknown_ends: int
     notes: tuple[str, ...]
+    doubts: tuple[Warned, ...]
 
 
 def read_checked(path: Path, settings: DataSettings, with_targets: bool = False) -> CheckedRows:
     """The rows behind ``load_dataset``, which see."""
     rows = read_rows(path, settings, with_targets)
+    if "id_spellings" in settings.repair:
+        rows = with_one_spelling(rows)
     episodes = Episodes.of(rows.episode, rows.times)
     schema = _schema(rows, episodes, settings.csv_schema)
-    layout = Layout.of(rows, episodes, schema == "A" or settings.legacy_drop_last, settings.max_transitions)
+    drop_last = schema == "A" or settings.legacy_drop_last
+    layout = Layout.of(rows, episodes, drop_last, settings.max_transitions)
+    if "duplicates" in settings.repair and len(copied := copies(rows, layout)[0]):
+        layout = Layout.of(rows, episodes.without(copied), drop_last, settings.max_transitions)
+    if "closing_rewards" in settings.repair and schema == "A":
+        rows = with_closing_rewards(rows, layout)
     # Coach marks the step before the dropped row as terminal, whatever the flags say (quirk 1).
     as_coach = settings.legacy_drop_last and schema == "B"
-    check_steps(rows, layout, flags_matter=not as_coach)
+    doubts = sound(
+        rows,
+        layout,
+        closes=schema == "A" and "closing_rewards" not in settings.repair,
+        flags_matter=not as_coach,
+        accepted=settings.accept,
+    )
     notes = normalised(rows, layout)
-    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach), notes)
+    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach), notes, doubts)
 
 
 def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
@@ -200,7 +220,7 @@ def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> F
 
 def states_after(rows: Rows, layout: Layout, chunk: Chunk) -> Floats32:
     """``[m, d]``, the state after each step; it means nothing after a last step whose next state is not known."""
-    following = np.minimum(chunk.positions + 1, len(rows.episode) - 1)
+    following = np.minimum(chunk.positions + 1, layout.episodes.n_rows - 1)
     result: Floats32 = taken(rows.states, layout.episodes.rows(following))
     if rows.next_states is not None:
         given = taken(rows.next_states, chunk.rows)

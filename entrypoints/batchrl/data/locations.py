@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -53,41 +54,47 @@ class RowLocations:
 
     def find(self, position: int) -> RowLocation:
         """A row of a file that has begun."""
-        number = int(np.searchsorted(self.starts, position, side="right")) - 1
-        table, rest = self.tables[number], position - self.starts[number]
-        place, cells = self._in_text(table, rest) if table.lined else self._in_parquet(table, rest)
-        episode = cells.get(columns.EPISODE_ID, EMPTY)
-        return RowLocation(f"{table.path}, {place}" + (f", episode {episode}" if episode != EMPTY else ""), cells)
+        return self.find_all([position])[0]
 
-    def _in_text(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
+    def find_all(self, positions: Sequence[int]) -> list[RowLocation]:
+        """Rows of files that have begun; each file is read once."""
+        numbers = np.searchsorted(self.starts, positions, side="right") - 1
+        found: dict[int, RowLocation] = {}
+        for number in np.unique(numbers).tolist():
+            table, start = self.tables[number], self.starts[number]
+            wanted = {position - start for position, owner in zip(positions, numbers, strict=True) if owner == number}
+            unit = "line" if table.lined else "row"
+            for row, (place, cells) in enumerate(self._in_text(table) if table.lined else self._in_parquet(table)):
+                if row in wanted:
+                    shown = {name: _shown(name, cell) for name, cell in cells}
+                    episode = shown.get(columns.EPISODE_ID, EMPTY)
+                    whose = f", episode {episode}" if episode != EMPTY else ""
+                    found[start + row] = RowLocation(f"{table.path}, {unit} {place}{whose}", shown)
+                    wanted.remove(row)
+                    if not wanted:
+                        break
+            if wanted:
+                raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
+        return [found[position] for position in positions]
+
+    def _in_text(self, table: Table) -> Iterator[tuple[int, Iterable[tuple[str, Any]]]]:
+        """Every row: its line, and its cells by their names."""
         records = table.records()
         _, written = next(records)
         where = {name: written.index(table.names[name]) for name in self.used if name not in table.constants}
+        constants = {name: value for name, value in table.constants.items() if name in self.used}
         for line, cells in records:
-            if all(cells[column] in NULLS for column in where.values()):
-                continue
-            if rest == 0:
-                found = {name: cells[column] for name, column in where.items()}
-                found |= {name: "" if value is None else value for name, value in table.constants.items()}
-                return f"line {line}", {
-                    name: EMPTY if _is_nothing(name, cell) else cell for name, cell in found.items()
-                }
-            rest -= 1
-        raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
+            if not all(cells[column] in NULLS for column in where.values()):
+                yield line, chain(((name, cells[column]) for name, column in where.items()), constants.items())
 
-    def _in_parquet(self, table: Table, rest: int) -> tuple[str, dict[str, str]]:
+    def _in_parquet(self, table: Table) -> Iterator[tuple[int, Iterable[tuple[str, Any]]]]:
+        """Every row: its number, and its cells by their names."""
         row = 0
         for batch in table.batches(dict.fromkeys(self.used), blank=True):
-            rows = batch.to_pylist()
-            for cells in rows:
+            for cells in batch.to_pylist():
                 row += 1
-                shown = {name: _shown(cell) for name, cell in cells.items()}
-                if all(cell == EMPTY for name, cell in shown.items() if name not in table.constants):
-                    continue
-                if rest == 0:
-                    return f"row {row}", shown
-                rest -= 1
-        raise InputError(f"{table.path}: the file changed while it was read.", "Read it again.")
+                if not all(cell is None or cell != cell for name, cell in cells.items() if name not in table.constants):
+                    yield row, cells.items()
 
     def refuse(self, position: int, column: str, problem: str, right: str, more: int = 0) -> InputError:
         """The error that a row is wrong.
@@ -99,15 +106,16 @@ class RowLocations:
             right: what would be right.
             more: further rows that are wrong like it.
         """
-        place = self.find(position)
-        further = f" ({more} more row{'s' if more > 1 else ''} like it)" if more else ""
+        return InputError(*self.said(self.find(position), column, problem, f"Right is: {right}.", more))
+
+    def said(self, place: RowLocation, column: str, problem: str, advice: str, more: int) -> tuple[str, str]:
+        """Message and advice that a cell is wrong; see ``refuse``."""
+        further = f" ({more:,} more row{'s' if more > 1 else ''} like it)" if more else ""
         cell = place.cells.get(column, EMPTY)
         said = problem.format(value=cell)
         comma = has_decimal_comma(cell) and self.tables[0].format.decimal == "."
         decimal = " A decimal comma is read with data.decimal=comma." if comma else ""
-        return InputError(
-            f"{place.words}, column '{self.called(column)}': {said}{further}.", f"Right is: {right}.{decimal}"
-        )
+        return f"{place.words}, column '{self.called(column)}': {said}{further}.", f"{advice}{decimal}"
 
     def called(self, column: str) -> str:
         """What the first file itself calls a column of ours."""
@@ -129,10 +137,7 @@ class RowLocations:
             raise self.refuse(int(found.min()), column, problem, right, len(found) - 1)
 
 
-def _is_nothing(name: str, cell: str) -> bool:
-    """Whether a cell of text is empty; an id is text, also that of a missing value."""
-    return cell == "" or (cell in NULLS and name != columns.EPISODE_ID)
-
-
-def _shown(cell: Any) -> str:
-    return EMPTY if cell is None or cell != cell else str(cell)
+def _shown(name: str, cell: Any) -> str:
+    """A cell as a message shows it; an id is text, also that of a missing value."""
+    nothing = cell is None or cell != cell or cell == "" or (cell in NULLS and name != columns.EPISODE_ID)
+    return EMPTY if nothing else str(cell)

@@ -102,7 +102,7 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
     if scored := [name for name in ("target_action_probabilities", "target_q_values") if answer[name]]:
         lines["to score"] = ", ".join(scored)
     out.record(answer, "path", lines)
-    _remark(answer["unknown_ends"], answer["left_out_episodes"], answer["notes"], out)
+    _remark(answer, answer["unknown_ends"], out)
 
 
 @command.command(
@@ -133,7 +133,7 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
         return
     for line in _described(answer, stdout_width()):
         out.text(line)
-    _remark(answer["ends"]["unknown"], answer["left_out_episodes"], answer["notes"], out)
+    _remark(answer, answer["ends"]["unknown"], out)
     if action := _contradicted(answer["support"], answer["transitions"]):
         out.note(
             f"Warning: action {action['action']} was taken in {action['share']:.2%} of the rows, but logged as "
@@ -148,22 +148,43 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
         "batchrl data convert cartpole.csv cartpole.parquet",
         "batchrl data convert logs/ all.csv.gz --force",
         "batchrl data convert old.csv new.csv --to-schema B",
+        "batchrl data convert excel.csv log.parquet --decimal comma --encoding cp1252",
     ),
 )
 @click.argument("source")
 @click.argument("target")
 @click.option("--to-schema", type=click.Choice(["A", "B"]), help="A: episodes end with a row of a state alone.")
 @click.option("--force", is_flag=True, help="Replace TARGET where it exists.")
+@click.option("--separator", help="Between the cells of SOURCE: comma, semicolon, tab, pipe, or the character.")
+@click.option("--decimal", type=click.Choice(["point", "comma"]), help="The decimal mark of SOURCE's numbers.")
+@click.option("--encoding", help="Of SOURCE, by Python's names, such as cp1252.")
 @output_options
-def convert(source: str, target: str, to_schema: str | None, force: bool, out: Output) -> None:
+def convert(
+    source: str,
+    target: str,
+    to_schema: str | None,
+    force: bool,
+    separator: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    out: Output,
+) -> None:
     """Write all rows of SOURCE into the file TARGET; its name says the format.
 
     The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
     """
+    import presets
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
 
-    options = [*(("--to-schema", to_schema) if to_schema else ()), *(("--force",) if force else ())]
+    text = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    said = {name: value for name, value in text.items() if value is not None}
+    presets.resolve_train(DEFAULT_PRESETS[TRAIN_SCRIPT], {f"data.{name}": value for name, value in said.items()})
+    options = [
+        *(("--to-schema", to_schema) if to_schema else ()),
+        *(("--force",) if force else ()),
+        *(f"--{name}={value}" for name, value in said.items()),
+    ]
     with local_data(source, out.byte_progress) as path:
         answer = ask("convert", str(path), target, *options)
     lines = {"wrote": target, "rows": answer["rows"], "size": size(answer["bytes"])}
@@ -225,10 +246,12 @@ def _contradicted(support: Sequence[Mapping[str, Any]], transitions: int) -> Map
     return farthest if abs(farthest["share"] - likely) > CONTRADICTION * error + ROUNDING else None
 
 
-def _remark(unknown_ends: int, left_out: int, notes: Sequence[str], out: Output) -> None:
-    for note in notes:
+def _remark(answer: Mapping[str, Any], unknown_ends: int, out: Output) -> None:
+    for note in answer["notes"]:
         out.note(f"Note: {note}.")
     if unknown_ends:
         out.note(f"Warning: {unknown_ends} episodes were cut without a next state; their ends count as terminal.")
-    if left_out:
+    if left_out := answer["left_out_episodes"]:
         out.note(f"Warning: {left_out} episodes are left out, as the preset asks.")
+    for doubt in answer["doubts"]:
+        out.note(f"Warning: {doubt['message']} {doubt['advice']}")

@@ -118,7 +118,8 @@ def test_the_terminal_observation_survives_both_ways(tmp_path: Path) -> None:
 def test_episodes_may_reach_across_pieces(tmp_path: Path, frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
     logged = frame(episodes=30)
     for name in [name for name in logged if name.startswith("state")]:
-        logged[f"next_{name}"] = logged[name] + 1
+        following = logged.groupby("episode_id", sort=False)[name].shift(-1)
+        logged[f"next_{name}"] = following.fillna(logged[name] + 1)
     logged.to_parquet(tmp_path / "b.parquet")
     monkeypatch.setattr(storage, "CHUNK_ROWS", 4)
     assert convert_schema(tmp_path / "b.parquet", tmp_path / "a.parquet", "A") == len(logged) + 30

@@ -208,7 +208,7 @@ def test_quantities_and_broken_vectors_are_refused(tmp_path: Path) -> None:
 )
 def test_ids_that_come_back(tmp_path: Path, rule: str, episodes: int, mean: float) -> None:
     day = base().assign(reward=0.25)
-    found = read(tmp_path, pd.concat([day, day]), episode_ids=rule).dataset
+    found = read(tmp_path, pd.concat([day, day]), episode_ids=rule, accept=["duplicates"]).dataset
     assert found.n_episodes == episodes and found.returns.mean() == pytest.approx(mean)
     assert len(set(found.episode_ids)) == episodes
 
@@ -243,7 +243,11 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
 def test_features_of_any_name_have_next_states_too(tmp_path: Path) -> None:
     frame = base().rename(columns={"state_feature_0": "obs_0", "state_feature_1": "obs_1"})
     frame["after_0"], frame["after_1"] = frame["obs_0"] + 1, frame["obs_1"] + 1
-    both = {"state_columns": ("obs_0", "obs_1"), "next_state_columns": ("after_0", "after_1")}
+    both = {
+        "state_columns": ("obs_0", "obs_1"),
+        "next_state_columns": ("after_0", "after_1"),
+        "accept": ["next_states"],
+    }
     data = read(tmp_path, frame.assign(truncated=(frame["t"] == 3).astype(int)), **both).dataset
     assert not data.terminal.any() and np.allclose(data.next_states, data.states + 1, atol=1e-6)
     assert "names 1 columns" in refusal(tmp_path, frame, **(both | {"next_state_columns": ("after_0",)}))

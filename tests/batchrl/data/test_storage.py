@@ -80,10 +80,11 @@ def test_mapped_data_is_that_of_memory_bit_for_bit(log: pd.DataFrame, as_csv: bo
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / ("log.csv" if as_csv else "log.parquet")
         log.to_csv(path, index=False) if as_csv else log.to_parquet(path, index=False)
-        loaded = load_dataset(path, DataSettings(storage="memory"))
+        # The next states are drawn apart from the states.
+        loaded = load_dataset(path, DataSettings(storage="memory", accept=("next_states",)))
         # Pieces of three rows: episodes reach across them.
         patch.setattr(storage_module, "CHUNK_ROWS", chunk)
-        mapped = load_dataset(path, DataSettings(storage="mapped"))
+        mapped = load_dataset(path, DataSettings(storage="mapped", accept=("next_states",)))
         assert_same(loaded.dataset, mapped.dataset)
         assert (loaded.schema, loaded.unknown_ends, loaded.left_out) == (
             mapped.schema,
@@ -99,7 +100,7 @@ def test_transitions_are_the_rows_of_their_episodes(log: pd.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.parquet"
         log.to_parquet(path, index=False)
-        data = load_dataset(path, DataSettings(storage="mapped")).dataset
+        data = load_dataset(path, DataSettings(storage="mapped", accept=("next_states",))).dataset
     features = [name for name in log if name.startswith("state_feature")]
     rewards, states, following, policies = [], [], [], []
     for _, rows in log.groupby("episode_id", sort=False):

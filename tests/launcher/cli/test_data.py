@@ -161,3 +161,46 @@ def test_a_prefix_in_s3_is_read_like_a_folder(run: Run, store: Session, tmp_path
     assert ended.code == 2 and f"s3://{BUCKET}/wrong/day/c.csv, line 2" in ended.err
     ended = run("data", "check", f"s3://{BUCKET}/nothing/")
     assert ended.code == 2 and f"s3://{BUCKET}/nothing/: nothing lies there" in ended.err
+
+
+def test_what_is_odd_is_a_warning_of_both_commands(run: Run, data: Path) -> None:
+    data.write_text(log() + log(seed=1).split("\n", 1)[1])
+    for part in ("check", "describe"):
+        ended = run("data", part, str(data))
+        assert ended.code == 0 and "Warning: " in ended.err
+        assert "20 of 20 ids come back after other ids" in " ".join(ended.err.split())
+        record = run("data", part, str(data), "--json").json()
+        assert [(doubt["kind"], doubt["rows"]) for doubt in record["doubts"]] == [("reused_ids", 20)]
+        accepted = run("data", part, str(data), "--set", "data.accept=[reused_ids]")
+        assert accepted.code == 0 and "come back" not in accepted.err
+
+
+def test_everything_that_is_wrong_is_one_message(run: Run, data: Path) -> None:
+    lines = data.read_text().splitlines()
+    lines[3] = lines[3].replace(",1.0,", ",inf,")
+    lines[9:9] = [lines[8]]
+    data.write_text("\n".join(lines))
+    ended = run("data", "check", str(data))
+    assert ended.code == 2
+    for words in ("line 4,", "the value is inf", "Also wrong:", "1 of", "are exact copies", "line 10, episode"):
+        assert words in " ".join(ended.err.split())
+
+
+def test_a_table_of_excel_is_converted(run: Run, data: Path, tmp_path: Path) -> None:
+    rows = [line.split('"') for line in data.read_text().splitlines()[1:]]
+    header = data.read_text().splitlines()[0].replace(",", "~")
+    cells = [
+        "~".join([a.replace(",", ""), vector, b.strip(",").replace(",", "~").replace(".", ",")])
+        for a, vector, b in rows
+    ]
+    excel = tmp_path / "excel.csv"
+    excel.write_bytes("\n".join([header + "~shop", *(cell + "~Zürich" for cell in cells)]).encode("cp1252"))
+    options = ("--separator", "~", "--decimal", "comma", "--encoding", "cp1252")
+    for more in ((), ("--to-schema", "B")):
+        target = tmp_path / "log.parquet"
+        ended = run("data", "convert", str(excel), str(target), *options, *more, "--force")
+        assert ended.code == 0, ended.err
+        ours, theirs = (run("data", "describe", str(path), "--json").json() for path in (data, target))
+        assert ours["sha256"] == theirs["sha256"]
+    ended = run("data", "convert", str(excel), str(tmp_path / "b.parquet"), "--encoding", "klingon")
+    assert ended.code == 2 and "'data.encoding' got 'klingon'" in ended.err

@@ -183,6 +183,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     reports, baseline = _against_baseline(question, scored)
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
+    remarks += tuple(f"{doubt.message} {doubt.advice}" for doubt in loaded.doubts)
     return OpeReport(
         data={
             "source": question.source,
