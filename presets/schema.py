@@ -24,11 +24,16 @@ class AgentSettings(Section):
     Behaviour cloning has no values: targets, their loss, bounds and scale, and ``n_step`` do nothing there.
     """
 
-    algorithm: Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step"] | Named = Field(
+    algorithm: (
+        Literal["bc", "dqn", "ddqn", "ddqn-bcq", "cql", "iql", "one-step", "ips-policy", "dr-policy", "cost-sensitive"]
+        | Named
+    ) = Field(
         default="ddqn-bcq",
         description="bc: clone the logging policy; dqn; ddqn: double DQN; ddqn-bcq: double DQN whose bootstrap avoids "
         "unsupported actions (section bcq); cql: conservative Q-learning; iql: implicit Q-learning; "
-        "one-step: values of the logging policy, then greedy once; module:name: an agent of your own (docs/agents.md)",
+        "one-step: values of the logging policy, then greedy once; for logs of single decisions alone: "
+        "ips-policy: gradient of the inverse propensity score; dr-policy: of the doubly robust estimate; "
+        "cost-sensitive: regression on doubly robust rewards; module:name: an agent of your own (docs/agents.md)",
     )
     discount: Number = Field(default=0.99, ge=0, le=1, description="Discount of one step, gamma")
     n_step: Whole = Field(default=1, ge=1, le=10_000, description="Logged rewards summed before the bootstrap")
@@ -82,6 +87,9 @@ class AgentSettings(Section):
         default=3.0, ge=0, description="iql: factor of the advantage in the policy's weights"
     )
     iql_max_weight: Number = Field(default=100.0, gt=0, description="iql: largest weight of a transition in the policy")
+    policy_max_weight: Number = Field(
+        default=100.0, gt=0, description="ips-policy, dr-policy, cost-sensitive: largest weight of a decision"
+    )
 
 
 class BcqSettings(Section):

@@ -58,6 +58,8 @@ def test_every_preset_has_an_evaluation_in_the_simulator_of_its_problem() -> Non
     assert found.pop("mail-bcq-knn") == found.pop("mail-env") == "mail-env"
     assert found.pop("acrobot-iql") == "acrobot-env"
     assert found.pop("cartpole-best") == found.pop("preset-cartpole-ddqnbcq") == EVALUATE
+    # Nothing simulates the decisions of a log.
+    assert {found.pop(name) for name in presets.names() if name.startswith("decisions-")} == {None}
     assert all(isinstance(presets.load(name or ""), EvaluatePreset) for name in found.values())
     assert presets.evaluation_of("presets/mine.yaml") is presets.evaluation_of("mail") is None
 

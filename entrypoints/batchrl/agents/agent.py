@@ -97,6 +97,8 @@ class Agent(ABC):
 
     # Whether its transitions say by ``allowed`` which next actions the data supports, as the section ``bcq`` has it.
     constrained: ClassVar[bool] = False
+    # Whether it learns from logs of single decisions alone: what follows a decision, it does not see.
+    single_decisions: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, settings: AgentSettings, generator: torch.Generator) -> None:
         self.problem = problem

@@ -7,6 +7,7 @@ import torch
 from batchrl.agents.agent import Agent, Problem
 from batchrl.agents.cloning import BehaviorCloning
 from batchrl.agents.cql import CQL
+from batchrl.agents.decisions import CostSensitive, DoublyRobustPolicy, IPSPolicy
 from batchrl.agents.dqn import DQN, BatchConstrainedDQN, DoubleDQN
 from batchrl.agents.iql import IQL
 from batchrl.agents.onestep import OneStep
@@ -22,6 +23,9 @@ ALGORITHMS: dict[str, type[Agent]] = {
     "cql": CQL,
     "iql": IQL,
     "one-step": OneStep,
+    "ips-policy": IPSPolicy,
+    "dr-policy": DoublyRobustPolicy,
+    "cost-sensitive": CostSensitive,
 }
 
 

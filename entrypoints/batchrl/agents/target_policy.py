@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     # Not for serving, whose start pydantic would lengthen.
     from presets.schema import OpeSettings
 
+# Probabilities that are computed together.
+NUMBERS_AT_ONCE = 4_194_304
+
 
 @dataclass(frozen=True)
 class TargetPolicy:
@@ -53,6 +56,16 @@ class TargetPolicy:
         Returns:
             ``[B, A]``; rows sum to 1. Ties of a greedy choice go to the first action.
         """
+        result = np.empty(values.shape)
+        # In blocks, so that what is needed on the way does not multiply the memory of many actions.
+        size = max(1, NUMBERS_AT_ONCE // max(1, values.shape[1]))
+        for start in range(0, len(values), size):
+            rows = slice(start, start + size)
+            some, drawn = (None if flags is None else flags[rows] for flags in (allowed, at_random))
+            result[rows] = self._of_block(values[rows], some, drawn)
+        return result
+
+    def _of_block(self, values: Floats32, allowed: Flags | None, at_random: Flags | None) -> Floats64:
         scores = values.astype(np.float64)
         if allowed is None:
             allowed = np.ones(scores.shape, dtype=np.bool_)

@@ -38,6 +38,7 @@ class Transitions:
         ends_episode: ``[N]``, whether an episode ends with the step.
         all_allowed: ``[N, A]``, actions that a constrained bootstrap may take after each step; None: all.
         all_at_random: ``[N]``, whether that action is drawn among all instead; None: never.
+        taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
     """
 
     states: Tensor
@@ -52,6 +53,7 @@ class Transitions:
     ends_episode: Tensor
     all_allowed: Tensor | None = None
     all_at_random: Tensor | None = None
+    taken_propensities: Tensor | None = None
 
     @classmethod
     def of(
@@ -96,10 +98,16 @@ class Transitions:
             ends_episode=torch.from_numpy(ends),
             all_allowed=allowed,
             all_at_random=at_random,
+            taken_propensities=None if dataset.behavior_policy is not None else torch.from_numpy(dataset.propensities),
         )
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @cached_property
+    def mean_reward(self) -> float:
+        """Over all transitions."""
+        return float(self.rewards.mean(dtype=torch.float64))
 
     def batch(self, rows: Tensor) -> Batch:
         """The transitions that begin at some steps ``[B]``."""
@@ -144,6 +152,14 @@ class Batch:
     def rewards(self) -> Tensor:
         """``[B]``."""
         return self.data.rewards[self.rows] if self.whole is None else self.whole.rewards[self.part]
+
+    @cached_property
+    def propensities(self) -> Tensor:
+        """``[B]``, float32: with which probability the logging policy took the actions."""
+        if self.data.behavior_policy is not None:
+            return self.data.behavior_policy[self.rows, self.actions].float()
+        assert self.data.taken_propensities is not None, "one of the two is known"
+        return self.data.taken_propensities[self.rows].float()
 
     @cached_property
     def discounts(self) -> Tensor:

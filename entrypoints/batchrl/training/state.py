@@ -22,6 +22,7 @@ from batchrl.contract.files import State
 from batchrl.data.dataset import Dataset
 from batchrl.data.split import Parts, Split, split_for_run
 from batchrl.ope.study.fqe import check_updates
+from batchrl.ope.study.logged import of_decisions
 from batchrl.seeds import Stream
 from batchrl.training.randomness import numpy_stream, state_of, torch_stream, with_state
 from presets.dataschema import stored_settings
@@ -128,8 +129,15 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
     """A new run: the reward model and the mask are fitted here.
 
     Raises:
-        InputError: the preset wants fitted Q evaluation at the end, with too few updates for these episodes.
+        InputError: the preset wants fitted Q evaluation at the end, with too few updates for these episodes, or its
+            agent learns from single decisions, which these episodes are not.
     """
+    if agent_class(preset.agent.algorithm).single_decisions and not of_decisions(dataset):
+        raise InputError(
+            f"agent.algorithm {preset.agent.algorithm} learns from single decisions, but the log has episodes of up to "
+            f"{dataset.lengths.max()} steps, or ends that were cut short.",
+            "Take an agent that looks ahead, such as ddqn-bcq; or log every decision as an episode of its own.",
+        )
     parts = Parts.of(dataset, split)
     if preset.ope.q_function == "fqe":
         check_updates(parts.train, preset.agent.discount, preset.ope.fqe_updates)

@@ -67,6 +67,7 @@ class Transition:
     discount: float
     next_behavior: Tensor
     allowed: Tensor
+    propensity: float
 
 
 def transition(row: int, n_step: int) -> Transition:
@@ -90,6 +91,7 @@ def transition(row: int, n_step: int) -> Transition:
         discount,
         torch.from_numpy(behavior).float(),
         ALLOWED[step],
+        float(DATA.behavior_policy[row, DATA.actions[row]]),
     )
 
 
@@ -106,6 +108,7 @@ def test_transitions_are_those_found_by_walking(n_step: int) -> None:
             assert batch.rewards[place].item() == pytest.approx(expected.reward, rel=1e-5, abs=1e-6)
             assert batch.discounts[place].item() == pytest.approx(expected.discount, rel=1e-6)
             assert batch.next_behavior[place].equal(expected.next_behavior)
+            assert batch.propensities[place].item() == pytest.approx(expected.propensity)
             assert batch.allowed is not None
             assert batch.allowed[place].equal(expected.allowed)
             if expected.discount:
@@ -144,7 +147,8 @@ class Member:
 
     def __init__(self, settings: AgentSettings, state: dict[str, Any], member: int, total_updates: int) -> None:
         self.settings, self.updates, self.total_updates = settings, 0, total_updates
-        names = {"bc": ["network"], "iql": ["q", "v", "policy", "target"]}
+        names = {"bc": ["network"], "iql": ["q", "v", "policy", "target"], "ips-policy": ["policy"]}
+        names |= {"dr-policy": ["policy", "q"], "cost-sensitive": ["scores", "q"]}
         self.nets = {name: Net(state[name], member) for name in names.get(settings.algorithm, ["online", "target"])}
         self.optimisers = [
             torch.optim.Adam(
@@ -205,11 +209,33 @@ class Member:
                 "v": weight * advantage**2,
                 "policy": -preference * likelihood,
             }
+        if settings.algorithm in ("ips-policy", "dr-policy", "cost-sensitive"):
+            return self.of_decisions(one)
         values = nets["online"](one.state)
         loss = self.apart(values[one.action] - self.target(one, self.bootstrap(one)))
         if settings.algorithm == "cql":
             loss = loss + settings.cql_alpha * (torch.logsumexp(values, 0) - values[one.action])
         return {"online": loss}
+
+    def of_decisions(self, one: Transition) -> dict[str, Tensor]:
+        """Losses of the agents that learn from single decisions."""
+        settings, nets, action = self.settings, self.nets, one.action
+        reward, most = one.reward / settings.value_scale, settings.policy_max_weight
+        if settings.algorithm == "ips-policy":
+            rewards = [transition(row, settings.n_step).reward for row in range(DATA.n_transitions)]
+            chance = torch.softmax(nets["policy"](one.state), 0)[action]
+            baseline = float(np.mean(rewards)) / settings.value_scale
+            return {"policy": -torch.minimum(chance / one.propensity, torch.tensor(most)) * (reward - baseline)}
+        q = nets["q"](one.state)
+        known = q.detach()
+        losses = {"q": self.apart(q[action] - reward)}
+        if settings.algorithm == "dr-policy":
+            chances = torch.softmax(nets["policy"](one.state), 0)
+            weight = torch.minimum(chances[action] / one.propensity, torch.tensor(most))
+            return {"policy": -((chances * known).sum() + weight * (reward - known[action])), **losses}
+        brought = known.clone()
+        brought[action] += min(1 / one.propensity, most) * (reward - float(known[action]))
+        return {"scores": ((nets["scores"](one.state) - brought) ** 2).mean(), **losses}
 
     def bootstrap(self, one: Transition) -> Tensor:
         following = self.nets["target"](one.following).detach()
@@ -255,6 +281,7 @@ def test_two_epochs_are_those_of_the_reference(algorithm: str, variant: str) -> 
             "learning_rate": 0.01,
             "cql_alpha": 0.7,
             "iql_max_weight": 2.0,
+            "policy_max_weight": 1.5,
             **VARIANTS[variant],
         }
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -80,15 +81,19 @@ def test_the_policy_follows_the_preferences_and_not_the_values() -> None:
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_checkpoints_and_exports_of_every_algorithm_give_the_same_policy(
-    train: Train, tmp_path: Path, algorithm: str
+    train: Train, data_file: Path, tmp_path: Path, algorithm: str
 ) -> None:
     settings = {"agent__ensemble": "2", "agent__standardise_inputs": "true", "agent__value_scale": "3"}
-    train(tmp_path, epochs="1", agent__algorithm=algorithm, **settings)
+    data = data_file
+    if ALGORITHMS[algorithm].single_decisions:
+        frame = pd.read_csv(data_file)
+        frame.assign(episode_id=range(len(frame))).to_csv(data := tmp_path / "decisions.csv", index=False)
+    train(tmp_path, data, epochs="1", agent__algorithm=algorithm, **settings)
     policies = [load_policy(tmp_path / "checkpoints"), load_policy(tmp_path / "model")]
     for policy in policies:
         found = policy.describe()
         assert (found["algorithm"], found["ensemble"], found["epoch"]) == (algorithm, 2, 1)
-        assert policy.q_values(STATES).any() == (algorithm != "bc")
+        assert policy.q_values(STATES).any() == (algorithm not in ("bc", "ips-policy"))
         graph = PolicyGraph(policy.model, policy.model.target)
         outputs = zip(graph.output_names, graph(torch.from_numpy(states_for(policy.model))), strict=True)
         assert compare(policy.model, {name: tensor.numpy() for name, tensor in outputs}).holds

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from batchrl.agents import target_policy
 from batchrl.agents.target_policy import TargetPolicy
 from presets.schema import OpeSettings
 
@@ -34,6 +35,18 @@ def test_states_at_random_are_uniform(kind: str) -> None:
     found = policy.probabilities(VALUES, None, np.array([True, False]))
     np.testing.assert_allclose(found[0], 1 / 3)
     assert not np.allclose(found[1], 1 / 3)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "greedy", "epsilon_greedy"])
+def test_blocks_of_many_states_give_the_same_bits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values, allowed = rng.normal(size=(50, 7)).astype(np.float32), rng.random((50, 7)) < 0.6
+    allowed[:, 3] = True
+    policy = TargetPolicy(kind)  # type: ignore[arg-type]
+    arguments = values, allowed, rng.random(50) < 0.2
+    whole = policy.probabilities(*arguments)
+    monkeypatch.setattr(target_policy, "NUMBERS_AT_ONCE", 30)
+    assert np.array_equal(policy.probabilities(*arguments), whole)
 
 
 def test_it_says_what_it_is() -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.contract.errors import InputError
 
 Train = Callable[..., Path]
 N = 400
@@ -67,3 +69,53 @@ def test_where_epochs_cannot_be_compared_the_reason_speaks_of_decisions(
     train(tmp_path, tmp_path / "few.csv", epochs="1", bcq__mode="none")
 
     assert "too few effective decisions to compare epochs" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three actions, the best of which depends on the context; the logging policy prefers the worst one there."""
+    rng = np.random.default_rng(5)
+    n = 1500
+    states = rng.normal(size=(n, 2))
+    best = np.digitize(states[:, 0], [-0.5, 0.5])
+    logging = np.full((n, 3), 0.2)
+    logging[np.arange(n), (best + 1) % 3] = 0.6
+    actions = (logging.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    path = tmp_path_factory.mktemp("contexts") / "log.csv"
+    pd.DataFrame(
+        {
+            "action": actions,
+            "all_action_probabilities": [json.dumps(row) for row in logging.tolist()],
+            "episode_id": range(n),
+            "reward": rng.binomial(1, np.where(actions == best, 0.8, 0.2)),
+            "state_feature_0": states[:, 0],
+            "state_feature_1": states[:, 1],
+        }
+    ).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("preset", ["regression", "ips", "dr", "cost-sensitive"])
+def test_agents_of_decisions_learn_the_best_action_of_a_context_and_are_chosen_like_any_other(
+    train: Train, contexts: Path, tmp_path: Path, preset: str
+) -> None:
+    learning = {"agent__updates_per_epoch": "120", "agent__batch_size": "128", "agent__learning_rate": "0.005"}
+    train(tmp_path, contexts, preset=f"decisions-{preset}", epochs="3", **learning)
+
+    states = np.random.default_rng(6).normal(size=(2000, 2)).astype(np.float32)
+    preferences = load_policy(tmp_path / "model").model.preferences(states)
+    right = preferences.argmax(axis=1) == np.digitize(states[:, 0], [-0.5, 0.5])
+    # The logging policy is right in one of five.
+    assert right.mean() > 0.8
+
+    summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
+    score = summary["estimates"]["score"]
+    assert (score["metric"], summary["best"]["metric"]) == (columns.PAIRED, columns.PAIRED)
+    assert score["lower"] > 0.2 and score["evidence"] == "improves on the logging policy"
+
+
+@pytest.mark.parametrize("algorithm", ["ips-policy", "dr-policy", "cost-sensitive"])
+def test_agents_of_decisions_refuse_episodes_of_several_steps(train: Train, tmp_path: Path, algorithm: str) -> None:
+    with pytest.raises(InputError, match=rf"{algorithm} learns from single decisions.*up to 11 steps"):
+        train(tmp_path, agent__algorithm=algorithm)
+    assert not (tmp_path / "checkpoints").exists() or not list((tmp_path / "checkpoints").iterdir())

@@ -25,12 +25,12 @@ class Values:
     """A value function of a policy on a log, whoever computed it.
 
     Args:
-        q_values: ``[N, A]``, ``Q(s, a)`` in every logged state.
+        q_values: ``[N, A]``, ``Q(s, a)`` in every logged state; single precision where that is what computed them.
         end_values: ``[n]``, ``V`` of the state after the last step of an episode that was cut short, else 0; None where
             those values are not known, so that nothing is counted after the logged steps.
     """
 
-    q_values: Floats64
+    q_values: Floats64 | Floats32
     end_values: Floats64 | None = None
 
 
@@ -93,9 +93,9 @@ class EpisodeLog:
         """The mean discounted return of the logging policy over the logged steps."""
         return Quotients.mean(discounted_returns(self.rewards, self.discount))
 
-    def taken(self, values: Floats64) -> Floats64:
+    def taken(self, values: Floats64 | Floats32) -> Floats64:
         """``[N]`` from ``[N, A]``: the entries of the logged actions."""
-        return values[np.arange(self.dataset.n_transitions), self.dataset.actions]
+        return values[np.arange(self.dataset.n_transitions), self.dataset.actions].astype(np.float64)
 
     def log_ratios(self, probabilities: Floats64) -> Floats64:
         """``[n, T]``, logs of ``pi(a_it | s_it) / pi_b(a_it | s_it)``; 0 in the padding."""
@@ -130,7 +130,7 @@ class EpisodeLog:
 
     def _check(self, policy: ScoredPolicy) -> None:
         shape = (self.dataset.n_transitions, self.dataset.n_actions)
-        parts = {"probabilities": policy.probabilities}
+        parts: dict[str, Floats64 | Floats32] = {"probabilities": policy.probabilities}
         for values in (policy.own_values, policy.fitted_values):
             parts |= {"values": values.q_values} if values is not None else {}
         for what, array in parts.items():
@@ -154,7 +154,7 @@ def of_decisions(dataset: Dataset) -> bool:
     return bool(dataset.lengths.max() == 1 and dataset.terminal.all())
 
 
-def averaged(probabilities: Floats64, values: Floats64) -> Floats64:
+def averaged(probabilities: Floats64, values: Floats64 | Floats32) -> Floats64:
     """``[N]``, ``sum_a pi(a | s) Q(s, a)`` of two arrays ``[N, A]``, without a third one of that size."""
     average: Floats64 = np.einsum("na,na->n", probabilities, values)
     return average
@@ -173,7 +173,7 @@ def policies_of(model: PolicyModel, log: EpisodeLog, targets: Sequence[TargetPol
     if len(log.cut):
         at_ends = [chances for _, chances in model.evaluate_targets(log.cut_states, targets)]
         end_q = model.q_values(log.cut_states).astype(np.float64)
-    q_values = None if model.values is None else model.q_values(log.dataset.states).astype(np.float64)
+    q_values = None if model.values is None else model.q_values(log.dataset.states)
     policies = []
     for number, (target, probabilities) in enumerate(model.evaluate_targets(log.dataset.states, targets)):
         values = None
