@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,10 +17,14 @@ import pytest
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
 from batchrl.ope.estimators import contextual
 from batchrl.ope.estimators.reward_model import CrossFittedRewards
 from batchrl.ope.estimators.shrinkage import shrunk_doubly_robust, switch_doubly_robust
+from batchrl.ope.study.decisions import DecisionScorer
+from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
+from batchrl.ope.study.scoring import ScoreSettings
 from presets.schema import DataSettings
 
 SCRIPT = Path(__file__).parents[4] / "entrypoints" / "ope.py"
@@ -201,3 +206,30 @@ def test_an_episode_of_two_steps_makes_a_log_of_episodes(tell: Tell, tmp_path: P
     (policy,) = report_of(tell, log)["policies"]
 
     assert {names.WIS, names.PDWIS, names.IS, names.PDIS} < set(policy["estimates"])
+
+
+def test_a_thousand_actions_are_scored_without_a_copy_of_their_probabilities() -> None:
+    n, n_actions = 30_000, 1000
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(n, 5)).astype(np.float32)
+    data = Dataset(
+        states=states,
+        actions=rng.integers(0, n_actions, n),
+        rewards=rng.binomial(1, 0.004, n).astype(np.float64),
+        next_states=states,
+        terminal=np.ones(n, np.bool_),
+        behavior_policy=np.full((n, n_actions), 1 / n_actions),
+        offsets=np.arange(n + 1),
+        episode_ids=tuple(map(str, range(n))),
+        state_columns=("a", "b", "c", "d", "e"),
+    )
+    target = np.full((n, n_actions), 1 / n_actions)
+
+    tracemalloc.start()
+    scorer = DecisionScorer(EpisodeLog(data, 1.0), ScoreSettings(resamples=0))
+    figures = scorer.score(ScoredPolicy("uniform", target)).report.figures
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < target.nbytes / 2
+    assert figures[columns.IPS].value == pytest.approx(data.rewards.mean())
