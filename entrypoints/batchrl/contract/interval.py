@@ -76,7 +76,7 @@ class Interval:
 
 
 def in_digits(value: float | None, interval: Interval, least: int = 0, sign: str = "") -> str:
-    """A figure as people read it, with the digits that its interval leaves: ``0.0042 [0.0031, 0.0055]``.
+    """A figure as people read it, in the digits that its interval leaves: ``0.0042 [0.0031, 0.0055]``, never ``-0.00``.
 
     Args:
         value: None or NaN where it is undefined: a dash.
@@ -87,7 +87,7 @@ def in_digits(value: float | None, interval: Interval, least: int = 0, sign: str
     decimals = interval.decimals(least)
     if value and math.isfinite(value) and interval.ends is None:
         decimals = Interval(0.0, abs(value)).decimals(least)
-    return with_interval(value, interval, f"{sign}.{decimals}f", f".{decimals}f")
+    return with_interval(value, interval, f"{sign}z.{decimals}f", f"z.{decimals}f")
 
 
 def with_interval(value: float | None, interval: Interval, spec: str, of_ends: str | None = None) -> str:

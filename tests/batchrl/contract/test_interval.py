@@ -54,6 +54,7 @@ def test_what_is_undefined_contains_nothing_and_overlaps_nothing() -> None:
         (1234.5, Interval(1100, 1400), 0, "1234 [1100, 1400]"),
         (0.0042, Interval(), 1, "0.0042"),
         (2.5, Interval(2.5, 2.5), 2, "2.50 [2.50, 2.50]"),
+        (-0.001, Interval(-0.004, 0.4), 0, "0.00 [0.00, 0.40]"),
         (2.5, Interval(-math.inf, 3.0), 2, "2.50 [-inf, 3.00]"),
         (None, Interval(1, 2), 2, "-"),
     ],

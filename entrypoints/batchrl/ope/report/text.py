@@ -114,13 +114,13 @@ def number(figure: float, digits: int = DIGITS) -> str:
 def value(estimate: Estimate) -> str:
     """``36``, with the digits that its interval leaves, or a dash."""
     decimals = _decimals(estimate)
-    return number(estimate.value) if decimals is None else f"{estimate.value:.{decimals}f}"
+    return number(estimate.value) if decimals is None else f"{estimate.value:z.{decimals}f}"
 
 
 def interval(estimate: Estimate) -> str:
     """``[28, 46]``, with two digits of its width, fewer where that would be too long, or a dash."""
     if (decimals := _decimals(estimate)) is not None:
-        return f"{estimate.interval:.{decimals}f}"
+        return f"{estimate.interval:z.{decimals}f}"
     return _narrow(lambda digits: f"{estimate.interval:.{digits}g}", DIGITS, INTERVAL_WIDTH)
 
 
@@ -129,7 +129,7 @@ def _decimals(estimate: Estimate) -> int | None:
     if not math.isfinite(estimate.value) or estimate.interval.ends is None:
         return None
     for decimals in range(estimate.interval.decimals(), -1, -1):
-        shown = f"{estimate.value:.{decimals}f}", f"{estimate.interval:.{decimals}f}"
+        shown = f"{estimate.value:z.{decimals}f}", f"{estimate.interval:z.{decimals}f}"
         if len(shown[0]) <= VALUE_WIDTH and len(shown[1]) <= INTERVAL_WIDTH:
             return decimals
     return None
