@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_an_agent_does_not_change_what_it_learns_from(settings: AgentSettings) -
     agent.train_epoch(data, np.random.default_rng(0))
     for name in ("states", "actions", "rewards", "all_next_states", "discounts", "behavior_policy"):
         assert getattr(data, name).equal(getattr(before, name))
+
+
+@pytest.mark.parametrize("algorithm", ["ips-policy", "dr-policy", "cost-sensitive"])
+def test_the_taken_actions_propensity_is_all_that_agents_of_decisions_need(algorithm: str) -> None:
+    settings, data = settings_of(algorithm), dataset()
+    alone = dataclasses.replace(
+        data, behavior_policy=None, taken_propensities=data.propensities, action_names=data.action_names
+    )
+    agents_of_both = []
+    for log in (data, alone):
+        transitions = Transitions.of(log, settings)
+        agent = make_agent(Problem.of(transitions, settings, 1), settings, torch.Generator().manual_seed(0))
+        agent.train_epoch(transitions, np.random.default_rng(0))
+        agents_of_both.append(agent)
+    assert same(*agents_of_both)
 
 
 def test_what_stops_an_update_ends_the_epoch() -> None:

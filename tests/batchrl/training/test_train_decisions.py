@@ -66,7 +66,7 @@ def test_where_epochs_cannot_be_compared_the_reason_speaks_of_decisions(
 ) -> None:
     few = pd.read_csv(clicks).head(12).assign(reward=[0, 1] * 6)
     few.to_csv(tmp_path / "few.csv", index=False)
-    train(tmp_path, tmp_path / "few.csv", epochs="1", bcq__mode="none")
+    train(tmp_path, tmp_path / "few.csv", epochs="1", bcq__mode="none", agent__algorithm="bc")
 
     assert "too few effective decisions to compare epochs" in " ".join(capsys.readouterr().out.split())
 

@@ -177,6 +177,16 @@ def test_values_of_the_log_are_the_reward_model(tell: Tell, tmp_path: Path) -> N
     assert names.DM_VALUE not in report["policies"][0]["estimates"]
 
 
+def test_the_taken_actions_propensity_is_enough(tell: Tell, tmp_path: Path) -> None:
+    log = bandit_log(tmp_path / "log.csv")
+    whole = report_of(tell, log)
+    pd.read_csv(log).drop(columns="all_action_probabilities").assign(propensity=0.5).to_csv(log, index=False)
+
+    alone = report_of(tell, log)
+
+    assert alone["policies"][0]["estimates"] == whole["policies"][0]["estimates"]
+
+
 def test_a_discount_is_said_to_change_nothing(tell: Tell, tmp_path: Path) -> None:
     log = bandit_log(tmp_path / "log.csv")
     plain, discounted = report_of(tell, log), report_of(tell, log, "--discount", 0.5)
