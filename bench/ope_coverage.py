@@ -1,4 +1,4 @@
-"""How often the intervals of off-policy estimates contain the exact value: rewrites docs/ope-coverage.md.
+"""How often the intervals of off-policy estimates contain the exact value: rewrites docs/ope-coverage.md, first part.
 
 Logs of a problem with two states, two actions and episodes of at most T steps, whose exact value is known. The
 logging policy is uniform; the scored policy leaves it by a tilt, which decides how many episodes count (ESS).
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from verdicts import MARK
 
 from batchrl.contract import estimators as names
 from batchrl.data.dataset import Floats64
@@ -164,7 +165,8 @@ one-sided lower bounds at 95 % (Thomas et al. 2015). The standard error of a fig
 
 Where the effective sample size (ESS) is most of the episodes, the intervals hold as promised; as it falls, they
 contain the exact value less and less often, because the heavy weights that matter are missing from the log and from all
-its resamples. The lower bounds hold all the same, and say little.
+its resamples. The lower bounds hold all the same, and say little. Which figures are relied on then, and how often those
+hold, is told [below](#where-a-figure-may-be-relied-on).
 
 | T | n | ESS/n | {" | ".join(SHORT[name] for name in ESTIMATORS)} | bound, IS | bound, PDIS |
 |{"---|" * (len(ESTIMATORS) + 5)}
@@ -180,7 +182,8 @@ def main() -> None:
         rows.append(row(measure(*case, replicates)))
         print(rows[-1], flush=True)
     if replicates == REPLICATES:
-        DOCUMENT.write_text(HEAD + "\n".join(rows) + "\n")
+        _, mark, others = DOCUMENT.read_text().partition(MARK)
+        DOCUMENT.write_text(HEAD + "\n".join(rows) + "\n" + mark + others)
 
 
 if __name__ == "__main__":

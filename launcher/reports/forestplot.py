@@ -140,7 +140,7 @@ def _estimates(policy: Mapping[str, Any], order: Sequence[str]) -> Iterator[Row]
     for name in order:
         if name in policy["estimates"]:
             figure = policy["estimates"][name]
-            yield Row(name, figure["value"], Interval(*figure["bootstrap"]), figure["reliable"])
+            yield Row(name, figure["value"], Interval(*figure["interval"]), figure["reliable"])
 
 
 def _difference(policy: Mapping[str, Any]) -> Row:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns, jsontext
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.estimators import effective_floor
+from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
 from batchrl.contract.interval import Interval
 from batchrl.contract.layout import BEST_NAME, S3Url
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
@@ -225,8 +225,12 @@ def _doubt(best: Mapping[str, Any], score: Score, row: Mapping[str, str]) -> str
     episodes = _number(row.get(columns.OPE_EPISODES))
     if score.metric is None or columns.window_steps(score.metric) is not None or episodes is None:
         return None
-    effective, floor = score.effective or 0.0, effective_floor(episodes)
-    return f"{effective:.1f} effective episodes, fewer than {floor:g}" if effective < floor else None
+    if (effective := score.effective or 0.0) < LEAST_EFFECTIVE:
+        return f"{effective:.1f} effective episodes, fewer than {LEAST_EFFECTIVE:g}"
+    if score.metric != columns.PAIRED:
+        return None
+    numbers = {name: row.get(name) for name in columns.OWN_COLUMNS if name != columns.CHECKPOINT}
+    return Evidence.of_paired_score({name: float(text) for name, text in numbers.items() if text}).doubt
 
 
 def _final(score: Mapping[str, Any] | None) -> Score | None:

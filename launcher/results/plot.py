@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.contract.estimators import effective_floor
+from batchrl.contract.evidence import LEAST_EFFECTIVE
 from batchrl.contract.files import whole_file
 from launcher.base import extras
 
@@ -146,7 +146,7 @@ def few_effective(frame: pd.DataFrame) -> pd.Series[bool]:
     """For each epoch, whether its estimates rest on too few effective episodes; False where the csv does not say."""
     if not {columns.WIS_ESS, columns.OPE_EPISODES} <= set(frame.columns):
         return frame[columns.EPOCH].isna()
-    return frame[columns.WIS_ESS] < frame[columns.OPE_EPISODES].map(effective_floor)
+    return frame[columns.WIS_ESS] < LEAST_EFFECTIVE
 
 
 def chosen_epoch(frame: pd.DataFrame) -> int | None:

@@ -122,6 +122,11 @@ BEST_EPOCH = "Best Epoch"
 PAIRED = "Paired Score"
 PAIRED_ESS = "Paired ESS"
 PAIRED_MEAN_WEIGHT = "Paired Mean Weight"
+PAIRED_MAX_WEIGHT = "Paired Max Normalised Weight"
+PAIRED_TAIL_SHAPE = "Paired Tail Shape"
+PAIRED_INFORMATIVE = "Paired Informative Episodes"
+PAIRED_CARRYING = "Paired Carrying Episodes"
+LOGGED_INFORMATIVE = "Logged Informative Episodes"
 LOGGED_RETURN = "Logged Return"
 START_VALUE = "Start Value"
 LOGGING_START_VALUE = "Logging Start Value"
@@ -149,9 +154,14 @@ OWN_COLUMNS = (
     PAIRED_MEAN_WEIGHT,
     lower(PAIRED_MEAN_WEIGHT),
     upper(PAIRED_MEAN_WEIGHT),
+    PAIRED_MAX_WEIGHT,
+    PAIRED_TAIL_SHAPE,
+    PAIRED_INFORMATIVE,
+    PAIRED_CARRYING,
     LOGGED_RETURN,
     lower(LOGGED_RETURN),
     upper(LOGGED_RETURN),
+    LOGGED_INFORMATIVE,
     START_VALUE,
     LOGGING_START_VALUE,
     VALUES_POSSIBLE,

@@ -1,4 +1,4 @@
-"""Names of the off-policy estimators, and how many effective episodes they need."""
+"""Names of the off-policy estimators."""
 
 from __future__ import annotations
 
@@ -54,11 +54,3 @@ OF_ONE_STEP = {
 ONE_STEP = (columns.IPS, columns.DM, columns.DR)
 # Those whose estimand goes beyond the logged horizon where an episode was cut short.
 BOOTSTRAPPED = (DM_VALUE, FQE, SDR, WDR, MAGIC)
-
-LEAST_EFFECTIVE = 20.0
-EFFECTIVE_SHARE = 0.1
-
-
-def effective_floor(n_episodes: float) -> float:
-    """Effective episodes below which an estimate from trajectory weights may be shown but not decide."""
-    return max(LEAST_EFFECTIVE, EFFECTIVE_SHARE * n_episodes)

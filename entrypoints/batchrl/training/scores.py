@@ -7,19 +7,23 @@ the estimate and in every resample, and count rewards up to the end of the log, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
-from batchrl.data.dataset import Dataset
+from batchrl.contract.evidence import Evidence
+from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.estimators.bootstrap import Estimate, intervals
+from batchrl.ope.estimators.information import carrying_episodes
 from batchrl.ope.estimators.quotients import Quotients
-from batchrl.ope.estimators.student import student_interval, student_quantile
+from batchrl.ope.estimators.student import influence, student_interval, student_quantile, wider
+from batchrl.ope.estimators.trajectories import discounted_returns
 from batchrl.ope.estimators.weights import WeightDiagnostics, trajectory_log_weights
 from batchrl.ope.report.estimand import horizon
+from batchrl.ope.report.reliability import evidence_of
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.paired import paired_difference
 from batchrl.ope.study.possible import PossibleValues
@@ -61,6 +65,7 @@ class SelectionScores:
     Args:
         paired: weighted doubly robust estimate of the acting policy, minus the logged mean discounted return.
         weights: of whole episodes.
+        evidence: what the reliability of the paired estimate is judged by.
         windows: for each h, the window score and its effective windows.
         logged_return: mean discounted return of the episodes.
         start_value: mean of ``V(s_0)`` under the acting policy; nan for an algorithm without values.
@@ -71,6 +76,7 @@ class SelectionScores:
 
     paired: Estimate
     weights: WeightDiagnostics
+    evidence: Evidence
     windows: tuple[tuple[Estimate, float], ...]
     logged_return: Estimate
     start_value: float
@@ -83,7 +89,12 @@ class SelectionScores:
         """By the names of the csv's columns."""
         cells = {
             columns.OPE_EPISODES: self.weights.n_episodes,
-            columns.PAIRED_ESS: self.weights.effective_episodes,
+            columns.PAIRED_ESS: self.evidence.effective,
+            columns.PAIRED_MAX_WEIGHT: self.evidence.largest,
+            columns.PAIRED_TAIL_SHAPE: self.evidence.tail,
+            columns.PAIRED_INFORMATIVE: self.evidence.informative,
+            columns.PAIRED_CARRYING: self.evidence.carrying,
+            columns.LOGGED_INFORMATIVE: self.evidence.logged_informative,
             columns.START_VALUE: self.start_value,
             columns.LOGGING_START_VALUE: self.logging_start_value,
             columns.LEAST_POSSIBLE: self.least,
@@ -137,6 +148,8 @@ class SelectionScorer:
         windows = window_scores(log.grid, log_ratios, log.rewards, discount, most)
         differences = [paired_difference(log, policy, log_ratios), *(window.difference for window in windows)]
         returns, paired, *followed = self._intervals([self._logged_return, *differences])
+        log_weights = trajectory_log_weights(log_ratios)
+        weights = WeightDiagnostics.of(log_weights, self._preset.ope.confidence)
         start_value, logging_value = self._start_values(policy)
         possible = None
         if policy.own_values is not None:
@@ -145,7 +158,8 @@ class SelectionScorer:
                 possible &= self._agrees_with_the_log(logging_value, policy.own_values, returns)
         return SelectionScores(
             paired=paired,
-            weights=WeightDiagnostics.of(trajectory_log_weights(log_ratios), self._preset.ope.confidence),
+            weights=weights,
+            evidence=self._evidence(weights, log_weights, differences[0]),
             windows=tuple(zip(followed, (window.effective_windows for window in windows), strict=True)),
             logged_return=returns,
             start_value=start_value,
@@ -154,6 +168,14 @@ class SelectionScorer:
             least=self._training.possible.least.value,
             greatest=self._training.possible.greatest.value,
         )
+
+    def _evidence(self, weights: WeightDiagnostics, log_weights: Floats64, paired: Quotients) -> Evidence:
+        logged = influence(self._logged_return)
+        carrying = math.nan
+        if math.isfinite(paired.value):
+            carrying = carrying_episodes(influence(paired), math.sqrt(float((logged**2).mean())))
+        returns = discounted_returns(self._log.rewards, self._log.discount)
+        return replace(evidence_of(weights, log_weights, returns), carrying=carrying)
 
     def meaning(self, metric: str) -> str:
         """What a score estimates, in words: policies, and discount and horizon where something follows.
@@ -182,11 +204,13 @@ class SelectionScorer:
         return self._preset.agent.algorithm == "one-step"
 
     def _intervals(self, estimators: list[Quotients]) -> list[Estimate]:
-        """Bootstrap intervals, or Student's where the preset wants no resamples: the choice needs standard errors."""
+        """The wider of bootstrap and Student's, or Student's where the preset wants no resamples."""
         ope = self._preset.ope
-        if ope.bootstrap_resamples:
-            return intervals(estimators, ope.bootstrap_resamples, ope.confidence, self._seed)
-        return [student_interval(estimator, ope.confidence) for estimator in estimators]
+        student = [student_interval(estimator, ope.confidence) for estimator in estimators]
+        if not ope.bootstrap_resamples:
+            return student
+        drawn = intervals(estimators, ope.bootstrap_resamples, ope.confidence, self._seed)
+        return [wider(*pair) for pair in zip(drawn, student, strict=True)]
 
     def _start_values(self, policy: ScoredPolicy) -> tuple[float, float]:
         """Mean start values of the acting policy, and of the logging policy where the agent learns those."""

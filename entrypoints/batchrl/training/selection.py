@@ -13,10 +13,10 @@ The choice is the latest epoch within one standard error of the best score, neve
 luckiest of many, and later epochs have learnt more. The best score may belong to an epoch whose checkpoint is gone, so
 that a slow decline cannot drag the choice along.
 
-The paired score is compared where *every* epoch that is left has an effective sample size of at least
-``max(20, n/10)``: it falls as a policy departs from the log, so that leaving out the epochs below it would favour those
-that changed least. The mean weight's interval must contain 1 in at least *half* of them, and the others do not compete:
-of intervals at 95 %, one in 20 misses by chance.
+The paired score is compared where *every* epoch that is left has an effective sample size that is large enough
+(``contract.evidence``): it falls as a policy departs from the log, so that leaving out the epochs below it would favour
+those that changed least. The mean weight's interval must contain 1 in at least *half* of them, and the others do not
+compete: of intervals at 95 %, one in 20 misses by chance.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from batchrl.checkpoints.folder import PointerDetails
 from batchrl.contract import columns
-from batchrl.contract.estimators import effective_floor
+from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
 from batchrl.contract.interval import Interval
 from batchrl.ope.estimators.weights import averages_to_one
 from batchrl.training.table import Row
@@ -78,8 +78,10 @@ def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> st
         effective, floor = cells.get(columns.window_ess(steps), 0.0), settings.window_ess_floor
         return None if effective >= floor else f"{effective:.0f} effective windows, fewer than {floor:g}"
     if not _enough_episodes(cells):
-        return f"{cells.get(columns.PAIRED_ESS, 0.0):.1f} effective episodes, fewer than {_least_ess(cells):g}"
-    return None if _averages_to_one(cells) else "the mean weight is not 1 within its interval"
+        return f"{cells.get(columns.PAIRED_ESS, 0.0):.1f} effective episodes, fewer than {LEAST_EFFECTIVE:g}"
+    if not _averages_to_one(cells):
+        return "the mean weight is not 1 within its interval"
+    return Evidence.of_paired_score(cells).doubt
 
 
 @dataclass(frozen=True)
@@ -151,12 +153,8 @@ def _not_rejected(epochs: Sequence[Cells]) -> list[Cells]:
     return [cells for cells in epochs if cells.get(columns.VALUES_POSSIBLE) != 0]
 
 
-def _least_ess(cells: Cells) -> float:
-    return effective_floor(cells.get(columns.OPE_EPISODES, 0.0))
-
-
 def _enough_episodes(cells: Cells) -> bool:
-    return cells.get(columns.PAIRED_ESS, 0.0) >= _least_ess(cells)
+    return cells.get(columns.PAIRED_ESS, 0.0) >= LEAST_EFFECTIVE
 
 
 def _averages_to_one(cells: Cells) -> bool:

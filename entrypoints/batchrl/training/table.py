@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from batchrl.agents.statistics import EpochStatistics
 from batchrl.contract import columns
-from batchrl.contract.estimators import effective_floor
+from batchrl.contract.evidence import LEAST_EFFECTIVE
 from batchrl.contract.interval import in_digits
 from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
@@ -114,8 +114,7 @@ class EpochReport:
             epochs: of the whole run.
         """
         ess = self.estimates.weights.effective_episodes
-        floor = effective_floor(self.estimates.n_episodes)
-        few = f" (fewer than {floor:g}: do not rely on it)" if ess < floor else ""
+        few = f" (fewer than {LEAST_EFFECTIVE:g}: do not rely on it)" if ess < LEAST_EFFECTIVE else ""
         rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
         wis, sdr = (self._shown(name) for name in (columns.WIS, columns.SDR))
         return (

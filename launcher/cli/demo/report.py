@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract import columns
-from batchrl.contract.estimators import effective_floor
+from batchrl.contract.evidence import LEAST_EFFECTIVE
 from batchrl.contract.interval import Interval, in_digits
 from launcher.base.units import duration
 from launcher.cli.estimates import interval, number
@@ -192,7 +192,7 @@ class DemoReport:
             "that acts: they are shown as Intel Coach showed them."
         )
         effective, episodes_used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
-        if effective is not None and episodes_used and effective < effective_floor(episodes_used):
+        if effective is not None and episodes_used and effective < LEAST_EFFECTIVE:
             yield (
                 f"Only {effective:.0f} of {episodes_used:.0f} episodes are effective for them: intervals are too "
                 "narrow, and WIS can never exceed the best logged return."

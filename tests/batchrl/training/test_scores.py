@@ -13,6 +13,7 @@ import presets
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
+from batchrl.contract.evidence import Evidence
 from batchrl.data.dataset import Dataset, Floats32
 from batchrl.training.scores import SelectionScorer, TrainingReturns
 from presets.schema import TrainPreset
@@ -84,6 +85,9 @@ def test_the_paired_score_is_the_gain_over_the_logging_policy_and_its_weights_av
     assert scores.paired.lower > 0
     assert scores.weights.effective_episodes == pytest.approx(100, abs=20)
     assert scores.weights.averages_to_one
+    assert scores.evidence.doubt is None
+    assert Evidence.of_paired_score(scores.cells()).doubt is None
+    assert scores.cells()[columns.PAIRED_CARRYING] > 20
     assert scorer(log(), preset()).score(model(BAD)).paired.upper < 0
 
 

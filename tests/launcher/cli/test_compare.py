@@ -72,20 +72,21 @@ def test_what_may_be_relied_on_comes_first_then_the_higher_score(run: Run, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("value", "episodes", "reliable", "said"),
+    ("value", "largest", "reliable", "said"),
     [
-        (3.0, "700", True, ""),
-        (3.0, "900", False, "77.0 effective episodes, fewer than 90"),
-        (None, "700", False, "the best one"),
+        (3.0, "0.02", True, ""),
+        (3.0, "0.4", False, "the heaviest of 9000 episodes is"),
+        (None, "0.02", False, "the best one"),
     ],
 )
 def test_a_run_that_goes_on_is_relied_on_only_where_its_score_may_decide(
-    value: float | None, episodes: str, reliable: bool, said: str, run: Run, tmp_path: Path
+    value: float | None, largest: str, reliable: bool, said: str, run: Run, tmp_path: Path
 ) -> None:
     folder = make_run(tmp_path / "one", 3)
     table, pointer = (tmp_path / "one" / "checkpoints" / name for name in (columns.INTERMEDIATE_CSV, "best.json"))
     head, chosen, last = table.read_text().splitlines()
-    table.write_text(f"{head},{columns.OPE_EPISODES}\n{chosen},{episodes}\n{last},{episodes}\n")
+    names = f"{columns.OPE_EPISODES},{columns.PAIRED_MAX_WEIGHT}"
+    table.write_text(f"{head},{names}\n{chosen},9000,{largest}\n{last},9000,{largest}\n")
     pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"value": value}))
 
     (found,) = run("compare", folder, "--json").json()["runs"]

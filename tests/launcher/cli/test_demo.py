@@ -160,7 +160,7 @@ def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_
             "no evidence of improvement",
         ),
         (replace(GOOD, unseen=False), "the 52 episodes that chose the epoch, which flatters it"),
-        (replace(GOOD, doubt="1.7 effective episodes, fewer than 20"), "not to be relied on: 1.7 effective episodes"),
+        (replace(GOOD, doubt="1.7 effective episodes, fewer than 30"), "not to be relied on: 1.7 effective episodes"),
         (replace(GOOD, name=None, value=None, lower=None, upper=None, doubt="too few"), "Nothing could be scored"),
         (replace(GOOD, name=columns.PAIRED), "+36.41 against the logged 19.09."),
     ],

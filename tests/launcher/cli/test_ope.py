@@ -35,7 +35,7 @@ def test_the_columns_of_a_log_are_scored_without_a_cloud(run: Run, log: Path, ho
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert max(map(len, table.out.splitlines())) <= 80
     (line,) = (line for line in table.out.splitlines() if line.startswith("  WIS "))
-    assert line.split()[1:4] == ["1.656", "[1.495,", "2]"]
+    assert line.split()[1:4] == ["1.7", "[-1.1,", "4.4]"]
     assert line.endswith("no")
     assert "effective sample size is 1.8 of 2 episodes" in " ".join(table.out.split())
 

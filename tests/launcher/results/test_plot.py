@@ -20,8 +20,8 @@ def frame(epochs: int, **more: object) -> pd.DataFrame:
 
 
 def test_epochs_below_the_floor_are_told_apart() -> None:
-    few = few_effective(frame(3, WIS_ESS=[19.9, 20.0, 50.0], OPE_Episodes=[100, 100, 600]))
-    assert few.tolist() == [True, False, True]
+    few = few_effective(frame(3, WIS_ESS=[29.9, 30.0, 50.0], OPE_Episodes=[100, 100, 6000]))
+    assert few.tolist() == [True, False, False]
     assert few_effective(frame(3)).tolist() == [False, False, False]
 
 

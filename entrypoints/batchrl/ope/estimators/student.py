@@ -23,13 +23,32 @@ def student_interval(quotients: Quotients, confidence: float, least_error: float
         confidence: nominal coverage, e.g. 0.95.
         least_error: the standard error is never taken to be below it.
     """
-    value, n = quotients.value, quotients.n_episodes
+    value = quotients.value
+    if quotients.n_episodes < 2 or not math.isfinite(value):
+        return Estimate(value)
+    return interval_of_influence(value, influence(quotients), confidence, least_error)
+
+
+def interval_of_influence(value: float, deviations: Floats64, confidence: float, least_error: float = 0.0) -> Estimate:
+    """The same where the influence is known already, as that of a difference is: the difference of the influences.
+
+    Args:
+        value: the estimate.
+        deviations: ``[n]``, see ``influence``.
+        confidence, least_error: as in ``student_interval``.
+    """
+    n = len(deviations)
     if n < 2 or not math.isfinite(value):
         return Estimate(value)
-    deviations = influence(quotients)
     error = max(math.sqrt(float(deviations @ deviations) / (n - 1) / n), least_error)
     half = student_quantile((1 + confidence) / 2, n - 1) * error
     return Estimate(value, value - half, value + half, error)
+
+
+def wider(first: Estimate, second: Estimate) -> Estimate:
+    """The lower of two lower bounds, the upper of two upper ones; one that is undefined leaves the other undefined."""
+    lower, upper = np.minimum(first.lower, second.lower), np.maximum(first.upper, second.upper)
+    return Estimate(first.value, float(lower), float(upper), second.standard_error)
 
 
 def influence(quotients: Quotients) -> Floats64:

@@ -16,6 +16,7 @@ import numpy as np
 from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.estimators.information import effective_number, tail_shape
 from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.student import student_interval
 
@@ -67,6 +68,7 @@ class WeightDiagnostics:
         max_normalised_weight: ``max w / sum w``; near 1, one episode decides.
         mean_weight: ``(1/n) sum w``; its expectation is 1, and a heavy weight that was never seen leaves it below.
         mean_weight_interval: the same with Student's interval.
+        tail_shape: Pareto shape of the heaviest weights (``information.tail_shape``); ``nan`` where no tail is seen.
     """
 
     n_episodes: int
@@ -74,6 +76,7 @@ class WeightDiagnostics:
     max_normalised_weight: float
     mean_weight: float
     mean_weight_interval: Estimate
+    tail_shape: float = float("nan")
 
     @classmethod
     def of(cls, log_weights: Floats64, confidence: float = 0.95) -> WeightDiagnostics:
@@ -88,10 +91,11 @@ class WeightDiagnostics:
             log_mean = np.log(total / n) + log_weights.max()
             return cls(
                 n_episodes=n,
-                effective_episodes=float(total**2 / (scaled**2).sum()),
+                effective_episodes=effective_number(scaled),
                 max_normalised_weight=float(scaled.max() / total),
                 mean_weight=float(np.exp(log_mean)),
                 mean_weight_interval=mean,
+                tail_shape=tail_shape(scaled),
             )
 
     @property
@@ -109,21 +113,3 @@ def scaled_weights(log_weights: Floats64) -> Floats64:
     """Weights divided by the largest one, which cancels in every quotient and cannot overflow."""
     largest = log_weights.max()
     return np.zeros_like(log_weights) if np.isneginf(largest) else np.exp(log_weights - largest)
-
-
-def reliability(weights: WeightDiagnostics, floor: float) -> str | None:
-    """Why estimates under these weights are not to be relied on, in words; None where nothing speaks against it.
-
-    Args:
-        weights: of the trajectories.
-        floor: effective episodes below which an estimate may be shown but never decide.
-    """
-    effective, n = weights.effective_episodes, weights.n_episodes
-    if effective == 0:
-        return f"the policy would never act as the log did: all {n} weights are 0, so that nothing can be estimated"
-    if effective < floor:
-        return (
-            f"the effective sample size is {effective:.1f} of {n} episodes, below {floor:g}: "
-            "too small to rely on the estimate or its interval"
-        )
-    return None

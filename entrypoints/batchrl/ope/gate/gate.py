@@ -16,6 +16,7 @@ whatever the reliability rules doubt is undecided as well. Why the wider end: wi
 as those of a good CartPole policy, Welch's t alone promoted twice as often as its level allows, and the percentile
 bootstrap alone gets too narrow where few episodes are effective. Where rewards are rare, neither sees how far it may
 err: no bound trusts a spread below that of a candidate that makes no difference (``null_error``, ``two_samples``).
+So a log's look needs informative rewards (``contract.evidence``), but no count of the episodes that tell its error.
 ``bench/gate_errors.py`` measures all of it together.
 """
 
@@ -28,13 +29,16 @@ from typing import Any, Literal
 import numpy as np
 
 from batchrl.contract import estimators as names
+from batchrl.contract.evidence import LEAST_INFORMATIVE
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import Estimate, resampled
-from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.estimators.information import differing
+from batchrl.ope.estimators.student import student_interval, wider
+from batchrl.ope.estimators.trajectories import discounted_returns
 from batchrl.ope.estimators.weights import WeightDiagnostics, trajectory_log_weights
 from batchrl.ope.gate.level import Level
-from batchrl.ope.gate.two_samples import FEWEST_DIFFERING, NO_SPREAD, difference_of_means, differing, stays_above, wider
-from batchrl.ope.report.reliability import doubt_of_weights
+from batchrl.ope.gate.two_samples import NO_SPREAD, difference_of_means, stays_above
+from batchrl.ope.report.reliability import doubt_of_policy, evidence_of
 from batchrl.ope.report.report import estimate_json, weights_json
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 from batchrl.ope.study.paired import null_error, paired_difference
@@ -91,8 +95,10 @@ def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Gate
         level: of this look.
     """
     log_ratios = log.log_ratios(candidate.probabilities)
-    weights = WeightDiagnostics.of(trajectory_log_weights(log_ratios))
-    doubt = doubt_of_weights(weights, log.clip is not None)
+    log_weights = trajectory_log_weights(log_ratios)
+    weights = WeightDiagnostics.of(log_weights)
+    evidence = evidence_of(weights, log_weights, discounted_returns(log.rewards, log.discount))
+    doubt = doubt_of_policy(weights, evidence, log.clip is not None)
     quotients = paired_difference(log, candidate, log_ratios)
     confidence = 1 - 2 * level.alpha
     drawn = Estimate.of(quotients.value, resampled([quotients], level.resamples, level.seed)[:, 0], confidence)
@@ -170,9 +176,9 @@ def _doubt_of_samples(canary: Floats64, in_place: Floats64, difference: Estimate
     if not (gains or loses) or stays_above(*((canary, in_place) if gains else (in_place, canary))):
         return None
     few = [
-        f"{differing(returns)} of {len(returns)} returns of {whose}"
+        f"{count} of {len(returns)} returns of {whose}"
         for returns, whose in ((canary, "the candidate"), (in_place, "the incumbent policy"))
-        if differing(returns) < FEWEST_DIFFERING
+        if (count := differing(returns).sum()) < LEAST_INFORMATIVE
     ]
     return f"only {' and '.join(few)} differ from the most common one, and a few more might undo the difference"
 

@@ -11,15 +11,15 @@ import math
 
 import numpy as np
 
+from batchrl.contract.evidence import LEAST_INFORMATIVE
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import DRAWS_AT_ONCE, Estimate
-from batchrl.ope.estimators.student import student_quantile
+from batchrl.ope.estimators.information import differing
+from batchrl.ope.estimators.student import student_quantile, wider
 from batchrl.ope.gate.level import Level
 
 # Values that vary by less than this share of their size are all alike but for rounding.
 NO_SPREAD = 1e-12
-# Values away from the most common one that a sample must have for its spread to be known.
-FEWEST_DIFFERING = 10
 
 
 def difference_of_means(first: Floats64, second: Floats64, level: Level) -> Estimate:
@@ -56,21 +56,10 @@ def welch_interval(first: Floats64, second: Floats64, level: Level) -> Estimate:
     return Estimate(value, value - half, value + half, error)
 
 
-def wider(first: Estimate, second: Estimate) -> Estimate:
-    """The lower of two lower bounds, the upper of two upper ones; one that is undefined leaves the other undefined."""
-    lower, upper = np.minimum(first.lower, second.lower), np.maximum(first.upper, second.upper)
-    return Estimate(first.value, float(lower), float(upper), second.standard_error)
-
-
-def differing(sample: Floats64) -> int:
-    """How many values of a sample are not its most common one."""
-    return len(sample) - int(np.unique(sample, return_counts=True)[1].max())
-
-
 def stays_above(first: Floats64, second: Floats64) -> bool:
     """Whether the mean of ``first`` is above that of ``second`` even if both missed what they hardly show by chance.
 
-    A sample with fewer than ``FEWEST_DIFFERING`` values away from its most common one gets as many of the worst value
+    A sample with fewer than ``LEAST_INFORMATIVE`` values away from its most common one gets as many of the worst value
     for the answer that either sample has. Rewards that nobody has seen cannot be bounded; those that the other side
     has seen can.
 
@@ -82,12 +71,12 @@ def stays_above(first: Floats64, second: Floats64) -> bool:
 
 
 def _filled(sample: Floats64, worst: float) -> Floats64:
-    missing = FEWEST_DIFFERING - differing(sample)
+    informative = differing(sample)
+    missing = LEAST_INFORMATIVE - int(informative.sum())
     if missing <= 0:
         return sample
-    values, counts = np.unique(sample, return_counts=True)
     result = sample.copy()
-    result[np.flatnonzero(sample == values[counts.argmax()])[:missing]] = worst
+    result[np.flatnonzero(~informative)[:missing]] = worst
     return result
 
 

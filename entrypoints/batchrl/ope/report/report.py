@@ -9,15 +9,19 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
      "logged": {"mean_return", "discounted_return": ESTIMATE, "estimand": ESTIMAND},
      "baseline": what "difference" is against, in words,
      "policies": [{"policy", "source", "facts": {...}, "episodes",
-                   "weights": {"effective_episodes", "max_normalised_weight", "mean_weight": ESTIMATE},
+                   "weights": {"effective_episodes", "max_normalised_weight", "mean_weight": ESTIMATE,
+                               "tail_shape"},
                    "reliable": true or false, "doubt": words or null,
                    "verdict": {"outcome", "estimate": NAME or null, "words"},
                    "window": {"steps", "difference": ESTIMATE, "effective_windows", "estimand": ESTIMAND} or null,
                    "estimates": {NAME: {"estimand": ESTIMAND, "value", "standard_error",
+                                        "interval": [lower, upper],                   the wider of
                                         "bootstrap": [lower, upper], "student_t": [lower, upper],
+                                        "undefined_resamples": number, "carrying_episodes": number,
                                         "lower_bound": number, "difference": ESTIMATE or null,
                                         "tuned": {"parameter", "value", "changed"} or null,
-                                        "reliable": true or false, "doubt": words or null}}}],
+                                        "reliable": true or false, "doubt": words or null,
+                                        "difference_doubt": words or null}}}],
      "remarks": [words]}
 
 ESTIMATE is ``{"value", "lower", "upper", "standard_error"}``, ESTIMAND is ``{"policy", "discount", "horizon"}``;
@@ -32,6 +36,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from batchrl.ope.estimators.bootstrap import Estimate
+from batchrl.ope.estimators.student import wider
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import Estimand
 from batchrl.ope.report.words import OF_EPISODES, Words
@@ -67,10 +72,13 @@ class Figure:
         bootstrap: with the percentile interval and the standard error of resampled episodes.
         student_t: the same value with Student's interval.
         lower_bound: what the value exceeds with the confidence asked for, where the estimator has such a bound.
-        difference: the paired difference to the baseline, with its percentile interval; None where the two have not the
-            same horizon.
+        difference: the paired difference to the baseline, with the wider of percentile and Student's interval; None
+            where the two have not the same horizon.
         doubt: why it should not be relied on, in words; None where nothing speaks against it.
         tuned: its parameter, where it has one.
+        difference_doubt: the same of the difference.
+        undefined: resamples that leave the figure undefined; the percentiles are those of the others.
+        carrying: effective episodes that its error is known from (``information.carrying_episodes``).
     """
 
     estimand: Estimand
@@ -80,11 +88,19 @@ class Figure:
     difference: Estimate | None = None
     doubt: str | None = None
     tuned: Tuned | None = None
+    difference_doubt: str | None = None
+    undefined: int = 0
+    carrying: float = float("nan")
 
     @property
     def value(self) -> float:
         """The point estimate."""
         return self.bootstrap.value
+
+    @property
+    def interval(self) -> Estimate:
+        """The value with the wider of both intervals, which is the one to be shown."""
+        return wider(self.bootstrap, self.student_t)
 
     def to_json(self) -> dict[str, Any]:
         """The figure with its intervals in JSON's types; NaN becomes null."""
@@ -92,13 +108,17 @@ class Figure:
             "estimand": asdict(self.estimand),
             "value": _number(self.value),
             "standard_error": _number(self.bootstrap.standard_error),
+            "interval": [_number(self.interval.lower), _number(self.interval.upper)],
             "bootstrap": [_number(self.bootstrap.lower), _number(self.bootstrap.upper)],
             "student_t": [_number(self.student_t.lower), _number(self.student_t.upper)],
+            "undefined_resamples": self.undefined,
+            "carrying_episodes": _number(self.carrying),
             "lower_bound": _number(self.lower_bound),
             "difference": None if self.difference is None else estimate_json(self.difference),
             "tuned": None if self.tuned is None else self.tuned.to_json(),
             "reliable": self.doubt is None,
             "doubt": self.doubt,
+            "difference_doubt": self.difference_doubt,
         }
 
 
@@ -240,6 +260,7 @@ def weights_json(weights: WeightDiagnostics) -> dict[str, Any]:
         "effective_episodes": _number(weights.effective_episodes),
         "max_normalised_weight": _number(weights.max_normalised_weight),
         "mean_weight": estimate_json(weights.mean_weight_interval) | {"value": _number(weights.mean_weight)},
+        "tail_shape": _number(weights.tail_shape),
     }
 
 

@@ -92,8 +92,8 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         yield BRIEF.format(
             verdict=verdict.outcome if verdict is not None else UNDEFINED,
             name=UNDEFINED if name is None else short_names(report)[name],
-            value=UNDEFINED if figure is None else value(figure.bootstrap),
-            interval=UNDEFINED if figure is None else interval(figure.bootstrap),
+            value=UNDEFINED if figure is None else value(figure.interval),
+            interval=UNDEFINED if figure is None else interval(figure.interval),
             difference=UNDEFINED if figure is None else signed(figure.difference, figure.value),
         ).rstrip()
         yield from _wrapped(_weights(policy, report.words), "    ")
@@ -177,8 +177,8 @@ def _heading_of_difference(report: OpeReport) -> str:
 def _figure(name: str, figure: Figure) -> str:
     return FIGURE.format(
         name=name,
-        value=value(figure.bootstrap),
-        interval=interval(figure.bootstrap),
+        value=value(figure.interval),
+        interval=interval(figure.interval),
         bound=number(figure.lower_bound) if math.isfinite(figure.lower_bound) else "",
         difference=signed(figure.difference, figure.value) if figure.difference is not None else "",
         rely="yes" if figure.doubt is None and math.isfinite(figure.value) else "no",
@@ -240,6 +240,12 @@ def _tail(report: OpeReport) -> Iterator[str]:
         yield from _wrapped(f"{', '.join(members)}: {what} {horizon}.")
     if len(horizons) > 1:
         yield from _wrapped("Figures of different horizons are not comparable with each other.")
+    undefined = max((figure.undefined for policy in report.policies for figure in policy.figures.values()), default=0)
+    if undefined:
+        yield from _wrapped(
+            f"Up to {undefined} of {report.settings['resamples']} resamples leave a figure undefined: its interval is "
+            "that of the others."
+        )
     for remark in report.remarks:
         yield from _wrapped(remark)
 

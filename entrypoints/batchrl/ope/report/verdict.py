@@ -30,8 +30,8 @@ def decide(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = 
         return Verdict("unreliable", None, f"The log cannot tell: {report.doubt or 'no estimate is defined'}.")
     figure = report.figures[name]
     difference = figure.difference
-    if figure.doubt is not None:
-        return Verdict("unreliable", name, f"The log cannot tell: {figure.doubt}.")
+    if (doubt := figure.doubt or figure.difference_doubt) is not None:
+        return Verdict("unreliable", name, f"The log cannot tell: {doubt}.")
     if doubt_of_baseline is not None:
         return Verdict("unreliable", name, f"The log cannot tell of {baseline}: {doubt_of_baseline}.")
     if difference is None or not math.isfinite(difference.lower):
@@ -54,7 +54,7 @@ def rank(report: PolicyReport) -> tuple[bool, float]:
     """Sorts policies: those that may be relied on first, then by their difference to the baseline."""
     figure = report.figures.get(speaking(report) or "")
     difference = figure.difference.value if figure is not None and figure.difference is not None else 0.0
-    unreliable = figure is None or figure.doubt is not None
+    unreliable = figure is None or (figure.doubt or figure.difference_doubt) is not None
     return unreliable, -difference if math.isfinite(difference) else 0.0
 
 

@@ -12,10 +12,12 @@ class Words:
     Args:
         episode: what is resampled, in the singular.
         step: what is rewarded.
+        outcome: what an episode pays.
     """
 
     episode: str
     step: str
+    outcome: str
 
     @property
     def episodes(self) -> str:
@@ -27,6 +29,6 @@ class Words:
         return text.replace("episode", self.episode)
 
 
-OF_EPISODES = Words("episode", "step")
+OF_EPISODES = Words("episode", "step", "return")
 # Every episode is one decision: a contextual bandit's log.
-OF_DECISIONS = Words("decision", "decision")
+OF_DECISIONS = Words("decision", "decision", "reward")

@@ -37,6 +37,8 @@ class DecisionScorer(Scorer):
         modelled_rewards: ``[n, A]``, a reward model's output in each context, fitted on other decisions.
     """
 
+    words = OF_DECISIONS
+
     def __init__(
         self, log: EpisodeLog, settings: ScoreSettings | None = None, modelled_rewards: Floats64 | None = None
     ) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.contract.evidence import doubt_of_carrying
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bandit import direct_method, doubly_robust, inverse_propensity_score
 from batchrl.ope.estimators.bootstrap import Estimate, intervals, resampled
+from batchrl.ope.estimators.information import carrying_episodes
 from batchrl.ope.estimators.magic import MagicSettings
 from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
-from batchrl.ope.estimators.student import student_interval
+from batchrl.ope.estimators.student import influence, interval_of_influence, wider
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import LOGGING_POLICY, Estimand
-from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_weights
+from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_interval, doubt_of_policy, evidence_of
 from batchrl.ope.report.report import Figure, PolicyReport, Tuned, Window
+from batchrl.ope.report.words import OF_EPISODES
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
 from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.window import window_scores
@@ -59,10 +63,12 @@ class Scored:
     Args:
         report: for people and JSON.
         draws: ``[B]`` by name of the estimator; ``nan`` where a resample leaves it undefined.
+        influences: ``[n]`` by name of the estimator, see ``student.influence``.
     """
 
     report: PolicyReport
     draws: Mapping[str, Floats64]
+    influences: Mapping[str, Floats64]
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Scorer:
         modelled_rewards: ``[N, A]``, a reward model's output in each state, for two of the one-step figures.
     """
 
+    words = OF_EPISODES
+
     def __init__(
         self, log: EpisodeLog, settings: ScoreSettings | None = None, modelled_rewards: Floats64 | None = None
     ) -> None:
@@ -90,11 +98,12 @@ class Scorer:
         self._modelled = modelled_rewards
         self._possible = self.settings.possible or PossibleValues.of([log.dataset], log.discount)
         self._logged = self._draws({LOGGING_POLICY: log.logged_return})[LOGGING_POLICY]
+        self._logged_influence = influence(log.logged_return)
 
     @property
     def logged(self) -> Estimate:
-        """The discounted return of the logging policy, with its percentile interval."""
-        return Estimate.of(self.log.logged_return.value, self._logged, self.settings.confidence)
+        """The discounted return of the logging policy, with the wider of both its intervals."""
+        return self._with_interval(self.log.logged_return.value, self._logged, self._logged_influence)
 
     @property
     def logged_estimand(self) -> Estimand:
@@ -113,21 +122,48 @@ class Scorer:
         estimators = found.quotients
         bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
-        doubt = doubt_of_weights(weights, log.clip is not None)
+        doubt = doubt_of_policy(
+            weights, evidence_of(weights, sample.log_weights, sample.returns, self.words), log.clip is not None
+        )
         draws = self._draws(estimators)
+        influences = {name: _influence(quotients) for name, quotients in estimators.items()}
         figures = {}
         for name, quotients in estimators.items():
             estimand = self._estimand(name, policy)
-            figures[name] = Figure(
+            undefined = int(np.isnan(draws[name]).sum())
+            carrying = carrying_episodes(influences[name], self._spread)
+            beyond = (1 - confidence) / 2 * len(draws[name])
+            figure = Figure(
                 estimand=estimand,
                 bootstrap=Estimate.of(quotients.value, draws[name], confidence),
-                student_t=student_interval(quotients, confidence),
+                student_t=interval_of_influence(quotients.value, influences[name], confidence),
                 lower_bound=bounds.get(name, float("nan")),
-                difference=self._above_logged(estimand, quotients, draws[name]),
-                doubt=self._impossible(estimand, quotients.value) or self._doubt(name, doubt, found),
+                doubt=self._impossible(estimand, quotients.value)
+                or self._doubt(name, doubt, found)
+                or doubt_of_interval(carrying, undefined > beyond, self.words),
                 tuned=found.tuned.get(name),
+                undefined=undefined,
+                carrying=carrying,
             )
-        return Scored(PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample)), draws)
+            if (estimand.discount, estimand.horizon) == (self.logged_estimand.discount, self.logged_estimand.horizon):
+                value = quotients.value - self.log.logged_return.value
+                moved = influences[name] - self._logged_influence
+                figure = self._compared(figure, value, draws[name] - self._logged, moved)
+            figures[name] = figure
+        report = PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample))
+        return Scored(report, draws, influences)
+
+    def against(self, each: Scored, first: Scored) -> PolicyReport:
+        """The report of a policy with differences against another one's; none where it is the same."""
+        figures = {}
+        for name, figure in each.report.figures.items():
+            other = first.report.figures.get(name)
+            figures[name] = replace(figure, difference=None, difference_doubt=None)
+            if other is not None and each is not first and other.estimand.horizon == figure.estimand.horizon:
+                draws = each.draws[name] - first.draws[name]
+                moved = each.influences[name] - first.influences[name]
+                figures[name] = self._compared(figure, figure.value - other.value, draws, moved)
+        return replace(each.report, figures=figures)
 
     def _impossible(self, estimand: Estimand, value: float) -> str | None:
         """Why a value of a whole episode cannot be true; None where it can, or is the reward of one of its steps."""
@@ -163,11 +199,23 @@ class Scorer:
         estimand = Estimand(label, log.discount, self.logged_estimand.horizon)
         return Window(chosen.steps, difference, chosen.effective_windows, estimand)
 
-    def _above_logged(self, estimand: Estimand, quotients: Quotients, draws: Floats64) -> Estimate | None:
-        if (estimand.discount, estimand.horizon) != (self.logged_estimand.discount, self.logged_estimand.horizon):
-            return None
-        value = quotients.value - self.log.logged_return.value
-        return Estimate.of(value, draws - self._logged, self.settings.confidence)
+    def _compared(self, figure: Figure, value: float, draws: Floats64, moved: Floats64) -> Figure:
+        """The figure with a paired difference: its value, in resamples ``[B]``, and the influences ``[n]`` on it."""
+        carrying = carrying_episodes(moved, self._spread)
+        return replace(
+            figure,
+            difference=self._with_interval(value, draws, moved),
+            difference_doubt=doubt_of_carrying(carrying, self.words.episode, "the difference"),
+        )
+
+    def _with_interval(self, value: float, draws: Floats64, moved: Floats64) -> Estimate:
+        confidence = self.settings.confidence
+        return wider(Estimate.of(value, draws, confidence), interval_of_influence(value, moved, confidence))
+
+    @property
+    def _spread(self) -> float:
+        """Root mean square of the logged returns about their mean."""
+        return math.sqrt(float((self._logged_influence**2).mean()))
 
     def _found(self, policy: ScoredPolicy, sample: Sample) -> Found:
         wanted = self.settings.estimators
@@ -189,22 +237,8 @@ class Scorer:
         return dict(zip(estimators, drawn.T, strict=True))
 
 
-def against_first(scored: Sequence[Scored], confidence: float) -> list[PolicyReport]:
-    """The reports with differences against the first incumbent policy of those against the logging policy.
-
-    The resamples are the same, so that a difference is paired: what all policies share in a resample cancels.
-    """
-    return [replace(each.report, figures=_compared(each, scored[0], confidence)) for each in scored]
-
-
-def _compared(each: Scored, first: Scored, confidence: float) -> dict[str, Figure]:
-    figures = {}
-    for name, figure in each.report.figures.items():
-        other = first.report.figures.get(name)
-        difference = None
-        same = other is not None and other.estimand.horizon == figure.estimand.horizon
-        if other is not None and same and each is not first:
-            draws = each.draws[name] - first.draws[name]
-            difference = Estimate.of(figure.value - other.value, draws, confidence)
-        figures[name] = replace(figure, difference=difference)
-    return figures
+def _influence(quotients: Quotients) -> Floats64:
+    """``[n]``; ``nan`` where the estimate is undefined."""
+    if not math.isfinite(quotients.value):
+        return np.full(quotients.n_episodes, np.nan)
+    return influence(quotients)

@@ -26,7 +26,7 @@ from batchrl.ope.study.fitted import Following, cross_fitted
 from batchrl.ope.study.given import GivenPolicy
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
 from batchrl.ope.study.possible import PossibleValues
-from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings, against_first
+from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings
 from batchrl.ope.study.sources import TrainedPolicy
 
 DEFAULT_DISCOUNT = 0.99
@@ -180,7 +180,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     if question.settings.least_reward is None:
         least = f"{scorer.least_reward:.4g}, the least logged"
         remarks += (f"Lower bounds assume that no {words.step} can pay less than {least}.",)
-    reports, baseline = _against_baseline(question, scored)
+    reports, baseline = _against_baseline(question, scorer, scored)
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
     remarks += tuple(f"{doubt.message} {doubt.advice}" for doubt in loaded.doubts)
@@ -300,15 +300,15 @@ def _following_columns(loaded: LoadedData) -> Following:
     return Following.of_columns(loaded.dataset, loaded.target_policy)
 
 
-def _against_baseline(question: Question, scored: Sequence[Scored]) -> tuple[list[PolicyReport], str]:
+def _against_baseline(question: Question, scorer: Scorer, scored: Sequence[Scored]) -> tuple[list[PolicyReport], str]:
     """Reports with their differences; the first model's policies stand against those of the same kind of the others."""
     if question.baseline == "logged":
         return [_judged(each.report, LOGGING_POLICY) for each in scored], LOGGING_POLICY
     groups = _groups(question, len(scored))
-    name, confidence = scored[groups[0][0]].report.source, question.settings.confidence
+    name = scored[groups[0][0]].report.source
     reports: dict[int, PolicyReport] = {}
     for positions in groups:
-        first, *rest = against_first([scored[position] for position in positions], confidence)
+        first, *rest = (scorer.against(scored[position], scored[positions[0]]) for position in positions)
         judged = [replace(first, verdict=reference(first)), *(_judged(each, name, first.doubt) for each in rest)]
         reports |= dict(zip(positions, judged, strict=True))
     return [reports[position] for position in range(len(scored))], name

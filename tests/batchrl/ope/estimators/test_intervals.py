@@ -13,7 +13,7 @@ from batchrl.ope.estimators.bounds import high_confidence_lower_bound, importanc
 from batchrl.ope.estimators.magic import MagicSettings, simplex_minimum
 from batchrl.ope.estimators.quotients import Block, Quotients
 from batchrl.ope.estimators.student import influence, student_interval, student_quantile
-from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, clipped, reliability
+from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, clipped
 
 
 def ratio(seed: int, n: int = 60) -> Quotients:
@@ -159,19 +159,6 @@ def test_the_mean_weight_has_an_interval() -> None:
 def test_weights_that_differ_from_one_by_rounding_average_to_one() -> None:
     assert WeightDiagnostics.of(np.full(50, 1e-7)).averages_to_one
     assert not WeightDiagnostics.of(np.full(50, 0.01)).averages_to_one
-
-
-def test_too_few_effective_episodes_are_said_in_words() -> None:
-    even = WeightDiagnostics.of(np.zeros(50))
-    assert reliability(even, 10) is None
-    uneven = np.full(50, -20.0)
-    uneven[0] = 0
-    said = reliability(WeightDiagnostics.of(uneven), 10)
-    assert said is not None
-    assert "1.0 of 50" in said
-    nothing = reliability(WeightDiagnostics.of(np.full(50, -np.inf)), 10)
-    assert nothing is not None
-    assert "would never act as the log did" in nothing
 
 
 def test_clipping_bounds_every_ratio() -> None:

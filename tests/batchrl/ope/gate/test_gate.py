@@ -62,6 +62,17 @@ def test_another_policy_is_not_said_to_act_alike_where_nothing_was_rewarded() ->
     other = candidate_on(data, np.array([[0.6, 0.4], [0.3, 0.7]]), None)
     decision = judge_by_log(EpisodeLog(data, DISCOUNT), other, LEVEL)
     assert decision.outcome == "undecided" and decision.to_json()["acts_alike"] is False
+    assert "only 0 of 200 returns differ" in decision.to_json()["doubt"]
+
+
+def test_another_policy_is_not_said_to_act_alike_where_no_action_matters() -> None:
+    data = gate_errors.play(IN_PLACE, 200, "equal", np.random.default_rng(0), steps=1)
+    paid = data.states.argmax(axis=1).astype(np.float64)
+    other = replace(
+        candidate_on(data, np.array([[0.6, 0.4], [0.3, 0.7]])), own_values=Values(np.stack([paid, paid], axis=1))
+    )
+    decision = judge_by_log(EpisodeLog(replace(data, rewards=paid), DISCOUNT), other, LEVEL)
+    assert decision.outcome == "undecided" and decision.to_json()["acts_alike"] is False
     assert decision.to_json()["doubt"] == "the difference is the same in all of them"
 
 

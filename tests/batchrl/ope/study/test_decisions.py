@@ -60,7 +60,7 @@ def tell(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> Tell:
     return run
 
 
-def bandit_log(path: Path, n: int = 60, rate: float = 1.0, seed: int = 0, **more: list[str]) -> Path:
+def bandit_log(path: Path, n: int = 200, rate: float = 1.0, seed: int = 0, **more: list[str]) -> Path:
     """A uniform log of two actions; only the second pays, ``rate`` on average; the target prefers it."""
     rng = np.random.default_rng(seed)
     actions = rng.integers(0, 2, n)
@@ -94,7 +94,7 @@ def test_the_figures_are_those_of_the_estimators(tell: Tell, tmp_path: Path) -> 
     found = {name: figure["value"] for name, figure in policy["estimates"].items()}
     data = load_dataset(log, DataSettings()).dataset
     weights, rewards = np.where(data.actions == 1, 1.6, 0.4), data.rewards
-    target = np.tile([0.2, 0.8], (60, 1))
+    target = np.tile([0.2, 0.8], (200, 1))
     modelled = CrossFittedRewards(data.states, data.actions, rewards, 2, seed=7).of_policy(target)
     expected = {
         columns.IPS: (weights * rewards).mean(),
@@ -137,12 +137,12 @@ def test_there_is_no_word_of_what_comes_after_a_decision(
     text = tell(bandit_log(tmp_path / "log.csv"), "--data-name", "the log", *options)
 
     assert [word for word in OF_EPISODES if word in text.lower()] == []
-    assert "60 decisions" in text
+    assert "200 decisions" in text
     assert text.count(" IPS ") <= 1
 
 
 def test_a_log_that_tells_nothing_says_so_without_windows(tell: Tell, tmp_path: Path) -> None:
-    log = bandit_log(tmp_path / "log.csv", target_action_probabilities=["[0.2, 0.8]"] * 30 + ["[0.8, 0.2]"] * 30)
+    log = bandit_log(tmp_path / "log.csv", target_action_probabilities=["[0.2, 0.8]"] * 100 + ["[0.8, 0.2]"] * 100)
     frame = pd.read_csv(log)
     frame["action"] = 0
     frame["target_action_probabilities"] = "[0.0, 1.0]"
@@ -168,7 +168,7 @@ def test_names_of_estimators_of_a_return_mean_what_they_are_for_one_step(tell: T
 
 
 def test_values_of_the_log_are_the_reward_model(tell: Tell, tmp_path: Path) -> None:
-    exact = bandit_log(tmp_path / "log.csv", target_q_values=["[0, 1]"] * 60)
+    exact = bandit_log(tmp_path / "log.csv", target_q_values=["[0, 1]"] * 200)
 
     report = report_of(tell, exact)
 

@@ -20,7 +20,7 @@ from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.study.evaluator import Evaluator
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, policies_of
-from batchrl.ope.study.scoring import Scorer, ScoreSettings, against_first
+from batchrl.ope.study.scoring import Scorer, ScoreSettings
 from presets.schema import OpeSettings
 
 PROBABILITIES = np.array([[0.8, 0.2], [0.6, 0.4], [0.7, 0.3]])
@@ -158,10 +158,10 @@ def test_a_paired_difference_is_narrower_than_one_of_independent_estimates() -> 
     first = scorer.score(ScoredPolicy("first", always(0, log, 0.55)))
     second = scorer.score(ScoredPolicy("second", always(0, log, 0.56)))
 
-    reports = against_first([first, second], 0.95)
+    reports = [scorer.against(each, first) for each in (first, second)]
 
     paired = reports[1].figures[names.WIS].difference
-    alone = first.report.figures[names.WIS].bootstrap
+    alone = first.report.figures[names.WIS].interval
     assert reports[0].figures[names.WIS].difference is None
     assert paired is not None
     assert paired.value == pytest.approx(second.report.figures[names.WIS].value - first.report.figures[names.WIS].value)

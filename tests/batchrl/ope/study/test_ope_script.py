@@ -438,7 +438,7 @@ def test_a_figure_that_the_log_does_not_allow_is_not_relied_on(ope: Ope, tmp_pat
         length = int(rng.geometric(0.3))
         for step in range(length):
             reward = int(step == length - 1 and episode % 2)
-            rows.append(f'{rng.integers(2)},"[0.5, 0.5]",{episode},{reward},{step},"[0.2, 0.8]","[79.5, 79.5]"')
+            rows.append(f'{rng.integers(2)},"[0.5, 0.5]",{episode},{reward},{step},"[0.45, 0.55]","[79.5, 79.5]"')
     path = tmp_path / "goal.csv"
     path.write_text("\n".join(rows) + "\n")
     (policy,) = ope(path, "--discount", "0.99")["policies"]
