@@ -58,7 +58,7 @@ def main(arguments: ScriptArguments) -> None:
     env = EnvId(preset.env.id, preset.env.max_episode_steps)
     with tempfile.TemporaryDirectory() as scratch:
         source = find_policy(channel, Path(scratch) / "policy")
-        policy = load_policy(source, preset.checkpoint)
+        policy = load_policy(source, preset.checkpoint).of_plain_numbers()
     simulator = make_simulator(env, preset.num_envs)
     check_fit(policy, simulator, env, channel)
     facts = policy.describe()

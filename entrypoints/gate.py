@@ -110,7 +110,7 @@ def read_episodes(path: Path, candidate: TrainedPolicy, seed: int) -> Dataset:
     from presets.dataschema import DataSettings
 
     columns = None if candidate.data_settings is None else candidate.data_settings.state_columns
-    dataset = load_dataset(path, DataSettings(state_columns=columns)).dataset
+    dataset = load_dataset(path, DataSettings(state_columns=columns), encoding=candidate.encoding).dataset
     candidate.check_fit(dataset, str(path))
     if estimable(dataset) is dataset:
         return dataset

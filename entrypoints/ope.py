@@ -19,6 +19,7 @@ from batchrl.contract.given import WRITTEN, is_given
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
+    from batchrl.data.encoding import Encoding
     from batchrl.data.loader import LoadedData
     from batchrl.ope.report.report import OpeReport
     from batchrl.ope.study.sources import TrainedPolicy
@@ -143,7 +144,8 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     # 2. The log.
     named = [text for text in (*arguments.model, *arguments.policy) if text not in KINDS and is_given(text)]
     by_columns = not policies and not named
-    loaded = load_dataset(arguments.data, data, with_targets=by_columns)
+    encoding = policies[0].encoding if policies else None
+    loaded = load_dataset(arguments.data, data, with_targets=by_columns, encoding=encoding)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr, flush=True)
     given = given_policies(named, loaded.dataset)
@@ -167,7 +169,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         baseline=arguments.baseline,
         clip=arguments.clip,
         settings=settings,
-        fqe=fqe_settings(arguments, data, with_targets=by_columns),
+        fqe=fqe_settings(arguments, data, by_columns, loaded.dataset.encoding),
     )
     found = answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
     return replace(found, policies=sorted(found.policies, key=rank)) if arguments.brief else found
@@ -228,7 +230,9 @@ def chosen_estimators(text: str | None) -> tuple[str, ...] | None:
     return tuple(known[part] for part in chosen)
 
 
-def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets: bool) -> FqeSettings | None:
+def fqe_settings(
+    arguments: argparse.Namespace, data: DataSettings, with_targets: bool, encoding: Encoding | None
+) -> FqeSettings | None:
     """How fitted Q evaluation is to be done; None where it was not asked for."""
     from batchrl.data.loader import load_dataset
     from batchrl.ope.study.study import FqeSettings
@@ -237,7 +241,7 @@ def fqe_settings(arguments: argparse.Namespace, data: DataSettings, with_targets
         return None
     other: LoadedData | None = None
     if arguments.fqe_data is not None:
-        other = load_dataset(arguments.fqe_data, data, with_targets=with_targets)
+        other = load_dataset(arguments.fqe_data, data, with_targets=with_targets, encoding=encoding)
     return FqeSettings(arguments.fqe_updates, other, str(arguments.fqe_data))
 
 

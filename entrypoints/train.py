@@ -68,7 +68,6 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.agents.registry import agent_class
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
-    from batchrl.data.loader import load_dataset
     from batchrl.naming import import_from_here
     from batchrl.ope.study.logged import of_decisions
     from batchrl.training.estimating import episodes_of_an_epoch, evaluator_of, scorer_of
@@ -77,7 +76,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
     from batchrl.training.scores import ACTING
-    from batchrl.training.state import new_split, resumed, started
+    from batchrl.training.state import new_split, read_log, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, StopRequests, TrainingStopped
     from batchrl.training.table import EpochReport
 
@@ -87,14 +86,14 @@ def train(arguments: ScriptArguments) -> None:
     import_from_here()
     agent_class(preset.agent.algorithm)
 
-    # 2. The logged episodes, checked row by row.
-    loaded = load_dataset(source, preset.data)
+    # 2. The logged episodes, checked row by row; what are no numbers becomes numbers, fitted on the training part.
+    folder = CheckpointFolder(paths.checkpoints, preset.keep_checkpoints)
+    saved = folder.newest(warn=lambda text: say(f"warning: {text}"))
+    loaded = read_log(source, preset, saved)
     dataset = loaded.dataset
     say_what_was_read(loaded, source)
 
     # 3. The run: what a checkpoint holds, or a new split, reward model and action mask.
-    folder = CheckpointFolder(paths.checkpoints, preset.keep_checkpoints)
-    saved = folder.newest(warn=lambda text: say(f"warning: {text}"))
     if saved is None:
         say("fitting the reward model and the action mask")
         if (notice := costly_mask(dataset, preset)) is not None:

@@ -89,6 +89,16 @@ class DataSettings(Section):
         default=None,
         description="Columns of the state; null takes every state_feature_*, in the order of their numbers",
     )
+    categories: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="Columns of the state that hold categories; null: those that begin with texts which are neither "
+        "numbers nor dates",
+    )
+    dates: Maybe[Sequence[str]] = Field(
+        default=None,
+        description="Columns of the state that hold dates, in ISO 8601 or seconds since 1970; null: those that begin "
+        "with the former",
+    )
     separator: Separator = Field(
         default="auto",
         description="Between a CSV's cells: comma, semicolon, tab, pipe, or the character; auto: found in the header",

@@ -20,6 +20,7 @@ from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.pointers import POINTERS, pointed
 from batchrl.data.dataset import Floats32, Floats64
+from batchrl.data.encoding import Encoding
 
 
 class LoadedPolicy:
@@ -42,6 +43,25 @@ class LoadedPolicy:
     def with_target(self, target: TargetPolicy) -> LoadedPolicy:
         """The same model, acting as another target policy of its preferences, under the same mask."""
         return LoadedPolicy(replace(self._model, target=target), self._facts)
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """What becomes of raw states; None where the policy takes the columns of the log as they are."""
+        return Encoding.of_facts(self._facts)
+
+    def of_plain_numbers(self) -> LoadedPolicy:
+        """This policy, if it can act on states that are plain numbers, as those of an environment.
+
+        Raises:
+            InputError: it takes raw records of named columns.
+        """
+        if (encoding := self.encoding) is not None:
+            raise InputError(
+                f"the policy in {self._facts.get('source')} takes raw records of {', '.join(encoding.columns)}; an "
+                "environment's states are numbers without names.",
+                "Estimate its value from a log instead: batchrl ope.",
+            )
+        return self
 
     @property
     def n_actions(self) -> int:

@@ -95,7 +95,7 @@ def make_policy(text: str, acting_on: int | ActingOn, softening: Softening) -> P
         from batchrl.agents.target_policy import TargetPolicy
         from batchrl.checkpoints.policy import load_policy
 
-        trained = load_policy(Path(text))
+        trained = load_policy(Path(text)).of_plain_numbers()
         if softening.epsilon is not None:
             return trained.with_target(TargetPolicy("epsilon_greedy", epsilon=softening.epsilon))
         if softening.temperature is not None:

@@ -25,6 +25,8 @@ BELOW_ZERO = 1e-9
 FEW_ACTIONS = 16
 # Squares of sums of larger rewards are no numbers of 32 bits, and nothing would be learnt from them.
 LARGEST_REWARD = 1e15
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_TOO_LARGE = ("the value is {value}", "a finite number (of 32 bits)")
 
 
 class Values:
@@ -45,7 +47,7 @@ class Values:
         return len(self.is_end)
 
     @cached_property
-    def states(self) -> Floats32:
+    def states(self) -> Floats32 | Floats64:
         """States of the looked-at rows, [n, F]."""
         return taken(self._rows.states, self._where)
 
@@ -77,7 +79,7 @@ class Values:
         return taken(self._rows.propensities, self._where)
 
     @cached_property
-    def next_states(self) -> Floats32:
+    def next_states(self) -> Floats32 | Floats64:
         """Next states of the looked-at rows, [n, F]."""
         assert self._rows.next_states is not None
         return taken(self._rows.next_states, self._where)
@@ -164,15 +166,19 @@ def _pieces(rows: Rows, layout: Layout, also: Integers | None) -> Iterator[tuple
 
 
 def _state_checks(rows: Rows) -> list[Check]:
+    if rows.raw is not None:
+        return [Check(name, *_TOO_LARGE, _too_large(number)) for number, name in enumerate(rows.state_columns)]
+
     def wrong(number: int) -> Callable[[Values], Flags]:
         return lambda values: (
             values.every(False) if values.states_are_finite else ~np.isfinite(values.states[:, number])
         )
 
-    return [
-        Check(name, "the value is {value}", "a finite number (of 32 bits)", wrong(number))
-        for number, name in enumerate(rows.state_columns)
-    ]
+    return [Check(name, *_TOO_LARGE, wrong(number)) for number, name in enumerate(rows.state_columns)]
+
+
+def _too_large(number: int) -> Callable[[Values], Flags]:
+    return lambda values: np.asarray(np.abs(values.states[:, number]) > LARGEST_FLOAT32)
 
 
 def _reward_checks() -> list[Check]:
@@ -293,6 +299,12 @@ def _next_state_checks(rows: Rows) -> list[Check]:
     if rows.next_states is None:
         return []
     first = rows.next_state_columns[0]
+    if rows.raw is not None:
+
+        def beyond(values: Values) -> Flags:
+            return np.asarray((np.abs(values.next_states) > LARGEST_FLOAT32).any(axis=1))
+
+        return [Check(first, "a feature of the next state is no finite number of 32 bits", _TOO_LARGE[1], beyond)]
 
     def partial(values: Values) -> Flags:
         finite = np.isfinite(values.next_states)

@@ -45,6 +45,7 @@ def convert_schema(
     checked = read_checked(source, settings, with_targets=True)
     if checked.schema == schema:
         return convert(source, target, overwrite, text)
+    checked.rows.require_plain("a change of schema")
     _require_next_states(checked, schema)
     return write_batches((batch for _, batch in batches_of(checked, schema)), target, overwrite)
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from batchrl.data.encoding import Encoding
 from batchrl.data.storage import Array, Storage, chunks
 
 Floats32 = NDArray[np.float32]
@@ -41,6 +42,7 @@ class Dataset:
         action_names: ``A`` names, in the order of the actions' numbers; where all probabilities are given, none means
             ``0`` to ``A - 1``.
         taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
+        encoding: by which the states came of the columns of the files; None where they are those columns.
     """
 
     states: Floats32
@@ -54,6 +56,7 @@ class Dataset:
     state_columns: tuple[str, ...]
     action_names: tuple[str, ...] = ()
     taken_propensities: Floats64 | None = None
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         if not self.action_names and self.behavior_policy is not None:
@@ -144,6 +147,7 @@ class Dataset:
             state_columns=self.state_columns,
             action_names=self.action_names,
             taken_propensities=None if self.taken_propensities is None else chosen(self.taken_propensities),
+            encoding=self.encoding,
         )
 
     def sha256(self) -> str:

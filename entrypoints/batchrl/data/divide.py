@@ -56,6 +56,7 @@ def divide(
         InputError: the data is wrong, has too few episodes, or was logged by another policy.
     """
     checked = read_checked(source, DataSettings(storage="auto"))
+    checked.rows.require_plain("a loop")
     n, total = len(checked.layout.kept), len(checked.layout.episodes.counts)
     if logged_by is not None:
         _check_logged_by(checked, logged_by, source)

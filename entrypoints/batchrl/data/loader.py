@@ -14,7 +14,7 @@ cut short, next state unknown      none; counted in ``LoadedData.unknown_ends``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,12 +23,13 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.doubts import copies
+from batchrl.data.encoding import Encoding, RawColumn
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.normalising import normalised
 from batchrl.data.repairs import with_closing_rewards, with_one_spelling
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.soundness import Warned, sound
-from batchrl.data.storage import Array, taken
+from batchrl.data.storage import Array, Storage, chunks, taken
 from presets.dataschema import DataSettings
 
 Schema = Literal["A", "B"]
@@ -47,8 +48,9 @@ class LoadedData:
             dataset's transitions: finite, none below 0, each row sums to 1. None where the files have no such column,
             or it was not asked for.
         target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
-        notes: what was assumed or mended, in words.
+        notes: what was assumed or mended, and what became of columns that are no plain numbers, in words.
         doubts: what is odd about the data and may be meant.
+        raw: the states as the files have them; None where they are what the dataset holds.
     """
 
     dataset: Dataset
@@ -59,23 +61,84 @@ class LoadedData:
     target_q: Floats64 | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[Warned, ...] = ()
+    raw: RawStates | None = None
+
+    def fitted(self, episodes: Integers) -> LoadedData:
+        """The same log, encoded as some of its episodes ask for; where the states are plain numbers, as it is.
+
+        Args:
+            episodes: ``[m]``, positions in the dataset: those that train.
+
+        Raises:
+            InputError: a column is empty in all of them.
+        """
+        if self.raw is None:
+            return self
+        is_fitted_on = np.zeros(self.dataset.n_episodes, np.bool_)
+        is_fitted_on[episodes] = True
+        states = self.raw.states[np.repeat(is_fitted_on, self.dataset.lengths)]
+        return self.encoded(Encoding.fitted(self.raw.columns, states))
+
+    def encoded(self, encoding: Encoding) -> LoadedData:
+        """The same log, whose raw states are encoded so instead."""
+        assert self.raw is not None, "plain numbers are as they are"
+        states, next_states = (self.raw.encoded(encoding, part) for part in (self.raw.states, self.raw.next_states))
+        dataset = replace(
+            self.dataset, states=states, next_states=next_states, state_columns=encoding.names, encoding=encoding
+        )
+        earlier = self.dataset.encoding
+        others = self.notes if earlier is None else self.notes[: -len(earlier.notes)]
+        return replace(self, dataset=dataset, notes=(*others, *encoding.notes))
 
 
-def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False) -> LoadedData:
+@dataclass(frozen=True)
+class RawStates:
+    """States as the files have them: numbers, codes of texts, seconds since 1970; ``nan`` where there is nothing.
+
+    Args:
+        columns: ``d``.
+        states: ``[N, d]``, row for row with the dataset's transitions.
+        next_states: ``[N, d]``.
+    """
+
+    columns: tuple[RawColumn, ...]
+    states: Floats64
+    next_states: Floats64
+
+    @classmethod
+    def of(cls, columns: tuple[RawColumn, ...], raw: Dataset) -> RawStates:
+        """The states of a dataset that holds raw ones."""
+        return cls(columns, np.asarray(raw.states, np.float64), np.asarray(raw.next_states, np.float64))
+
+    def encoded(self, encoding: Encoding, states: Floats64) -> Floats32:
+        """Features ``[N, D]`` of one of the two, which lie where it lies."""
+        result: Floats32 = Storage.like(states).empty((len(states), len(encoding.names)), np.float32)
+        for start, stop in chunks(len(states)):
+            result[start:stop] = encoding.encode(self.columns, states[start:stop])
+        return result
+
+
+def load_dataset(
+    path: Path, settings: DataSettings, with_targets: bool = False, encoding: Encoding | None = None
+) -> LoadedData:
     """Read and check logged episodes.
+
+    States that are no plain numbers are encoded: as all episodes ask for, unless an encoding is given. Whoever learns
+    from some of the episodes asks for ``LoadedData.fitted`` on those.
 
     Args:
         path: a csv or Parquet file, or a folder of them.
         settings: the preset's section ``data``.
         with_targets: whether to read the columns of a policy to be scored, where the files have them.
+        encoding: that a policy's training stored; its columns are read as it says.
 
     Raises:
         InputError: names what is wrong by file, line, column and episode, and says what would be right.
     """
-    checked = read_checked(path, settings, with_targets)
+    checked = read_checked(path, settings, with_targets, encoding)
     rows, layout = checked.rows, checked.layout
     dataset = _transitions(rows, layout, checked.end_is_terminal)
-    return LoadedData(
+    loaded = LoadedData(
         dataset,
         checked.schema,
         checked.unknown_ends,
@@ -84,7 +147,11 @@ def load_dataset(path: Path, settings: DataSettings, with_targets: bool = False)
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
         notes=(*rows.notes, *checked.notes),
         doubts=checked.doubts,
+        raw=None if rows.raw is None else RawStates.of(rows.raw, dataset),
     )
+    if encoding is not None:
+        return loaded.encoded(encoding)
+    return loaded.fitted(np.arange(dataset.n_episodes, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -110,9 +177,13 @@ class CheckedRows:
     doubts: tuple[Warned, ...]
 
 
-def read_checked(path: Path, settings: DataSettings, with_targets: bool = False) -> CheckedRows:
-    """The rows behind ``load_dataset``, which see."""
-    rows = read_rows(path, settings, with_targets)
+def read_checked(
+    path: Path, settings: DataSettings, with_targets: bool = False, encoding: Encoding | None = None
+) -> CheckedRows:
+    """The rows behind ``load_dataset``, which see; their states are not encoded."""
+    if encoding is not None:
+        settings = settings.model_copy(update={"state_columns": encoding.columns})
+    rows = read_rows(path, settings, with_targets, None if encoding is None else encoding.kinds)
     if "id_spellings" in settings.repair:
         rows = with_one_spelling(rows)
     episodes = Episodes.of(rows.episode, rows.times)
@@ -158,9 +229,9 @@ def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
 def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, int]:
     """``[n]`` whether nothing is bootstrapped after an episode, and how many were cut without a known next state."""
     steps = layout.last_steps
-    known = np.full(len(steps), layout.drop_last)
+    known = rows.are_known(rows.states[layout.closing]) & layout.drop_last
     if rows.next_states is not None:
-        known |= ~np.isnan(rows.next_states[steps]).any(axis=1)
+        known |= rows.are_known(rows.next_states[steps])
     over = _marked(rows, columns.TERMINAL, steps, layout.closing)
     cut = _marked(rows, columns.TRUNCATED, steps, layout.closing)
     if over is None and cut is not None:
@@ -183,7 +254,7 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
     n_steps, n_features = layout.n_steps, len(rows.state_columns)
     terminal = rows.storage.empty((n_steps,), np.bool_)
     actions = rows.storage.empty((n_steps,), np.int64)
-    next_states = rows.storage.empty((n_steps, n_features), np.float32)
+    next_states = rows.storage.empty((n_steps, n_features), rows.states.dtype)
     first_end = 0
     for chunk in layout.chunks():
         part = slice(chunk.start, chunk.stop)
@@ -211,20 +282,20 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
     )
 
 
-def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> Floats32:
+def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> Floats32 | Floats64:
     """``[m, d]``; a terminal transition's is its own state, for it means nothing."""
     result = states_after(rows, layout, chunk)
     result[terminal] = rows.states[chunk.numbers[terminal]]
     return result
 
 
-def states_after(rows: Rows, layout: Layout, chunk: Chunk) -> Floats32:
+def states_after(rows: Rows, layout: Layout, chunk: Chunk) -> Floats32 | Floats64:
     """``[m, d]``, the state after each step; it means nothing after a last step whose next state is not known."""
     following = np.minimum(chunk.positions + 1, layout.episodes.n_rows - 1)
-    result: Floats32 = taken(rows.states, layout.episodes.rows(following))
+    result: Floats32 | Floats64 = taken(rows.states, layout.episodes.rows(following))
     if rows.next_states is not None:
         given = taken(rows.next_states, chunk.rows)
-        whole = ~np.isnan(given).any(axis=1)
+        whole = rows.are_known(given)
         result[whole] = given[whole]
     return result
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.data.encoding import Kind
 from batchrl.data.tables import Table
 from presets.dataschema import ColumnSettings, DataSettings
 
@@ -115,12 +116,18 @@ class Chosen:
         every = (*self.required, *time, *self.states, *self.next_states, *self.flags, *self.targets)
         return tuple(dict.fromkeys(every))
 
-    def types(self, as_text: bool) -> dict[str, pa.DataType | None]:
-        """How a CSV is to be read; None: as it looks."""
+    def types(self, as_text: bool, kinds: Mapping[str, Kind]) -> dict[str, pa.DataType | None]:
+        """How a CSV is to be read, whose state's columns are of some kinds; None: as it looks."""
         special: dict[str, pa.DataType | None] = dict.fromkeys((columns.EPISODE_ID, *self.flags), _CODED_TEXT)
         special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
         special |= {columns.ACTION: _CODED_TEXT} if as_text else {}
         special |= {columns.TIME: pa.string() if as_text else None}
+        following = self.next_states or (None,) * len(self.states)
+        for name, after in zip(self.states, following, strict=True):
+            if kinds[name] != "number":
+                special |= dict.fromkeys(
+                    (name, after or name), _CODED_TEXT if kinds[name] == "category" else pa.string()
+                )
         return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.actions import ActionColumn, named_actions
 from batchrl.data.cells import Bytes, flags, numbers, times
-from batchrl.data.dataset import Floats32, Floats64, Integers
+from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
+from batchrl.data.encoding import Kind, RawColumn
 from batchrl.data.episodeids import EpisodeIds
+from batchrl.data.features import Bounds, StateColumns, found_kinds, said_kinds
 from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
 from batchrl.data.mapping import Chosen, renamed
@@ -35,8 +37,10 @@ class Rows:
         storage: where the arrays lie.
         state_columns: ``d`` names.
         next_state_columns: ``d`` names; empty where the files have no such columns.
-        states: ``[M, d]``.
+        states: ``[M, d]``; raw ones, float64, where ``raw`` says what they are.
         next_states: ``[M, d]``, ``nan`` in empty cells, or None where the files have no such columns.
+        raw: ``d`` columns, of which some are no numbers, have empty cells, or numbers that float32 cannot tell apart;
+            None where all of them are numbers that networks take as they are.
         actions: ``[M]``, positions among ``action_names``, ``nan`` in empty cells; or a number that is none.
         action_names: ``A`` names.
         rewards: ``[M]``, ``nan`` in empty cells.
@@ -54,8 +58,9 @@ class Rows:
     storage: Storage
     state_columns: tuple[str, ...]
     next_state_columns: tuple[str, ...]
-    states: Floats32
-    next_states: Floats32 | None
+    states: Floats32 | Floats64
+    next_states: Floats32 | Floats64 | None
+    raw: tuple[RawColumn, ...] | None
     actions: Floats64
     action_names: tuple[str, ...]
     rewards: Floats64
@@ -73,6 +78,24 @@ class Rows:
         """Number of actions."""
         return len(self.action_names)
 
+    def are_known(self, states: Floats32 | Floats64) -> Flags:
+        """Whether each of the next states ``[m, d]`` was logged; of raw ones some cells may be empty."""
+        empty = np.isnan(states)
+        return np.asarray(~(empty.any(axis=1) if self.raw is None else empty.all(axis=1)))
+
+    def require_plain(self, wanted_by: str) -> None:
+        """Refuse states that are no plain numbers, where nothing else can be written.
+
+        Raises:
+            InputError: they are raw.
+        """
+        if self.raw is not None:
+            raise InputError(
+                f"{wanted_by} writes states of plain numbers, but some of {', '.join(self.state_columns)} are "
+                "categories, dates, have empty cells, or are beyond float32.",
+                "Name the columns that are plain numbers in data.state_columns.",
+            )
+
     @property
     def chances_column(self) -> str:
         """Our name of the column with the logged probabilities."""
@@ -86,13 +109,16 @@ class Rows:
         return chances
 
 
-def read_rows(path: Path, settings: DataSettings, with_targets: bool = False) -> Rows:
+def read_rows(
+    path: Path, settings: DataSettings, with_targets: bool = False, kinds: Mapping[str, Kind] | None = None
+) -> Rows:
     """Read the data files at a path.
 
     Args:
         path: a file, or a folder of files with the same columns.
         settings: the preset's section ``data``: what the columns are called, and where the arrays lie.
         with_targets: whether to read the columns of a policy to be scored.
+        kinds: of all columns of the state, which are then raw; None: as the settings say, or the files look.
 
     Raises:
         InputError: a file cannot be read, columns are missing or differ, a cell is no number, or an id occurs in two
@@ -101,23 +127,64 @@ def read_rows(path: Path, settings: DataSettings, with_targets: bool = False) ->
     text = TextOptions(settings.separator, settings.decimal, settings.encoding)
     tables = [renamed(table, settings.columns) for table in open_tables(path, text)]
     chosen = Chosen.of(tables, settings, with_targets)
+    said = said_kinds(chosen.states, settings) if kinds is None else {name: kinds[name] for name in chosen.states}
+    supposed: dict[str, Kind] = {name: said.get(name, "number") for name in chosen.states}
+    if any(table.format.kind != "csv" for table in tables):
+        supposed = found_kinds(tables, chosen.states, said)
     try:
-        return _read(tables, chosen, settings, as_text=False)
+        return _of_kinds(tables, chosen, settings, supposed, raw=kinds is not None)
     except CellOfAnotherType:
-        # Text takes longer to read, but each cell can be looked at, and Arrow refuses some numbers, such as +1.5.
-        return _read(tables, chosen, settings, as_text=True)
+        pass
+    found = found_kinds(tables, chosen.states, said)
+    if found != supposed:
+        try:
+            return _of_kinds(tables, chosen, settings, found, raw=True)
+        except CellOfAnotherType:
+            pass
+    # Text takes longer to read, but each cell can be looked at, and Arrow refuses some numbers, such as +1.5.
+    return _of_kinds(tables, chosen, settings, found, raw=kinds is not None, as_text=True)
 
 
-def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, as_text: bool) -> Rows:
+def _of_kinds(
+    tables: Sequence[Table],
+    chosen: Chosen,
+    settings: DataSettings,
+    kinds: Mapping[str, Kind],
+    raw: bool,
+    as_text: bool = False,
+) -> Rows:
+    """The rows with columns of some kinds; raw where they must be, which may show while they are read."""
+    if not raw and all(kind == "number" for kind in kinds.values()):
+        try:
+            return _read(tables, chosen, settings, _How(as_text, kinds, raw=False))
+        except _MustBeRaw:
+            pass
+    return _read(tables, chosen, settings, _How(as_text, kinds, raw=True))
+
+
+@dataclass(frozen=True)
+class _How:
+    """How files are read: whether as text, the kinds of the state's columns, and whether they stay raw."""
+
+    as_text: bool
+    kinds: Mapping[str, Kind]
+    raw: bool
+
+
+def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, how: _How) -> Rows:
     try:
-        return _Reading(chosen, settings, as_text).read(tables)
+        return _Reading(chosen, settings, how).read(tables)
     except _OneNumber:
         # The column of all probabilities holds one number a row: that of the taken action.
         called = tables[0].names[columns.ALL_ACTION_PROBABILITIES].strip()
         note = f"'{called}' holds one number a row: it is taken for the taken action's probability"
         tables = [table.with_name(columns.PROPENSITY, columns.ALL_ACTION_PROBABILITIES) for table in tables]
-        rows = _Reading(replace(chosen, chances=columns.PROPENSITY), settings, as_text).read(tables)
+        rows = _Reading(replace(chosen, chances=columns.PROPENSITY), settings, how).read(tables)
         return replace(rows, notes=(note, *rows.notes))
+
+
+class _MustBeRaw(Exception):
+    """Numbers are missing, or are such that float32 cannot tell them apart."""
 
 
 class _OneNumber(Exception):
@@ -127,10 +194,13 @@ class _OneNumber(Exception):
 class _Reading:
     """One pass over the files."""
 
-    def __init__(self, chosen: Chosen, settings: DataSettings, as_text: bool) -> None:
+    def __init__(self, chosen: Chosen, settings: DataSettings, how: _How) -> None:
         self._chosen = chosen
         self._settings = settings
-        self._types = chosen.types(as_text)
+        self._types = chosen.types(how.as_text, how.kinds)
+        self._columns = StateColumns(how.kinds)
+        self._raw = how.raw
+        self._bounds = Bounds(len(chosen.states))
         storage = self._storage = Storage(settings.storage)
         self._places = RowLocations(chosen.names)
         self._states = storage.column()
@@ -157,6 +227,8 @@ class _Reading:
                     self._take(table, batch)
             if self._rows == start:
                 raise InputError(f"{table.path}: the file has a header but no rows.", "Log at least two episodes.")
+        if not self._raw and self._bounds.merge_values:
+            raise _MustBeRaw
         for name, column in self._vectors.items():
             if column.width is None:
                 raise InputError(
@@ -175,6 +247,7 @@ class _Reading:
             next_state_columns=self._chosen.next_states,
             states=self._states.finish(),
             next_states=None if self._next_states is None else self._next_states.finish(),
+            raw=self._columns.columns() if self._raw else None,
             actions=actions.codes,
             action_names=actions.names,
             rewards=self._numbers[columns.REWARD].finish(),
@@ -192,7 +265,10 @@ class _Reading:
         ids = batch.column(columns.EPISODE_ID) if self._chosen.episode else None
         self._episode.append(self._ids.positions(table, ids, self._rows, batch.num_rows))
         self._actions.append(batch.column(columns.ACTION))
-        self._states.append(self._matrix(batch, self._chosen.states))
+        states = self._matrix(batch, self._chosen.states)
+        if not self._raw and np.isnan(states).any():
+            raise _MustBeRaw
+        self._states.append(states)
         if self._next_states is not None:
             self._next_states.append(self._matrix(batch, self._chosen.next_states))
         for name, column in self._numbers.items():
@@ -223,9 +299,14 @@ class _Reading:
             raise self._places.refuse(self._rows + wrong, name, "'{value}' is not a number", "one number")
         return values
 
-    def _matrix(self, batch: pa.RecordBatch, names: Sequence[str]) -> Floats32:
-        result = np.empty((batch.num_rows, len(names)), np.float32)
+    def _matrix(self, batch: pa.RecordBatch, names: Sequence[str]) -> Floats32 | Floats64:
+        result = np.empty((batch.num_rows, len(names)), np.float64 if self._raw else np.float32)
         with np.errstate(over="ignore"):
-            for number, name in enumerate(names):
-                result[:, number] = self._read_numbers(batch, name)
+            for number, (name, of_state) in enumerate(zip(names, self._chosen.states, strict=True)):
+                values, wrong = self._columns.values(of_state, batch.column(name))
+                if wrong is not None:
+                    raise self._places.refuse(self._rows + wrong, name, *self._columns.words(of_state))
+                result[:, number] = values
+                if not self._raw:
+                    self._bounds.note(number, values, result[:, number])
         return result

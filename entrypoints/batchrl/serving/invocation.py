@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from batchrl.data.encoding import Encoding
 from batchrl.serving import answers
 from batchrl.serving.media import Media, UnknownMedia, of_answer, of_body
 from batchrl.serving.parsing import ParsedRecords, Unreadable, read_document, read_lines, trimmed
 from batchrl.serving.predictor import Predictions, Predictor
+from batchrl.serving.records import RawRecords
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,12 @@ class Service:
     Args:
         predictor: the policy.
         reject: whether a faulty record fails its request; where the answer is a document it always does.
+        encoding: of raw records; None where the policy takes lists of numbers.
     """
 
     predictor: Predictor
     reject: bool = False
+    encoding: Encoding | None = None
 
     def answer(self, content_type: str, accept: str, body: bytes) -> InvocationAnswer:
         """The answer to one request."""
@@ -185,7 +189,10 @@ class Service:
             raise Rejected(f"{unit} {first + position}: {faults[position]}", first + position)
 
     def _records(self, body: bytes, media: Media) -> Iterator[ParsedRecords]:
-        if media is Media.JSON:
+        if self.encoding is not None:
+            raw = RawRecords(self.encoding)
+            yield from [raw.of_document(body)] if media is Media.JSON else raw.of_lines(body, media)
+        elif media is Media.JSON:
             yield read_document(body, self.predictor.n_features)
         else:
             yield from read_lines(body, media, self.predictor.n_features)

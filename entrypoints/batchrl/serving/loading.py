@@ -53,8 +53,10 @@ def load_service(folder: Path, settings: ServingSettings) -> Loaded:
     seconds = min(_seconds(predictor, TIMED_ROWS) for _ in range(TIMED_ROUNDS))
     facts = policy.describe()
     name = facts.get("job_name") or facts.get("preset") or folder
-    description = f"{name} ({target}; {policy.n_features} features, {policy.n_actions} actions)"
-    return Loaded(Service(predictor, settings.reject), description, seconds / TIMED_ROWS)
+    encoding = policy.encoding
+    taken = f"{policy.n_features} features" if encoding is None else f"raw records of {', '.join(encoding.columns)}"
+    description = f"{name} ({target}; {taken}, {policy.n_actions} actions)"
+    return Loaded(Service(predictor, settings.reject, encoding), description, seconds / TIMED_ROWS)
 
 
 def _seconds(predictor: Predictor, rows: int) -> float:

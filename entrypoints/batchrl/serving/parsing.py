@@ -61,12 +61,18 @@ def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[ParsedRec
         n_features: d.
     """
     read = _json_block if media is Media.JSON_LINES else _csv_block
+    for block in blocks(body):
+        yield read(block, n_features)
+
+
+def blocks(body: bytes) -> Iterator[bytes]:
+    """A body of lines in pieces of whole lines, without the newline behind each; see ``trimmed``."""
     lines = trimmed(body)
     start = 0
     while lines is not None and start <= len(lines):
         cut = lines.find(b"\n", start + BLOCK_BYTES)
         stop = len(lines) if cut < 0 else cut
-        yield read(lines[start:stop].replace(b"\r\n", b"\n"), n_features)
+        yield lines[start:stop].replace(b"\r\n", b"\n")
         start = stop + 1
 
 
@@ -95,7 +101,7 @@ def read_document(body: bytes, n_features: int) -> ParsedRecords:
             raise Unreadable(f"{wanted}, got {_object(document)}")
         rows = document[INSTANCES]
     if not isinstance(rows, list):
-        raise Unreadable(f"{wanted}, got {_kind(rows)}")
+        raise Unreadable(f"{wanted}, got {in_words(rows)}")
     if rows is document and rows and not isinstance(rows[0], list):
         rows = [rows]
     if _is_numeric(body, texts=int(rows is not document)):
@@ -122,23 +128,23 @@ def _json_block(block: bytes, n_features: int) -> ParsedRecords:
 def _json_line(line: bytes) -> Any:
     """The features that a line gives, or its fault."""
     if not line.strip():
-        return _Fault("the line is blank")
+        return Fault("the line is blank")
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         if NO_NUMBER.search(line):
-            return _Fault("not JSON: there are no NaN and Infinity in it")
-        return _Fault(f"not JSON: {error.msg} (character {error.pos + 1})")
+            return Fault("not JSON: there are no NaN and Infinity in it")
+        return Fault(f"not JSON: {error.msg} (character {error.pos + 1})")
     if not isinstance(value, dict):
         return value
     if (FEATURES in value) == (INSTANCES in value):
-        return _Fault(f'expected a list, or an object with "{FEATURES}" or "{INSTANCES}", got {_object(value)}')
+        return Fault(f'expected a list, or an object with "{FEATURES}" or "{INSTANCES}", got {_object(value)}')
     if FEATURES in value:
         return value[FEATURES]
     rows = value[INSTANCES]
     if not isinstance(rows, list) or len(rows) != 1:
-        found = f"{len(rows)} rows" if isinstance(rows, list) else _kind(rows)
-        return _Fault(f'expected one row in "{INSTANCES}", got {found}; a line is one record')
+        found = f"{len(rows)} rows" if isinstance(rows, list) else in_words(rows)
+        return Fault(f'expected one row in "{INSTANCES}", got {found}; a line is one record')
     return rows[0]
 
 
@@ -162,19 +168,30 @@ def _is_numeric(text: bytes, texts: int = 0) -> bool:
 
 
 def _csv_line(line: bytes) -> Any:
+    cells = csv_cells(line)
+    return cells if isinstance(cells, Fault) else [float(cell) if DECIMAL.fullmatch(cell) else cell for cell in cells]
+
+
+def csv_cells(line: bytes) -> list[str] | Fault:
+    """The cells of a line of CSV, without spaces around them, or what is wrong with it."""
     if not line.strip():
-        return _Fault("the line is blank")
+        return Fault("the line is blank")
     try:
-        cells = next(csv.reader([line.decode().rstrip("\r")], strict=True))
+        return [cell.strip() for cell in next(csv.reader([line.decode().rstrip("\r")], strict=True))]
     except UnicodeDecodeError as error:
-        return _Fault(f"not UTF-8: byte {error.start + 1}")
+        return Fault(f"not UTF-8: byte {error.start + 1}")
     except csv.Error as error:
-        return _Fault(f"not CSV: {error}")
-    return [float(cell) if DECIMAL.fullmatch(cell) else cell for cell in map(str.strip, cells)]
+        return Fault(f"not CSV: {error}")
 
 
 @dataclass(frozen=True)
-class _Fault:
+class Fault:
+    """What is wrong with a record.
+
+    Args:
+        message: that, in words.
+    """
+
     message: str
 
 
@@ -184,7 +201,7 @@ def _records(values: Iterable[Any], n_features: int) -> ParsedRecords:
     faults: dict[int, str] = {}
     blank = [0.0] * n_features
     for position, value in enumerate(values):
-        fault = value.message if isinstance(value, _Fault) else _fault_of(value, n_features)
+        fault = value.message if isinstance(value, Fault) else _fault_of(value, n_features)
         if fault is not None:
             faults[position] = fault
         rows.append(blank if fault is not None else value)
@@ -196,12 +213,12 @@ def _records(values: Iterable[Any], n_features: int) -> ParsedRecords:
 def _fault_of(value: Any, n_features: int) -> str | None:
     """What is wrong with the features of a record."""
     if not isinstance(value, list):
-        return f"expected {_list_of(n_features)}, got {_kind(value)}"
+        return f"expected {_list_of(n_features)}, got {in_words(value)}"
     if len(value) != n_features:
         return f"expected {n_features} feature{'s' * (n_features != 1)}, got {len(value)}"
     for position, feature in enumerate(value):
         if type(feature) not in (float, int):
-            return f"feature {position + 1} is {_kind(feature)}, not a number"
+            return f"feature {position + 1} is {in_words(feature)}, not a number"
     return None
 
 
@@ -237,7 +254,7 @@ def _object(value: Mapping[str, Any]) -> str:
     return f"an object with {_short(names, 2 * SHOWN_CHARACTERS)}"
 
 
-def _kind(value: Any) -> str:
+def in_words(value: Any) -> str:
     """What a value is, in words, and what it is if it is short."""
     match value:
         case None:

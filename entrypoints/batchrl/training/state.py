@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from batchrl.checkpoints.formats import CHECKPOINT_FORMAT
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import State
 from batchrl.data.dataset import Dataset
+from batchrl.data.encoding import Encoding
+from batchrl.data.loader import LoadedData, load_dataset
 from batchrl.data.split import Parts, Split, split_for_run
 from batchrl.ope.study.fqe import check_updates
 from batchrl.ope.study.logged import of_decisions
@@ -54,6 +57,7 @@ class RunState:
         preset: the settings.
         data_sha256: of the dataset.
         state_columns: names of the features.
+        encoding: by which they came of the columns of the files; None where they are those columns.
         job_name: of the job that does the run, if it is one.
         split: of the episodes.
         parts: the episodes, split.
@@ -68,6 +72,7 @@ class RunState:
     preset: TrainPreset
     data_sha256: str
     state_columns: tuple[str, ...]
+    encoding: Encoding | None
     job_name: str | None
     split: Split
     parts: Parts
@@ -93,6 +98,9 @@ class RunState:
         """Where the policy comes from, in JSON's types."""
         # Standardised inputs are scaled inside the network, whose scaling travels with its weights.
         scaling = "standardised by the network" if self.preset.agent.standardise_inputs else "none"
+        taken: dict[str, Any] = {"state_columns": list(self.state_columns), "scaling": scaling, "dtype": "float32"}
+        if self.encoding is not None:
+            taken["encoding"] = self.encoding.to_json()
         return {
             "job_name": self.job_name,
             "preset": self.preset.name,
@@ -100,7 +108,7 @@ class RunState:
             "algorithm": self.preset.agent.algorithm,
             "discount": self.preset.agent.discount,
             "data_sha256": self.data_sha256,
-            "preprocessing": {"state_columns": list(self.state_columns), "scaling": scaling, "dtype": "float32"},
+            "preprocessing": taken,
         }
 
     def state_dict(self) -> State:
@@ -123,6 +131,23 @@ class RunState:
             "policy_tensors": tensors,
             "facts": json.dumps(self.facts()),
         }
+
+
+def read_log(source: Path, preset: TrainPreset, saved: State | None) -> LoadedData:
+    """The log of a run; states that are no plain numbers are encoded as its training episodes ask for.
+
+    Args:
+        source: where it lies.
+        preset: the settings.
+        saved: the checkpoint that the run goes on from, with the encoding that it began with; None for a new run.
+
+    Raises:
+        InputError: the log is faulty, a column is empty in all episodes that train, or see ``split_episodes``.
+    """
+    if saved is not None:
+        return load_dataset(source, preset.data, encoding=Encoding.of_facts(json.loads(saved["facts"])))
+    loaded = load_dataset(source, preset.data)
+    return loaded if loaded.raw is None else loaded.fitted(new_split(preset, loaded.dataset).train)
 
 
 def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str | None) -> RunState:
@@ -198,6 +223,7 @@ def _run(
         preset=preset,
         data_sha256=data_sha256,
         state_columns=dataset.state_columns,
+        encoding=dataset.encoding,
         job_name=job_name,
         split=split,
         parts=parts,

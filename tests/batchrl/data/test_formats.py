@@ -225,10 +225,10 @@ def test_hive_folders_are_columns(tmp_path: Path) -> None:
         ]
         columns = dict.fromkeys(("day", "state_feature_1"), pa.string())
         assert next(tables[0].batches(columns)).to_pylist()[0]["day"] == "2024-01-01"
-        # The second file's feature is missing, in its first row.
-        words = "line 2" if kind == "csv" else "line 1" if kind == "jsonl" else "row 1"
-        message = refused(root)
-        assert f"plan=a%20b/part.{kind}, {words}, episode a2024-01-02, column 'state_feature_1'" in message
+        # The second file's feature is missing, and told to be.
+        missing = load_dataset(root, DataSettings()).dataset
+        number = missing.state_columns.index("state_feature_1?missing")
+        assert missing.states[:, number].tolist() == [0.0] * 3 + [1.0] * 3
         (root / "day=2024-01-02" / "state_feature_1=__HIVE_DEFAULT_PARTITION__").rename(
             root / "day=2024-01-02" / "state_feature_1=8.5"
         )

@@ -176,7 +176,6 @@ def replaced(line: int, cell: int, value: str) -> str:
         (replaced(3, 2, ""), ["line 3", "'episode_id'", "empty"]),
         (replaced(3, 3, ""), ["line 3", "'reward'", "empty"]),
         (replaced(3, 3, "inf"), ["line 3", "'reward'", "inf"]),
-        (replaced(4, 5, "nan"), ["line 4", "'state_feature_0'", "empty"]),
         (replaced(4, 5, "1e300"), ["line 4", "'state_feature_0'", "32 bits"]),
         (SMALL + "1,2,3,4,5,6,7,8,9\n", ["line 6"]),
         (SMALL + "\n" + '1,"[0.5, 0.5]",3,x,0,0,0\n', ["line 7", "'reward'", "'x'"]),

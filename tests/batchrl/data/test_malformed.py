@@ -89,8 +89,6 @@ CELLS: Mapping[str, tuple[str, str, list[str]]] = {
     "reward a list": ("reward", "[1.0]", ["'[1.0]' is not a number"]),
     "reward with a comma": ("reward", "1,5", ["'1,5' is not a number"]),
     "state of no number": ("state_feature_0", "?", ["'?' is not a number", "one number"]),
-    "state empty": ("state_feature_1", "", ["the value is empty", "a finite number"]),
-    "state NaN": ("state_feature_0", "NaN", ["the value is empty", "a finite number"]),
     "state infinite": ("state_feature_0", "inf", ["the value is inf", "of 32 bits"]),
     "state beyond 32 bits": ("state_feature_1", "1e39", ["the value is 1e39", "of 32 bits"]),
     "state a date": ("state_feature_0", "2024-01-01", ["'2024-01-01' is not a number"]),
@@ -131,7 +129,6 @@ PARQUET: Mapping[str, tuple[str, Any, list[str]]] = {
     "action not whole": ("action", [0, 1, 0.5, 1, 1, 0], ["0.5 is not an integer"]),
     "reward null": ("reward", [1.0, 2.0, None, 4.0, 4.0, 4.0], ["the value is empty"]),
     "reward text": ("reward", ["1", "2", "three", "4", "4", "4"], ["'three' is not a number"]),
-    "state nan": ("state_feature_0", [0.1, 0.2, np.nan, 0.4, 0.5, 0.6], ["the value is empty", "finite number"]),
     "state inf": ("state_feature_1", [0.1, 0.2, np.inf, 0.4, 0.5, 0.6], ["the value is inf", "finite number"]),
     "list too long": (
         "all_action_probabilities",
@@ -207,8 +204,8 @@ FILES: Mapping[str, tuple[str | bytes, list[str]]] = {
         ["line 4", "episode 3", "last row has action 1"],
     ),
     "schema A, a wrong closing state": (
-        "\n".join([HEADER, GOOD[0], ",,7,,nan,2,,"]),
-        ["line 3", "'state_feature_0'", "empty"],
+        "\n".join([HEADER, GOOD[0], ",,7,,inf,2,,"]),
+        ["line 3", "'state_feature_0'", "the value is inf"],
     ),
 }
 

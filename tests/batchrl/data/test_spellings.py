@@ -160,9 +160,9 @@ def test_numbers_that_arrow_does_not_know_do_not_slow_down_the_others(
     ways: list[bool] = []
     reading = rows_module._Reading
 
-    def watched(chosen: Any, storage: Any, as_text: bool) -> Any:
-        ways.append(as_text)
-        return reading(chosen, storage, as_text)
+    def watched(chosen: Any, settings: Any, how: Any) -> Any:
+        ways.append(how.as_text)
+        return reading(chosen, settings, how)
 
     monkeypatch.setattr(rows_module, "_Reading", watched)
     load(tmp_path / "a.csv", PLAIN)

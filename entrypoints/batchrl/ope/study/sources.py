@@ -19,6 +19,7 @@ from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
 from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.encoding import Encoding
 from batchrl.data.split import Split, split_for_run
 from presets.dataschema import DataSettings, stored_settings
 from presets.schema import TrainPreset
@@ -58,6 +59,11 @@ class TrainedPolicy:
         return None if self.preset is None else self.preset.data
 
     @property
+    def encoding(self) -> Encoding | None:
+        """What becomes of the columns of a log; None where the policy takes them as they are."""
+        return Encoding.of_facts(self.facts)
+
+    @property
     def data_sha256(self) -> str | None:
         """Digest of its training data."""
         return self.facts.get("data_sha256")
@@ -86,6 +92,17 @@ class TrainedPolicy:
         Raises:
             InputError: states or actions have another size.
         """
+        if self.encoding is None and dataset.encoding is not None:
+            raise InputError(
+                f"the policy {self.name} takes plain numbers, but {source} has others: "
+                f"{'; '.join(dataset.encoding.notes)}.",
+                "Give the data that it is for, or train it on such columns.",
+            )
+        if self.encoding != dataset.encoding:
+            raise InputError(
+                f"the policy {self.name} was trained with another encoding of the state's columns than the first one.",
+                "Score them one by one.",
+            )
         if self.model.n_features != dataset.n_features:
             raise InputError(
                 f"the policy {self.name} takes states of {self.model.n_features} features, but {source} has "
