@@ -24,14 +24,14 @@ class Prediction:
 
     Args:
         probabilities: of each action, under the policy that is deployed, ``[N, A]``.
-        actions: the action that it chose, ``[N]``.
+        actions: the action that it chose, ``[N]``: its number, or its name where the log called actions by name.
         values: what the model expects of the state; None where it has no value, ``[N]``.
         masks: which actions are allowed; None where the policy has no mask, ``[N, A]``.
         errors: what was wrong with a state; None for nothing, ``[N]``.
     """
 
     probabilities: Sequence[Sequence[float] | None]
-    actions: Sequence[int | None]
+    actions: Sequence[int | str | None]
     values: Sequence[float | None]
     masks: Sequence[Sequence[bool] | None]
     errors: Sequence[str | None]
@@ -57,7 +57,7 @@ class AnswerLine:
     """One line of an answer, as ``Prediction`` has it."""
 
     probabilities: Sequence[float] | None = None
-    action: int | None = None
+    action: int | str | None = None
     value: float | None = None
     mask: Sequence[bool] | None = None
     error: str | None = None
@@ -112,7 +112,8 @@ def check(line: Mapping[str, Any], row: int, source: str) -> AnswerLine:
     if abs(sum(probabilities) - 1) > SUM_TOLERANCE or min(probabilities) < 0:
         raise DamagedContent(f"{where} probabilities that do not sum to 1: {shortened(probabilities)}.")
     action, value, mask = line.get("action"), line.get("value"), line.get("mask")
-    if not isinstance(action, int) or isinstance(action, bool) or not 0 <= action < len(probabilities):
+    is_number = isinstance(action, int) and not isinstance(action, bool) and 0 <= action < len(probabilities)
+    if not is_number and not isinstance(action, str):
         raise DamagedContent(f"{where} the action {shortened(repr(action))}; there are {len(probabilities)}.")
     if value is not None and not _is_number(value):
         raise DamagedContent(f"{where} the value {shortened(repr(value))}.")

@@ -19,7 +19,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.pointers import POINTERS, pointed
-from batchrl.data.dataset import Floats32, Floats64
+from batchrl.data.dataset import Floats32, Floats64, default_names
 from batchrl.data.encoding import Encoding
 
 
@@ -67,6 +67,11 @@ class LoadedPolicy:
     def n_actions(self) -> int:
         """Number of actions."""
         return self._model.n_actions
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What the log that it was trained on calls the actions, ``A`` names; of an older model, their numbers."""
+        return tuple(self._facts.get("actions") or default_names(self.n_actions))
 
     @property
     def n_features(self) -> int:

@@ -9,8 +9,10 @@
     application/json        {"predictions": [[p0, p1, ...], ...], "actions": [1, ...], "values": [2.5, ...],
                              "masks": [[true, false], ...]}
 
-``value`` and ``mask`` are null, and the csv's value is empty, where the policy has none. A document has no place for a
-faulty record. Rows of numbers are written by orjson in one piece and cut apart, a third of the time of a row at a time.
+Where the log that trained the policy called its actions by name, ``action`` is the name: ``"action": "coupon"``;
+``predictions`` and ``mask`` have the order of ``actions`` in the model's ``model.json``. ``value`` and ``mask`` are
+null, and the csv's value is empty, where the policy has none. A document has no place for a faulty record. Rows of
+numbers are written by orjson in one piece and cut apart, a third of the time of a row at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from batchrl.data.dataset import Flags, Floats32, Floats64
+from batchrl.data.dataset import Flags, Floats32, Floats64, default_names
 from batchrl.serving.media import Media
 from batchrl.serving.predictor import Predictions
 
@@ -41,30 +43,43 @@ def fault_line(message: str, number: int, media: Media, n_actions: int) -> bytes
     return f'"error: {quoted}"'.encode() + b"," * (n_actions + 1)
 
 
-def separate_lines(predictions: Predictions, media: Media) -> list[bytes]:
-    """A line of JSON Lines or CSV for each record, faulty or not, without newlines."""
+def separate_lines(predictions: Predictions, media: Media, names: Sequence[str]) -> list[bytes]:
+    """A line of JSON Lines or CSV for each record, faulty or not, without newlines.
+
+    Args:
+        predictions: of the records.
+        media: of the answer.
+        names: ``A`` names of the actions.
+    """
     if not len(predictions):
         return []
-    return (_json_lines if media is Media.JSON_LINES else _csv_lines)(predictions).split(b"\n")
+    lines = (_json_lines if media is Media.JSON_LINES else _csv_lines)(predictions, answered_names(names))
+    return lines.split(b"\n")
 
 
-def document(parts: Sequence[Predictions], n_actions: int) -> bytes:
+def answered_names(names: Sequence[str]) -> list[int] | list[str]:
+    """What stands for each action in an answer: its number where its name is that, else its name."""
+    return list(range(len(names))) if tuple(names) == default_names(len(names)) else list(names)
+
+
+def document(parts: Sequence[Predictions], names: Sequence[str]) -> bytes:
     """The answer of a JSON document; no record may be faulty."""
+    n_actions, called = len(names), np.array(answered_names(names), dtype=object)
     probabilities = np.concatenate([np.empty((0, n_actions)), *(part.probabilities for part in parts)])
     actions = np.concatenate([np.empty(0, dtype=np.int64), *(part.actions for part in parts)])
     values = [part.values for part in parts if part.values is not None]
     masks = [part.masks for part in parts if part.masks is not None]
     content = {
         "predictions": probabilities,
-        "actions": actions,
+        "actions": called[actions].tolist(),
         "values": np.concatenate(values) if values else None,
         "masks": np.concatenate(masks) if masks else None,
     }
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _json_lines(predictions: Predictions) -> bytes:
-    action = [b']],"action":%d,"value":' % action for action in range(predictions.probabilities.shape[1])]
+def _json_lines(predictions: Predictions, names: Sequence[int | str]) -> bytes:
+    action = [b']],"action":%b,"value":' % orjson.dumps(name) for name in names]
     columns = [
         _rows(predictions.probabilities),
         np.array(action, dtype=object)[predictions.actions].tolist(),
@@ -77,8 +92,8 @@ def _json_lines(predictions: Predictions) -> bytes:
     return beginning + _woven(columns, len(predictions))[: -len(beginning) - 1]
 
 
-def _csv_lines(predictions: Predictions) -> bytes:
-    action = [b",%d," % action for action in range(predictions.probabilities.shape[1])]
+def _csv_lines(predictions: Predictions, names: Sequence[int | str]) -> bytes:
+    action = [b",%b," % _csv_cell(name) for name in names]
     columns = [
         _rows(predictions.probabilities),
         np.array(action, dtype=object)[predictions.actions].tolist(),
@@ -86,6 +101,14 @@ def _csv_lines(predictions: Predictions) -> bytes:
         [b"\n"],
     ]
     return _woven(columns, len(predictions))[:-1]
+
+
+def _csv_cell(name: int | str) -> bytes:
+    """A name in one line; in quotes where it needs them."""
+    if isinstance(name, int):
+        return b"%d" % name
+    text = " ".join(name.split())
+    return ('"' + text.replace('"', '""') + '"' if set(text) & set(',"') else text).encode()
 
 
 def _woven(columns: Sequence[list[bytes]], n: int) -> bytes:

@@ -126,7 +126,7 @@ class Service:
         together = b"".join(b"%b\n" % body for body in bodies if body is not None)
         for part in self.predicted(together, media):
             faults |= {len(lines) + position: fault for position, fault in part.faults.items()}
-            lines += answers.separate_lines(part, answer)
+            lines += answers.separate_lines(part, answer, self.predictor.action_names)
         stop = 0
         for body in bodies:
             start, stop = stop, stop + (0 if body is None else body.count(b"\n") + 1)
@@ -165,11 +165,11 @@ class Service:
                 self._check(part.faults, first, unit)
                 kept.append(part)
             else:
-                lines = answers.separate_lines(part, answer)
+                lines = answers.separate_lines(part, answer, self.predictor.action_names)
                 written.append(self._with_faults(lines, part.faults, answer, first, unit))
             first += len(part)
         if answer is Media.JSON:
-            return InvocationAnswer(200, answer.value, answers.document(kept, self.predictor.n_actions))
+            return InvocationAnswer(200, answer.value, answers.document(kept, self.predictor.action_names))
         return InvocationAnswer(200, answer.value, b"".join(written))
 
     def _with_faults(

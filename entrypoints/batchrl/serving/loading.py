@@ -47,7 +47,7 @@ def load_service(folder: Path, settings: ServingSettings) -> Loaded:
     torch.set_num_threads(1)
     policy = load_policy(folder)
     target = settings.target.of(policy.model.target)
-    predictor = Predictor(policy.model, target)
+    predictor = Predictor(policy.model, target, policy.action_names)
     for rows in WARM_UP_ROWS:
         _seconds(predictor, rows)
     seconds = min(_seconds(predictor, TIMED_ROWS) for _ in range(TIMED_ROUNDS))

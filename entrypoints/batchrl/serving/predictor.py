@@ -45,10 +45,12 @@ class Predictor:
     Args:
         model: preferences, values and mask.
         target: the target policy, the model's own or another one.
+        action_names: ``A`` names, in the order of the actions.
     """
 
     model: PolicyModel
     target: TargetPolicy
+    action_names: tuple[str, ...]
 
     @property
     def n_features(self) -> int:

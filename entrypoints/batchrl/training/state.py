@@ -57,6 +57,7 @@ class RunState:
         preset: the settings.
         data_sha256: of the dataset.
         state_columns: names of the features.
+        action_names: names of the actions.
         encoding: by which they came of the columns of the files; None where they are those columns.
         job_name: of the job that does the run, if it is one.
         split: of the episodes.
@@ -72,6 +73,7 @@ class RunState:
     preset: TrainPreset
     data_sha256: str
     state_columns: tuple[str, ...]
+    action_names: tuple[str, ...]
     encoding: Encoding | None
     job_name: str | None
     split: Split
@@ -108,6 +110,7 @@ class RunState:
             "algorithm": self.preset.agent.algorithm,
             "discount": self.preset.agent.discount,
             "data_sha256": self.data_sha256,
+            "actions": list(self.action_names),
             "preprocessing": taken,
         }
 
@@ -223,6 +226,7 @@ def _run(
         preset=preset,
         data_sha256=data_sha256,
         state_columns=dataset.state_columns,
+        action_names=dataset.action_names,
         encoding=dataset.encoding,
         job_name=job_name,
         split=split,

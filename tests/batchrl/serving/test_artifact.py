@@ -25,6 +25,7 @@ from batchrl.contract.errors import DamagedContent
 from batchrl.contract.files import file_sha256
 from batchrl.contract.inference import CODE_FOLDER, InferenceCode, digest
 from batchrl.contract.nofollow import JobFolder
+from batchrl.data.dataset import default_names
 from batchrl.serving import toolkit
 from batchrl.serving.invocation import Service
 from batchrl.serving.predictor import Predictor
@@ -181,7 +182,9 @@ def test_the_toolkits_handlers_answer_as_the_server_does(model_folder: Path, con
     given = body if content_type == JSON_LINES else body.decode()
     found = toolkit.output_fn(toolkit.predict_fn(toolkit.input_fn(given, content_type), service), accept)
     model = policy_model()
-    expected = Service(Predictor(model, model.target)).answer(content_type, accept, body)
+    expected = Service(Predictor(model, model.target, default_names(model.n_actions))).answer(
+        content_type, accept, body
+    )
     assert found == (expected.body, expected.content_type)
 
 

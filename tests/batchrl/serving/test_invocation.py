@@ -15,6 +15,7 @@ from modelservers import CSV, JSON, JSON_LINES, as_lines, network, parsed, polic
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.data.dataset import default_names
 from batchrl.serving import parsing
 from batchrl.serving.invocation import Request, Service
 from batchrl.serving.parsing import ParsedRecords
@@ -24,9 +25,9 @@ STATES = states(40)
 MASK = ImitationMask(network(3, 2, seed=5), 0.55, relative=False)
 
 
-def service(model: PolicyModel | None = None, reject: bool = False) -> Service:
+def service(model: PolicyModel | None = None, reject: bool = False, names: tuple[str, ...] = ()) -> Service:
     model = model or policy_model()
-    return Service(Predictor(model, model.target), reject)
+    return Service(Predictor(model, model.target, names or default_names(model.n_actions)), reject)
 
 
 def models() -> dict[str, PolicyModel]:
@@ -118,6 +119,20 @@ def _entries(body: bytes, accept: str, n_actions: int) -> list[list[float]]:
     columns = [document[key] or [None] * n for key in ("predictions", "actions", "values", "masks")]
     keys = ("predictions", "action", "value", "mask")
     return _flat([dict(zip(keys, entry, strict=True)) for entry in zip(*columns, strict=True)], accept)
+
+
+def test_actions_are_answered_by_their_names() -> None:
+    names = ("no, thanks", 'the "big" offer', "call\nagain", "50")
+    model = policy_model(n_actions=4)
+    numbers = [line["action"] for line in parsed(service(model).answer(JSON_LINES, "", as_lines(STATES)).body)]
+    assert len(set(numbers)) > 1
+    named = service(model, names=names)
+    lines = parsed(named.answer(JSON_LINES, "", as_lines(STATES)).body)
+    assert [line["action"] for line in lines] == [names[number] for number in numbers]
+    rows = list(csv.reader(io.StringIO(named.answer(JSON_LINES, CSV, as_lines(STATES)).body.decode())))
+    assert [row[4] for row in rows] == [" ".join(names[number].split()) for number in numbers]
+    body = json.dumps(STATES.tolist()).encode()
+    assert json.loads(named.answer(JSON, "", body).body)["actions"] == [names[number] for number in numbers]
 
 
 def test_the_seeds_form_of_an_answer() -> None:

@@ -18,7 +18,7 @@ from batchrl.checkpoints.policy import LoadedPolicy, load_policy
 from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import RESOLVED_PRESET_NAME
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset, Floats64, default_names
 from batchrl.data.encoding import Encoding
 from batchrl.data.split import Split, split_for_run
 from presets.dataschema import DataSettings, stored_settings
@@ -55,8 +55,13 @@ class TrainedPolicy:
 
     @property
     def data_settings(self) -> DataSettings | None:
-        """How its training data was read."""
-        return None if self.preset is None else self.preset.data
+        """How its training data was read, with the names of its actions where it had any."""
+        if self.preset is None:
+            return None
+        names = tuple(self.facts.get("actions", ()))
+        if self.preset.data.actions is not None or names == default_names(len(names)):
+            return self.preset.data
+        return self.preset.data.model_copy(update={"actions": names})
 
     @property
     def encoding(self) -> Encoding | None:
