@@ -91,6 +91,8 @@ def make_parser() -> Parser:
     add("--fqe", action="store_true", help="fit values of each policy, on episodes that are not scored with them")
     add("--fqe-data", type=Path, metavar="DATA", help="fit them on this data instead; implies --fqe")
     add("--fqe-updates", type=int, default=20_000, metavar="N", help="gradient steps of a fit (default: 20000)")
+    add("--data-spec", type=Path, metavar="FILE", help="describes DATA (default: as the policy's own data was)")
+    add("--map", metavar="NAME=COLUMN,...", help="what DATA calls its columns, as episode=user_id,reward=margin")
     add("--state-columns", metavar="A,B", help="columns of the state (default: the policy's own, or all)")
     add("--schema", choices=("auto", "A", "B"), help="of DATA (default: what its last rows say)")
     add("--data-name", metavar="TEXT", help="what the report calls DATA (default: its path)")
@@ -193,17 +195,17 @@ def trained_policies(arguments: argparse.Namespace) -> list[TrainedPolicy]:
 def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolicy]) -> DataSettings:
     """How to read the log: as the first policy's run did, unless options say otherwise."""
     from presets.dataschema import DataSettings
+    from presets.dataspec import changed, overrides_of
+    from presets.errors import PresetError
 
     known = next((policy.data_settings for policy in policies if policy.data_settings is not None), DataSettings())
-    changes: dict[str, object] = {}
-    if arguments.state_columns is not None:
-        names = tuple(name.strip() for name in arguments.state_columns.split(","))
-        if not all(names) or len(set(names)) < len(names):
-            raise InputError(f"--state-columns {arguments.state_columns}: a name is empty or stands twice.")
-        changes["state_columns"] = names
-    if arguments.schema is not None:
-        changes["csv_schema"] = arguments.schema
-    return known.model_copy(update=changes)
+    try:
+        changes = overrides_of(arguments.data_spec, arguments.map, arguments.state_columns)
+        if arguments.schema is not None:
+            changes["data.csv_schema"] = arguments.schema
+        return changed(known, changes)
+    except PresetError as error:
+        raise InputError(error.message, error.hint) from error
 
 
 def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.api.instances import is_aws_type
 from launcher.api.joboptions import JobOptions
 from launcher.base.pairs import parse_pairs
+from launcher.cli.dataoptions import data_options
 from launcher.cli.finding import find_job
 from launcher.cli.flags import flag_options
 from launcher.cli.options import complete_jobs
@@ -33,6 +35,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         click.option("--training", metavar="DATA", help="Logged data: a file, a folder, or an S3 URL."),
         click.option("--input", "inputs", multiple=True, metavar="CHANNEL=DATA", help="A further channel."),
+        data_options,
         job_options(with_script=True),
         click.option("--job-name", help="Name of the job; by default one is made."),
         click.option(
@@ -64,6 +67,11 @@ def training_channels(job: JobOptions, training: str | None, inputs: tuple[str, 
             "no data to train on.", "Give --training FILE; `batchrl collect` makes some, `batchrl demo` shows all."
         )
     return channels
+
+
+def with_description(job: JobOptions, described: Mapping[str, str]) -> JobOptions:
+    """The job with what the command line says of its data; ``--set`` goes before."""
+    return replace(job, hyperparameters={**described, **(job.hyperparameters or {})}) if described else job
 
 
 def checkpoint_place(job_or_url: str, instance_type: str) -> str:

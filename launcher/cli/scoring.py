@@ -16,6 +16,7 @@ from batchrl.contract.given import MOST_FREQUENT, WRITTEN, is_given
 from batchrl.contract.inference import refuse_onnx
 from batchrl.contract.layout import S3_SCHEME
 from launcher.base import extras
+from launcher.cli.dataoptions import DATA_SPEC, MAP, STATE_COLUMNS
 from launcher.cli.finding import find_job
 from launcher.cli.output import echo
 from launcher.library.scripts import run_script, script_path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SCRIPT = "ope.py"
 
+# Options whose parameters are called otherwise.
+SPELLED = {"as_json": "--json", "mapping": "--map"}
 # Options of the script's own, with the same names there.
 SHARED = (
     click.option(
@@ -53,7 +56,9 @@ SHARED = (
     click.option("--fqe", is_flag=True, help="Fit values of each policy, on other episodes."),
     click.option("--fqe-data", metavar="DATA", help="Fit them on this data instead."),
     click.option("--fqe-updates", type=int, help="Gradient steps of a fit, by default 20000."),
-    click.option("--state-columns", metavar="A,B", help="Columns of the state, in their order."),
+    DATA_SPEC,
+    MAP,
+    STATE_COLUMNS,
     click.option("--schema", type=click.Choice(("auto", "A", "B")), help="Of the data, by default auto."),
     click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout."),
     click.option(
@@ -158,7 +163,7 @@ def _spelled(scoring: dict[str, Any]) -> list[str]:
     """Options as the script reads them."""
     spelled: list[str] = []
     for name, value in scoring.items():
-        option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+        option = SPELLED.get(name, f"--{name.replace('_', '-')}")
         if value is True:
             spelled.append(option)
         else:

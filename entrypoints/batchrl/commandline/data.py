@@ -1,6 +1,7 @@
 """What ``batchrl data`` and the client's check of inputs run: ``python -m batchrl.data check|describe|convert ...``.
 
     check PATH                              would a training job accept it?
+    propose PATH                            a description of it, as YAML, to be read by a person
     describe PATH [--discount G]            its figures
     convert SOURCE TARGET [--to-schema A|B] [--force] [--separator S] [--decimal D] [--encoding E]
     divide SOURCE KEPT [--held-out FILE --share S] --seed N --prefix TEXT [--logged-by P [--epsilon E]]
@@ -27,6 +28,7 @@ from batchrl.data.describe import describe
 from batchrl.data.divide import Probabilities, divide
 from batchrl.data.formats import TextOptions
 from batchrl.data.loader import load_dataset
+from batchrl.data.proposing import proposed
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
 from batchrl.data.tables import AS_FOUND
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("path", type=Path)
     check.add_argument("--targets", action="store_true")
     check.set_defaults(run=_check)
+    proposal = parts.add_parser("propose")
+    proposal.add_argument("path", type=Path)
+    proposal.set_defaults(run=lambda arguments: {"description": proposed(arguments.path)})
     described = parts.add_parser("describe")
     described.add_argument("path", type=Path)
     described.add_argument("--discount", type=float)

@@ -10,9 +10,10 @@ import click
 
 from launcher.base.pairs import parse_settings
 from launcher.base.units import size
+from launcher.cli.dataoptions import data_options
 from launcher.cli.groups import make_group
 from launcher.cli.options import complete_presets, output_options, set_option
-from launcher.cli.output import Column, Output, fields, stdout_width, table
+from launcher.cli.output import Column, Output, echo, fields, stdout_width, table
 from launcher.library.scripts import TRAIN_SCRIPT
 from launcher.training.joboptions import DEFAULT_PRESETS
 
@@ -55,7 +56,7 @@ def preset_options(function: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=complete_presets,
         help="Its section `data` says how to read.",
     )
-    return preset(set_option(function))
+    return preset(set_option(data_options(function)))
 
 
 @make_group("data", examples=("batchrl data check cartpole.csv", "batchrl data describe cartpole.csv"))
@@ -77,7 +78,7 @@ def command() -> None:
 @data_argument
 @preset_options
 @output_options
-def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> None:
+def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[str, str], out: Output) -> None:
     """Say whether a training job would accept the data; exit 2 where not.
 
     Columns of a policy to be scored are checked as well.
@@ -85,7 +86,7 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
 
-    section = _section(preset, settings)
+    section = _section(preset, settings, described)
     with local_data(data, out.byte_progress) as path:
         answer = ask("check", str(path), "--targets", settings=section)
     answer["path"] = data
@@ -106,6 +107,31 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
 
 
 @command.command(
+    "init",
+    examples=(
+        "batchrl data init raw.csv > data.yaml",
+        "batchrl data check raw.csv --data-spec data.yaml",
+    ),
+)
+@data_argument
+@output_options
+def init(data: str, out: Output) -> None:
+    """Propose a description of DATA as YAML: types seen, guesses, questions.
+
+    It is a guess by the names of columns: read it, then give it as --data-spec.
+    """
+    from launcher.library.ask import ask
+    from launcher.staging.fetch import local_data
+
+    with local_data(data, out.byte_progress) as path:
+        answer = {"path": data, **ask("propose", str(path))}
+    if out.for_people:
+        echo(answer["description"].rstrip())
+    else:
+        out.record(answer, "path")
+
+
+@command.command(
     "describe",
     examples=(
         "batchrl data describe cartpole.csv --discount 0.99",
@@ -116,7 +142,14 @@ def check(data: str, preset: str, settings: tuple[str, ...], out: Output) -> Non
 @click.option("--discount", type=click.FloatRange(0, 1), help="Show discounted returns, too.")
 @preset_options
 @output_options
-def describe(data: str, discount: float | None, preset: str, settings: tuple[str, ...], out: Output) -> None:
+def describe(
+    data: str,
+    discount: float | None,
+    preset: str,
+    settings: tuple[str, ...],
+    described: Mapping[str, str],
+    out: Output,
+) -> None:
     """Show episodes, returns, the logging policy and the state's columns.
 
     A small share or probability of an action means that little can be said about policies that take it.
@@ -124,7 +157,7 @@ def describe(data: str, discount: float | None, preset: str, settings: tuple[str
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
 
-    section = _section(preset, settings)
+    section = _section(preset, settings, described)
     options = () if discount is None else ("--discount", str(discount))
     with local_data(data, out.byte_progress) as path:
         answer = {"path": data, **ask("describe", str(path), *options, settings=section)}
@@ -191,11 +224,11 @@ def convert(
     out.record(answer, "path", lines)
 
 
-def _section(preset: str, settings: tuple[str, ...]) -> dict[str, Any]:
+def _section(preset: str, settings: tuple[str, ...], described: Mapping[str, str]) -> dict[str, Any]:
     """What the library needs to know of a preset."""
     import presets
 
-    resolved = presets.resolve_train(preset, parse_settings(settings))
+    resolved = presets.resolve_train(preset, {**described, **parse_settings(settings)})
     return resolved.model_dump(mode="json", include={"data", "seed"})
 
 

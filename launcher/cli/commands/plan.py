@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from launcher.api.joboptions import JobOptions
 from launcher.base.units import size
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
+from launcher.cli.joboptions import checkpoint_place, training_channels, training_options, with_description
 from launcher.cli.output import Output
 from launcher.training.joboptions import estimator_of
 
@@ -22,6 +24,7 @@ from launcher.training.joboptions import estimator_of
 @training_options
 def command(
     job: JobOptions,
+    described: Mapping[str, str],
     training: str | None,
     inputs: tuple[str, ...],
     job_name: str | None,
@@ -35,6 +38,7 @@ def command(
 
     if job_name is not None:
         check_job_name(job_name)
+    job = with_description(job, described)
     channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     plan = estimator_of(job, checkpoint_s3_uri=place).plan(dict(channels) or None, job_name=job_name)

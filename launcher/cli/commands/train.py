@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from launcher.api.joboptions import JobOptions
 from launcher.cli.groups import make_command
-from launcher.cli.joboptions import checkpoint_place, training_channels, training_options
+from launcher.cli.joboptions import checkpoint_place, training_channels, training_options, with_description
 from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
@@ -31,6 +33,7 @@ from launcher.training.joboptions import estimator_of
 @output_options
 def command(
     job: JobOptions,
+    described: Mapping[str, str],
     training: str | None,
     inputs: tuple[str, ...],
     job_name: str | None,
@@ -44,6 +47,7 @@ def command(
 
     A preset describes the algorithm; `batchrl presets list` names them.
     """
+    job = with_description(job, described)
     channels = training_channels(job, training, inputs)
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     started = run_job(estimator_of(job, checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)

@@ -1,0 +1,217 @@
+"""A description of a file that nobody has described yet: its columns, what they may be, and what must be asked.
+
+Columns are known by their names, in the words that logs of decisions use; what their cells hold decides between
+several. Whatever is guessed is to be read by a person: the proposal is YAML with a remark at every guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from batchrl.contract import columns
+from batchrl.contract.errors import InputError
+from batchrl.data.formats import TextOptions
+from batchrl.data.mapping import SETTINGS
+from batchrl.data.tables import Table, open_tables
+from presets.dataschema import DataSettings
+
+# Rows that are looked at.
+LOOKED_AT = 50_000
+# A text of more values than these names something, it is no category.
+MOST_VALUES = 1_000
+# What logs call their columns, the likeliest first; ``*`` stands for anything.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "episode": (
+        *("episode_id", "episode", "trajectory_id", "session_id", "user_id", "customer_id", "patient_id", "stay_id"),
+        *("client_id", "account_id", "visitor_id", "uid", "*_id", "id"),
+    ),
+    "time": ("timestamp", "time", "datetime", "date", "ts", "*_at", "*_time", "*_date", "step", "t"),
+    "action": ("action", "treatment", "arm", "decision", "choice", "variant", "offer", "item_id", "*_action"),
+    "reward": (
+        "reward",
+        "return",
+        "payoff",
+        "margin",
+        "revenue",
+        "profit",
+        "conversion",
+        "converted",
+        "click",
+        "clicked",
+    ),
+    "propensity": ("propensity", "propensity_score", "pscore", "*propensity*", "probability", "prob", "p"),
+    "probabilities": ("all_action_probabilities", "action_probabilities", "probabilities", "probs"),
+    "terminal": ("terminal", "terminated", "terminals", "done", "dones"),
+    "truncated": ("truncated", "timeout", "timeouts", "truncations"),
+}
+OPTIONAL = ("time", "propensity", "probabilities", "terminal", "truncated")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column of the rows that were looked at.
+
+    Args:
+        name: as the file spells it, without spaces around.
+        kind: number, flag, text, date or vector.
+        values: number of different ones.
+        missing: share of empty cells.
+        example: the first cell that holds something.
+        unit: whether all numbers are from 0 to 1.
+    """
+
+    name: str
+    kind: str
+    values: int
+    missing: float
+    example: str
+    unit: bool
+
+
+def proposed(path: Path) -> str:
+    """A description of the data at a path, as YAML with remarks; see ``presets.dataspec`` for what reads it.
+
+    Raises:
+        InputError: there is no data, or it cannot be read.
+    """
+    found = DataSettings()
+    tables = open_tables(path, TextOptions(found.separator, found.decimal, found.encoding))
+    table = tables[0]
+    rows = _first_rows(table)
+    seen = [_look(name, rows[name]) for name in rows.columns]
+    guesses = _guesses(seen)
+    used = set(guesses.values())
+    following = {each.name for each in seen if each.name.startswith("next_")}
+    state = [each for each in seen if each.name not in used | following and _is_feature(each)]
+    others = [each for each in seen if each.name not in used and each not in state]
+    lines = [
+        f"# Proposed from {path.name} ({len(tables)} file{'s' if len(tables) > 1 else ''}; the first {len(rows)} rows "
+        "were looked at). Read every line: guesses are marked.",
+        "columns:",
+    ]
+    by_name = {each.name: each for each in seen}
+    for setting, own in SETTINGS.items():
+        name = guesses.get(setting)
+        if name is not None:
+            lines.append(f"  {setting}: {_quoted(name)}  # {_said(by_name[name])}")
+        elif setting not in OPTIONAL:
+            lines.append(f"  # {setting}: ?  # none found: which column is it? (batchrl's own name is {own})")
+    if "episode" not in guesses:
+        lines += [
+            "# No id of an episode was found: each row is taken for a decision of its own.",
+            "episode_ids: per_row",
+        ]
+    lines += _state_lines(state, others)
+    lines += _questions(guesses)
+    return "\n".join(lines) + "\n"
+
+
+def _first_rows(table: Table) -> pd.DataFrame:
+    batch = next((batch for batch in table.batches(dict.fromkeys(table.names)) if batch.num_rows), None)
+    if batch is None:
+        raise InputError(f"{table.path}: the file has a header but no rows.", "Give a file with rows.")
+    frame: pd.DataFrame = pa.Table.from_batches([batch]).slice(0, LOOKED_AT).to_pandas()
+    return frame
+
+
+def _look(name: str, cells: pd.Series) -> Seen:
+    filled = cells.dropna()
+    first = "" if filled.empty else filled.iloc[0]
+    example = str(first.tolist() if isinstance(first, np.ndarray) else first)
+    kind = _kind(filled, example)
+    numbers = pd.to_numeric(filled, errors="coerce") if kind in ("number", "flag") else pd.Series(dtype=float)
+    unit = bool(len(numbers)) and bool(numbers.between(0, 1).all())
+    values = filled.astype(str).nunique() if kind == "vector" else filled.nunique()
+    return Seen(name, kind, int(values), float(cells.isna().mean()), example[:40], unit)
+
+
+def _kind(filled: pd.Series, example: str) -> str:
+    if example.startswith(("[", "(", "array")):
+        return "vector"
+    if pd.api.types.is_bool_dtype(filled):
+        return "flag"
+    if pd.api.types.is_numeric_dtype(filled):
+        return "flag" if len(filled) and filled.isin([0, 1]).all() else "number"
+    if pd.api.types.is_datetime64_any_dtype(filled):
+        return "date"
+    texts = filled.astype(str)
+    if len(texts) and pd.to_numeric(texts, errors="coerce").notna().all():
+        return "number"
+    if len(texts) and pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna().all():
+        return "date"
+    return "text"
+
+
+def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
+    """The column of each setting that one was found for; none is taken twice."""
+    fits: Mapping[str, Callable[[Seen], bool]] = {
+        "episode": lambda each: each.kind != "vector" and each.values > 1,
+        "time": lambda each: each.kind in ("number", "date"),
+        "action": lambda each: 1 < each.values <= MOST_VALUES,
+        "reward": lambda each: each.kind in ("number", "flag"),
+        "propensity": lambda each: each.kind in ("number", "flag") and each.unit,
+        "probabilities": lambda each: each.kind == "vector",
+        "terminal": lambda each: each.kind == "flag",
+        "truncated": lambda each: each.kind == "flag",
+    }
+    found: dict[str, str] = {}
+    for setting in ("action", "reward", "probabilities", "propensity", "terminal", "truncated", "episode", "time"):
+        for pattern in NAMES[setting]:
+            shape = re.compile(re.escape(pattern).replace(r"\*", ".*"), re.IGNORECASE)
+            named = (each for each in seen if shape.fullmatch(each.name) and each.name not in found.values())
+            if name := next((each.name for each in named if fits[setting](each)), None):
+                found[setting] = name
+                break
+    if "probabilities" in found:
+        found.pop("propensity", None)
+    return found
+
+
+def _is_feature(each: Seen) -> bool:
+    known = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES, columns.CUMULATIVE_REWARDS)
+    return each.kind in ("number", "flag") and each.name not in known and each.values > 1 and each.missing < 1
+
+
+def _state_lines(state: Sequence[Seen], others: Sequence[Seen]) -> list[str]:
+    lines = ["# What the decision may rest on; only what was known before it."]
+    if state:
+        lines.append("state_columns:")
+        lines += [f"- {_quoted(each.name)}  # {_said(each)}" for each in state]
+    else:
+        lines.append("# state_columns: [?]  # none found: name at least one column of numbers")
+    lines += [f"# left out: {_quoted(each.name)}: {_said(each)}" for each in others]
+    return lines
+
+
+def _questions(guesses: Mapping[str, str]) -> list[str]:
+    lines = []
+    if "time" not in guesses and "episode" in guesses:
+        lines.append(
+            "# Do an episode's rows stand in the order of its steps? Without columns.time they are taken as they stand."
+        )
+    if not {"propensity", "probabilities"} & guesses.keys():
+        lines.append(
+            "# With which probability was each action taken? Without it nothing rests on more than a model of it."
+        )
+    elif "propensity" in guesses:
+        lines.append(f"# Is '{guesses['propensity']}' the probability of the action that was taken, when it was taken?")
+    return lines
+
+
+def _said(each: Seen) -> str:
+    missing = f", {each.missing:.1%} missing" if each.missing else ""
+    values = f"{each.values} value{'s' if each.values > 1 else ''}"
+    return f"{each.kind}, {values}{missing}, such as {' '.join(each.example.split())}"
+
+
+def _quoted(name: str) -> str:
+    """A name as YAML writes it."""
+    return yaml.safe_dump(name, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()

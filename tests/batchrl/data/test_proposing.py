@@ -1,0 +1,90 @@
+"""Descriptions of files that nobody has described yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrl.contract.errors import InputError
+from batchrl.data.loader import load_dataset
+from batchrl.data.proposing import proposed
+from presets.dataschema import DataSettings
+from presets.dataspec import changed, overrides_of
+
+
+def campaign(n: int = 40) -> pd.DataFrame:
+    """Rows as a campaign logs them."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "user_id": [f"u{number // 4}" for number in range(n)],
+            "sent_at": [f"2026-03-{number % 4 + 1:02d}" for number in range(n)],
+            "treatment": rng.choice(["none", "coupon"], n),
+            "margin": rng.normal(size=n).round(2),
+            "p": 0.5,
+            "age": rng.integers(18, 80, n),
+            "member": rng.choice([True, False], n),
+            "note": [f"call {number}" for number in range(n)],
+        }
+    )
+
+
+def settings_of(path: Path, text: str) -> DataSettings:
+    """What the proposal says, read as the commands read it."""
+    (path / "data.yaml").write_text(text)
+    return changed(DataSettings(), overrides_of(path / "data.yaml", None, None))
+
+
+@pytest.mark.parametrize("name", ["raw.csv", "raw.parquet", "raw.jsonl"])
+def test_what_is_proposed_is_read_as_it_is(tmp_path: Path, name: str) -> None:
+    frame = campaign()
+    if name.endswith("csv"):
+        frame.to_csv(tmp_path / name, index=False)
+    elif name.endswith("parquet"):
+        frame.to_parquet(tmp_path / name)
+    else:
+        frame.to_json(tmp_path / name, orient="records", lines=True)
+    text = proposed(tmp_path / name)
+    settings = settings_of(tmp_path, text)
+    called = {"episode": "user_id", "time": "sent_at", "action": "treatment", "reward": "margin", "propensity": "p"}
+    assert {key: value for key, value in settings.columns.model_dump().items() if value} == called
+    assert {"age", "member"} <= set(settings.state_columns or ())
+    assert "left out: note" in text and "Is 'p' the probability" in text
+    data = load_dataset(tmp_path / name, settings).dataset
+    assert (data.n_episodes, data.action_names) == (10, ("coupon", "none"))
+
+
+def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    frame = campaign().drop(columns=["user_id", "sent_at", "treatment", "p"])
+    frame.to_csv(tmp_path / "raw.csv", index=False)
+    text = proposed(tmp_path / "raw.csv")
+    assert "# action: ?" in text and "episode_ids: per_row" in text and "With which probability" in text
+    assert settings_of(tmp_path, text).episode_ids == "per_row"
+
+
+def test_all_probabilities_go_before_the_taken_actions(tmp_path: Path) -> None:
+    frame = campaign().assign(all_action_probabilities="[0.5, 0.5]")
+    frame.to_csv(tmp_path / "raw.csv", index=False)
+    columns = yaml.safe_load(proposed(tmp_path / "raw.csv"))["columns"]
+    assert columns["probabilities"] == "all_action_probabilities" and "propensity" not in columns
+
+
+@given(name=st.text(min_size=1, max_size=12).filter(lambda text: text.strip() and "\x00" not in text))
+def test_any_name_is_written_so_that_it_is_read_again(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    frame = campaign().rename(columns={"age": name})
+    frame.to_parquet(folder / "raw.parquet")
+    settings = settings_of(folder, proposed(folder / "raw.parquet"))
+    assert name.strip() in (settings.state_columns or ()) or name in campaign().columns
+
+
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    campaign().head(0).to_csv(tmp_path / "raw.csv", index=False)
+    with pytest.raises(InputError, match="no rows"):
+        proposed(tmp_path / "raw.csv")
