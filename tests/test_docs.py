@@ -139,6 +139,8 @@ def refused(line: str, known: dict[str, click.Command]) -> str | None:
         words = shlex.split(line, comments=True)
     except ValueError:  # a quotation goes on in the next line
         return None
+    if ">" in words:
+        words = words[: words.index(">")]
     if words[:1] != ["batchrl"] or any(word.startswith(("|", "[", "(")) for word in words):
         return None
     names = [name for name in (" ".join(words[1:3]), " ".join(words[1:2])) if name in known]

@@ -109,8 +109,8 @@ def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[
 @command.command(
     "init",
     examples=(
-        "batchrl data init raw.csv > data.yaml",
-        "batchrl data check raw.csv --data-spec data.yaml",
+        "batchrl data init raw.csv",
+        "batchrl data init s3://bucket/logs/ -q",
     ),
 )
 @data_argument
@@ -118,7 +118,8 @@ def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[
 def init(data: str, out: Output) -> None:
     """Propose a description of DATA as YAML: types seen, guesses, questions.
 
-    It is a guess by the names of columns: read it, then give it as --data-spec.
+    It is a guess by the names of columns: put it into a file, read it, correct it, and give it
+    as --data-spec.
     """
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
@@ -181,7 +182,8 @@ def describe(
         "batchrl data convert cartpole.csv cartpole.parquet",
         "batchrl data convert logs/ all.csv.gz --force",
         "batchrl data convert old.csv new.csv --to-schema B",
-        "batchrl data convert excel.csv log.parquet --decimal comma --encoding cp1252",
+        "batchrl data convert excel.csv log.parquet \\",
+        "    --decimal comma --encoding cp1252",
     ),
 )
 @click.argument("source")

@@ -204,3 +204,38 @@ def test_a_table_of_excel_is_converted(run: Run, data: Path, tmp_path: Path) -> 
         assert ours["sha256"] == theirs["sha256"]
     ended = run("data", "convert", str(excel), str(tmp_path / "b.parquet"), "--encoding", "klingon")
     assert ended.code == 2 and "'data.encoding' got 'klingon'" in ended.err
+
+
+def test_a_companys_log_is_described_checked_and_scored_without_a_line_of_python(run: Run, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    lines = ["user_id,sent_at,treatment,p,age,margin"]
+    for user in range(60):
+        for day in range(1, 5):
+            treatment = rng.choice(["none", "coupon"])
+            margin = round(rng.gauss(1.0 if treatment == "coupon" else 0.0, 0.5), 2)
+            lines.append(f"u{user},2026-03-{day:02d}T08:00:00Z,{treatment},0.5,{rng.randint(18, 80)},{margin}")
+    raw, spec = tmp_path / "raw log.csv", tmp_path / "data.yaml"
+    raw.write_text("\n".join([lines[0], *rng.sample(lines[1:], len(lines) - 1)]) + "\n")
+    described = run("data", "init", str(raw))
+    assert described.code == 0, described.err
+    spec.write_text(described.out)
+    checked = run("data", "check", str(raw), "--data-spec", str(spec))
+    assert "60 episodes, 240 transitions, 2 actions, 1 features" in checked.out
+    words = (
+        "--map",
+        "episode=user_id,time=sent_at,action=treatment,reward=margin,propensity=p",
+        "--state-columns",
+        "age",
+    )
+    assert run("data", "check", str(raw), *words).out == checked.out
+    shown = run("data", "describe", str(raw), *words)
+    assert "coupon" in shown.out and "only the taken actions' probabilities" in " ".join(shown.out.split())
+    scored = run("ope", str(raw), "--policy", "always:0", "--data-spec", str(spec), "--estimators", "wis", "--json")
+    assert scored.code == 0, scored.err
+    (policy,) = scored.json()["policies"]
+    (figure,) = policy["figures"].values()
+    assert figure["value"] > 2
+    planned = run("plan", "--training", str(raw), *words, "--preset", "cartpole-ddqn")
+    assert planned.json()["request"]["HyperParameters"]["data.columns.episode"] == "user_id"
+    wrong = run("data", "check", str(raw), "--map", "episod=user_id")
+    assert wrong.code == 2 and "Did you mean episode" in wrong.err
