@@ -233,7 +233,7 @@ def test_a_companys_log_is_described_checked_and_scored_without_a_line_of_python
     scored = run("ope", str(raw), "--policy", "always:0", "--data-spec", str(spec), "--estimators", "wis", "--json")
     assert scored.code == 0, scored.err
     (policy,) = scored.json()["policies"]
-    (figure,) = policy["figures"].values()
+    (figure,) = policy["estimates"].values()
     assert figure["value"] > 2
     planned = run("plan", "--training", str(raw), *words, "--preset", "cartpole-ddqn")
     assert planned.json()["request"]["HyperParameters"]["data.columns.episode"] == "user_id"
