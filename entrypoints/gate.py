@@ -132,6 +132,11 @@ def by_log(
     from batchrl.ope.gate.gate import judge_by_log
     from batchrl.ope.study.logged import EpisodeLog, policies_of
 
+    if held_out.estimated_on is not None:
+        raise InputError(
+            f"{arguments.held_out} has no probabilities of actions, and the gate's level holds for logged ones alone.",
+            "Log them, or give episodes that the candidate played itself: --canary.",
+        )
     if arguments.epsilon is not None:
         target = TargetPolicy("epsilon_greedy", epsilon=arguments.epsilon)
     else:

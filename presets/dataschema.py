@@ -59,6 +59,13 @@ class DataSettings(Section):
         "per_row: each row, whatever its id",
     )
 
+    propensities: Literal["auto", "logged", "estimated"] = Field(
+        default="auto",
+        description="Probabilities of the actions under the policy that logged them: logged: those of the log, which "
+        "is refused without any; estimated: by a model of the actions, whatever the log has; auto: estimated where "
+        "none were logged",
+    )
+
     train_ratio: Number = Field(
         default=0.4, gt=0, lt=1, description="Share of episodes to train on; the rest estimates, and is the test"
     )

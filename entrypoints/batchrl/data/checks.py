@@ -129,7 +129,7 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
         Each kind of fault with all its rows.
     """
     n_actions = rows.n_actions
-    policy = _propensity_checks(n_actions) if rows.probabilities is None else _policy_checks(n_actions)
+    policy = _propensity_checks(rows) if rows.probabilities is None else _policy_checks(n_actions)
     checks = [*_reward_checks(), *policy, *_action_checks(rows)]
     checks += _next_state_checks(rows)
     if flags_matter:
@@ -207,19 +207,22 @@ def _policy_checks(n_actions: int) -> list[Check]:
     return [few, *_vector_checks(name, lambda values: values.policy, "the probabilities of all actions", chances=True)]
 
 
-def _propensity_checks(n_actions: int) -> list[Check]:
+def _propensity_checks(rows: Rows) -> list[Check]:
     name, right = columns.PROPENSITY, "the probability of the taken action, above 0 and at most 1"
 
     def outside(values: Values) -> Flags:
         return np.asarray((values.propensities <= 0) | (values.propensities > 1 + SUM_TOLERANCE))
 
+    few = Check(
+        columns.ACTION,
+        "every row has the action {value}",
+        "two or more actions: there is nothing to choose else",
+        lambda values: values.every(rows.n_actions < 2),
+    )
+    if rows.propensities is None:
+        return [few]
     return [
-        Check(
-            columns.ACTION,
-            "every row has the action {value}",
-            "two or more actions: there is nothing to choose else",
-            lambda values: values.every(n_actions < 2),
-        ),
+        few,
         Check(name, "the value is {value}", right, lambda values: ~np.isfinite(values.propensities)),
         Check(name, "{value} is no probability of an action that was taken", right, outside),
     ]

@@ -101,7 +101,7 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) 
     ids = np.array([rows.episode_ids[code] for code in steps(rows.episode)], dtype=object)
     table = {
         columns.ACTION: cells(_actions(rows, steps(rows.actions).astype(np.int64))),
-        rows.chances_column: cells(steps(rows.chances)),
+        **({} if rows.chances is None else {rows.chances_column: cells(steps(rows.chances))}),
         columns.EPISODE_ID: cells(ids, ids[closed - 1]),
         columns.REWARD: cells(steps(rows.rewards)),
     }

@@ -43,6 +43,8 @@ class Dataset:
             ``0`` to ``A - 1``.
         taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
         encoding: by which the states came of the columns of the files; None where they are those columns.
+        estimated_on: from how many episodes ``behavior_policy`` was estimated (``batchrl.data.behaviour``); None where
+            it was logged.
     """
 
     states: Floats32
@@ -57,6 +59,7 @@ class Dataset:
     action_names: tuple[str, ...] = ()
     taken_propensities: Floats64 | None = None
     encoding: Encoding | None = None
+    estimated_on: int | None = None
 
     def __post_init__(self) -> None:
         if not self.action_names and self.behavior_policy is not None:
@@ -148,20 +151,27 @@ class Dataset:
             action_names=self.action_names,
             taken_propensities=None if self.taken_propensities is None else chosen(self.taken_propensities),
             encoding=self.encoding,
+            estimated_on=self.estimated_on,
         )
 
     def sha256(self) -> str:
-        """Digest of the content, whatever the files were called or how they were written."""
-        logged = "taken_propensities" if self.behavior_policy is None else "behavior_policy"
-        facts = (self.state_columns, self.episode_ids, getattr(self, logged).shape)
+        """Digest of the content, whatever the files were called or how they were written.
+
+        What was estimated is no part of it: the same log has the same digest on every machine.
+        """
+        chances = self.taken_propensities if self.behavior_policy is None else self.behavior_policy
+        if self.estimated_on is not None:
+            chances = None
+        facts = (self.state_columns, self.episode_ids, None if chances is None else chances.shape)
         digest = hashlib.sha256(repr(facts).encode())
         if self.action_names != default_names(self.n_actions):
             digest.update(repr(self.action_names).encode())
-        for name in ("states", "actions", "rewards", "next_states", "terminal", logged, "offsets"):
-            array = getattr(self, name)
+        content = (self.states, self.actions, self.rewards, self.next_states, self.terminal, chances, self.offsets)
+        arrays: list[Array] = [array for array in content if array is not None]
+        for array in arrays:
             for start, stop in chunks(len(array)):
                 part = array[start:stop]
-                if name == "next_states":
+                if array is self.next_states:
                     part = np.where(self.terminal[start:stop, None], np.float32(0), part)
                 digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from batchrl.data.calibration import EstimatedBehavior
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.loader import LoadedData
 from batchrl.data.storage import chunks
@@ -103,6 +104,7 @@ class Description:
     discount: float | None
     discounted_returns: Spread | None
     behavior_entropy: Entropy | None
+    estimated_behavior: EstimatedBehavior | None
     notes: tuple[str, ...]
     support: tuple[ActionSupport, ...]
     features: tuple[Feature, ...]
@@ -134,6 +136,7 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         discount=discount,
         discounted_returns=None if discount is None else Spread.of(data.discounted_returns(discount)),
         behavior_entropy=_entropy(data),
+        estimated_behavior=EstimatedBehavior.of(data),
         notes=loaded.notes,
         support=_support(data),
         features=_features(data),

@@ -113,8 +113,9 @@ def _check_logged_by(checked: CheckedRows, logged_by: Callable[[int], Probabilit
     """Refuse data that another policy logged; who is said to be in place must be who acted."""
     rows = checked.rows
     if rows.probabilities is None:
+        has = "no probabilities" if rows.chances is None else "the probability of the taken action alone"
         raise InputError(
-            f"{source} has the probability of the taken action alone, which cannot tell who logged it.",
+            f"{source} has {has}, which cannot tell who logged it.",
             f"Log the probabilities of all actions: {columns.ALL_ACTION_PROBABILITIES}.",
         )
     probabilities = logged_by(rows.n_actions)

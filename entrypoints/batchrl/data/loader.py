@@ -21,6 +21,8 @@ from typing import Literal
 import numpy as np
 
 from batchrl.contract import columns
+from batchrl.data.behaviour import with_estimated_behavior
+from batchrl.data.contradictions import contradiction
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.doubts import copies
 from batchrl.data.encoding import Encoding, RawColumn
@@ -150,8 +152,21 @@ def load_dataset(
         raw=None if rows.raw is None else RawStates.of(rows.raw, dataset),
     )
     if encoding is not None:
-        return loaded.encoded(encoding)
-    return loaded.fitted(np.arange(dataset.n_episodes, dtype=np.int64))
+        loaded = loaded.encoded(encoding)
+    else:
+        loaded = loaded.fitted(np.arange(dataset.n_episodes, dtype=np.int64))
+    return _with_propensities(loaded, logged=rows.chances is not None)
+
+
+def _with_propensities(loaded: LoadedData, logged: bool) -> LoadedData:
+    """The same with estimated probabilities where none were logged, and a note on those that the actions contradict."""
+    told: str | None
+    dataset = loaded.dataset
+    if logged:
+        told = contradiction(dataset)
+    else:
+        dataset, told = with_estimated_behavior(dataset)
+    return replace(loaded, dataset=dataset, notes=loaded.notes if told is None else (told, *loaded.notes))
 
 
 @dataclass(frozen=True)

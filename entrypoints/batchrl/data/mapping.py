@@ -92,7 +92,7 @@ class Chosen:
             _next_state_columns(first, states, settings),
             tuple(name for name in there if name in FLAGS),
             tuple(name for name in there if name in TARGETS),
-            _chances(first, settings.columns),
+            _chances(first, settings),
             episode=settings.episode_ids != "per_row" or columns.EPISODE_ID in first.names,
             # A file may call something else "time": only settings ask for it.
             time=settings.columns.time is not None,
@@ -131,12 +131,22 @@ class Chosen:
         return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
 
 
-def _chances(table: Table, settings: ColumnSettings) -> str | None:
+def _chances(table: Table, settings: DataSettings) -> str | None:
     """Of probabilities of all actions and of the taken one, what the settings name, else what is there."""
-    if settings.probabilities is None and settings.propensity is not None:
+    if settings.propensities == "estimated":
+        return None
+    if settings.columns.probabilities is None and settings.columns.propensity is not None:
         return columns.PROPENSITY
     known = (columns.ALL_ACTION_PROBABILITIES, columns.PROPENSITY)
-    return next((name for name in known if name in table.names), None)
+    found = next((name for name in known if name in table.names), None)
+    if found is None and settings.propensities == "logged":
+        raise InputError(
+            f"{table.path}: there is no column {' or '.join(known)}, and data.propensities is logged; "
+            f"the file has {', '.join(table.names)}.",
+            "Say what the column is called (data.columns.propensity or data.columns.probabilities), or set "
+            "data.propensities to auto: a logging policy is estimated.",
+        )
+    return found
 
 
 def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...]:

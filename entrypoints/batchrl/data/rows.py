@@ -102,11 +102,9 @@ class Rows:
         return columns.PROPENSITY if self.probabilities is None else columns.ALL_ACTION_PROBABILITIES
 
     @property
-    def chances(self) -> Floats64:
-        """``[M, A]`` or ``[M]``, what that column holds."""
-        chances = self.propensities if self.probabilities is None else self.probabilities
-        assert chances is not None, "one of the two was logged"
-        return chances
+    def chances(self) -> Floats64 | None:
+        """``[M, A]`` or ``[M]``, what that column holds; None where no probabilities were logged."""
+        return self.propensities if self.probabilities is None else self.probabilities
 
 
 def read_rows(

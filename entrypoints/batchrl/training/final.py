@@ -9,7 +9,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
@@ -45,6 +45,7 @@ class FinalScore:
         episodes: how many it comes from.
         episodes_of: ``test``, or ``evaluation`` where no episodes were kept for the test.
         words: what the episodes are called.
+        propensities: whether those of the logging policy were logged or estimated.
     """
 
     metric: str | None
@@ -55,6 +56,7 @@ class FinalScore:
     episodes: int
     episodes_of: str
     words: Words = OF_EPISODES
+    propensities: Literal["logged", "estimated"] = "logged"
 
     @property
     def improves(self) -> bool:
@@ -69,6 +71,7 @@ class FinalScore:
             "confidence": self.confidence,
             "meaning": self.meaning,
             "doubt": self.doubt,
+            "propensities": self.propensities,
             "evidence": "improves on the logging policy" if self.improves else NO_EVIDENCE,
         }
 
@@ -83,6 +86,8 @@ class FinalScore:
         yield f"final score: {shown} ({self.confidence:.0%} interval), {self.metric}"
         yield from _wrapped(f"from {self.episodes} {self.episodes_of} {self.words.episodes}{seen}", "  ")
         yield from _wrapped(self.meaning, "  ")
+        if self.propensities == "estimated":
+            yield from _wrapped("rests on estimated propensities: the log has none, or they were not to be used", "  ")
         if self.doubt is not None:
             yield from _wrapped(f"not to be relied on: {self.doubt}", "  ")
         if not self.improves:
@@ -161,6 +166,7 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
         episodes=episodes.n_episodes,
         episodes_of="evaluation" if test is None else "test",
         words=words,
+        propensities="logged" if episodes.estimated_on is None else "estimated",
     )
     if run.preset.ope.q_function == "fqe" and may_fit:
         policies = [

@@ -147,7 +147,7 @@ class SelectionScorer:
         most = 0 if of_decisions(log.dataset) else self._preset.selection.max_window
         windows = window_scores(log.grid, log_ratios, log.rewards, discount, most)
         differences = [paired_difference(log, policy, log_ratios), *(window.difference for window in windows)]
-        returns, paired, *followed = self._intervals([self._logged_return, *differences])
+        returns, paired, *followed = self._intervals([self._logged_return, *log.with_estimation(differences)])
         log_weights = trajectory_log_weights(log_ratios)
         weights = WeightDiagnostics.of(log_weights, self._preset.ope.confidence)
         start_value, logging_value = self._start_values(policy)

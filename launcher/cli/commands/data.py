@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -39,10 +38,17 @@ FEATURES = (
     Column("max", "MAX", right=True),
 )
 
-# Standard errors between how often an action was taken and its logged probabilities that are not put down to chance,
-# and what sums of rounded probabilities may be off.
-CONTRADICTION = 6.0
-ROUNDING = 1e-4
+CALIBRATION = (
+    Column("range", "ESTIMATED PROBABILITY"),
+    Column("mean_probability", "MEAN", right=True),
+    Column("taken", "TAKEN", right=True),
+    Column("probabilities", "NUMBER", right=True),
+)
+OVERLAP = (
+    Column("action", "ACTION"),
+    Column("effective_transitions", "EFFECTIVE TRANSITIONS", right=True),
+    Column("share", "SHARE OF ALL", right=True),
+)
 
 data_argument = click.argument("data", metavar="DATA")
 
@@ -168,12 +174,6 @@ def describe(
     for line in _described(answer, stdout_width()):
         out.text(line)
     _remark(answer, answer["ends"]["unknown"], out)
-    if action := _contradicted(answer["support"], answer["transitions"]):
-        out.note(
-            f"Warning: action {action['action']} was taken in {action['share']:.2%} of the rows, but logged as "
-            f"{action['mean_probability']:.2%} likely: chance does not explain that. Every estimate rests on these "
-            "probabilities; see that they are those of the policy that acted."
-        )
 
 
 @command.command(
@@ -256,6 +256,20 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from table(answer["support"], SUPPORT, width)
     yield ""
     yield from table(answer["features"], FEATURES, width)
+    if (estimated := answer["estimated_behavior"]) is not None:
+        yield from _estimated(estimated, width)
+
+
+def _estimated(estimated: Mapping[str, Any], width: int) -> Iterator[str]:
+    """How well the estimated logging policy fits, and how much the log says about each action by it."""
+    yield ""
+    losses = f"{estimated['log_loss']:.4g} nats; the actions' shares alone have {estimated['log_loss_of_shares']:.4g}"
+    yield from fields({"estimated propensities": f"log loss {losses}"}, width)
+    yield ""
+    bins = [{"range": f"{part['lower']:.1f} to {part['upper']:.1f}", **part} for part in estimated["calibration"]]
+    yield from table(bins, CALIBRATION, width)
+    yield ""
+    yield from table(estimated["overlap"], OVERLAP, width)
 
 
 def _entropy(entropy: Mapping[str, Any] | None) -> str:
@@ -265,20 +279,6 @@ def _entropy(entropy: Mapping[str, Any] | None) -> str:
         f"of the logging policy: mean {entropy['mean']:.4g}, {entropy['min']:.4g} to {entropy['max']:.4g} nats; "
         f"uniform has {entropy['highest']:.4g}"
     )
-
-
-def _contradicted(support: Sequence[Mapping[str, Any]], transitions: int) -> Mapping[str, Any] | None:
-    """The action whose share is farthest from its logged probabilities, where chance does not explain that.
-
-    The variance of a mean of draws with probabilities p_i is at most that with their mean, so this errs on the side of
-    silence. None where only the taken actions' probabilities are known.
-    """
-    if any(action["mean_probability"] is None for action in support):
-        return None
-    farthest = max(support, key=lambda action: abs(action["share"] - action["mean_probability"]))
-    likely = farthest["mean_probability"]
-    error = math.sqrt(likely * max(0.0, 1 - likely) / transitions)
-    return farthest if abs(farthest["share"] - likely) > CONTRADICTION * error + ROUNDING else None
 
 
 def _remark(answer: Mapping[str, Any], unknown_ends: int, out: Output) -> None:

@@ -99,7 +99,8 @@ class Evaluator:
         log_ratios = log.log_ratios(policy.probabilities)
         log_weights = trajectory_log_weights(log_ratios)
         estimators = self._of_the_csv(policy, log_ratios, log_weights)
-        estimates = intervals(list(estimators.values()), settings.bootstrap_resamples, settings.confidence, self._seed)
+        quotients = log.with_estimation(list(estimators.values()))
+        estimates = intervals(quotients, settings.bootstrap_resamples, settings.confidence, self._seed)
         return PolicyEstimates(
             estimates=dict(zip(estimators, estimates, strict=True)),
             estimands={name: self._estimand(name, policy) for name in estimators},

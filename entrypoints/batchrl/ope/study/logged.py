@@ -18,6 +18,7 @@ from batchrl.ope.estimators.quotients import Quotients
 from batchrl.ope.estimators.sample import Sample
 from batchrl.ope.estimators.trajectories import discounted_returns
 from batchrl.ope.estimators.weights import clipped
+from batchrl.ope.study.estimation import Estimation
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,17 @@ class EpisodeLog:
     def cut(self) -> Integers:
         """Positions of the episodes that were cut short with a known next state."""
         return np.flatnonzero(~self.dataset.terminal[self.dataset.offsets[1:] - 1]).astype(np.int64)
+
+    @cached_property
+    def estimation(self) -> Estimation | None:
+        """How the logging policy was estimated; None where it was logged."""
+        return Estimation.of(self.dataset)
+
+    def with_estimation(self, estimators: Sequence[Quotients]) -> list[Quotients]:
+        """Estimators that rest on the propensities, with what the estimation of those adds to their errors."""
+        if self.estimation is None:
+            return list(estimators)
+        return [self.estimation.moved_by(estimator) for estimator in estimators]
 
     @property
     def cut_states(self) -> Floats32:

@@ -119,7 +119,7 @@ class Scorer:
         log, confidence = self.log, self.settings.confidence
         sample = log.sample(policy)
         found = self._found(policy, sample)
-        estimators = found.quotients
+        estimators = dict(zip(found.quotients, log.with_estimation(list(found.quotients.values())), strict=True))
         bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
         doubt = doubt_of_policy(
@@ -193,7 +193,8 @@ class Scorer:
         if not able:
             return None
         chosen = able[-1]
-        (difference,) = intervals([chosen.difference], settings.resamples, settings.confidence, settings.seed)
+        moved = log.with_estimation([chosen.difference])
+        (difference,) = intervals(moved, settings.resamples, settings.confidence, settings.seed)
         steps = "the first step" if chosen.steps == 1 else f"the first {chosen.steps} steps"
         label = f"{policy} for {steps} from a logged state, then {LOGGING_POLICY}"
         estimand = Estimand(label, log.discount, self.logged_estimand.horizon)

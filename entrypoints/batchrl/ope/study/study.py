@@ -184,6 +184,8 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
     remarks += tuple(f"{doubt.message} {doubt.advice}" for doubt in loaded.doubts)
+    if log.estimation is not None:
+        remarks = (*log.estimation.remarks(), *remarks)
     return OpeReport(
         data={
             "source": question.source,
