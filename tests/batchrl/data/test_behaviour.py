@@ -207,8 +207,9 @@ def test_what_cannot_be_estimated_is_refused(tmp_path: Path) -> None:
 
 def test_a_log_without_probabilities_is_converted_and_divided_without_any(tmp_path: Path) -> None:
     source, target = tmp_path / "log.csv", tmp_path / "a.parquet"
-    following = frame().assign(next_state_feature_0=0.5).drop(columns="propensity")
-    following.to_csv(source, index=False)
+    following = frame().drop(columns="propensity")
+    after = following.groupby("episode_id")["state_feature_0"].shift(-1).fillna(0.5)
+    following.assign(next_state_feature_0=after).to_csv(source, index=False)
     convert_schema(source, target, "A")
     assert not {"propensity", "all_action_probabilities"} & set(pq.read_table(target).column_names)
     assert load_dataset(target, DataSettings()).dataset.estimated_on == 20

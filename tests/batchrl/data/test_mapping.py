@@ -125,12 +125,12 @@ def test_the_taken_actions_propensity_is_enough(tmp_path: Path) -> None:
 
 
 def test_one_number_in_the_column_of_all_is_the_taken_actions(tmp_path: Path) -> None:
-    loaded = read(tmp_path, base().assign(all_action_probabilities=0.25))
-    assert np.all(loaded.dataset.propensities == 0.25) and loaded.dataset.behavior_policy is None
+    loaded = read(tmp_path, base().assign(all_action_probabilities=0.5))
+    assert np.all(loaded.dataset.propensities == 0.5) and loaded.dataset.behavior_policy is None
     (note,) = loaded.notes
     assert "'all_action_probabilities' holds one number a row" in note
-    base().assign(all_action_probabilities=0.25).to_parquet(tmp_path / "log.parquet")
-    assert np.all(load_dataset(tmp_path / "log.parquet", DataSettings()).dataset.propensities == 0.25)
+    base().assign(all_action_probabilities=0.5).to_parquet(tmp_path / "log.parquet")
+    assert np.all(load_dataset(tmp_path / "log.parquet", DataSettings()).dataset.propensities == 0.5)
 
 
 @pytest.mark.parametrize(("propensity", "words"), [(0.0, "0.0 is no prob"), (1.5, "1.5 is no prob"), ("", "is empty")])

@@ -95,11 +95,11 @@ def test_the_description_fits_a_terminal(run: Run, data: Path, monkeypatch: pyte
 
 
 def test_probabilities_that_the_actions_contradict_are_told(run: Run, data: Path) -> None:
-    assert "Warning" not in run("data", "describe", str(data)).err
+    assert "chance" not in run("data", "describe", str(data)).err
     for wrong in ("[0.9, 0.1]", "[0.3, 0.3, 0.4]"):
         data.write_text(log(100).replace("[0.5, 0.5]", wrong))
         ended = run("data", "describe", str(data))
-        assert ended.code == 0 and "Warning: action" in ended.err, ended.err
+        assert ended.code == 0 and "Note: action" in ended.err, ended.err
     assert "action 2 was taken in 0.00% of the rows, but logged as 40.00% likely" in ended.err
 
 
