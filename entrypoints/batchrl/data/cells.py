@@ -23,9 +23,15 @@ def numbers(cells: pa.Array) -> tuple[Floats64, int | None]:
     Returns:
         ``[m]`` with ``nan`` in empty cells, and the position of the first cell that is neither empty nor a number.
     """
-    kind = cells.type
+    values, wrong = read_numbers(cells)
+    return values, int(wrong[0]) if len(wrong) else None
+
+
+def read_numbers(cells: pa.Array) -> tuple[Floats64, Integers]:
+    """As ``numbers``, with the positions of all cells that are neither empty nor a number."""
+    kind, none = cells.type, np.zeros(0, np.int64)
     if pa.types.is_dictionary(kind):
-        return numbers(cells.dictionary_decode())
+        return read_numbers(cells.dictionary_decode())
     if pa.types.is_boolean(kind):
         cells = cells.cast(pa.int8())
     elif pa.types.is_decimal(kind):
@@ -33,46 +39,44 @@ def numbers(cells: pa.Array) -> tuple[Floats64, int | None]:
     elif is_text(kind):
         return _numbers_of_text(cells)
     elif pa.types.is_null(kind):
-        return np.full(len(cells), np.nan), None
+        return np.full(len(cells), np.nan), none
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        filled = cells.is_valid().to_numpy(zero_copy_only=False)
-        return np.full(len(cells), np.nan), int(np.argmax(filled)) if filled.any() else None
-    return cells.to_numpy(zero_copy_only=False).astype(np.float64, copy=False), None
+        return np.full(len(cells), np.nan), np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
+    return cells.to_numpy(zero_copy_only=False).astype(np.float64, copy=False), none
 
 
-def _numbers_of_text(cells: pa.Array) -> tuple[Floats64, int | None]:
+def _numbers_of_text(cells: pa.Array) -> tuple[Floats64, Integers]:
     texts = pd.Series(pc.utf8_trim_whitespace(cells).to_numpy(zero_copy_only=False), dtype=object)
     values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     unread = np.flatnonzero(np.isnan(values) & texts.notna().to_numpy() & (texts != "").to_numpy())
-    wrong = None
+    wrong = []
     for position in unread:
         text = str(texts.iloc[position]).lower()
         if text in WORDS:
             values[position] = WORDS[text]
-        elif text != "nan" and wrong is None:
-            wrong = int(position)
-    return values, wrong
+        elif text != "nan":
+            wrong.append(position)
+    return values, np.array(wrong, np.int64)
 
 
-def flags(cells: pa.Array) -> tuple[Bytes, int | None]:
+def flags(cells: pa.Array) -> tuple[Bytes, Integers]:
     """A column of flags: 0, 1, true or false.
 
     Returns:
-        ``[m]`` of 0, 1 and ``UNKNOWN``, and the position of the first cell that is something else.
+        ``[m]`` of 0, 1 and ``UNKNOWN``, and the positions of all cells that are something else.
     """
     distinct = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    values, unreadable = numbers(distinct.dictionary)
+    values, unreadable = read_numbers(distinct.dictionary)
     known = (values == 0) | (values == 1) | np.isnan(values)
-    if unreadable is not None:
-        known[unreadable] = False
-    meanings = np.where(np.isnan(values), UNKNOWN, values).astype(np.int8)
+    known[unreadable] = False
+    meanings = np.where(known & ~np.isnan(values), values, UNKNOWN).astype(np.int8)
     codes = _codes(distinct)
     result = np.full(len(cells), UNKNOWN, np.int8)
     filled = codes >= 0
     result[filled] = meanings[codes[filled]]
     wrong = np.zeros(len(cells), np.bool_)
     wrong[filled] = ~known[codes[filled]]
-    return result, int(np.argmax(wrong)) if wrong.any() else None
+    return result, np.flatnonzero(wrong)
 
 
 def times(cells: pa.Array) -> tuple[Floats64, int | None]:

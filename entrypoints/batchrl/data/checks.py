@@ -137,7 +137,7 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     for name, values in rows.targets.items():
         checks += _target_checks(name, values.shape[1], n_actions)
     of_states = _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
-    return [*of_states, *_run(checks, rows, layout)]
+    return [*rows.findings, *of_states, *_run(checks, rows, layout)]
 
 
 def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> list[Finding]:
@@ -145,7 +145,7 @@ def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | N
     if not any(check.wrong(values).any() for values, _ in _pieces(rows, layout, also) for check in checks):
         return []
     findings: list[Finding] = []
-    known: dict[str, Integers] = {}
+    known = {finding.column: finding.rows for finding in rows.findings if finding.column}
     for check in checks:
         found = np.concatenate([where[check.wrong(values)] for values, where in _pieces(rows, layout, also)])
         for column in (check.column, *check.after):

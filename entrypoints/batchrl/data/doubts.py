@@ -30,16 +30,14 @@ import numpy as np
 
 from batchrl.contract.errors import shortened
 from batchrl.data.blanks import NULLS
-from batchrl.data.dataset import Flags, Integers
-from batchrl.data.fingerprints import fingerprints
+from batchrl.data.copies import copies_of
+from batchrl.data.dataset import Integers
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import CHUNK_ROWS, taken
 
 # Next states that are off by more of a feature's standard deviation contradict; less may be rounding.
 SAME_STATE = 1e-3
-# States repeat by themselves where so many rows have that of the row before, and differ otherwise, for each copy.
-REPEATING_STATES = 0.1
 HUGE_REWARD = 1e6
 LEAST_EPISODES = 2
 NAMED = 3
@@ -150,36 +148,16 @@ def _id_spellings(rows: Rows) -> Iterator[Doubt]:
     )
 
 
-def copies(rows: Rows, layout: Layout) -> tuple[Integers, int]:
-    """Rows that are exact copies of one before in their episode, and how often states repeat without that.
-
-    Returns:
-        ``[m]`` rows in the order of the files, and the number of steps whose state is that of the step before in
-        their episode while something else in them differs.
-    """
-    whole, states = fingerprints(rows, layout)
-    in_order = np.sort(whole)
-    if not (in_order[1:] == in_order[:-1]).any():
-        return np.zeros(0, np.int64), 0
-    _, first = np.unique(whole, return_index=True)
-    copied: Flags = np.ones(len(whole), np.bool_)
-    copied[first] = False
-    repeats = int(((states[1:] == states[:-1]) & (whole[1:] != whole[:-1]) & ~copied[1:]).sum())
-    steps = np.concatenate([chunk.numbers for chunk in layout.chunks()])
-    return np.sort(steps[copied]), repeats
-
-
 def _duplicates(rows: Rows, layout: Layout) -> Iterator[Doubt]:
-    found, repeats = copies(rows, layout)
-    # Of two rows of one time, nothing else is likely.
-    if len(found) and (rows.times is not None or repeats < REPEATING_STATES * len(found)):
+    copies = copies_of(rows, layout)
+    if len(copies.rows) and not copies.natural:
         yield Doubt(
             "duplicates",
             True,
-            f"{len(found):,} of {layout.n_steps:,} rows are exact copies of one before in their episode",
+            f"{len(copies.rows):,} of {layout.n_steps:,} rows are exact copies of one before in their episode",
             "They were probably logged twice, and their rewards would count twice. "
             + _settled("duplicates", "drops the copies"),
-            found,
+            copies.rows,
         )
 
 

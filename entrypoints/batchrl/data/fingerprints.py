@@ -23,21 +23,31 @@ def fingerprints(rows: Rows, layout: Layout) -> tuple[Prints, Prints]:
     """Of all N steps, in the order of the episodes.
 
     Returns:
-        ``[N]`` numbers of everything in a row, and ``[N]`` of its episode and state alone.
+        ``[N]`` numbers of everything in a row, and ``[N]`` of its episode, time and state alone.
     """
-    whole, states = np.empty(layout.n_steps, np.uint64), np.empty(layout.n_steps, np.uint64)
-    known = (rows.probabilities, rows.propensities, rows.times, rows.next_states)
+    whole, places = np.empty(layout.n_steps, np.uint64), np.empty(layout.n_steps, np.uint64)
+    known = (rows.probabilities, rows.propensities, rows.next_states)
     rest: list[Array] = [rows.actions, rows.rewards, *rows.flags.values(), *rows.targets.values()]
     rest += [values for values in known if values is not None]
     for chunk in layout.chunks():
         part = slice(chunk.start, chunk.stop)
         state = taken(rows.episode, chunk.rows).astype(np.uint64)
+        if rows.times is not None:
+            _mix(state, taken(rows.times, chunk.rows))
         _mix(state, taken(rows.states, chunk.rows))
-        states[part] = state
+        places[part] = state
         for values in rest:
             _mix(state, taken(values, chunk.rows))
         whole[part] = state
-    return whole, states
+    return whole, places
+
+
+def fingerprints_of_states(rows: Rows, layout: Layout) -> Prints:
+    """``[N]``, of the states of all steps, in the order of the episodes."""
+    result = np.zeros(layout.n_steps, np.uint64)
+    for chunk in layout.chunks():
+        _mix(result[chunk.start : chunk.stop], taken(rows.states, chunk.rows))
+    return result
 
 
 def _mix(state: Prints, values: Array) -> None:

@@ -23,8 +23,8 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.contradictions import contradiction
+from batchrl.data.copies import copies_of
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
-from batchrl.data.doubts import copies
 from batchrl.data.encoding import Encoding, RawColumn
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.normalising import normalised
@@ -205,7 +205,7 @@ def read_checked(
     schema = _schema(rows, episodes, settings.csv_schema)
     drop_last = schema == "A" or settings.legacy_drop_last
     layout = Layout.of(rows, episodes, drop_last, settings.max_transitions)
-    if "duplicates" in settings.repair and len(copied := copies(rows, layout)[0]):
+    if "duplicates" in settings.repair and len(copied := copies_of(rows, layout).rows):
         layout = Layout.of(rows, episodes.without(copied), drop_last, settings.max_transitions)
     if "closing_rewards" in settings.repair and schema == "A":
         rows = with_closing_rewards(rows, layout)

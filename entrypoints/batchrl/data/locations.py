@@ -14,7 +14,7 @@ from batchrl.contract.errors import InputError
 from batchrl.data.blanks import NULLS
 from batchrl.data.dataset import Flags, Integers
 from batchrl.data.formats import has_decimal_comma
-from batchrl.data.probabilities import UnreadableProbabilities
+from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
 from batchrl.data.tables import Table
 
 EMPTY = "empty"
@@ -123,8 +123,7 @@ class RowLocations:
 
     def refuse_vector(self, first: int, column: str, error: UnreadableProbabilities) -> InputError:
         """The error that a cell is no vector; ``first`` is the row from which the error counts."""
-        reason = error.reason.replace("{", "{{").replace("}", "}}")
-        return self.refuse(first + error.position, column, reason, "one number for each action, as [0.5, 0.5]")
+        return self.refuse(first + error.position, column, error.problem, RIGHT_VECTOR)
 
     def refuse_any(self, wrong: Flags, rows: Integers, column: str, problem: str, right: str) -> None:
         """Report the first wrong row of ``rows``, if there is one; see ``refuse``.

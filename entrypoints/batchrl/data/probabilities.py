@@ -23,6 +23,7 @@ _SEPARATOR = re.compile(r"\s*,\s*|\s+")
 _SCALARS = (b"numpy.float64(", b"np.float64(", b"float64(")
 # A text is a line of its own, without line breaks.
 _LINES = bytes.maketrans(b"\r\n]", b"  \n")
+RIGHT_VECTOR = "one number for each action, as [0.5, 0.5]"
 # So many texts tell whether most are alike.
 SAMPLE = 64
 
@@ -41,6 +42,11 @@ class UnreadableProbabilities(ValueError):
         self.position = position
         self.reason = reason
         self.are_numbers = are_numbers
+
+    @property
+    def problem(self) -> str:
+        """The reason where ``{value}`` stands for a cell: other braces are its own."""
+        return self.reason.replace("{", "{{").replace("}", "}}")
 
 
 def parse_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:

@@ -12,16 +12,17 @@ import pyarrow as pa
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.actions import ActionColumn, named_actions
-from batchrl.data.cells import Bytes, flags, numbers, times
+from batchrl.data.cells import Bytes, flags, read_numbers, times
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.encoding import Kind, RawColumn
 from batchrl.data.episodeids import EpisodeIds
 from batchrl.data.features import Bounds, StateColumns, found_kinds, said_kinds
+from batchrl.data.findings import Finding, refuse_all
 from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
 from batchrl.data.mapping import Chosen, renamed
 from batchrl.data.opening import CellOfAnotherType
-from batchrl.data.probabilities import UnreadableProbabilities
+from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
 from batchrl.data.storage import Storage
 from batchrl.data.tables import Table, open_tables
 from batchrl.data.vectors import VectorColumn
@@ -51,6 +52,7 @@ class Rows:
         targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
         episode_ids: ids in order of first appearance, as text.
+        findings: cells that could not be read; they are ``nan``.
         notes: what was assumed, in words.
     """
 
@@ -71,6 +73,7 @@ class Rows:
     targets: dict[str, Floats64]
     episode: Integers
     episode_ids: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -214,6 +217,7 @@ class _Reading:
         self._episode = storage.column()
         self._ids = EpisodeIds(settings.episode_ids, self._places)
         self._rows = 0
+        self._findings: list[Finding] = []
 
     def read(self, tables: Sequence[Table]) -> Rows:
         for table in tables:
@@ -256,6 +260,7 @@ class _Reading:
             targets={name: column.finish() for name, column in self._vectors.items()},
             episode=self._episode.finish(),
             episode_ids=self._ids.names,
+            findings=tuple(self._findings),
             notes=() if actions.note is None else (actions.note,),
         )
 
@@ -273,14 +278,13 @@ class _Reading:
             column.append(self._read_numbers(batch, name))
         for name, column in self._flags.items():
             values, wrong = flags(batch.column(name))
-            if wrong is not None:
-                raise self._places.refuse(self._rows + wrong, name, "{value} is no flag", "0 or 1")
+            self._note(name, "{value} is no flag", "0 or 1", wrong)
             column.append(values)
         if self._times is not None:
-            when, wrong = times(batch.column(columns.TIME))
-            if wrong is not None:
+            when, timeless = times(batch.column(columns.TIME))
+            if timeless is not None:
                 right = "a number, or a date as 2026-11-30 or 2026-11-30T08:00:00Z"
-                raise self._places.refuse(self._rows + wrong, columns.TIME, "'{value}' is no time", right)
+                raise self._places.refuse(self._rows + timeless, columns.TIME, "'{value}' is no time", right)
             self._times.append(when)
         for name, vectors in self._vectors.items():
             try:
@@ -288,14 +292,25 @@ class _Reading:
             except UnreadableProbabilities as error:
                 if name == columns.ALL_ACTION_PROBABILITIES and vectors.width is None and error.are_numbers:
                     raise _OneNumber from None
-                raise self._places.refuse_vector(self._rows, name, error) from None
+                self._note(name, error.problem, RIGHT_VECTOR, np.array([error.position]))
+                refuse_all(self._findings, self._places)
         self._rows += batch.num_rows
 
     def _read_numbers(self, batch: pa.RecordBatch, name: str) -> Floats64:
-        values, wrong = numbers(batch.column(name))
-        if wrong is not None:
-            raise self._places.refuse(self._rows + wrong, name, "'{value}' is not a number", "one number")
+        values, wrong = read_numbers(batch.column(name))
+        self._note(name, "'{value}' is not a number", "one number", wrong)
         return values
+
+    def _note(self, name: str, problem: str, right: str, wrong: Integers) -> None:
+        """Keep what cannot be read, to be told with everything else that is wrong; ``wrong`` are rows of this batch."""
+        if not len(wrong):
+            return
+        found = self._rows + wrong
+        for number, known in enumerate(self._findings):
+            if (known.column, known.problem) == (name, problem):
+                self._findings[number] = replace(known, rows=np.concatenate([known.rows, found]))
+                return
+        self._findings.append(Finding(problem, f"Right is: {right}.", found, name))
 
     def _matrix(self, batch: pa.RecordBatch, names: Sequence[str]) -> Floats32 | Floats64:
         result = np.empty((batch.num_rows, len(names)), np.float64 if self._raw else np.float32)
@@ -303,7 +318,8 @@ class _Reading:
             for number, (name, of_state) in enumerate(zip(names, self._chosen.states, strict=True)):
                 values, wrong = self._columns.values(of_state, batch.column(name))
                 if wrong is not None:
-                    raise self._places.refuse(self._rows + wrong, name, *self._columns.words(of_state))
+                    self._note(name, *self._columns.words(of_state), np.array([wrong]))
+                    refuse_all(self._findings, self._places)
                 result[:, number] = values
                 if not self._raw:
                     self._bounds.note(number, values, result[:, number])

@@ -102,6 +102,22 @@ def test_states_that_repeat_by_themselves_are_no_copies(tmp_path: Path) -> None:
     )
     assert discrete.duplicated().sum() > 10
     assert [doubt.kind for doubt in loaded(tmp_path, discrete).doubts] == []
+    # A certain policy going round in circles: whatever has the same state is the same row.
+    circles = log(action=0, all_action_probabilities="[0.99, 0.01]", reward=0.0, state_feature_1=0)
+    circles["state_feature_0"] = (np.arange(240) + np.repeat(np.arange(60), 4)) % 2
+    assert circles.duplicated().sum() == 120
+    assert [doubt.kind for doubt in loaded(tmp_path, circles).doubts] == ["no_rewards"]
+
+
+def test_days_with_several_rows_of_an_unchanging_user_are_no_copies(tmp_path: Path) -> None:
+    """Where times are coarse, equal rows of one time are likely."""
+    rng = np.random.default_rng(2)
+    static = log(
+        state_feature_0=np.repeat(np.arange(EPISODES), STEPS), state_feature_1=1.0, t=np.tile([0, 0, 0, 1], 60)
+    )
+    clicks = static.assign(reward=(rng.random(240) < 0.2).astype(int))
+    assert clicks.duplicated().sum() > 10
+    assert loaded(tmp_path, clicks, columns={"time": "t"}).doubts == ()
 
 
 def test_ids_used_again_are_told_and_can_be_kept_apart(tmp_path: Path) -> None:
@@ -248,12 +264,45 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     assert message.count("line 72") == 1 and "probability 0" not in message
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_cells_that_cannot_be_read_come_with_everything_else(tmp_path: Path, kind: str) -> None:
+    frame = log(terminal=0).astype({"reward": object, "terminal": object})
+    frame.loc[[40, 41, 200], "reward"] = "high"
+    frame.loc[[60, 61], "terminal"] = 7
+    frame.loc[70, "all_action_probabilities"] = "[0.5, 0.6]"
+    frame.loc[[80, 81], "action"] = 9
+    if kind == "parquet":
+        text = {"reward": str, "terminal": int}
+        frame.astype(text).to_parquet(tmp_path / "log")
+    elif kind == "jsonl":
+        frame.to_json(tmp_path / "log", orient="records", lines=True)
+    else:
+        frame.to_csv(tmp_path / "log", index=False)
+    with pytest.raises(InputError) as caught:
+        load_dataset(tmp_path / "log", DataSettings())
+    message, (unit, ahead) = str(caught.value), {"csv": ("line", 2), "jsonl": ("line", 1), "parquet": ("row", 1)}[kind]
+    for row, words in (
+        (40, "episode u10, column 'reward': 'high' is not a number (2 more rows like it)."),
+        (60, "episode u15, column 'terminal': 7 is no flag (1 more row like it)."),
+        (70, "episode u17, column 'all_action_probabilities': [0.5, 0.6] does not sum to 1."),
+        (80, "episode u20, column 'action': there is no action 9 (1 more row like it)."),
+    ):
+        assert f"{unit} {row + ahead}, {words}" in message
+    assert len(message.splitlines()) == 6
+    frame.loc[90, "all_action_probabilities"] = "half"
+    frame.to_csv(tmp_path / "log", index=False)
+    with pytest.raises(InputError) as caught:
+        load_dataset(tmp_path / "log", DataSettings())
+    for words in ("'high' is not a number (2 more", "line 92", "'half' is not a list of numbers"):
+        assert words in str(caught.value)
+
+
 def test_the_list_of_faults_is_bounded(tmp_path: Path) -> None:
     frame = log()
     for number in range(30):
-        frame[f"state_feature_{number}"] = np.nan
+        frame[f"state_feature_{number}"] = np.inf
     message = refused(tmp_path, frame)
-    assert message.count("the value is empty") == MOST
+    assert message.count("the value is inf") == MOST
     assert f"and {30 - MOST} more kinds of fault" in message
 
 
