@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from batchrl.commandline.arguments import ended
 from batchrl.commandline.parser import Parser
@@ -30,8 +30,7 @@ EXAMPLES = """examples:
   ope cartpole.csv --model results/checkpoints --policy greedy --policy softmax
   ope campaign.parquet --output ope.json            # its columns target_action_probabilities are the policy
 """
-KINDS = ("greedy", "epsilon_greedy", "softmax")
-DEFAULT_KINDS = ("greedy", "epsilon_greedy")
+KINDS: tuple[Literal["greedy", "epsilon_greedy", "softmax"], ...] = ("greedy", "epsilon_greedy", "softmax")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,7 +65,8 @@ def make_parser() -> Parser:
         action="append",
         default=[],
         metavar="P",
-        help=f"{', '.join(KINDS)}: what is made of a model's values (default: {' and '.join(DEFAULT_KINDS)}); or a "
+        help=f"{', '.join(KINDS)}: what is made of a model's values (default: its own target policy, and "
+        "epsilon_greedy); or a "
         "policy that nobody trained: uniform, most-frequent, '[0.3, 0.7]', always:1 (an action), a CSV of rules, "
         "module:name",
     )
@@ -208,11 +208,14 @@ def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolic
         raise InputError(error.message, error.hint) from error
 
 
-def targets(arguments: argparse.Namespace) -> list[TargetPolicy]:
-    """The target policies that ``--policy`` names."""
+def targets(arguments: argparse.Namespace) -> list[TargetPolicy | None]:
+    """The target policies that ``--policy`` names; without any, a model's own, which is served, and one beside it."""
     from batchrl.agents.target_policy import TargetPolicy
 
-    kinds = [kind for kind in dict.fromkeys(arguments.policy) if kind in KINDS] or DEFAULT_KINDS
+    kinds = [kind for kind in KINDS if kind in arguments.policy]
+    if not kinds:
+        return [None, TargetPolicy("epsilon_greedy", arguments.temperature, arguments.epsilon)]
+    kinds.sort(key=arguments.policy.index)
     return [TargetPolicy(kind, arguments.temperature, arguments.epsilon) for kind in kinds]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.commandline.arguments import ScriptArguments, run_script
+from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import SAVE_MODEL
 from batchrl.contract.paths import JOB_NAME_VARIABLE, RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
@@ -66,6 +67,7 @@ def train(arguments: ScriptArguments) -> None:
 
     from batchrl.agents.prefit import costly_mask
     from batchrl.agents.registry import agent_class
+    from batchrl.agents.target_policy import TargetPolicy
     from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.naming import import_from_here
@@ -75,7 +77,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.final import choice_lines
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
-    from batchrl.training.scores import ACTING
+    from batchrl.training.selection import finite, trusted_metric
     from batchrl.training.state import new_split, read_log, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, StopRequests, TrainingStopped
     from batchrl.training.table import EpochReport
@@ -109,7 +111,7 @@ def train(arguments: ScriptArguments) -> None:
         f"split: {len(run.split.train)} {episodes} train, {len(run.split.evaluation)} estimate, "
         f"{len(run.split.test)} test; "
         f"{run.models.described(preset.bcq.mode)}; "
-        f"the estimates score the {run.policy().target} policy"
+        f"the target policy is {run.policy().target}"
     )
 
     # 4. What stands on disk says the same as the run.
@@ -125,6 +127,7 @@ def train(arguments: ScriptArguments) -> None:
         used = f"{estimating.n_episodes} of {there} evaluation {episodes}"
         say(f"the estimates of an epoch use {used}: as ope.max_episodes says, or as memory allows")
     evaluator, scorer = evaluator_of(run, estimating), scorer_of(run, estimating)
+    beside = TargetPolicy.beside(preset.ope)
     exit_code = 0
     with StopRequests() as stop:
         try:
@@ -139,15 +142,21 @@ def train(arguments: ScriptArguments) -> None:
                         "agent.value_bounds.",
                     )
                 policy = run.policy()
-                target, acting = evaluator.policies_of(policy, [policy.target, ACTING])
-                estimates, scores = evaluator.score_actions(target), scorer.score_actions(acting)
+                target, softmax = evaluator.policies_of(policy, [policy.target, beside])
+                scores, estimates = scorer.score_actions(target), evaluator.score_actions(softmax)
+                same = policy.target == beside
+                returns = estimates if same else evaluator.score_actions(target, (columns.WIS, columns.SDR))
                 scored = time.monotonic()
                 run.seconds += scored - start
                 report = EpochReport(
                     epoch=run.epoch + 1,
                     training=training,
-                    estimates=estimates,
+                    target=policy.target,
                     scores=scores,
+                    metric=trusted_metric(finite(scores.cells()), preset.selection),
+                    returns=returns,
+                    beside=beside,
+                    estimates=estimates,
                     total_updates=run.agent.updates,
                     n_transitions=dataset.n_transitions,
                     n_episodes=dataset.n_episodes,
@@ -169,7 +178,7 @@ def train(arguments: ScriptArguments) -> None:
         # 6. The best policy and a summary. A run that was stopped publishes the epochs it has.
         if run.epoch:
             best, final = publish_results(paths, folder, run, loaded, save_model, hurry=exit_code != 0)
-            for line in (*choice_lines(best, run.epoch), *final.score.lines()):
+            for line in (*choice_lines(best, run.epoch), *final.lines()):
                 say(line)
     if exit_code:
         sys.exit(exit_code)

@@ -148,9 +148,9 @@ class OpeSettings(Section):
     """Off-policy estimates after each epoch."""
 
     target_policy: Literal["softmax", "epsilon_greedy", "greedy"] = Field(
-        default="softmax",
-        description="The policy that the csv's five estimates with Coach's names score; the choice of the checkpoint "
-        "scores the policy that acts, which is greedy",
+        default="greedy",
+        description="The policy: the choice of the checkpoint, epoch lines and final score are about it, and model, "
+        "endpoint and transform act by it. The csv's five estimates with Coach's names score the softmax, beside it",
     )
     softmax_temperature: Number = Field(default=1.0, gt=0, description="softmax: temperature of the values")
     epsilon: Number = Field(default=0.1, ge=0, le=1, description="epsilon_greedy: probability of a random action")

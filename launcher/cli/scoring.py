@@ -36,7 +36,8 @@ SHARED = (
         "--policy",
         multiple=True,
         metavar="P",
-        help="greedy, epsilon_greedy, softmax: what is made of a model's values, by default greedy and epsilon_greedy. "
+        help="greedy, epsilon_greedy, softmax: what is made of a model's values, by default its target policy and "
+        "epsilon_greedy. "
         f"Or a policy that nobody trained: {MOST_FREQUENT}, {WRITTEN}. Several may be given.",
     ),
     click.option("--epsilon", type=float, help="epsilon_greedy: share of random actions, by default 0.1."),

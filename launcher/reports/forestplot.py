@@ -98,7 +98,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> Path:
     for run in runs:
         shown = run.shown
         label = f"{run.name}: {shown.metric or 'no score'}"
-        if shown.metric in columns.ESTIMATES:
+        if shown.metric in columns.RETURNS:
             rows.append(Row(label, reliable=False))
         else:
             rows.append(Row(label, shown.value, shown.interval, run.reliable))

@@ -208,12 +208,12 @@ def _overlap(first: Run, other: Run) -> bool:
 def _score(metric: str | None, row: Mapping[str, str]) -> Score:
     if metric is None:
         return Score(None, None)
-    base = next((name for name in columns.ESTIMATES if metric == columns.lower(name)), metric)
+    base = next((name for name in columns.RETURNS if metric == columns.lower(name)), metric)
     steps = columns.window_steps(base)
     if steps is not None:
         effective = columns.window_ess(steps)
     else:
-        effective = columns.PAIRED_ESS if base == columns.PAIRED else columns.WIS_ESS
+        effective = columns.WIS_ESS if base in columns.ESTIMATES else columns.PAIRED_ESS
     cells = (base, columns.lower(base), columns.upper(base), effective)
     return Score(base, *(_number(row.get(name)) for name in cells))
 

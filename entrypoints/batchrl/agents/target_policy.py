@@ -36,6 +36,11 @@ class TargetPolicy:
         """The target policy that a preset's ``ope`` section names."""
         return cls(settings.target_policy, settings.softmax_temperature, settings.epsilon)
 
+    @classmethod
+    def beside(cls, settings: OpeSettings) -> TargetPolicy:
+        """The one that Coach scored, a softmax of the values, which is shown beside the target policy."""
+        return cls("softmax", settings.softmax_temperature, settings.epsilon)
+
     def __str__(self) -> str:
         match self.kind:
             case "softmax":

@@ -27,7 +27,14 @@ DM = "Direct Method Reward"
 DR = "Doubly Robust"
 WIS = "Weighted Importance Sampling"
 SDR = "Sequential Doubly Robust"
+# Of the softmax of the values, as Coach had them, whatever the target policy is.
 ESTIMATES = (IPS, DM, DR, WIS, SDR)
+# Of the target policy.
+TARGET_WIS = "Target WIS"
+TARGET_SDR = "Target SDR"
+TARGET_ESTIMATES = (TARGET_WIS, TARGET_SDR)
+# All that estimate what a policy earns, and not what it gains.
+RETURNS = (*ESTIMATES, *TARGET_ESTIMATES)
 
 # Coach's columns in Coach's order; ours follow them.
 COACH_COLUMNS = (
@@ -118,7 +125,7 @@ NO_ALLOWED_ACTION_RATE = "No Allowed Action Rate"
 CHECKPOINT = "Checkpoint"
 # The epoch that is called best once this one is done.
 BEST_EPOCH = "Best Epoch"
-# What chooses the epoch: the policy that acts against the logging policy, on the evaluation episodes.
+# What chooses the epoch: the target policy against the logging policy, on the evaluation episodes.
 PAIRED = "Paired Score"
 PAIRED_ESS = "Paired ESS"
 PAIRED_MEAN_WEIGHT = "Paired Mean Weight"
@@ -167,6 +174,7 @@ OWN_COLUMNS = (
     VALUES_POSSIBLE,
     LEAST_POSSIBLE,
     GREATEST_POSSIBLE,
+    *(name for estimate in TARGET_ESTIMATES for name in (estimate, lower(estimate), upper(estimate))),
     CHECKPOINT,
     BEST_EPOCH,
     EPOCH_SECONDS,

@@ -19,13 +19,15 @@ from batchrl.contract.interval import in_digits
 from batchrl.data.dataset import Dataset
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.report import PolicyReport, estimate_json
+from batchrl.ope.report.verdict import speaking
 from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES, Words
 from batchrl.ope.study.fitted import Following
 from batchrl.ope.study.logged import ScoredPolicy, of_decisions
 from batchrl.seeds import Stream, stream_seed
+from batchrl.training.baselines import best_constant_action, constant_policy
 from batchrl.training.estimating import episodes_of_an_epoch, estimable, evaluator_of, scorer_of
-from batchrl.training.scores import ACTING, SelectionScores
-from batchrl.training.selection import NO_EVIDENCE, doubt_of_score, trusted_metric
+from batchrl.training.scores import SelectionScores
+from batchrl.training.selection import NO_EVIDENCE, doubt_of_score, finite, trusted_metric
 from batchrl.training.state import RunState
 
 WIDTH = 80
@@ -101,7 +103,7 @@ class FinalFigures:
     Args:
         score: against the logging policy.
         scores: all scores of that kind.
-        reports: every estimator, for the target policy and for the policy that acts.
+        reports: every estimator, for the target policy, Coach's softmax beside it, and the best constant action.
     """
 
     score: FinalScore
@@ -118,6 +120,26 @@ class FinalFigures:
             "logged_return": estimate_json(self.scores.logged_return),
             "policies": [report.to_json() for report in self.reports],
         }
+
+    def lines(self) -> Iterator[str]:
+        """The score, then what it and its like earn, for people, at most 80 characters a line."""
+        yield from self.score.lines()
+        logged = self.scores.logged_return
+        target, *others = self.reports
+        yield "earned, each by the estimate that speaks for it, by"
+        yield from _wrapped(f"{target.policy}, the target policy: {_earned(target)}", "  ")
+        for report in others:
+            yield from _wrapped(f"{report.policy}: {_earned(report)}", "  ")
+        yield from _wrapped(f"the logging policy: {in_digits(logged.value, logged.interval, LEAST_DECIMALS)}", "  ")
+
+
+def _earned(report: PolicyReport) -> str:
+    name = speaking(report)
+    if name is None:
+        return f"undefined: {report.doubt or 'no estimate is defined'}"
+    figure = report.figures[name]
+    found = in_digits(figure.value, figure.bootstrap.interval, LEAST_DECIMALS)
+    return f"{found} ({name})" + ("" if figure.doubt is None else f", not to be relied on: {figure.doubt}")
 
 
 def choice_lines(choice: PointerDetails, epochs: int) -> Iterator[str]:
@@ -138,10 +160,10 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
     test = run.parts.test
     episodes = episodes_of_an_epoch(run) if test is None else estimable(test)
     evaluator, scorer = evaluator_of(run, episodes), scorer_of(run, episodes)
-    targets = [model.target] if model.target == ACTING else [model.target, ACTING]
+    targets = list(dict.fromkeys((model.target, TargetPolicy.beside(run.preset.ope))))
     policies = evaluator.policies_of(model, targets)
-    scores = scorer.score_actions(policies[-1])
-    cells = {name: value for name, value in scores.cells().items() if math.isfinite(value)}
+    scores = scorer.score_actions(policies[0])
+    cells = finite(scores.cells())
     settings = run.preset.selection
     if metric != columns.PAIRED and (metric is None or columns.window_steps(metric) is None):
         # These scores do not rest on the agent's values, whatever is held against those.
@@ -150,7 +172,7 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
     estimate = Estimate(float("nan"))
     words = OF_DECISIONS if of_decisions(episodes) else OF_EPISODES
     few = "episodes and windows" if words is OF_EPISODES else words.episodes
-    doubt: str | None = f"too few effective {few} to score the policy that acts"
+    doubt: str | None = f"too few effective {few} to score the target policy"
     meaning = ""
     if metric is not None:
         named = (metric, columns.lower(metric), columns.upper(metric), columns.standard_error(metric))
@@ -173,7 +195,8 @@ def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit
             _with_fitted_values(run, episodes, model, target, policy)
             for target, policy in zip(targets, policies, strict=True)
         ]
-    return FinalFigures(score, scores, evaluator.report(policies))
+    action = best_constant_action(estimable(run.parts.train), run.preset.agent.discount)
+    return FinalFigures(score, scores, evaluator.report([*policies, constant_policy(action, episodes)]))
 
 
 def _with_fitted_values(

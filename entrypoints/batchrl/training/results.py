@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.export import export_model
 from batchrl.checkpoints.files import publish, publish_json
 from batchrl.checkpoints.folder import CheckpointFolder, PointerDetails
@@ -69,6 +70,7 @@ def publish_results(
         },
         "epochs": state.epoch,
         "target_policy": str(chosen.target),
+        "beside": str(TargetPolicy.beside(state.preset.ope)),
         "best": {"epoch": best.epoch, "metric": best.metric, "value": best.value, "reason": best.reason},
         "estimates": figures.to_json(),
     }

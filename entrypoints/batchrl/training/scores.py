@@ -1,4 +1,4 @@
-"""What chooses an epoch: the policy that acts against the logging policy, and whether its values are possible.
+"""What chooses an epoch: the target policy against the logging policy, and whether its values are possible.
 
 All come from episodes that no epoch was trained on. Both sides of a difference see the same episodes, in
 the estimate and in every resample, and count rewards up to the end of the log, also where an episode was cut short.
@@ -30,8 +30,6 @@ from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.window import window_scores
 from presets.schema import TrainPreset
 
-# The policy that acts takes the action that it prefers.
-ACTING = TargetPolicy("greedy")
 # Values of the logging policy may miss its logged return by this share, however many episodes there are.
 LOGGED_TOLERANCE = 0.05
 
@@ -63,12 +61,12 @@ class SelectionScores:
     """What the evaluation episodes say about one epoch's policy.
 
     Args:
-        paired: weighted doubly robust estimate of the acting policy, minus the logged mean discounted return.
+        paired: weighted doubly robust estimate of the target policy, minus the logged mean discounted return.
         weights: of whole episodes.
         evidence: what the reliability of the paired estimate is judged by.
         windows: for each h, the window score and its effective windows.
         logged_return: mean discounted return of the episodes.
-        start_value: mean of ``V(s_0)`` under the acting policy; nan for an algorithm without values.
+        start_value: mean of ``V(s_0)`` under the target policy; nan for an algorithm without values.
         logging_start_value: mean of ``sum_a pi_b(a | s_0) Q(s_0, a)``, where Q is of the logging policy; else nan.
         possible: whether these values can be true; None for an algorithm without values.
         least, greatest: value of a policy that the training episodes allow.
@@ -118,7 +116,7 @@ class SelectionScores:
 
 
 class SelectionScorer:
-    """Scores the acting policies of all epochs on the same episodes.
+    """Scores the target policies of all epochs on the same episodes.
 
     Args:
         dataset: the episodes, which no policy was trained on.
@@ -135,12 +133,12 @@ class SelectionScorer:
         self._logged_return = self._log.logged_return
 
     def score(self, model: PolicyModel) -> SelectionScores:
-        """The scores of a model's acting policy: greedy, under the mask that it acts under."""
-        (policy,) = policies_of(model, self._log, [ACTING])
+        """The scores of a model's target policy, under the mask that it acts under."""
+        (policy,) = policies_of(model, self._log, [model.target])
         return self.score_actions(policy)
 
     def score_actions(self, policy: ScoredPolicy) -> SelectionScores:
-        """The same of an acting policy that is given by what it would do."""
+        """The same of a target policy that is given by what it would do."""
         log, discount = self._log, self._log.discount
         log_ratios = log.log_ratios(policy.probabilities)
         # Where nothing comes after a decision, a window is all there is.
@@ -183,18 +181,17 @@ class SelectionScorer:
         Args:
             metric: the column of a score.
         """
+        target = f"the target policy ({TargetPolicy.of(self._preset.ope)})"
         if of_decisions(self._log.dataset):
-            return "expected reward of a decision of the policy that acts (greedy), minus the logging policy's"
+            return f"expected reward of a decision of {target}, minus the logging policy's"
         discount = self._log.discount
         steps = columns.window_steps(metric)
         if steps is None:
-            words = (
-                f"expected return, discount {discount:g}, of the policy that acts (greedy), minus the logging policy's"
-            )
+            words = f"expected return, discount {discount:g}, of {target}, minus the logging policy's"
         else:
             decides = f"{steps} steps" if steps > 1 else "one step"
             words = (
-                f"gain in expected return, discount {discount:g}, when the policy that acts (greedy) decides {decides} "
+                f"gain in expected return, discount {discount:g}, when {target} decides {decides} "
                 "from a logged state on and the logging policy everything after"
             )
         return f"{words}; {horizon(len(self._log.cut), False)}"
@@ -213,7 +210,7 @@ class SelectionScorer:
         return [wider(*pair) for pair in zip(drawn, student, strict=True)]
 
     def _start_values(self, policy: ScoredPolicy) -> tuple[float, float]:
-        """Mean start values of the acting policy, and of the logging policy where the agent learns those."""
+        """Mean start values of the target policy, and of the logging policy where the agent learns those."""
         if policy.own_values is None:
             return math.nan, math.nan
         starts = self._log.dataset.offsets[:-1]
@@ -230,7 +227,7 @@ class SelectionScorer:
         """Whether values of the logging policy are nearly those that the evaluation episodes show, within their errors.
 
         The values were learnt from one sample of episodes and are compared with another: both err. Values go on where
-        an episode was cut short, and so must the returns; the value of the state reached is the acting policy's, which
+        an episode was cut short, and so must the returns; the value of the state reached is the target policy's, which
         is the best that is known.
         """
         data = self._log.dataset

@@ -1,6 +1,6 @@
 """Which epoch is called best: a function of the csv's rows, so that a run that was resumed chooses the same.
 
-``one_standard_error``, on the evaluation episodes, for the policy that acts:
+``one_standard_error``, on the evaluation episodes, for the target policy:
 
 =====================================================  ================================================================
 epochs whose values cannot be true                     are rejected
@@ -33,7 +33,7 @@ from batchrl.ope.estimators.weights import averages_to_one
 from batchrl.training.table import Row
 from presets.schema import SelectionSettings, TrainPreset
 
-ESTIMATES = {"sdr": columns.SDR, "wis": columns.WIS}
+ESTIMATES = {"sdr": columns.TARGET_SDR, "wis": columns.TARGET_WIS}
 NO_EVIDENCE = "no evidence of improvement over the logging policy"
 RULED_OUT = "the log rules their values out"
 # Windows of one episode overlap: resamples of fewer episodes are too much alike, however many windows there are.
@@ -61,6 +61,11 @@ def choose_best(rows: Sequence[Row], available: Collection[int], preset: TrainPr
             return _highest_lower_bound(epochs, available, preset)
         case "one_standard_error":
             return _within_one_standard_error(epochs, available, preset.selection)
+
+
+def finite(cells: Cells) -> Cells:
+    """Those that are defined."""
+    return {name: value for name, value in cells.items() if math.isfinite(value)}
 
 
 def trusted_metric(cells: Cells, settings: SelectionSettings) -> str | None:
@@ -167,8 +172,7 @@ def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], pr
     """The epoch with the highest lower end of the interval of the preset's estimate, of equals the later.
 
     Epochs do not compete whose effective sample size is below ``ope.ess_floor``, whose bound is undefined, whose values
-    were rejected or whose estimate the log does not allow. Without intervals the estimate itself is compared. The
-    estimates score the target policy that the preset names.
+    were rejected or whose estimate the log does not allow. Without intervals the estimate itself is compared.
     """
     estimate = ESTIMATES[preset.selection.estimate]
     metric = columns.lower(estimate) if preset.ope.bootstrap_resamples else estimate
@@ -176,7 +180,7 @@ def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], pr
     best: tuple[float, int] | None = None
     possible = [cells for cells in _not_rejected(epochs) if _is_possible(cells, estimate)]
     for cells in possible:
-        if _epoch(cells) in available and metric in cells and cells.get(columns.WIS_ESS, -math.inf) >= floor:
+        if _epoch(cells) in available and metric in cells and cells.get(columns.PAIRED_ESS, -math.inf) >= floor:
             best = max(best or (cells[metric], _epoch(cells)), (cells[metric], _epoch(cells)))
     rejected = ""
     if len(possible) < len(epochs):

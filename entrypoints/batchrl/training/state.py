@@ -182,7 +182,8 @@ def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str |
 def resumed(state: State, preset: TrainPreset, dataset: Dataset, job_name: str | None) -> RunState:
     """The run that a checkpoint holds, to the bit.
 
-    Its split is the checkpoint's; one of a version that cut at transitions goes on with that setting.
+    Its split is the checkpoint's; one of a version that cut at transitions goes on with that setting. That version's
+    target policy was shown and served, but the greedy one was scored: the run goes on with what the preset says now.
 
     Raises:
         InputError: the checkpoint was made from other data, with other settings, or by another version.
@@ -251,6 +252,8 @@ def _check_same_run(state: State, preset: TrainPreset, data_sha256: str) -> None
     if state.get("format") != CHECKPOINT_FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}, expected {CHECKPOINT_FORMAT}.", hint)
     before, now = (_flat(stored_settings(json.loads(text))) for text in (state["preset"], preset.to_json()))
+    if "split_by" not in json.loads(state["preset"]).get("data", {}):
+        before["ope.target_policy"] = now["ope.target_policy"]
     differing = [key for key in sorted(before | now) if key not in FREE_KEYS and before.get(key) != now.get(key)]
     if differing:
         shown = "; ".join(f"{key} is {now.get(key)!r}, there {before.get(key)!r}" for key in differing)

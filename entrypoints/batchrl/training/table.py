@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from batchrl.agents.statistics import EpochStatistics
+from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
 from batchrl.contract.evidence import LEAST_EFFECTIVE
 from batchrl.contract.interval import in_digits
+from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.study.evaluator import PolicyEstimates
 from batchrl.training.scores import SelectionScores
 
@@ -31,8 +33,12 @@ class EpochReport:
     Args:
         epoch: counted from 1.
         training: what the pass over the data did.
-        estimates: what the log says about the target policy after it.
-        scores: what it says about the policy that acts: they choose the epoch.
+        target: the target policy.
+        scores: what the log says about it after the epoch: they choose the epoch.
+        metric: which of them may be relied on; None: none.
+        returns: what it earns, by WIS and SDR.
+        beside: the softmax that Coach scored; the target policy itself, where it is that.
+        estimates: what the log says about that one, for Coach's columns.
         total_updates: gradient steps so far.
         n_transitions: of all data.
         n_episodes: of all data.
@@ -47,8 +53,12 @@ class EpochReport:
 
     epoch: int
     training: EpochStatistics
-    estimates: PolicyEstimates
+    target: TargetPolicy
     scores: SelectionScores
+    metric: str | None
+    returns: PolicyEstimates
+    beside: TargetPolicy
+    estimates: PolicyEstimates
     total_updates: int
     n_transitions: int
     n_episodes: int
@@ -81,7 +91,9 @@ class EpochReport:
             columns.OPE_SECONDS: round(self.ope_s, 4),
             columns.UPDATES_PER_SECOND: round(self.training.updates / max(self.training_s, 1e-9), 1),
         }
-        for name, estimate in self.estimates.estimates.items():
+        of_target = {columns.TARGET_WIS: columns.WIS, columns.TARGET_SDR: columns.SDR}
+        shown = {**self.estimates.estimates, **{name: self.returns.estimates[own] for name, own in of_target.items()}}
+        for name, estimate in shown.items():
             values |= {
                 name: estimate.value,
                 columns.lower(name): estimate.lower,
@@ -116,15 +128,22 @@ class EpochReport:
         ess = self.estimates.weights.effective_episodes
         few = f" (fewer than {LEAST_EFFECTIVE:g}: do not rely on it)" if ess < LEAST_EFFECTIVE else ""
         rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
-        wis, sdr = (self._shown(name) for name in (columns.WIS, columns.SDR))
+        wis, sdr = (self._shown(self.estimates.estimates[name]) for name in (columns.WIS, columns.SDR))
+        metric = self.metric or columns.PAIRED
+        cells = self.scores.cells()
+        score = Estimate(
+            *(cells.get(name, math.nan) for name in (metric, columns.lower(metric), columns.upper(metric)))
+        )
+        gain = in_digits(score.value, score.interval, 3) if math.isfinite(score.value) else "undefined"
+        doubted = "" if self.metric is not None else ": do not rely on it"
         return (
-            f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  wis={wis}  "
-            f"sdr={sdr}  ess={ess:.1f} of {self.estimates.n_episodes}{few}  "
-            f"seconds={self.training_s + self.ope_s:.2f}{rejected}"
+            f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  "
+            f"{self.target.kind}: score={gain} ({metric}{doubted}){rejected}  "
+            f"{'beside it, ' if self.beside != self.target else ''}{self.beside.kind}: wis={wis}  sdr={sdr}  "
+            f"ess={ess:.1f} of {self.estimates.n_episodes}{few}  seconds={self.training_s + self.ope_s:.2f}"
         )
 
-    def _shown(self, name: str) -> str:
-        estimate = self.estimates.estimates[name]
+    def _shown(self, estimate: Estimate) -> str:
         if not math.isfinite(estimate.value):
             return "undefined"
         impossible = "" if self.scores.least <= estimate.value <= self.scores.greatest else " (impossible)"

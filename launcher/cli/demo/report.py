@@ -84,7 +84,7 @@ class Selection:
         epoch: its number.
         epochs: how many there were to choose from.
         reason: why this one, in words.
-        target_policy: the policy that the estimates score.
+        beside: the policy that SDR and WIS score.
         discount: of the agent.
         row: the epoch's line of the csv of estimates.
         score: the chosen policy against the logging policy.
@@ -93,7 +93,7 @@ class Selection:
     epoch: int
     epochs: int
     reason: str
-    target_policy: str
+    beside: str
     discount: float
     row: dict[str, Any]
     score: Score
@@ -188,8 +188,8 @@ class DemoReport:
                 yield f"It is not to be relied on: {score.doubt}."
         yield from self._truth()
         yield (
-            f"SDR and WIS estimate the discounted return of the policy '{chosen.target_policy}', which is not the one "
-            "that acts: they are shown as Intel Coach showed them."
+            f"SDR and WIS estimate the discounted return of the policy '{chosen.beside}', as Intel Coach did: it "
+            "stands beside the target policy, which was scored and is served."
         )
         effective, episodes_used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
         if effective is not None and episodes_used and effective < LEAST_EFFECTIVE:

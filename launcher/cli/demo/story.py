@@ -274,7 +274,7 @@ def _selection(summary: dict[str, Any], frame: pd.DataFrame, discount: float) ->
         epoch=best["epoch"],
         epochs=len(frame),
         reason=best["reason"],
-        target_policy=summary["target_policy"],
+        beside=summary["beside"],
         discount=discount,
         row=row,
         score=Score.of(estimates["score"], estimates["episodes"], estimates["episodes_of"]),

@@ -105,14 +105,19 @@ def test_all_ways_to_load_a_policy_agree(trained: Path) -> None:
     assert latest.describe()["epoch"] == 5
 
 
-def test_probabilities_are_those_of_the_target_policy(trained: Path) -> None:
-    policy = load_policy(trained / "model")
+@pytest.mark.parametrize("kind", ["greedy", "softmax"])
+def test_probabilities_are_those_of_the_target_policy(trained: Path, train: Train, tmp_path: Path, kind: str) -> None:
+    output = trained if kind == "greedy" else train(tmp_path, ope__target_policy=kind, epochs="1")
+    policy = load_policy(output / "model")
     values = policy.q_values(STATES).astype(np.float64)
     expected = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    if kind == "greedy":
+        expected = np.eye(values.shape[1])[values.argmax(axis=1)]
     found = policy.action_probabilities(STATES)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert policy.describe()["target_policy"] == "softmax of values at temperature 1"
+    said = {"greedy": "greedy", "softmax": "softmax of values at temperature 1"}
+    assert policy.describe()["target_policy"] == said[kind]
 
 
 @pytest.mark.parametrize("mode", ["coach_knn", "discrete_bcq"])

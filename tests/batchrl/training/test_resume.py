@@ -322,6 +322,7 @@ def test_a_run_of_a_version_that_cut_at_transitions_goes_on_with_its_split(
     state = read_state(newest)
     preset = json.loads(state["preset"])
     del preset["data"]["split_by"], preset["data"]["stratify"]
+    preset["ope"]["target_policy"] = "softmax"  # the default then, though the greedy policy was scored
     state["preset"] = json.dumps(preset)
     files.publish_state(newest, state)
 

@@ -1,4 +1,4 @@
-"""Scores of the policy that acts: what they estimate, and which values cannot be true."""
+"""Scores of the target policy: what they estimate, and which values cannot be true."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Table:
 def model(q_values: list[list[float]], with_values: bool = True) -> PolicyModel:
     scorer = Table(np.array(q_values))
     values = scorer if with_values else None
-    return PolicyModel(scorer, values, TargetPolicy("softmax"), None, "random")  # type: ignore[arg-type]
+    return PolicyModel(scorer, values, TargetPolicy("greedy"), None, "random")  # type: ignore[arg-type]
 
 
 def log(n: int = 400, steps: int = 2, chance: float = 0.5, seed: int = 0, terminal: bool = True) -> Dataset:
@@ -177,7 +177,7 @@ def test_without_resamples_the_standard_errors_are_students() -> None:
 
 def test_the_meaning_names_policy_discount_and_horizon() -> None:
     whole = scorer(log(), preset())
-    assert "discount 0.9, of the policy that acts (greedy), minus the logging policy's" in whole.meaning(columns.PAIRED)
+    assert "discount 0.9, of the target policy (greedy), minus the logging policy's" in whole.meaning(columns.PAIRED)
     assert "decides 3 steps from a logged state on" in whole.meaning(columns.window(3))
     assert "one step" in whole.meaning(columns.window(1))
     assert "400 episodes were cut short" in scorer(log(terminal=False), preset()).meaning(columns.PAIRED)

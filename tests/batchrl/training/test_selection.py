@@ -181,7 +181,12 @@ def test_one_policys_score_is_trusted_by_the_same_gates() -> None:
 def bounds(*cells: tuple[str, str]) -> list[Row]:
     """Rows of (lower bound of SDR, effective episodes)."""
     return [
-        {columns.EPOCH: str(number), columns.lower(columns.SDR): bound, columns.SDR: bound, columns.WIS_ESS: ess}
+        {
+            columns.EPOCH: str(number),
+            columns.lower(columns.TARGET_SDR): bound,
+            columns.TARGET_SDR: bound,
+            columns.PAIRED_ESS: ess,
+        }
         for number, (bound, ess) in enumerate(cells, start=1)
     ]
 
@@ -198,7 +203,7 @@ def test_a_single_long_episode_is_no_evidence_however_many_windows_it_has() -> N
 def test_rule_lower_bound_takes_the_highest_and_of_equals_the_later() -> None:
     rows = bounds(("1.0", "50"), ("3.0", "50"), ("3.0", "50"), ("2.0", "50"))
     best = choose_best(rows, every(rows), LOWER_BOUND)
-    assert (best.epoch, best.value, best.metric) == (3, 3.0, "Sequential Doubly Robust CI Lower")
+    assert (best.epoch, best.value, best.metric) == (3, 3.0, "Target SDR CI Lower")
 
 
 def test_rule_lower_bound_leaves_out_epochs_below_the_floor_or_without_a_bound() -> None:
@@ -215,7 +220,7 @@ def test_rule_lower_bound_chooses_no_epoch_whose_values_or_estimate_the_log_does
     """A sequential DR of 79.5 where no logged return exceeds 1 was the best of all epochs."""
     rows = bounds(("0.4", "50"), ("79.1", "50"), ("0.3", "50"))
     for row, estimate in zip(rows, ("0.6", "79.5", "0.5"), strict=True):
-        row |= {columns.SDR: estimate, columns.LEAST_POSSIBLE: "-0.1", columns.GREATEST_POSSIBLE: "1.1"}
+        row |= {columns.TARGET_SDR: estimate, columns.LEAST_POSSIBLE: "-0.1", columns.GREATEST_POSSIBLE: "1.1"}
     best = choose_best(rows, every(rows), LOWER_BOUND)
     assert (best.epoch, best.value) == (1, 0.4)
     assert best.reason.endswith("1 of 3 epochs were rejected: the log rules their values out")
@@ -225,7 +230,7 @@ def test_rule_lower_bound_chooses_no_epoch_whose_values_or_estimate_the_log_does
     none = choose_best(rows, every(rows), LOWER_BOUND)
     assert none.value is None and "3 of 3 epochs were rejected" in none.reason
     rows[0][columns.VALUES_POSSIBLE] = "1"
-    rows[0][columns.WIS_ESS] = "1"
+    rows[0][columns.PAIRED_ESS] = "1"
     assert choose_best(rows, every(rows), LOWER_BOUND).reason.startswith("the last epoch that was not rejected: none")
 
 

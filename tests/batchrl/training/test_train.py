@@ -7,18 +7,27 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.files import read_state
+from batchrl.checkpoints.policy import load_policy
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
 from batchrl.data.dataset import Dataset
+from batchrl.data.loader import load_dataset
+from batchrl.ope.study.logged import EpisodeLog, policies_of
+from batchrl.ope.study.paired import paired_difference
+from batchrl.ope.study.scoring import Scorer, ScoreSettings
 from batchrl.training.estimating import estimable
+from presets.dataschema import DataSettings
 
 Train = Callable[..., Path]
 
@@ -149,8 +158,11 @@ def test_without_test_episodes_the_words_say_that_the_figure_is_optimistic(
 def test_fitted_values_enter_the_final_figures_where_the_preset_wants_them(train: Train, tmp_path: Path) -> None:
     train(tmp_path, epochs="1", ope__q_function="fqe", ope__fqe_updates="200")
     summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
-    for policy in summary["estimates"]["policies"]:
+    *learnt, constant = summary["estimates"]["policies"]
+    assert len(learnt) == 2
+    for policy in learnt:
         assert math.isfinite(policy["estimates"]["Fitted Q Evaluation"]["value"])
+    assert "Fitted Q Evaluation" not in constant["estimates"]
 
 
 def test_an_epochs_estimates_use_no_more_episodes_than_the_preset_allows(
@@ -237,3 +249,50 @@ def test_where_no_epoch_could_be_compared_the_final_score_is_one_that_can_be_tru
     assert "the log rules out the values of every epoch" in summary["best"]["reason"]
     assert summary["best"]["value"] is None
     assert columns.window_steps(summary["estimates"]["score"]["metric"]) is not None
+
+
+@pytest.mark.parametrize("kind", ["greedy", "softmax"])
+def test_one_target_policy_is_chosen_by_scored_shown_and_exported(
+    train: Train,
+    tmp_path: Path,
+    data_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: Literal["greedy", "softmax"],
+) -> None:
+    """The other one stands beside it, and is never taken for it."""
+    output = train(tmp_path, ope__target_policy=kind, data__test_ratio="0.2", epochs="3")
+    said = capsys.readouterr().out
+    name = str(TargetPolicy(kind))
+    summary = json.loads((output / "output" / "data" / "training_summary.json").read_text())
+    described = json.loads((output / "model" / "model.json").read_text())
+    assert summary["target_policy"] == described["target_policy"] == name
+    assert described["policy"]["target"]["kind"] == kind
+    assert summary["beside"] == "softmax of values at temperature 1"
+    assert f"the target policy is {name}" in said and f"the target policy ({name})" in " ".join(said.split())
+    (line,) = (line for line in said.splitlines() if line.startswith("epoch=3 "))
+    assert f"  {kind}: score=" in line and ("beside it, softmax: wis=" in line) is (kind == "greedy")
+    # The scores that chose are the target policy's: recomputed from the checkpoint of the last epoch.
+    rows = table(output)
+    state = read_state(output / "checkpoints" / "epoch_0003.pt")
+    dataset = load_dataset(data_file, DataSettings()).dataset.select(state["split"]["evaluation"].numpy())
+    model = load_policy(output / "checkpoints" / "epoch_0003.pt").model
+    log = EpisodeLog(dataset, 0.99)
+    (policy,) = policies_of(model, log, [TargetPolicy(kind)])
+    paired = paired_difference(log, policy, log.log_ratios(policy.probabilities))
+    assert float(rows[-1][columns.PAIRED]) == pytest.approx(paired.value)
+    scores = Scorer(log, ScoreSettings(resamples=0)).score(policy).report
+    assert float(rows[-1][columns.TARGET_SDR]) == pytest.approx(scores.figures[columns.SDR].value)
+    assert (rows[-1][columns.TARGET_SDR] == rows[-1][columns.SDR]) is (kind == "softmax")
+
+
+def test_a_training_ends_with_its_policy_beside_a_constant_action_and_the_logging_policy(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = train(tmp_path, data__test_ratio="0.2", epochs="2")
+    said = " ".join(capsys.readouterr().out.split())
+    summary = json.loads((output / "output" / "data" / "training_summary.json").read_text())
+    target, softmax, constant = (report["policy"] for report in summary["estimates"]["policies"])
+    assert (target, softmax) == ("greedy", "softmax of values at temperature 1")
+    assert constant in ("always action 0, the best constant one in training", constant.replace("0", "1"))
+    for name in ("greedy, the target policy", softmax, constant, "the logging policy"):
+        assert f"{name}: " in said.partition("earned, each by the estimate that speaks for it, by")[2]

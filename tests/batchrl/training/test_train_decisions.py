@@ -47,13 +47,16 @@ def test_a_run_on_single_decisions_speaks_of_nothing_that_follows(
 
     assert [word for word in OF_EPISODES if word in said.lower().replace(str(clicks).lower(), "")] == []
     assert f"data: {N} decisions, 3 actions, mean reward {pd.read_csv(clicks)['reward'].mean():.3f}," in said
-    assert "expected reward of a decision of the policy that acts" in " ".join(said.split())
+    assert "expected reward of a decision of the target policy (greedy)" in " ".join(said.split())
     assert "test decisions\n" in said
 
     summary = json.loads((tmp_path / "output" / "data" / "training_summary.json").read_text())
     assert summary["estimates"]["score"]["metric"] == columns.PAIRED
-    for policy in summary["estimates"]["policies"]:
-        assert set(policy["estimates"]) == set(names.OF_DECISIONS)
+    *learnt, constant = summary["estimates"]["policies"]
+    for policy in (*learnt, constant):
+        # A constant action has no values of its own.
+        own = set() if policy is constant else {names.DM_VALUE}
+        assert set(policy["estimates"]) == set(names.OF_DECISIONS) - {names.DM_VALUE} | own
         assert policy["window"] is None
     with (tmp_path / "output" / "intermediate" / columns.INTERMEDIATE_CSV).open() as file:
         rows = list(csv.DictReader(file))

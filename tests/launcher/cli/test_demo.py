@@ -118,7 +118,7 @@ GOOD = Score(
     lower=1.94,
     upper=4.41,
     confidence=0.95,
-    meaning="gain in expected return, discount 0.99, when the policy that acts (greedy) decides 3 steps from a logged "
+    meaning="gain in expected return, discount 0.99, when the target policy (greedy) decides 3 steps from a logged "
     "state on and the logging policy everything after; to the end of the episode",
     doubt=None,
     evidence="improves on the logging policy",
@@ -133,7 +133,7 @@ def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_
     for part in (
         "21.65 +- 0.50",
         "3.20 [1.94, 4.41]",
-        "Window 3 Score: gain in expected return, discount 0.99, when the policy that acts (greedy)",
+        "Window 3 Score: gain in expected return, discount 0.99, when the target policy (greedy)",
         "52 episodes that neither training nor the choice saw",
         "nominally of 95%: improves on the logging policy",
         "returns 55.50 (discount 0.99), +36.41 against the logged 19.09",

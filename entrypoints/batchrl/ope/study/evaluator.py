@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,12 +93,18 @@ class Evaluator:
         (scored,) = policies_of(policy, self._log, [policy.target])
         return self.score_actions(scored)
 
-    def score_actions(self, policy: ScoredPolicy) -> PolicyEstimates:
-        """The same of a policy that is given by what it would do; without values of its own, V and Q count as 0."""
+    def score_actions(self, policy: ScoredPolicy, wanted: Collection[str] = columns.ESTIMATES) -> PolicyEstimates:
+        """The same of a policy that is given by what it would do; without values of its own, V and Q count as 0.
+
+        Args:
+            policy: the policy.
+            wanted: which of the five.
+        """
         log, settings = self._log, self._settings
         log_ratios = log.log_ratios(policy.probabilities)
         log_weights = trajectory_log_weights(log_ratios)
-        estimators = self._of_the_csv(policy, log_ratios, log_weights)
+        known = self._of_the_csv(policy, log_ratios, log_weights)
+        estimators = {name: quotients for name, quotients in known.items() if name in wanted}
         quotients = log.with_estimation(list(estimators.values()))
         estimates = intervals(quotients, settings.bootstrap_resamples, settings.confidence, self._seed)
         return PolicyEstimates(

@@ -60,7 +60,7 @@ class Question:
         source: the log, as the user named it.
         policies: trained policies.
         given: policies that nobody trained; without any policy, the log's columns are it.
-        targets: what is made of each trained policy's preferences.
+        targets: what is made of each trained policy's preferences; None stands for its own target policy.
         episodes: which episodes of the log to score on.
         discount: of one step; None for the first policy's own.
         baseline: what policies are compared with.
@@ -72,7 +72,7 @@ class Question:
 
     source: str
     policies: Sequence[TrainedPolicy]
-    targets: Sequence[TargetPolicy]
+    targets: Sequence[TargetPolicy | None]
     given: Sequence[GivenPolicy] = ()
     episodes: Episodes = "auto"
     discount: float | None = None
@@ -271,8 +271,9 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
     for policy in question.policies:
         facts = {name: policy.facts[name] for name in SHOWN_FACTS if policy.facts.get(name) is not None}
         facts |= {"acts_under_mask": policy.model.mask is not None}
-        actions = policies_of(policy.model, log, question.targets)
-        for target, scored in zip(question.targets, actions, strict=True):
+        facts |= {"target_policy": str(policy.model.target)}
+        targets = _targets_of(policy, question)
+        for target, scored in zip(targets, policies_of(policy.model, log, targets), strict=True):
             label = f"{scored.label}, under its mask" if policy.model.mask is not None else scored.label
             following = partial(_following_model, policy.model, target)
             yield Contender(policy.name, facts, replace(scored, label=label), following)
@@ -287,6 +288,11 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
             # Where nothing follows, values are a reward model, and these are the one that its user wants.
             scored = ScoredPolicy(label, loaded.target_policy, fitted_values=values)
         yield Contender(COLUMNS, {}, scored, _following_columns)
+
+
+def _targets_of(policy: TrainedPolicy, question: Question) -> list[TargetPolicy]:
+    """What is made of a trained policy's preferences, each once."""
+    return list(dict.fromkeys(target or policy.model.target for target in question.targets))
 
 
 def _following_model(model: PolicyModel, target: TargetPolicy, loaded: LoadedData) -> Following:
@@ -319,8 +325,8 @@ def _against_baseline(question: Question, scorer: Scorer, scored: Sequence[Score
 def _groups(question: Question, n_scored: int) -> list[list[int]]:
     """Positions of what is scored that are compared with each other, each group's first one being what the others are
     compared with: of a trained policy there is one for each target, and they are compared with those of their kind."""
-    kinds = len(question.targets)
-    sizes = [kinds] * len(question.policies) + [1] * len(question.given) or [n_scored]
+    trained = [len(_targets_of(policy, question)) for policy in question.policies]
+    sizes = trained + [1] * len(question.given) or [n_scored]
     ends = np.cumsum(sizes)
     sources = [list(range(end - size, end)) for end, size in zip(ends.tolist(), sizes, strict=True)]
     groups = [[position] for position in sources.pop(question.first)]
@@ -340,6 +346,8 @@ def _remarks_on(question: Question, splits: Sequence[Split | None], digest: str,
         these = f"these {words.episodes}"
         yield f"The probabilities are {COLUMNS}: a policy that was trained on {these} is scored optimistically."
     for policy, split in zip(policies, splits, strict=True):
+        if policy.model.target not in _targets_of(policy, question):
+            yield f"{policy.name} is served as its target policy, {policy.model.target}, which is not scored here."
         if policy.data_sha256 != digest:
             yield (
                 f"{policy.name} was trained on other data; {words.episodes} that it shares with this log are scored "

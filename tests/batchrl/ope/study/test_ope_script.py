@@ -566,3 +566,18 @@ def test_what_is_no_policy_is_refused_in_words(
     options = ["--state-columns", "visits", "--policy", str(path) if policy == "RULES" else policy]
     assert script.main([str(bandit), *options]) == 2
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_model_is_scored_as_it_is_served_unless_told_otherwise(
+    ope: Ope, train: Callable[..., Path], trained: Path, data_file: Path, tmp_path: Path
+) -> None:
+    soft = train(tmp_path / "soft", ope__target_policy="softmax", epochs="1")
+    for output, name in ((trained, "greedy"), (soft, "softmax of values at temperature 1")):
+        described = json.loads((output / "model" / "model.json").read_text())
+        report = ope(data_file, "--model", output / "model")
+        served, beside = report["policies"]
+        assert served["policy"] == served["facts"]["target_policy"] == described["target_policy"] == name
+        assert beside["policy"] == "greedy with 0.1 random actions"
+        assert not any("is served as" in remark for remark in report["remarks"])
+    other = ope(data_file, "--model", trained / "model", "--policy", "softmax")
+    assert any("is served as its target policy, greedy, which is not scored" in remark for remark in other["remarks"])
