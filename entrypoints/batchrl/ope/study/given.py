@@ -11,7 +11,7 @@ from batchrl.collect.acting import Softening, make_policy
 from batchrl.collect.actions import ActingOn
 from batchrl.contract.errors import InputError
 from batchrl.contract.given import ALWAYS, MOST_FREQUENT, RULES_SUFFIX, UNIFORM
-from batchrl.data.dataset import Dataset, Floats32, Floats64
+from batchrl.data.dataset import Dataset, Floats32, Floats64, default_names
 from batchrl.data.loader import LoadedData
 from batchrl.ope.study.fitted import Following
 from batchrl.policies import SUM_TOLERANCE, Policy
@@ -72,15 +72,22 @@ def given_policies(texts: Sequence[str], dataset: Dataset) -> list[GivenPolicy]:
         dataset: the log, whose most frequent action is meant, and whose columns rules may name.
     """
     counts = np.bincount(dataset.actions, minlength=dataset.n_actions).astype(np.int64)
-    acting_on = ActingOn(dataset.n_actions, dataset.state_columns, action_counts=counts)
+    acting_on = ActingOn(dataset.n_actions, dataset.state_columns, _names(dataset), counts)
     return [GivenPolicy(text, _label(text, acting_on), make_policy(text, acting_on, Softening())) for text in texts]
+
+
+def _names(dataset: Dataset) -> Sequence[str] | None:
+    """The actions' names; None where they are but their numbers."""
+    return None if dataset.action_names == default_names(dataset.n_actions) else dataset.action_names
 
 
 def _label(text: str, acting_on: ActingOn) -> str:
     if text == UNIFORM:
         return "every action as often as any other"
     if text == MOST_FREQUENT and acting_on.action_counts is not None:
-        return f"always action {int(acting_on.action_counts.argmax())}, the log's most frequent one"
+        most = int(acting_on.action_counts.argmax())
+        name = acting_on.action_names[most] if acting_on.action_names else most
+        return f"always action {name}, the log's most frequent one"
     if text.startswith(ALWAYS):
         return f"always action {text.removeprefix(ALWAYS)}"
     if text.lstrip().startswith("["):

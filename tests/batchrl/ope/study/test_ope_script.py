@@ -485,6 +485,22 @@ def test_policies_that_nobody_trained_are_scored(ope: Ope, bandit: Path, tmp_pat
     assert not any("The probabilities are" in remark for remark in report["remarks"])
 
 
+def test_actions_of_given_policies_have_the_logs_names(ope: Ope, bandit: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(bandit)
+    frame["action"] = frame["action"].map({0: "mail", 1: "coupon"})
+    frame["propensity"] = frame["action"].map({"mail": 2 / 3, "coupon": 1 / 3})
+    named, rules = tmp_path / "named.csv", tmp_path / "rules.csv"
+    frame.drop(columns="all_action_probabilities").to_csv(named, index=False)
+    rules.write_text("visits,action\n>=3,coupon\n,mail\n")
+    policies = ("always:coupon", "most-frequent", str(rules))
+    options = [part for policy in policies for part in ("--policy", policy)]
+    report = ope(named, "--state-columns", "visits", *options)
+    found = {policy["source"]: policy for policy in report["policies"]}
+    assert [found[policy]["estimates"][names.SNIPS]["value"] for policy in policies] == pytest.approx([0.5, 0.5, 1.0])
+    assert found["always:coupon"]["policy"] == "always action coupon"
+    assert found["most-frequent"]["policy"] == "always action mail, the log's most frequent one"
+
+
 class BestRule:
     """A policy as somebody writes one."""
 
