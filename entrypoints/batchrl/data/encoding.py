@@ -152,6 +152,25 @@ class CategoryFeature:
         rows = np.flatnonzero(places >= 0)
         into[rows, places[rows]] = 1
 
+    def unseen(self, levels: Sequence[str], counts: NDArray[np.int64]) -> list[str]:
+        """What is said of levels without a feature; see ``Encoding.unseen``.
+
+        Args:
+            levels: of the states, each with its number of them in ``counts``.
+            counts: ``[len(levels)]``.
+        """
+        new = [code for code, level in enumerate(levels) if counts[code] and level not in self.places]
+        if not new:
+            return []
+        shown = ", ".join(levels[code] for code in new[:SHOWN_LEVELS]) + (", ..." if len(new) > SHOWN_LEVELS else "")
+        of_all = f"{counts[new].sum()} of {counts.sum()} rows"
+        if counts[new].sum() == counts.sum():
+            raise InputError(
+                f"the column '{self.column}' holds only levels that training never saw: {shown}.",
+                f"Is it the same column? Training saw {', '.join(self.levels[:SHOWN_LEVELS])}.",
+            )
+        return [f"'{self.column}' holds levels that training never saw ({shown}) in {of_all}: they have no feature"]
+
     def note(self) -> str | None:
         """What becomes of the texts, in words."""
         shown = ", ".join(self.levels[:SHOWN_LEVELS]) + (", ..." if len(self.levels) > SHOWN_LEVELS else "")
@@ -277,6 +296,20 @@ class Encoding:
                 feature.fill(states[:, number], column.levels, result[:, start:stop])
                 start = stop
         return result
+
+    def unseen(self, columns: Sequence[RawColumn], states: Floats64) -> tuple[str, ...]:
+        """Which levels of categories have no feature, and in how many states, in words; see ``encode``.
+
+        Raises:
+            InputError: a category has no level in common with the encoding's, so that nothing would be left of it.
+        """
+        said = []
+        for number, (feature, column) in enumerate(zip(self.features, columns, strict=True)):
+            if isinstance(feature, CategoryFeature) and not feature.other:
+                codes = states[:, number]
+                counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(column.levels))
+                said += feature.unseen(column.levels, counts)
+        return tuple(said)
 
     def to_json(self) -> list[dict[str, Any]]:
         """In JSON's types; a column each."""

@@ -53,6 +53,7 @@ class LoadedData:
         notes: what was assumed or mended, and what became of columns that are no plain numbers, in words.
         doubts: what is odd about the data and may be meant.
         raw: the states as the files have them; None where they are what the dataset holds.
+        encoding_notes: those of the notes, the last ones, that speak of the columns' encoding.
     """
 
     dataset: Dataset
@@ -64,6 +65,7 @@ class LoadedData:
     notes: tuple[str, ...] = ()
     doubts: tuple[Warned, ...] = ()
     raw: RawStates | None = None
+    encoding_notes: tuple[str, ...] = ()
 
     def fitted(self, episodes: Integers) -> LoadedData:
         """The same log, encoded as some of its episodes ask for; where the states are plain numbers, as it is.
@@ -88,9 +90,9 @@ class LoadedData:
         dataset = replace(
             self.dataset, states=states, next_states=next_states, state_columns=encoding.names, encoding=encoding
         )
-        earlier = self.dataset.encoding
-        others = self.notes if earlier is None else self.notes[: -len(earlier.notes)]
-        return replace(self, dataset=dataset, notes=(*others, *encoding.notes))
+        said = (*encoding.notes, *encoding.unseen(self.raw.columns, self.raw.states))
+        others = self.notes[: len(self.notes) - len(self.encoding_notes)]
+        return replace(self, dataset=dataset, notes=(*others, *said), encoding_notes=said)
 
 
 @dataclass(frozen=True)

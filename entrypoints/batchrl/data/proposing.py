@@ -25,8 +25,9 @@ from presets.dataschema import DataSettings
 
 # Rows that are looked at.
 LOOKED_AT = 50_000
-# A text of more values than these names something, it is no category.
+# More values than these are no actions; of a text with more than a few dozen each row has nearly its own.
 MOST_VALUES = 1_000
+MOST_LEVELS = 100
 # What logs call their columns, the likeliest first; ``*`` stands for anything.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "episode": (
@@ -177,7 +178,8 @@ def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
 
 def _is_feature(each: Seen) -> bool:
     known = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES, columns.CUMULATIVE_REWARDS)
-    return each.kind in ("number", "flag") and each.name not in known and each.values > 1 and each.missing < 1
+    varies = each.name not in known and each.values > 1 and each.missing < 1
+    return varies and (each.kind in ("number", "flag", "date") or (each.kind == "text" and each.values <= MOST_LEVELS))
 
 
 def _state_lines(state: Sequence[Seen], others: Sequence[Seen]) -> list[str]:

@@ -175,3 +175,27 @@ def test_next_states_share_the_levels(tmp_path: Path) -> None:
     assert loaded.dataset.state_columns == ("state_feature_0=blue", "state_feature_0=green", "state_feature_0=red")
     assert loaded.dataset.next_states[:3].argmax(axis=1).tolist() == [0, 1, 2]
     assert loaded.unknown_ends == 1
+
+
+def test_levels_that_training_never_saw_are_told_and_a_column_of_nothing_else_is_refused() -> None:
+    trained = RawColumn("plan", "category", ("gold", "basic"))
+    encoding = Encoding.fitted([trained], np.array([[0.0], [1.0]]))
+    assert encoding.unseen([trained], np.array([[0.0], [1.0], [np.nan]])) == ()
+    other = RawColumn("plan", "category", ("gold", "silver", "wood"))
+    states = np.array([[0.0], [1.0], [2.0], [1.0], [np.nan]])
+    (said,) = encoding.unseen([other], states)
+    assert "(silver, wood) in 3 of 4 rows" in said
+    assert encoding.encode([other], states).sum() == 1
+    with pytest.raises(InputError, match="only levels that training never saw: silver") as caught:
+        encoding.unseen([other], states[1:2])
+    assert "Training saw basic, gold" in str(caught.value.hint)
+
+
+def test_a_log_is_told_what_its_policys_training_never_saw(tmp_path: Path) -> None:
+    plans = {"plan": (["gold", "basic", "silver"] * 20)[:60]}
+    loaded = read(tmp_path / "log.csv", log(plans))
+    assert not any("never saw" in note for note in loaded.notes)
+    known = Encoding.fitted([RawColumn("plan", "category", ("gold", "basic"))], np.array([[0.0], [1.0]]))
+    again = loaded.encoded(known)
+    assert any("(silver) in 20 of 60 rows" in note for note in again.notes)
+    assert again.encoded(Encoding.fitted(loaded.raw.columns, loaded.raw.states)).notes == loaded.notes

@@ -18,7 +18,7 @@ from presets.dataschema import DataSettings
 from presets.dataspec import changed, overrides_of
 
 
-def campaign(n: int = 40) -> pd.DataFrame:
+def campaign(n: int = 120) -> pd.DataFrame:
     """Rows as a campaign logs them."""
     rng = np.random.default_rng(0)
     return pd.DataFrame(
@@ -30,6 +30,7 @@ def campaign(n: int = 40) -> pd.DataFrame:
             "p": 0.5,
             "age": rng.integers(18, 80, n),
             "member": rng.choice([True, False], n),
+            "plan": rng.choice(["gold", "basic"], n),
             "note": [f"call {number}" for number in range(n)],
         }
     )
@@ -54,10 +55,10 @@ def test_what_is_proposed_is_read_as_it_is(tmp_path: Path, name: str) -> None:
     settings = settings_of(tmp_path, text)
     called = {"episode": "user_id", "time": "sent_at", "action": "treatment", "reward": "margin", "propensity": "p"}
     assert {key: value for key, value in settings.columns.model_dump().items() if value} == called
-    assert {"age", "member"} <= set(settings.state_columns or ())
+    assert {"age", "member", "plan"} <= set(settings.state_columns or ())
     assert "left out: note" in text and "Is 'p' the probability" in text
     data = load_dataset(tmp_path / name, settings).dataset
-    assert (data.n_episodes, data.action_names) == (10, ("coupon", "none"))
+    assert (data.n_episodes, data.action_names) == (30, ("coupon", "none"))
 
 
 def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
