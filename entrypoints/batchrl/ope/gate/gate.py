@@ -40,8 +40,10 @@ from batchrl.ope.gate.level import Level
 from batchrl.ope.gate.two_samples import NO_SPREAD, difference_of_means, stays_above
 from batchrl.ope.report.reliability import doubt_of_policy, evidence_of
 from batchrl.ope.report.report import estimate_json, weights_json
+from batchrl.ope.report.words import OF_EPISODES
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 from batchrl.ope.study.paired import null_error, paired_difference
+from batchrl.ope.study.support import doubt_of_support
 
 Outcome = Literal["promoted", "kept out", "undecided"]
 
@@ -98,7 +100,8 @@ def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Gate
     log_weights = trajectory_log_weights(log_ratios)
     weights = WeightDiagnostics.of(log_weights)
     evidence = evidence_of(weights, log_weights, discounted_returns(log.rewards, log.discount))
-    doubt = doubt_of_policy(weights, evidence, log.clip is not None)
+    of_support = doubt_of_support(log.dataset, candidate.probabilities, OF_EPISODES)
+    doubt = doubt_of_policy(weights, evidence, log.clip is not None, of_support)
     quotients = paired_difference(log, candidate, log_ratios)
     confidence = 1 - 2 * level.alpha
     drawn = Estimate.of(quotients.value, resampled([quotients], level.resamples, level.seed)[:, 0], confidence)

@@ -38,14 +38,19 @@ def evidence_of(
     )
 
 
-def doubt_of_policy(weights: WeightDiagnostics, evidence: Evidence, clipped: bool = False) -> str | None:
+def doubt_of_policy(
+    weights: WeightDiagnostics, evidence: Evidence, clipped: bool = False, of_support: str | None = None
+) -> str | None:
     """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it.
 
     Args:
         weights: of the trajectories.
         evidence: of the policy, see ``evidence_of``.
         clipped: whether ratios were cut.
+        of_support: what speaks against it because the logging policy never does what it does.
     """
+    if of_support is not None:
+        return of_support
     if evidence.doubt_of_weights is not None:
         return evidence.doubt_of_weights
     if not weights.averages_to_one:

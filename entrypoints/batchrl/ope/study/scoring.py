@@ -26,6 +26,7 @@ from batchrl.ope.report.report import Figure, PolicyReport, Tuned, Window
 from batchrl.ope.report.words import OF_EPISODES
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
 from batchrl.ope.study.possible import PossibleValues
+from batchrl.ope.study.support import doubt_of_support
 from batchrl.ope.study.window import window_scores
 from presets.schema import SelectionSettings
 
@@ -122,8 +123,12 @@ class Scorer:
         estimators = dict(zip(found.quotients, log.with_estimation(list(found.quotients.values())), strict=True))
         bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
+        of_support = doubt_of_support(log.dataset, policy.probabilities, self.words)
         doubt = doubt_of_policy(
-            weights, evidence_of(weights, sample.log_weights, sample.returns, self.words), log.clip is not None
+            weights,
+            evidence_of(weights, sample.log_weights, sample.returns, self.words),
+            log.clip is not None,
+            of_support,
         )
         draws = self._draws(estimators)
         influences = {name: _influence(quotients) for name, quotients in estimators.items()}
@@ -150,8 +155,8 @@ class Scorer:
                 moved = influences[name] - self._logged_influence
                 figure = self._compared(figure, value, draws[name] - self._logged, moved)
             figures[name] = figure
-        report = PolicyReport(policy.label, weights, doubt, figures, self._window(policy.label, sample))
-        return Scored(report, draws, influences)
+        window = self._window(policy.label, sample) if of_support is None else None
+        return Scored(PolicyReport(policy.label, weights, doubt, figures, window), draws, influences)
 
     def against(self, each: Scored, first: Scored) -> PolicyReport:
         """The report of a policy with differences against another one's; none where it is the same."""

@@ -1,0 +1,52 @@
+"""Whether a log can say anything of a policy: what the logging policy never does has no value in the log.
+
+Importance weights never show it: an action that was logged with probability 0 is in no row, and its reward is missing
+from every estimate, whatever the weights. The share of the policy's probability on such actions bounds what is missing
+(positivity, or overlap: e.g. Sachdeva, Su, Joachims 2020, "Off-policy bandits with deficient support").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.storage import chunks
+from batchrl.ope.report.words import OF_DECISIONS, Words
+
+# What is on such actions below this share moves no figure by more than a thousandth of the rewards' range.
+LEAST_SHARE = 1e-3
+SHOWN_ACTIONS = 3
+
+
+def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) -> str | None:
+    """What speaks against every figure of a policy that does what the logging policy never does; None for nothing.
+
+    Args:
+        dataset: the log.
+        probabilities: ``[N, A]`` of the policy.
+        words: for what the log is made of.
+
+    Returns:
+        None also where only the taken actions' probabilities were logged, or they were estimated: then nobody knows.
+    """
+    if dataset.behavior_policy is None or dataset.estimated_on is not None:
+        return None
+    by_action = np.zeros(dataset.n_actions)
+    for start, stop in chunks(dataset.n_transitions):
+        never = dataset.behavior_policy[start:stop] <= 0
+        by_action += np.where(never, probabilities[start:stop], 0).sum(axis=0)
+    by_action /= dataset.n_transitions
+    share = float(by_action.sum())
+    if share < LEAST_SHARE:
+        return None
+    largest = np.argsort(-by_action, kind="stable")[: np.count_nonzero(by_action)]
+    shown = ", ".join(dataset.action_names[action] for action in largest[:SHOWN_ACTIONS])
+    shown += ", ..." if len(largest) > SHOWN_ACTIONS else ""
+    said = (
+        f"{share:.2%} of its probability is on actions that the logging policy never takes where it would take them "
+        f"({shown}): what they would pay is in no row"
+    )
+    if words is not OF_DECISIONS:
+        return f"{said}, nor is what would follow from them"
+    low, high = float(dataset.rewards.min()), float(dataset.rewards.max())
+    return f"{said}, so that the value may be off by {share * (high - low):.2g} for rewards from {low:g} to {high:g}"
