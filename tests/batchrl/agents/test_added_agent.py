@@ -154,7 +154,7 @@ def test_what_is_no_agent_is_refused_by_name_and_with_a_remedy(
     "text", ["my_agent:", ":AWAC", "my agent:AWAC", "my_agent:AWAC:x", "my_agent.AWAC", "AWAC", "5"]
 )
 def test_a_preset_refuses_what_is_neither_an_algorithm_nor_module_and_name(text: str) -> None:
-    with pytest.raises(presets.PresetError, match=r"'agent\.algorithm' got .* one-step \| module:name\.") as caught:
+    with pytest.raises(presets.PresetError, match=r"'agent\.algorithm' got .* module:name\.") as caught:
         preset_of(text)
     assert "docs/agents.md" in (caught.value.hint or "")
 
