@@ -40,14 +40,11 @@ def renamed(table: Table, settings: ColumnSettings) -> Table:
         InputError: the file has no column of a name that the settings give.
     """
     given = {name: getattr(settings, setting) for setting, name in SETTINGS.items()}
-    result = table
-    for name, called in given.items():
-        if called is None:
-            continue
+    named = {name: called for name, called in given.items() if called is not None}
+    for name, called in named.items():
         if called not in table.names:
             raise _missing(table, called, _SETTING_OF[name])
-        result = result.with_name(name, called)
-    return result
+    return table.with_names(named)
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,8 @@ def _state_columns(table: Table, chosen: Sequence[str] | None) -> tuple[str, ...
         raise InputError(
             f"{table.path}: no column starts with '{columns.STATE_FEATURE_PREFIX}'; "
             f"its columns are {', '.join(table.names)}.",
-            "Name the columns of the state state_feature_0, state_feature_1, ... or set data.state_columns.",
+            "Say which are the state's: data.state_columns; `batchrl data init` proposes a whole description. Or name "
+            "them state_feature_0, state_feature_1, ...",
         )
 
     def order(name: str) -> tuple[int, int, str]:

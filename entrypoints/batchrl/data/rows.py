@@ -179,7 +179,7 @@ def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, how: 
         # The column of all probabilities holds one number a row: that of the taken action.
         called = tables[0].names[columns.ALL_ACTION_PROBABILITIES].strip()
         note = f"'{called}' holds one number a row: it is taken for the taken action's probability"
-        tables = [table.with_name(columns.PROPENSITY, columns.ALL_ACTION_PROBABILITIES) for table in tables]
+        tables = [table.with_names({columns.PROPENSITY: columns.ALL_ACTION_PROBABILITIES}) for table in tables]
         rows = _Reading(replace(chosen, chances=columns.PROPENSITY), settings, how).read(tables)
         return replace(rows, notes=(note, *rows.notes))
 

@@ -53,12 +53,12 @@ class Table:
         """Whether rows are lines of a text file."""
         return self.format.kind != "parquet"
 
-    def with_name(self, name: str, of: str) -> Table:
-        """The same file, whose column ``of`` goes by another name as well."""
-        constants = {column: value for column, value in self.constants.items() if column != name}
-        if of in self.constants:
-            constants[name] = self.constants[of]
-        return replace(self, names={**self.names, name: self.names[of]}, constants=constants)
+    def with_names(self, columns_by_name: Mapping[str, str]) -> Table:
+        """The same file, some of whose columns go by other names as well, all at once: two may change places."""
+        constants = {name: value for name, value in self.constants.items() if name not in columns_by_name}
+        constants |= {name: self.constants[of] for name, of in columns_by_name.items() if of in self.constants}
+        names = {name: self.names[of] for name, of in columns_by_name.items()}
+        return replace(self, names={**self.names, **names}, constants=constants)
 
     def batches(
         self,

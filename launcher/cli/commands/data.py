@@ -101,7 +101,7 @@ def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[
         return
     counts = (
         f"{answer['episodes']} episodes, {answer['transitions']} transitions, "
-        f"{answer['actions']} actions, {answer['features']} features, schema {answer['schema']}"
+        f"{answer['actions']} actions, {answer['features']} feature{'s' if answer['features'] != 1 else ''}, schema {answer['schema']}"
     )
     split = f"{answer['train_episodes']} train, {answer['evaluation_episodes']} estimate"
     test = f", {answer['test_episodes']} test" if answer["test_episodes"] else ""

@@ -251,3 +251,10 @@ def test_features_of_any_name_have_next_states_too(tmp_path: Path) -> None:
     data = read(tmp_path, frame.assign(truncated=(frame["t"] == 3).astype(int)), **both).dataset
     assert not data.terminal.any() and np.allclose(data.next_states, data.states + 1, atol=1e-6)
     assert "names 1 columns" in refusal(tmp_path, frame, **(both | {"next_state_columns": ("after_0",)}))
+
+
+def test_two_of_our_own_names_may_change_places(tmp_path: Path) -> None:
+    frame = base().rename(columns={"reward": "action", "action": "reward"})
+    swapped = read(tmp_path, frame, columns=ColumnSettings(action="reward", reward="action")).dataset
+    plain = read(tmp_path, base()).dataset
+    assert np.array_equal(swapped.actions, plain.actions) and np.array_equal(swapped.rewards, plain.rewards)

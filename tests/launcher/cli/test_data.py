@@ -220,7 +220,7 @@ def test_a_companys_log_is_described_checked_and_scored_without_a_line_of_python
     assert described.code == 0, described.err
     spec.write_text(described.out)
     checked = run("data", "check", str(raw), "--data-spec", str(spec))
-    assert "60 episodes, 240 transitions, 2 actions, 1 features" in checked.out
+    assert "60 episodes, 240 transitions, 2 actions, 1 feature," in checked.out
     words = (
         "--map",
         "episode=user_id,time=sent_at,action=treatment,reward=margin,propensity=p",
