@@ -99,9 +99,10 @@ def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[
     if not out.for_people:
         out.record(answer, "path")
         return
+    features = f"{answer['features']} feature{'s' if answer['features'] != 1 else ''}"
     counts = (
         f"{answer['episodes']} episodes, {answer['transitions']} transitions, "
-        f"{answer['actions']} actions, {answer['features']} feature{'s' if answer['features'] != 1 else ''}, schema {answer['schema']}"
+        f"{answer['actions']} actions, {features}, schema {answer['schema']}"
     )
     split = f"{answer['train_episodes']} train, {answer['evaluation_episodes']} estimate"
     test = f", {answer['test_episodes']} test" if answer["test_episodes"] else ""
