@@ -63,7 +63,7 @@ def test_raw_records_are_answered_as_the_rows_of_the_log(trained_on: tuple[Path,
     data = load_dataset(source, DataSettings(), encoding=policy.encoding).dataset
     assert data.sha256() == policy.describe()["data_sha256"]
     expected = policy.action_probabilities(data.states)
-    service = Service(Predictor(policy.model, policy.model.target), encoding=policy.encoding)
+    service = Service(Predictor(policy.model, policy.model.target, policy.action_names), encoding=policy.encoding)
     frame = pd.read_csv(source)[COLUMNS]
     lines = frame.to_json(orient="records", lines=True)
     answer = service.answer("application/jsonlines", "", lines.encode())
