@@ -420,7 +420,7 @@ def logged_data(probabilities: str = "[0.5, 0.5]") -> str:
     [
         (logged_data("[0.9, 0.5]"), "does not sum to 1"),
         (logged_data().replace("state_feature_1\n", "unknown\n").replace("reward,cum", "rewad,cum"), "reward"),
-        (logged_data().replace("0.17,", "nan,"), "line 19"),
+        (logged_data().replace("0.17,", "inf,"), "line 19"),
         (HEADER, "bad.csv"),
         (HEADER + '0,"[0.5, 0.5]",0,1.0,1.0,0.1,1.1\n', "cannot fill training and evaluation"),
         (HEADER + logged_data().partition("\n")[2][:300].rpartition("\n")[0] + "\n", "cannot fill training"),
