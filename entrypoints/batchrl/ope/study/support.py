@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from batchrl.data.dataset import Dataset, Floats64
-from batchrl.data.storage import chunks
 from batchrl.ope.report.words import OF_DECISIONS, Words
 
 # What is on such actions below this share moves no figure by more than a thousandth of the rewards' range.
 LEAST_SHARE = 1e-3
 SHOWN_ACTIONS = 3
+# With thousands of actions a row is long: memory is bounded by numbers, not by rows.
+CELLS_AT_ONCE = 1 << 18
 
 
 def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) -> str | None:
@@ -32,9 +33,10 @@ def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) ->
     if dataset.behavior_policy is None or dataset.estimated_on is not None:
         return None
     by_action = np.zeros(dataset.n_actions)
-    for start, stop in chunks(dataset.n_transitions):
-        never = dataset.behavior_policy[start:stop] <= 0
-        by_action += np.where(never, probabilities[start:stop], 0).sum(axis=0)
+    rows = max(1, CELLS_AT_ONCE // dataset.n_actions)
+    for start in range(0, dataset.n_transitions, rows):
+        never = dataset.behavior_policy[start : start + rows] <= 0
+        by_action += np.where(never, probabilities[start : start + rows], 0).sum(axis=0)
     by_action /= dataset.n_transitions
     share = float(by_action.sum())
     if share < LEAST_SHARE:
