@@ -54,6 +54,11 @@ class FixedPolicy:
             )
         self._rows = np.where(sums == 1, rows, rows / sums)
 
+    @classmethod
+    def constant(cls, action: int, n_actions: int) -> FixedPolicy:
+        """One action of ``n_actions`` in every state."""
+        return cls(np.eye(n_actions)[action])
+
     @property
     def rows(self) -> Floats64:
         """``[1, A]`` or ``[B, A]``, each row summing to one."""

@@ -12,7 +12,7 @@ import threading
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.nofollow import JobFolder
-from batchrl.contract.text import printable
+from batchrl.contract.text import listed, printable
 
 # boto3 is imported this long after the script's start (seconds), or at the first file, so as not to slow its imports.
 IMPORT_DELAY = 1.0
@@ -90,8 +90,8 @@ class IntermediateSync:
         uploader.run(self._script_ended, INTERVAL)
         if not uploader.drain(DRAIN_SECONDS):
             missing = uploader.unpublished()
-            listed = ", ".join(map(printable, missing[:10])) + (", ..." if len(missing) > 10 else "")
-            say(f"{len(missing)} files of the intermediate folder did not reach {self._target}: {listed}")
+            shown = listed([printable(name) for name in missing], 10)
+            say(f"{len(missing)} files of the intermediate folder did not reach {self._target}: {shown}")
         for path, why in sorted(uploader.left_out.items()):
             say(f"left out of the intermediate folder: '{printable(path)}', {why}")
 

@@ -118,9 +118,9 @@ def _untrained(text: str, acting_on: ActingOn) -> Policy:
     if text == MOST_FREQUENT:
         if acting_on.action_counts is None:
             raise InputError(f"--policy {text}: there is no log here to count in.", f"Name the action: {ALWAYS}1")
-        return _constant(int(acting_on.action_counts.argmax()), n_actions)
+        return FixedPolicy.constant(int(acting_on.action_counts.argmax()), n_actions)
     if text.startswith(ALWAYS):
-        return _constant(acting_on.number_of(text.removeprefix(ALWAYS), f"--policy {text}"), n_actions)
+        return FixedPolicy.constant(acting_on.number_of(text.removeprefix(ALWAYS), f"--policy {text}"), n_actions)
     if text.lstrip().startswith("["):
         return _fixed(text, n_actions)
     if asked := ASKED.fullmatch(text):
@@ -138,10 +138,6 @@ def _untrained(text: str, acting_on: ActingOn) -> Policy:
 
         return RulesPolicy.read(Path(text), acting_on)
     raise InputError(f"--policy {text}: there is no such path.", f"Or write {WRITTEN}.")
-
-
-def _constant(action: int, n_actions: int) -> FixedPolicy:
-    return FixedPolicy(np.eye(n_actions)[action])
 
 
 def _fixed(text: str, n_actions: int) -> FixedPolicy:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+# A decimal number as data files have it; Python's own float() takes "nan", "1_000" and other scripts' digits as well.
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Texts that stand for nothing in a table.
+NULLS = ("", "nan", "NaN", "NA", "null", "None")
 # Control characters, and what UTF-8 cannot hold. A pattern, since logs have millions of lines.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -20,6 +25,11 @@ def printable(text: str) -> str:
 def storable(text: str) -> str:
     """As ``printable``, but lines and tabs stay: for reasons and messages, which may have several lines."""
     return _UNFIT_IN_LINES.sub(_escaped, text)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """``a, b, ...``: names, with dots for those that come after so many."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _escaped(found: re.Match[str]) -> str:

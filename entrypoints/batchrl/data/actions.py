@@ -17,7 +17,6 @@ one-hot vectors           either                       one for each entry
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ import pyarrow as pa
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.contract.text import DECIMAL, listed
 from batchrl.data.cells import is_text, labels, numbers
 from batchrl.data.dataset import Floats64, default_names
 from batchrl.data.locations import RowLocations
@@ -33,7 +33,6 @@ from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Array, Storage
 from batchrl.data.vectors import is_list, vectors_of
 
-DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 # More integers than these are amounts, not names of choices.
 MOST_ACTIONS = 100_000
 WRITTEN_SEPARATELY = 5
@@ -65,21 +64,28 @@ class ActionColumn:
     def __init__(self, storage: Storage) -> None:
         self._column = storage.column()
         self._texts: dict[str, int] = {}
-        self._named = False
+        self._named: bool | None = None
 
     def append(self, cells: pa.Array) -> None:
-        """Add rows: numbers as they are, texts by their position among all texts so far."""
+        """Add rows: numbers as they are, texts by their position among all texts so far.
+
+        Raises:
+            InputError: these are numbers and those before were texts, or the other way round.
+        """
         kind = cells.type
-        textual = pa.types.is_dictionary(kind) or is_text(kind) or pa.types.is_boolean(kind) or is_list(kind)
-        if textual and not self._named:
-            self._named = True
-        if not self._named:
+        named = pa.types.is_dictionary(kind) or is_text(kind) or pa.types.is_boolean(kind) or is_list(kind)
+        if self._named is None:
+            self._named = named
+        if self._named != named:
+            raise InputError(
+                "the column of actions holds numbers in some files or rows, and names in others.",
+                "Write them alike in all: as names, or as numbers.",
+            )
+        if not named:
             self._column.append(numbers(cells)[0])
             return
         if is_list(kind):
             cells = pa.array([None if cell is None else str(cell) for cell in cells.to_pylist()])
-        elif not textual:
-            cells = pa.array([None if cell is None else f"{cell:g}" for cell in cells.to_pylist()])
         codes, texts = labels(cells)
         known = np.array([self._texts.setdefault(text.strip(), len(self._texts)) for text in texts], np.float64)
         values = np.full(len(codes), np.nan)
@@ -119,7 +125,7 @@ def named_actions(
                 raise _other_number(given or (), vectors[1], "entries in each action's vector")
             return NamedActions(vectors[0], names)
         meant, wrong = numbers(pa.array(texts, pa.string()))
-        if given is None and sum(DECIMAL.fullmatch(text) is not None for text in texts) > 0 and wrong is not None:
+        if given is None and wrong is not None and any(DECIMAL.fullmatch(text) for text in texts):
             first = int(np.flatnonzero(values == wrong)[0])
             raise places.refuse(first, columns.ACTION, "'{value}' is not a number, as other actions are", "one number")
         booleans = {text.lower() for text in texts} <= {"true", "false"} and n_probabilities is None
@@ -248,5 +254,5 @@ def _unknown(name: str, names: Sequence[str], row: int, places: RowLocations, co
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:WRITTEN_SEPARATELY])
-    return shown if len(names) <= WRITTEN_SEPARATELY else f"{shown}, ... ({len(names)} in all)"
+    of_all = f" ({len(names)} in all)" if len(names) > WRITTEN_SEPARATELY else ""
+    return f"{listed(names, WRITTEN_SEPARATELY)}{of_all}"

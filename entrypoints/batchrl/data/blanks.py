@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-NULLS = ("", "nan", "NaN", "NA", "null", "None")
+from batchrl.contract.text import NULLS
+
 # A number with a decimal comma, and nothing else.
 DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 

@@ -84,24 +84,30 @@ def times(cells: pa.Array) -> tuple[Floats64, int | None]:
 
     Returns:
         ``[m]`` with ``nan`` in empty cells: numbers as they are, dates (also as text, ISO 8601; without a zone they are
-        UTC) in microseconds since 1970; and the position of the first cell that is neither.
+        UTC) in seconds since 1970; and the position of the first cell that is neither.
     """
     kind = cells.type
     if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
-        whole = cells.cast(pa.timestamp("us")) if not pa.types.is_time(kind) else cells
-        unit = pa.int32() if pa.types.is_time32(kind) else pa.int64()
-        return numbers(whole.cast(unit))
+        if pa.types.is_time(kind):
+            return numbers(cells.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()))
+        microseconds, wrong = numbers(cells.cast(pa.timestamp("us")).cast(pa.int64()))
+        return microseconds / 1e6, wrong
     values, wrong = numbers(cells)
     if wrong is None or not (is_text(kind) or pa.types.is_dictionary(kind)):
         return values, wrong
     texts = pd.Series(cells.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
-    dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
-    undated = dates.isna().to_numpy() & texts.notna().to_numpy()
+    since = seconds_of_texts(texts)
+    undated = np.isnan(since) & texts.notna().to_numpy()
     if undated.any():
         neither = np.flatnonzero(undated & np.isnan(values))
         return values, int(neither[0]) if len(neither) else wrong
-    since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(microseconds=1)
-    return np.asarray(since.to_numpy(), np.float64), None
+    return since, None
+
+
+def seconds_of_texts(texts: pd.Series) -> Floats64:
+    """``[m]``, seconds since 1970 of dates in ISO 8601 (without a zone they are UTC); ``nan`` where a text is none."""
+    dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    return np.asarray(((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(), np.float64)
 
 
 def labels(cells: pa.Array) -> tuple[Integers, list[str]]:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from batchrl.contract import columns
+from batchrl.contract.text import listed
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers, default_names
 from batchrl.data.findings import Finding
 from batchrl.data.layout import Layout
@@ -228,9 +229,7 @@ def _propensity_checks(rows: Rows) -> list[Check]:
     ]
 
 
-def _vector_checks(
-    name: str, take: Callable[[Values], Floats64], right: str, chances: bool, tolerance: float = SUM_TOLERANCE
-) -> list[Check]:
+def _vector_checks(name: str, take: Callable[[Values], Floats64], right: str, chances: bool) -> list[Check]:
     finite = [
         Check(name, "the value is {value}", right, lambda values: _all(np.isnan(take(values)))),
         Check(
@@ -251,7 +250,7 @@ def _vector_checks(
             name,
             "{value} does not sum to 1",
             "probabilities that sum to 1",
-            lambda values: ~(np.abs(take(values).sum(axis=1) - 1) < tolerance),
+            lambda values: ~(np.abs(take(values).sum(axis=1) - 1) < SUM_TOLERANCE),
         ),
     ]
     return [*finite, *(sums if chances else [])]
@@ -271,8 +270,7 @@ def _action_checks(rows: Rows) -> list[Check]:
     n_actions = rows.n_actions
     right = f"an integer from 0 to {n_actions - 1}, since there are {n_actions} probabilities"
     if rows.action_names != default_names(n_actions):
-        shown = ", ".join(rows.action_names[:FEW_ACTIONS])
-        right = f"one of {shown}" + (", ..." if n_actions > FEW_ACTIONS else "")
+        right = f"one of {listed(rows.action_names, FEW_ACTIONS)}"
 
     def outside(values: Values) -> Flags:
         return np.asarray((values.actions < 0) | (values.actions >= n_actions))

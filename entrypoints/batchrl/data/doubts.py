@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchrl.contract.errors import shortened
-from batchrl.data.blanks import NULLS
+from batchrl.contract.text import NULLS
 from batchrl.data.copies import copies_of
 from batchrl.data.dataset import Integers
 from batchrl.data.layout import Layout

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.text import listed
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
@@ -162,7 +163,7 @@ class CategoryFeature:
         new = [code for code, level in enumerate(levels) if counts[code] and level not in self.places]
         if not new:
             return []
-        shown = ", ".join(levels[code] for code in new[:SHOWN_LEVELS]) + (", ..." if len(new) > SHOWN_LEVELS else "")
+        shown = listed([levels[code] for code in new], SHOWN_LEVELS)
         of_all = f"{counts[new].sum()} of {counts.sum()} rows"
         if counts[new].sum() == counts.sum():
             raise InputError(
@@ -173,7 +174,7 @@ class CategoryFeature:
 
     def note(self) -> str | None:
         """What becomes of the texts, in words."""
-        shown = ", ".join(self.levels[:SHOWN_LEVELS]) + (", ..." if len(self.levels) > SHOWN_LEVELS else "")
+        shown = listed(self.levels, SHOWN_LEVELS)
         which = f"the {len(self.levels)} most frequent levels" if self.other else f"levels {len(self.levels)}"
         rest = f"; all others are '{self.column}?other'" if self.other else ""
         empty = f"; '{self.column}?missing' tells of empty cells" if self.missing else ""

@@ -10,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchrl.contract.errors import InputError
-from batchrl.data.blanks import NULLS
-from batchrl.data.cells import is_text, labels, numbers, times
+from batchrl.contract.text import NULLS
+from batchrl.data.cells import is_text, labels, numbers, seconds_of_texts, times
 from batchrl.data.dataset import Floats32, Floats64
 from batchrl.data.encoding import Kind, RawColumn, needs_offset
 from batchrl.data.formats import has_decimal_comma
 from batchrl.data.tables import Table
 from presets.dataschema import DataSettings
 
-MICROSECONDS = 1e6
 PROBLEM: Mapping[Kind, str] = {
     "number": "'{value}' is not a number",
     "category": "{value} is no level of a category",
@@ -72,20 +71,20 @@ def found_kinds(tables: Sequence[Table], states: Sequence[str], said: Mapping[st
         kind = pa.string() if table.format.kind == "csv" else None
         for batch in table.batches(dict.fromkeys(wanted, kind)):
             for name in wanted:
-                if name not in found and (of_cells := _kind_of(batch.column(name))) is not None:
+                if name not in found and (of_cells := kind_of(batch.column(name))) is not None:
                     found[name] = of_cells
             if all(name in found for name in wanted):
                 break
     return {name: found.get(name, "number") for name in states}
 
 
-def _kind_of(cells: pa.Array) -> Kind | None:
+def kind_of(cells: pa.Array) -> Kind | None:
     """Of a column that begins with these cells; None where all are empty."""
     kind = cells.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "date"
     if pa.types.is_dictionary(kind):
-        return _kind_of(cells.dictionary_decode())
+        return kind_of(cells.dictionary_decode())
     if not is_text(kind):
         return None if cells.null_count == len(cells) else "number"
     texts = pc.unique(pc.utf8_trim_whitespace(cells.drop_null()))
@@ -94,8 +93,8 @@ def _kind_of(cells: pa.Array) -> Kind | None:
         return None
     if not np.isnan(numbers(texts)[0]).all() or any(has_decimal_comma(text) for text in texts.to_pylist()):
         return "number"
-    dates = pd.to_datetime(pd.Series(texts.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce")
-    return "date" if dates.notna().any() else "category"
+    dates = seconds_of_texts(pd.Series(texts.to_pylist(), dtype=object))
+    return "category" if np.isnan(dates).all() else "date"
 
 
 class StateColumns:
@@ -148,14 +147,12 @@ def seconds(cells: pa.Array) -> tuple[Floats64, int | None]:
     if pa.types.is_dictionary(kind):
         return seconds(cells.dictionary_decode())
     if pa.types.is_temporal(kind):
-        values, wrong = times(cells)
-        return values / MICROSECONDS, wrong
+        return times(cells)
     values, wrong = numbers(cells)
     if wrong is None or not is_text(kind):
         return values, wrong
     texts = pd.Series(pc.utf8_trim_whitespace(cells).to_numpy(zero_copy_only=False), dtype=object)
-    dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
-    since = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(np.float64)
+    since = seconds_of_texts(texts)
     dated = ~np.isnan(since)
     result = np.where(dated, since, values)
     neither = np.isnan(result) & texts.notna().to_numpy() & ~texts.isin(NULLS).to_numpy()

@@ -14,6 +14,7 @@ cut short, next state unknown      none; counted in ``LoadedData.unknown_ends``
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,8 +53,6 @@ class LoadedData:
         target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
         notes: what was assumed or mended, and what became of columns that are no plain numbers, in words.
         doubts: what is odd about the data and may be meant.
-        raw: the states as the files have them; None where they are what the dataset holds.
-        encoding_notes: those of the notes, the last ones, that speak of the columns' encoding.
     """
 
     dataset: Dataset
@@ -64,84 +63,42 @@ class LoadedData:
     target_q: Floats64 | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[Warned, ...] = ()
-    raw: RawStates | None = None
-    encoding_notes: tuple[str, ...] = ()
-
-    def fitted(self, episodes: Integers) -> LoadedData:
-        """The same log, encoded as some of its episodes ask for; where the states are plain numbers, as it is.
-
-        Args:
-            episodes: ``[m]``, positions in the dataset: those that train.
-
-        Raises:
-            InputError: a column is empty in all of them.
-        """
-        if self.raw is None:
-            return self
-        is_fitted_on = np.zeros(self.dataset.n_episodes, np.bool_)
-        is_fitted_on[episodes] = True
-        states = self.raw.states[np.repeat(is_fitted_on, self.dataset.lengths)]
-        return self.encoded(Encoding.fitted(self.raw.columns, states))
-
-    def encoded(self, encoding: Encoding) -> LoadedData:
-        """The same log, whose raw states are encoded so instead."""
-        assert self.raw is not None, "plain numbers are as they are"
-        states, next_states = (self.raw.encoded(encoding, part) for part in (self.raw.states, self.raw.next_states))
-        dataset = replace(
-            self.dataset, states=states, next_states=next_states, state_columns=encoding.names, encoding=encoding
-        )
-        said = (*encoding.notes, *encoding.unseen(self.raw.columns, self.raw.states))
-        others = self.notes[: len(self.notes) - len(self.encoding_notes)]
-        return replace(self, dataset=dataset, notes=(*others, *said), encoding_notes=said)
-
-
-@dataclass(frozen=True)
-class RawStates:
-    """States as the files have them: numbers, codes of texts, seconds since 1970; ``nan`` where there is nothing.
-
-    Args:
-        columns: ``d``.
-        states: ``[N, d]``, row for row with the dataset's transitions.
-        next_states: ``[N, d]``.
-    """
-
-    columns: tuple[RawColumn, ...]
-    states: Floats64
-    next_states: Floats64
-
-    @classmethod
-    def of(cls, columns: tuple[RawColumn, ...], raw: Dataset) -> RawStates:
-        """The states of a dataset that holds raw ones."""
-        return cls(columns, np.asarray(raw.states, np.float64), np.asarray(raw.next_states, np.float64))
-
-    def encoded(self, encoding: Encoding, states: Floats64) -> Floats32:
-        """Features ``[N, D]`` of one of the two, which lie where it lies."""
-        result: Floats32 = Storage.like(states).empty((len(states), len(encoding.names)), np.float32)
-        for start, stop in chunks(len(states)):
-            result[start:stop] = encoding.encode(self.columns, states[start:stop])
-        return result
 
 
 def load_dataset(
-    path: Path, settings: DataSettings, with_targets: bool = False, encoding: Encoding | None = None
+    path: Path,
+    settings: DataSettings,
+    with_targets: bool = False,
+    encoding: Encoding | None = None,
+    learnt_from: Callable[[Dataset], Integers] | None = None,
 ) -> LoadedData:
     """Read and check logged episodes.
 
-    States that are no plain numbers are encoded: as all episodes ask for, unless an encoding is given. Whoever learns
-    from some of the episodes asks for ``LoadedData.fitted`` on those.
+    States that are no plain numbers are encoded: as an encoding says that is given, or as the episodes ask for that
+    are learnt from.
 
     Args:
         path: a csv or Parquet file, or a folder of them.
         settings: the preset's section ``data``.
         with_targets: whether to read the columns of a policy to be scored, where the files have them.
         encoding: that a policy's training stored; its columns are read as it says.
+        learnt_from: ``[m]``, the positions of the episodes that an encoding may be fitted on, of the dataset as it is
+            before that; None for all.
 
     Raises:
-        InputError: names what is wrong by file, line, column and episode, and says what would be right.
+        InputError: a column is empty in all of them; or names what is wrong by file, line, column and episode, and says
+            what would be right.
     """
     checked = read_checked(path, settings, with_targets, encoding)
     rows, layout = checked.rows, checked.layout
     dataset = _transitions(rows, layout, checked.end_is_terminal)
+    notes = (*rows.notes, *checked.notes)
+    if rows.raw is not None:
+        if encoding is None:
+            used = np.arange(dataset.n_episodes, dtype=np.int64) if learnt_from is None else learnt_from(dataset)
+            encoding = _fitted(rows.raw, dataset, used)
+        notes += (*encoding.notes, *encoding.unseen(rows.raw, np.asarray(dataset.states, np.float64)))
+        dataset = _encoded(rows.raw, dataset, encoding)
     loaded = LoadedData(
         dataset,
         checked.schema,
@@ -149,15 +106,35 @@ def load_dataset(
         left_out=len(layout.episodes.counts) - dataset.n_episodes,
         target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
-        notes=(*rows.notes, *checked.notes),
+        notes=notes,
         doubts=checked.doubts,
-        raw=None if rows.raw is None else RawStates.of(rows.raw, dataset),
     )
-    if encoding is not None:
-        loaded = loaded.encoded(encoding)
-    else:
-        loaded = loaded.fitted(np.arange(dataset.n_episodes, dtype=np.int64))
     return _with_propensities(loaded, logged=rows.chances is not None)
+
+
+def _fitted(columns_of_state: Sequence[RawColumn], raw: Dataset, episodes: Integers) -> Encoding:
+    """The encoding that some episodes ``[m]`` of a dataset of raw states ask for."""
+    used = np.zeros(raw.n_episodes, np.bool_)
+    used[episodes] = True
+    return Encoding.fitted(columns_of_state, np.asarray(raw.states[np.repeat(used, raw.lengths)], np.float64))
+
+
+def _encoded(columns_of_state: Sequence[RawColumn], raw: Dataset, encoding: Encoding) -> Dataset:
+    """A dataset of raw states with their features instead, which lie where those lie."""
+
+    def features(states: Floats32 | Floats64) -> Floats32:
+        result: Floats32 = Storage.like(states).empty((len(states), len(encoding.names)), np.float32)
+        for start, stop in chunks(len(states)):
+            result[start:stop] = encoding.encode(columns_of_state, np.asarray(states[start:stop], np.float64))
+        return result
+
+    return replace(
+        raw,
+        states=features(raw.states),
+        next_states=features(raw.next_states),
+        state_columns=encoding.names,
+        encoding=encoding,
+    )
 
 
 def _with_propensities(loaded: LoadedData, logged: bool) -> LoadedData:

@@ -11,7 +11,7 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.data.blanks import NULLS
+from batchrl.contract.text import NULLS
 from batchrl.data.dataset import Flags, Integers
 from batchrl.data.formats import has_decimal_comma
 from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from batchrl.contract.text import DECIMAL
+
 _NUMPY_SCALAR = re.compile(r"(?:np\.|numpy\.)?float(?:16|32|64)\(([^()]*)\)")
 _ARRAY = re.compile(r"(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=[\w.]+)?\)")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
 # The spellings of numpy's scalars, the longest first: each holds those after it.
 _SCALARS = (b"numpy.float64(", b"np.float64(", b"float64(")
@@ -133,7 +134,7 @@ def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
         vector = _parse_one(text)
         if vector is None:
             shown = text if len(text) <= 60 else f"{text[:57]}..."
-            are_numbers = all(_NUMBER.fullmatch(other.strip()) for other in texts)
+            are_numbers = all(DECIMAL.fullmatch(other.strip()) for other in texts)
             raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers", are_numbers)
         if vectors and len(vector) != len(vectors[0]):
             reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"

@@ -18,10 +18,10 @@ import yaml
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
-from batchrl.data.formats import TextOptions
+from batchrl.data.encoding import Kind
+from batchrl.data.features import kind_of
 from batchrl.data.mapping import SETTINGS
 from batchrl.data.tables import Table, open_tables
-from presets.dataschema import DataSettings
 
 # Rows that are looked at.
 LOOKED_AT = 50_000
@@ -53,6 +53,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "terminal": ("terminal", "terminated", "terminals", "done", "dones"),
     "truncated": ("truncated", "timeout", "timeouts", "truncations"),
 }
+# What a column that is read so is called here.
+KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "date": "date", None: "text"}
 OPTIONAL = ("time", "propensity", "probabilities", "terminal", "truncated")
 
 
@@ -83,19 +85,18 @@ def proposed(path: Path) -> str:
     Raises:
         InputError: there is no data, or it cannot be read.
     """
-    found = DataSettings()
-    tables = open_tables(path, TextOptions(found.separator, found.decimal, found.encoding))
+    tables = open_tables(path)
     table = tables[0]
     rows = _first_rows(table)
-    seen = [_look(name, rows[name]) for name in rows.columns]
+    seen = [_look(name, rows.column(name)) for name in rows.schema.names]
     guesses = _guesses(seen)
     used = set(guesses.values())
     following = {each.name for each in seen if each.name.startswith("next_")}
     state = [each for each in seen if each.name not in used | following and _is_feature(each)]
     others = [each for each in seen if each.name not in used and each not in state]
     lines = [
-        f"# Proposed from {path.name} ({len(tables)} file{'s' if len(tables) > 1 else ''}; the first {len(rows)} rows "
-        "were looked at). Read every line: guesses are marked.",
+        f"# Proposed from {path.name} ({len(tables)} file{'s' if len(tables) > 1 else ''}; the first {rows.num_rows} "
+        "rows were looked at). Read every line: guesses are marked.",
         "columns:",
     ]
     by_name = {each.name: each for each in seen}
@@ -115,40 +116,26 @@ def proposed(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _first_rows(table: Table) -> pd.DataFrame:
+def _first_rows(table: Table) -> pa.RecordBatch:
     batch = next((batch for batch in table.batches(dict.fromkeys(table.names)) if batch.num_rows), None)
     if batch is None:
         raise InputError(f"{table.path}: the file has a header but no rows.", "Give a file with rows.")
-    frame: pd.DataFrame = pa.Table.from_batches([batch]).slice(0, LOOKED_AT).to_pandas()
-    return frame
+    return batch.slice(0, LOOKED_AT)
 
 
-def _look(name: str, cells: pd.Series) -> Seen:
-    filled = cells.dropna()
+def _look(name: str, cells: pa.Array) -> Seen:
+    filled = cells.to_pandas().dropna()
     first = "" if filled.empty else filled.iloc[0]
     example = str(first.tolist() if isinstance(first, np.ndarray) else first)
-    kind = _kind(filled, example)
-    numbers = pd.to_numeric(filled, errors="coerce") if kind in ("number", "flag") else pd.Series(dtype=float)
-    unit = bool(len(numbers)) and bool(numbers.between(0, 1).all())
-    values = filled.astype(str).nunique() if kind == "vector" else filled.nunique()
-    return Seen(name, kind, int(values), float(cells.isna().mean()), example[:40], unit)
-
-
-def _kind(filled: pd.Series, example: str) -> str:
     if example.startswith(("[", "(", "array")):
-        return "vector"
-    if pd.api.types.is_bool_dtype(filled):
-        return "flag"
-    if pd.api.types.is_numeric_dtype(filled):
-        return "flag" if len(filled) and filled.isin([0, 1]).all() else "number"
-    if pd.api.types.is_datetime64_any_dtype(filled):
-        return "date"
-    texts = filled.astype(str)
-    if len(texts) and pd.to_numeric(texts, errors="coerce").notna().all():
-        return "number"
-    if len(texts) and pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna().all():
-        return "date"
-    return "text"
+        kind, values, unit = "vector", filled.astype(str).nunique(), False
+    else:
+        kind, values, unit = KINDS[kind_of(cells)], filled.nunique(), False
+        if kind == "number":
+            numbers = pd.to_numeric(filled, errors="coerce")
+            unit = bool(numbers.between(0, 1).all())
+            kind = "flag" if numbers.isin([0, 1]).all() else kind
+    return Seen(name, kind, int(values), cells.null_count / len(cells), example[:40], unit)
 
 
 def _guesses(seen: Sequence[Seen]) -> dict[str, str]:

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError, shortened
+from batchrl.contract.text import NULLS
 from batchrl.data import csvfiles, jsonlines
-from batchrl.data.blanks import NULLS, emptied, with_content, with_points
+from batchrl.data.blanks import emptied, with_content, with_points
 from batchrl.data.csvfiles import Types
 from batchrl.data.formats import JSON_SUFFIXES, PARQUET_SUFFIXES, FileFormat, TextOptions, format_of_file
 from batchrl.data.opening import CellOfAnotherType, guarded, open_text

@@ -7,7 +7,6 @@ numbers is parsed in one piece, where it is certain that each line is one list; 
 from __future__ import annotations
 
 import csv
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from batchrl.contract.text import DECIMAL, listed
 from batchrl.serving.media import Media
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1024 * 1024
 LARGEST = float(np.finfo(np.float32).max)
 FEATURES, INSTANCES = "features", "instances"
-# A decimal number as csv files have it; Python's own float() takes "nan", "1_000" and other scripts' digits as well.
-DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
 BOM = b"\xef\xbb\xbf"
 SHOWN_CHARACTERS = 40
@@ -250,7 +248,7 @@ def _list_of(n_features: int) -> str:
 def _object(value: Mapping[str, Any]) -> str:
     if not value:
         return "an empty object"
-    names = ", ".join(itertools.islice(value, 5)) + (", ..." if len(value) > 5 else "")
+    names = listed(list(value), 5)
     return f"an object with {_short(names, 2 * SHOWN_CHARACTERS)}"
 
 

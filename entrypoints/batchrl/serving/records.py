@@ -15,15 +15,14 @@ import numpy as np
 import orjson
 
 from batchrl.contract.errors import shortened
+from batchrl.contract.text import DECIMAL, NULLS, listed
 from batchrl.data.encoding import Encoding, Kind, RawColumn
 from batchrl.serving.media import Media
-from batchrl.serving.parsing import DECIMAL, INSTANCES, Fault, ParsedRecords, Unreadable, blocks, csv_cells, in_words
+from batchrl.serving.parsing import INSTANCES, Fault, ParsedRecords, Unreadable, blocks, csv_cells, in_words
 
 if TYPE_CHECKING:
     from batchrl.data.dataset import Floats64
 
-# Texts that stand for nothing in a log, unless a level is called so.
-NOTHING = ("", "nan", "NaN", "NA", "null", "None")
 RIGHT: Mapping[Kind, str] = {
     "number": "a number",
     "category": "a text",
@@ -71,7 +70,7 @@ class RawRecords:
     def example(self) -> str:
         """A record's form."""
         shown = [f'"{column}": {EXAMPLES[kind]}' for column, kind in self.encoding.kinds.items()]
-        return f"{{{', '.join(shown[:SHOWN_COLUMNS])}{', ...' if len(shown) > SHOWN_COLUMNS else ''}}}"
+        return f"{{{listed(shown, SHOWN_COLUMNS)}}}"
 
     def _encoded(self, values: Iterable[Any]) -> ParsedRecords:
         records = list(values)
@@ -142,7 +141,7 @@ class RawRecords:
         if len(cells) != len(kinds):
             return Fault(f"expected {len(kinds)} cells ({shortened(', '.join(kinds))}), got {len(cells)}")
         return {
-            name: float(cell) if kind != "category" and DECIMAL.fullmatch(cell) else (None if cell in NOTHING else cell)
+            name: float(cell) if kind != "category" and DECIMAL.fullmatch(cell) else (None if cell in NULLS else cell)
             for (name, kind), cell in zip(kinds.items(), cells, strict=True)
         }
 
@@ -171,7 +170,7 @@ def _text(cell: Any) -> str:
 
 def _code(cell: Any, levels: dict[str, int], own: set[str]) -> float:
     text = _text(cell)
-    if text in NOTHING and text not in own:
+    if text in NULLS and text not in own:
         return np.nan
     return levels.setdefault(text, len(levels))
 
@@ -183,7 +182,7 @@ def _moment(cell: Any) -> float:
         return _number(cell)
     if not isinstance(cell, str):
         raise _Wrong
-    if cell.strip() in NOTHING:
+    if cell.strip() in NULLS:
         return np.nan
     try:
         moment = datetime.datetime.fromisoformat(cell.strip())

@@ -41,5 +41,5 @@ def best_constant_action(episodes: Dataset, discount: float) -> int:
 
 def constant_policy(action: int, episodes: Dataset) -> ScoredPolicy:
     """The policy that always takes an action, on some episodes."""
-    chances = FixedPolicy(np.eye(episodes.n_actions)[action]).action_probabilities(episodes.states)
+    chances = FixedPolicy.constant(action, episodes.n_actions).action_probabilities(episodes.states)
     return ScoredPolicy(f"always action {episodes.action_names[action]}, the best constant one in training", chances)

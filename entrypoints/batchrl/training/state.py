@@ -147,10 +147,10 @@ def read_log(source: Path, preset: TrainPreset, saved: State | None) -> LoadedDa
     Raises:
         InputError: the log is faulty, a column is empty in all episodes that train, or see ``split_episodes``.
     """
-    if saved is not None:
-        return load_dataset(source, preset.data, encoding=Encoding.of_facts(json.loads(saved["facts"])))
-    loaded = load_dataset(source, preset.data)
-    return loaded if loaded.raw is None else loaded.fitted(new_split(preset, loaded.dataset).train)
+    encoding = None if saved is None else Encoding.of_facts(json.loads(saved["facts"]))
+    return load_dataset(
+        source, preset.data, encoding=encoding, learnt_from=lambda dataset: new_split(preset, dataset).train
+    )
 
 
 def started(preset: TrainPreset, dataset: Dataset, split: Split, job_name: str | None) -> RunState:

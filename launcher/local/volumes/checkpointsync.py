@@ -13,7 +13,7 @@ from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.pointers import pointed
 from batchrl.contract.store import Client, size_of
 from batchrl.contract.sync import FolderUploader
-from batchrl.contract.text import printable
+from batchrl.contract.text import listed, printable
 from batchrl.contract.transfer import Transfer
 from launcher.local.host.faults import client_fault, storage_fault
 from launcher.local.host.retry import DOWNLOAD_SECONDS, UPLOAD_SECONDS, retry
@@ -113,8 +113,8 @@ class CheckpointSync:
         missing = self._uploader.unpublished()
         if "" in missing:
             return f"no checkpoint reached {self._url}: {self._failure}"
-        listed = ", ".join(map(printable, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        return f"{len(missing)} checkpoint files did not reach {self._url}: {listed} ({self._failure})"
+        shown = listed([printable(name) for name in missing], 5)
+        return f"{len(missing)} checkpoint files did not reach {self._url}: {shown} ({self._failure})"
 
     def _on_error(self, path: str, error: Exception) -> None:
         self._failure = getattr(error, "message", None) or error

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from batchrl.contract.errors import InputError
+from batchrl.data.dataset import Dataset, Integers
 from batchrl.data.encoding import MOST_LEVELS, Encoding, RawColumn, needs_offset
 from batchrl.data.loader import LoadedData, load_dataset
 from presets.dataschema import DataSettings
@@ -93,7 +94,7 @@ def test_times_stay_apart_that_float32_merges(tmp_path: Path) -> None:
 def test_plain_numbers_stay_as_they_are(tmp_path: Path) -> None:
     values = np.random.default_rng(2).normal(273, 5, (60, 2))
     loaded = read(tmp_path / "log.csv", log({"a": values[:, 0], "b": values[:, 1]}))
-    assert loaded.raw is None and loaded.dataset.encoding is None and loaded.notes == ()
+    assert loaded.dataset.encoding is None and loaded.notes == ()
     np.testing.assert_array_equal(loaded.dataset.states, values.astype(np.float32))
 
 
@@ -126,13 +127,18 @@ def test_a_cell_of_another_kind_is_named_with_what_would_read_it(tmp_path: Path)
         read(tmp_path / "log.csv", log({"sent": dates}))
 
 
+def first_19(dataset: Dataset) -> Integers:
+    assert dataset.n_episodes == 20
+    return np.arange(19, dtype=np.int64)
+
+
 def test_the_encoding_is_fitted_on_training_episodes_alone(tmp_path: Path) -> None:
     plan = np.array(["gold", "silver"] * 30, dtype=object)
     plan[-3:] = "new"
     age = np.arange(60.0)
     age[-2] = np.nan
     loaded = read(tmp_path / "log.csv", log({"plan": plan, "age": age}))
-    fitted = loaded.fitted(np.arange(19, dtype=np.int64))
+    fitted = load_dataset(tmp_path / "log.csv", DataSettings(state_columns=("plan", "age")), learnt_from=first_19)
     assert fitted.dataset.state_columns == ("plan=gold", "plan=silver", "age")
     assert fitted.dataset.states[-2].tolist() == [0, 0, pytest.approx(28.0)]
     assert loaded.dataset.state_columns == ("plan=gold", "plan=new", "plan=silver", "age", "age?missing")
@@ -196,6 +202,16 @@ def test_a_log_is_told_what_its_policys_training_never_saw(tmp_path: Path) -> No
     loaded = read(tmp_path / "log.csv", log(plans))
     assert not any("never saw" in note for note in loaded.notes)
     known = Encoding.fitted([RawColumn("plan", "category", ("gold", "basic"))], np.array([[0.0], [1.0]]))
-    again = loaded.encoded(known)
+    again = load_dataset(tmp_path / "log.csv", DataSettings(), encoding=known)
     assert any("(silver) in 20 of 60 rows" in note for note in again.notes)
-    assert again.encoded(Encoding.fitted(loaded.raw.columns, loaded.raw.states)).notes == loaded.notes
+    assert load_dataset(tmp_path / "log.csv", DataSettings(), encoding=loaded.dataset.encoding).notes == loaded.notes
+
+
+def test_propensities_are_estimated_on_the_encoding_that_training_stores(tmp_path: Path) -> None:
+    frame = log({"plan": np.array(["gold", "silver"] * 28 + ["new"] * 4), "age": np.arange(60.0)})
+    frame.drop(columns="all_action_probabilities").to_csv(tmp_path / "log.csv", index=False)
+    settings = DataSettings(state_columns=("plan", "age"))
+    begun = load_dataset(tmp_path / "log.csv", settings, learnt_from=lambda _: np.arange(18, dtype=np.int64)).dataset
+    gone_on = load_dataset(tmp_path / "log.csv", settings, encoding=begun.encoding).dataset
+    assert "plan=new" not in begun.state_columns and begun.behavior_policy is not None
+    np.testing.assert_array_equal(gone_on.behavior_policy, begun.behavior_policy)

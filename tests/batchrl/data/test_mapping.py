@@ -258,3 +258,14 @@ def test_two_of_our_own_names_may_change_places(tmp_path: Path) -> None:
     swapped = read(tmp_path, frame, columns=ColumnSettings(action="reward", reward="action")).dataset
     plain = read(tmp_path, base()).dataset
     assert np.array_equal(swapped.actions, plain.actions) and np.array_equal(swapped.rewards, plain.rewards)
+
+
+def test_actions_that_are_numbers_here_and_names_there_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "days"
+    folder.mkdir()
+    frame = base().drop(columns="all_action_probabilities").assign(propensity=0.5)
+    frame.to_parquet(folder / "a.parquet")
+    named = frame.assign(action=np.array(["skip", "offer"])[frame["action"]], episode_id=frame["episode_id"] + 100)
+    named.to_parquet(folder / "b.parquet")
+    with pytest.raises(InputError, match="numbers in some files or rows, and names in others"):
+        load_dataset(folder, DataSettings())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from batchrl.contract.text import listed
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.report.words import OF_DECISIONS, Words
 
@@ -42,8 +43,7 @@ def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) ->
     if share < LEAST_SHARE:
         return None
     largest = np.argsort(-by_action, kind="stable")[: np.count_nonzero(by_action)]
-    shown = ", ".join(dataset.action_names[action] for action in largest[:SHOWN_ACTIONS])
-    shown += ", ..." if len(largest) > SHOWN_ACTIONS else ""
+    shown = listed([dataset.action_names[action] for action in largest], SHOWN_ACTIONS)
     said = (
         f"{share:.2%} of its probability is on actions that the logging policy never takes where it would take them "
         f"({shown}): what they would pay is in no row"
