@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
+from scripts import script_module
 
 from batchrl.commandline.arguments import parse_arguments
 from batchrl.contract import columns
@@ -24,7 +24,6 @@ settings.load_profile("batchrl")
 # Tests share mdp.py.
 sys.path.insert(0, str(Path(__file__).parent))
 
-SCRIPT = Path(__file__).parents[2] / "entrypoints" / "train.py"
 
 # A run that takes about a second: small networks and few epochs, but every part of the real one.
 SMALL = {
@@ -76,11 +75,7 @@ def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def train_script() -> ModuleType:
     """``entrypoints/train.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("train_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("train")
 
 
 def arguments_of(changes: dict[str, str], data: Path, output: Path) -> list[str]:

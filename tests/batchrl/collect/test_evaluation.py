@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import script_module
 
 from batchrl.checkpoints.finding import find_policy
 from batchrl.collect import EnvId, collect, make_simulator, to_frame, write_table
@@ -22,7 +22,6 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.paths import JobPaths
 from batchrl.policies import Floats32, Floats64, GreedyPolicy, UniformPolicy
 
-ROOT = Path(__file__).resolve().parents[3]
 CARTPOLE = EnvId("CartPole-v0", 200)
 PRESET = ["--preset", "cartpole-ddqn-bcq-env"]
 SMALL = ["--num_envs", "5", "--min_episodes", "5", "--evaluate_steps", "20"]
@@ -36,14 +35,6 @@ class Balance:
         return np.stack([1 - right, right], axis=1)
 
 
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "entrypoints" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training job."""
@@ -54,13 +45,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(to_frame(rollouts), folder / "data.csv")
     settings = ["--epochs", "2", "--reward_model.epochs", "1", "--ope.bootstrap_resamples", "10"]
     arguments = ["--preset", "cartpole-ddqn-bcq", "--training", str(folder / "data.csv"), "--output", str(folder)]
-    assert run_script(script("train").train, [*arguments, *settings, "--agent.embedder", "[8]"], "") == 0
+    assert run_script(script_module("train").train, [*arguments, *settings, "--agent.embedder", "[8]"], "") == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def evaluate_script() -> ModuleType:
-    return script("evaluate")
+    return script_module("evaluate")
 
 
 def run(module: ModuleType, *argv: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,17 +9,12 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
+from scripts import script_module
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("collect_script", ROOT / "entrypoints" / "collect.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("collect")
 
 
 def run(script: ModuleType, folder: Path, *options: str, name: str = "data.csv") -> int:

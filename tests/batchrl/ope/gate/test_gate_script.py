@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import pytest
+from scripts import script_module
 
 from batchrl.contract import columns
 from batchrl.ope.gate.level import Level
 from batchrl.training import estimating
 
-SCRIPT = Path(__file__).parents[4] / "entrypoints" / "gate.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gate_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("gate")
 
 
 @pytest.fixture(scope="module")

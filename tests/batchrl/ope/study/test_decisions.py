@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import tracemalloc
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import script_module
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
@@ -27,7 +27,6 @@ from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 from batchrl.ope.study.scoring import ScoreSettings
 from presets.schema import DataSettings
 
-SCRIPT = Path(__file__).parents[4] / "entrypoints" / "ope.py"
 OF_A_BANDIT = {
     *(columns.IPS, names.SNIPS, columns.DM, columns.DR),
     *(names.SNDR, names.SWITCH_DR, names.SHRUNK_DR),
@@ -39,11 +38,7 @@ Tell = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ope_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("ope")
 
 
 @pytest.fixture

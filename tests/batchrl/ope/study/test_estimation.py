@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import script_module
 
 from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.dataset import Dataset, Floats64
@@ -19,7 +19,6 @@ from batchrl.ope.study.estimation import Estimation
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 from batchrl.ope.study.scoring import Scorer, ScoreSettings
 
-SCRIPTS = Path(__file__).parents[4] / "entrypoints"
 WIS = "Weighted Importance Sampling"
 PREFERENCES = np.array([[0.3, -0.3], [-0.2, 0.2]])
 REWARDS = np.array([[1.5, -1.0], [1.0, 1.0]])
@@ -142,10 +141,7 @@ def write(path: Path, n: int = 200) -> Path:
 
 
 def test_ope_says_that_propensities_are_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("ope_script", SCRIPTS / "ope.py")
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = script_module("ope")
     assert script.main([str(write(tmp_path / "log.csv")), "--policy", "always:1"]) == 0
     captured = capsys.readouterr()
     said = " ".join(captured.out.split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import shlex
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import script_module
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
@@ -52,11 +52,7 @@ Ope = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ope_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("ope")
 
 
 @pytest.fixture
