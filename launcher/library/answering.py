@@ -13,6 +13,7 @@ from typing import IO, Protocol
 
 from batchrl.contract.asking import PROBABILITIES, STATES, Frame, receive, send
 from batchrl.contract.errors import BatchRLError, DamagedContent, InputError
+from launcher.library import bound
 
 LAST_CHARACTERS = 2000
 
@@ -26,7 +27,7 @@ class Answers(Protocol):
 
 
 def run(script: Path, options: Sequence[str], answers: Answers | None = None) -> str:
-    """Run a script to its end and return what it printed.
+    """Run a script to its end and return what it printed; it does not outlive this process.
 
     Args:
         script: its path.
@@ -37,9 +38,10 @@ def run(script: Path, options: Sequence[str], answers: Answers | None = None) ->
         InputError: the script says that its input is wrong.
         BatchRLError: it failed otherwise; or whatever ``answers`` raised.
     """
+    program = [sys.executable, str(script), *options]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         if answers is None:
-            process = subprocess.Popen([sys.executable, str(script), *options], stdout=out, stderr=err)
+            process = subprocess.Popen(bound.command(program), stdout=out, stderr=err)
             with _ended_with_us(process):
                 process.wait()
         else:
@@ -48,7 +50,7 @@ def run(script: Path, options: Sequence[str], answers: Answers | None = None) ->
                 with theirs:
                     asking = ["--policy", f"ask:{theirs.fileno()}"]
                     process = subprocess.Popen(
-                        [sys.executable, str(script), *options, *asking],
+                        bound.command([*program, *asking]),
                         stdout=out,
                         stderr=err,
                         pass_fds=(theirs.fileno(),),

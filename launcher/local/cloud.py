@@ -32,6 +32,7 @@ __all__ = [
     "CloudStatus",
     "DownReport",
     "StoreAddress",
+    "check_records",
     "down",
     "ensure_up",
     "job_rules",
@@ -123,6 +124,20 @@ def status(home: Path | None = None) -> CloudStatus | None:
         stale=found.fingerprint != fingerprint(),
         running_jobs=_running(paths),
     )
+
+
+def check_records(home: Path | None = None) -> None:
+    """Whether the records of a data folder can be read, where it has any.
+
+    Args:
+        home: the data folder.
+
+    Raises:
+        InputError: they are damaged, or of a newer version.
+    """
+    records = HomePaths.of(home).records
+    if records.is_file():
+        Records(records).close()
 
 
 def down(home: Path | None = None, stop_jobs: bool = False) -> DownReport:

@@ -11,12 +11,13 @@ import functools
 import ipaddress
 import os
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.layout import S3Url
 from batchrl.contract.store import Client, client_config, ensure_bucket, reported, s3_client
 from launcher.api import servicemodel
@@ -166,6 +167,18 @@ class LocalSession(Session):
     def default_bucket(self) -> str:
         """The bucket that results go to unless a job says otherwise."""
         return BUCKET
+
+    @contextmanager
+    def reported(self, what: str, client: Client | None = None) -> Iterator[None]:
+        """As ``Session.reported``; where the cloud is away because of its records, the fault names them."""
+        try:
+            with reported(what, client):
+                yield
+        except Unreachable:
+            from launcher.local import cloud
+
+            cloud.check_records(self.home)
+            raise
 
     def revive(self) -> None:
         """Start the local cloud again if it is gone, and find it at a new address."""

@@ -129,11 +129,20 @@ class HomePaths:
             InputError: the folder belongs to another user, is no folder, or cannot be written.
         """
         _own_folder(self.root, "the data folder", f"Set {HOME_VARIABLE} to a folder of your own.", stat.S_IWOTH)
+        self.create_inside()
+
+    def create_inside(self) -> None:
+        """Make the folders that go with a data folder, which is there itself.
+
+        Raises:
+            InputError: the folder for sockets belongs to another user, is no folder, or cannot be written.
+            OSError: the data folder is not there, or cannot be written.
+        """
+        for folder in (self.jobs, self.store):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         _own_folder(
             self.runtime, "the folder for sockets", "Remove it, or ask its owner to.", stat.S_IWGRP | stat.S_IWOTH
         )
-        for folder in (self.jobs, self.store):
-            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
     @property
     def cloud_file(self) -> Path:

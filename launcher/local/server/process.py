@@ -98,7 +98,7 @@ class ApiServer:
         self._pool.close()
         for server in self._servers:
             server.shutdown()
-        if self._store and (idle or not self._paths.root.is_dir()):
+        if self._store and (idle or not self._upkeep.has_its_folder()):
             self._store.stop()
         self._paths.server.forget()
         self._paths.server_socket.unlink(missing_ok=True)

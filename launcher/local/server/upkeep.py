@@ -6,6 +6,7 @@ lost or spoilt while it runs              then
 cloud.json, door.json, door.lock, folders  written again, from what this process holds
 door.lock, and another server has it       this one leaves: the other serves
 records.sqlite                             it leaves; the next start has what is there, or says what is wrong
+the data folder, another in its place too  it leaves, and ends the store; the folder is never made again
 store.json, s3.lock                        the store is found by what runs (``host.role``), or started again
 ========================================  =====================================================================
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from pathlib import Path
 
 from batchrl.contract.errors import InputError
 from launcher.local.host.address import DamagedFile, Identity
@@ -41,26 +43,31 @@ class Upkeep:
         self._paths = paths
         self._identity = identity
         self._tenure = tenure
+        self._root = paths.root.stat()
         self._records = paths.records.stat()
         self._reported = ""
 
     def keep(self) -> bool:
         """Look after the files; False when this server must leave."""
-        if not self._paths.root.is_dir():
+        if not self.has_its_folder():
             log.error("%s was removed; the API server leaves", self._paths.root)
             return False
-        self._paths.create()
+        self._paths.create_inside()
         if not self._tenure.keep():
             log.error("another API server has taken over; this one leaves")
             return False
         self._keep_identity()
-        if not self._has_its_records():
+        if not _is_still(self._paths.records, self._records):
             log.error("%s was removed or replaced; the API server leaves", self._paths.records)
             return False
         for one in (self._paths.server_log, self._paths.store_log):
             if keep_bounded(one):
                 log.info("%s had become too long; its end is in %s.1", one, one)
         return True
+
+    def has_its_folder(self) -> bool:
+        """Whether the data folder is the one that this server began with."""
+        return _is_still(self._paths.root, self._root)
 
     def report(self, error: Exception) -> bool:
         """Log what went wrong, the same once only; whether this server must leave for it."""
@@ -86,8 +93,10 @@ class Upkeep:
             log.warning("%s was lost or spoilt; it is written again", self._paths.cloud_file)
             self._identity.write(self._paths.cloud_file)
 
-    def _has_its_records(self) -> bool:
-        try:
-            return os.path.samestat(self._paths.records.stat(), self._records)
-        except OSError:
-            return False
+
+def _is_still(path: Path, known: os.stat_result) -> bool:
+    """Whether a path leads to the very file that it led to."""
+    try:
+        return os.path.samestat(path.stat(), known)
+    except OSError:
+        return False

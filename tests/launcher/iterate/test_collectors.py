@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from api_servers import eventually
 from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract import columns
@@ -18,6 +22,7 @@ from launcher.iterate import collectors
 from launcher.jobs.status import JobStatus
 from launcher.library import answering
 from launcher.library.scripts import script_path
+from launcher.local.host.processes import ProcessId
 from presets.loop import CollectSettings
 
 Rows = Sequence[Sequence[float]]
@@ -91,6 +96,24 @@ def test_a_script_that_prints_more_than_a_pipe_holds_does_not_hang(tmp_path: Pat
     script = tmp_path / "script.py"
     script.write_text("import sys; sys.stdout.write('x' * 10**6); sys.stderr.write('y' * 10**6)")
     assert len(answering.run(script, [])) == 10**6
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_script_does_not_outlive_the_command_that_was_killed(tmp_path: Path, number: int) -> None:
+    """It would go on writing into a folder that the next command has swept."""
+    script, told = tmp_path / "script.py", tmp_path / "pid"
+    script.write_text(f"import os, time\nopen({str(told)!r}, 'w').write(f'{{os.getpid()}}.')\ntime.sleep(600)")
+    program = (
+        f"from pathlib import Path; from launcher.library import answering; answering.run(Path({str(script)!r}), [])"
+    )
+    command = subprocess.Popen([sys.executable, "-c", program])
+    eventually(lambda: told.exists() and told.read_text().endswith("."))
+    child = ProcessId.of(int(told.read_text()[:-1]))
+    assert child is not None
+    assert child.alive
+    command.send_signal(number)
+    command.wait()
+    eventually(lambda: not child.alive)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,12 @@ from api_servers import eventually, of_cloud
 from batchrl.contract.errors import BatchRLError, InputError, Unreachable
 from launcher.base import lock
 from launcher.local import apiserver, cloud
+from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import Records
+from launcher.local.server.upkeep import Upkeep
+from launcher.session.session import Session
 
 GARBAGE = b"\x00\xff{no such thing" * 50
 
@@ -159,6 +162,41 @@ def test_a_server_whose_folder_is_gone_leaves_nothing_behind(tmp_path: Path) -> 
     eventually(lambda: [ProcessId.of(pid or 0) for pid in before] == [None, None])
     assert not home.exists()
     assert not runtime.exists()
+
+
+def test_a_server_whose_folder_is_gone_does_not_make_it_again(home: Path) -> None:
+    """The folder may go between two looks at it, and another may take its place: that one is not the server's."""
+    paths = HomePaths.of(home)
+    paths.create()
+    Records(paths.records).close()
+    identity = Identity.create()
+    identity.write(paths.cloud_file)
+    tenure = paths.server.take()
+    assert tenure is not None
+    upkeep = Upkeep(paths, identity, tenure)
+    assert upkeep.keep()
+    home.rename(home.with_name("moved"))
+    assert not upkeep.keep()
+    with pytest.raises(FileNotFoundError):
+        paths.create_inside()
+    assert not home.exists()
+    home.mkdir()
+    assert not upkeep.keep()
+    assert list(home.iterdir()) == []
+
+
+def test_who_asks_a_cloud_that_its_records_ended_is_told_of_them(home: Path) -> None:
+    session = Session.local(home)
+    client = session.sagemaker
+    os.kill(_pids(home)[0], signal.SIGKILL)
+    eventually(lambda: cloud.status(home) is None)
+    with pytest.raises(Unreachable, match="does not answer"), session.reported("listing jobs", client):
+        client.list_training_jobs()
+    _spoil(home / "records.sqlite")
+    for name in ("records.sqlite-wal", "records.sqlite-shm"):
+        (home / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"records.sqlite cannot be used"), session.reported("listing jobs", client):
+        client.list_training_jobs()
 
 
 def test_two_servers_of_one_folder_do_not_stay(home: Path) -> None:
