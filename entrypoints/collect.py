@@ -14,6 +14,7 @@ from batchrl.commandline.arguments import ended
 from batchrl.commandline.parser import Parser
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.contract.limits import COPIES_GIB
 
 EXAMPLES = """examples:
   collect --env CartPole-v0 --num-envs 100 --episodes 5 --output cartpole.csv
@@ -39,10 +40,18 @@ def make_parser() -> Parser:
     parser = Parser("collect", __doc__, EXAMPLES)
     add = parser.add_argument
     add("--env", required=True, metavar="ID", help="Gymnasium id; module:ID imports the module first")
-    add("--num-envs", type=int, default=100, metavar="N", help="copies stepped together (default: 100)")
+    add("--num-envs", type=int, default=100, metavar="N", help="environments stepped together (default: 100)")
+    add(
+        "--env-memory",
+        type=float,
+        default=COPIES_GIB,
+        metavar="GIB",
+        help="what copies of the environment may take together; of one with a big table fewer are built, which play in "
+        f"turns, with the same result (default: {COPIES_GIB:g})",
+    )
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--episodes", type=int, metavar="N", help="whole episodes for each copy (default: 5)")
-    amount.add_argument("--steps", type=int, metavar="N", help="steps for each copy; implies --with-ends")
+    amount.add_argument("--episodes", type=int, metavar="N", help="whole episodes for each environment (default: 5)")
+    amount.add_argument("--steps", type=int, metavar="N", help="steps for each environment; implies --with-ends")
     add("--max-episode-steps", type=int, metavar="N", help="cut episodes there (default: the environment's own cap)")
     add("--seed", type=int, default=0, help="of environments and actions (default: 0)")
     add(
@@ -87,8 +96,10 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed got {arguments.seed}.", "Give 0 or more.")
     if arguments.max_episode_steps is not None and arguments.max_episode_steps < 1:
         raise InputError(f"--max-episode-steps got {arguments.max_episode_steps}.", "Give at least 1.")
+    if not 0 < arguments.env_memory < float("inf"):
+        raise InputError(f"--env-memory got {arguments.env_memory:g}.", "Give a number of GiB above 0.")
     env = EnvId(arguments.env, arguments.max_episode_steps).resolved()
-    simulator = make_simulator(env, arguments.num_envs)
+    simulator = make_simulator(env, arguments.num_envs, arguments.env_memory)
     softening = Softening(arguments.epsilon, arguments.temperature)
     features = [f"{columns.STATE_FEATURE_PREFIX}{number}" for number in range(simulator.n_features)]
     policy = make_policy(arguments.policy, ActingOn(simulator.n_actions, features), softening)
@@ -101,6 +112,8 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         print(json.dumps(facts))
         return
     ensure_writable(arguments.output)
+    if notice := simulator.notice():
+        print(f"{arguments.env}: {notice} (--env-memory {arguments.env_memory:g})", file=sys.stderr)
     episodes = 5 if arguments.episodes is None and arguments.steps is None else arguments.episodes
 
     begun = time.monotonic()

@@ -59,8 +59,10 @@ def main(arguments: ScriptArguments) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = find_policy(channel, Path(scratch) / "policy")
         policy = load_policy(source, preset.checkpoint).of_plain_numbers()
-    simulator = make_simulator(env, preset.num_envs)
+    simulator = make_simulator(env, preset.num_envs, preset.env_memory_gib)
     check_fit(policy, simulator, env, channel)
+    if notice := simulator.notice():
+        say(f"{env.name}: {notice} (env_memory_gib={preset.env_memory_gib:g})")
     facts = policy.describe()
     say(f"policy: {facts['source']} (epoch {facts.get('epoch', 'unknown')})")
 

@@ -241,8 +241,12 @@ class EvaluatePreset(Preset):
     env: EnvSettings = Field(default=EnvSettings(), description="The simulator")
     evaluate_steps: Whole = Field(default=1000, ge=1, description="Least environment steps to play")
     min_episodes: Whole = Field(default=100, ge=1, description="Least episodes to play")
-    num_envs: Whole = Field(
-        default=100, ge=1, le=100_000, description="Copies of the environment that are stepped together"
+    num_envs: Whole = Field(default=100, ge=1, le=100_000, description="Environments that are stepped together")
+    env_memory_gib: Number = Field(
+        default=1.0,
+        gt=0,
+        description="What copies of the environment may take together. One is measured first; of one with a big table "
+        "fewer than num_envs are built, which play in turns, with the same result",
     )
     checkpoint: Literal["best", "latest"] = Field(
         default="best", description="Which checkpoint of the channel to evaluate"

@@ -6,17 +6,19 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces.utils import flatdim, flatten
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import batchrl.problems  # noqa: F401  (registers the product's own environments)
+from batchrl.collect.copies import GIB, MIB, fitting
 from batchrl.contract.errors import InputError
+from batchrl.contract.limits import COPIES_GIB
 from batchrl.policies import Floats32
 
 # Gymnasium deprecates CartPole-v0 and may drop it; it is version 1 with an episode cap of 200 steps.
@@ -57,16 +59,34 @@ class Simulator:
         vector: Gymnasium's vector environment, with next-step autoreset.
         n_actions: number of actions.
         n_features: numbers in a flat state.
+        wanted: number of environments to play, where that is more than fit into memory; the copies take turns at them.
+        bytes_each: what one copy takes, in bytes; None where that was not measured.
     """
 
     vector: AnyVectorEnv
     n_actions: int
     n_features: int
+    wanted: int | None = None
+    bytes_each: int | None = None
 
     @property
     def n_envs(self) -> int:
+        """Number of environments to play."""
+        return self.wanted or self.copies
+
+    @property
+    def copies(self) -> int:
         """Number of environments that step together."""
         return self.vector.num_envs
+
+    def notice(self) -> str | None:
+        """In words that the copies take turns; None where they do not."""
+        if self.copies == self.n_envs or self.bytes_each is None:
+            return None
+        return (
+            f"one environment takes {self.bytes_each / MIB:.0f} MiB: {self.copies} of {self.n_envs} are in memory at a "
+            f"time and play in turns; the episodes are those of {self.n_envs} at once"
+        )
 
     @property
     def episode_cap(self) -> int | None:
@@ -79,17 +99,25 @@ class Simulator:
         return int(_actions(self.vector.single_action_space).start)
 
     def flat(self, observations: Any) -> Floats32:
-        """States ``[n_envs, n_features]`` of a batch of observations; a discrete observation becomes one-hot."""
+        """States ``[copies, n_features]`` of a batch of observations; a discrete observation becomes one-hot."""
         space = self.vector.single_observation_space
         if isinstance(space, gym.spaces.Discrete):
             indices = np.asarray(observations) - int(space.start)
             one_hot: Floats32 = np.eye(int(space.n), dtype=np.float32)[indices]
             return one_hot
-        return np.asarray(observations, dtype=np.float32).reshape(self.n_envs, self.n_features)
+        return np.asarray(observations, dtype=np.float32).reshape(self.copies, self.n_features)
 
 
-def make_simulator(env: EnvId, n_envs: int) -> Simulator:
+def make_simulator(env: EnvId, n_envs: int, memory_gib: float = COPIES_GIB) -> Simulator:
     """Make ``n_envs`` copies, with the environment's own vector entry point where it has a fitting one.
+
+    Without one, one copy is built and measured first (``batchrl.collect.copies``). Where not all fit, fewer are made
+    and play in turns, each environment by its own seed: what is played does not depend on their number.
+
+    Args:
+        env: the environment.
+        n_envs: number of environments to play.
+        memory_gib: what copies may take together, in GiB; one is made however large it is.
 
     Raises:
         InputError: there is no such environment, it cannot be made, or its spaces are not for this product.
@@ -97,13 +125,26 @@ def make_simulator(env: EnvId, n_envs: int) -> Simulator:
     if n_envs < 1:
         raise InputError(f"{n_envs} environments asked for.", "Give at least 1.")
     resolved = env.resolved()
-    vector = _made(env, lambda: gym.make_vec(resolved.name, n_envs, **resolved.options()))
-    if vector.metadata.get("autoreset_mode") != AutoresetMode.NEXT_STEP:
-        vector.close()
-        vector = _made(
-            env, lambda: gym.make_vec(resolved.name, n_envs, vectorization_mode="sync", **resolved.options())
+
+    def made(n: int, mode: str | None = "sync") -> AnyVectorEnv:
+        vector: AnyVectorEnv = _made(
+            env, lambda: gym.make_vec(resolved.name, n, vectorization_mode=mode, **resolved.options())
         )
-    return simulator_of(vector, env)
+        return vector
+
+    def ready() -> AnyVectorEnv:
+        one = made(1)
+        _made(env, lambda: one.reset(seed=0))
+        return one
+
+    one = made(1, mode=None)
+    one.close()
+    simulator = simulator_of(one, env)
+    if not isinstance(one, SyncVectorEnv) and one.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
+        return replace(simulator, vector=made(n_envs, mode=None))
+    del one, simulator
+    fit = fitting(ready, n_envs, int(memory_gib * GIB))
+    return replace(simulator_of(made(fit.copies), env), wanted=n_envs, bytes_each=fit.bytes_each)
 
 
 def simulator_of(vector: AnyVectorEnv, env: EnvId) -> Simulator:

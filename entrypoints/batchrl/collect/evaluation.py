@@ -62,6 +62,8 @@ class Evaluation:
         discount: of one step; None where it is not known.
         discounted_return: mean of the discounted returns, which off-policy estimates are about.
         discounted_standard_error: of that mean.
+        num_envs: environments that were played, which the episodes depend on.
+        copies: of the environment in memory at a time, which they do not depend on.
     """
 
     env: str
@@ -77,6 +79,8 @@ class Evaluation:
     discount: float | None = None
     discounted_return: float | None = None
     discounted_standard_error: float | None = None
+    num_envs: int | None = None
+    copies: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
@@ -129,10 +133,10 @@ def evaluate(
         env: the environment.
         evaluate_steps: least number of environment steps.
         min_episodes: least number of episodes.
-        num_envs: copies of the environment.
+        num_envs: environments to play.
         seed: of environments and ties.
         discount: of one step, for discounted returns as well.
-        simulator: copies that exist already, instead of ``num_envs`` new ones.
+        simulator: environments that exist already, instead of ``num_envs`` new ones.
         progress: told how many of the steps are done.
 
     Raises:
@@ -169,6 +173,8 @@ def evaluate(
         discount=discount,
         discounted_return=None if found is None else float(found.mean()),
         discounted_standard_error=None if found is None else _standard_error(found),
+        num_envs=simulator.n_envs,
+        copies=simulator.copies,
     )
 
 

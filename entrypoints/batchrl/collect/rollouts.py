@@ -3,13 +3,15 @@
 Every environment contributes the same number of episodes, or of steps. Taking the first N episodes to finish would
 favour short ones; an environment that has played its share idles instead, and what it does then is dropped.
 Gymnasium's next-step autoreset spends one step on each reset: those rows are dropped as well. The policy is asked for
-the rows that count and for no others: where it is an endpoint or a job, every row has its price.
+the rows that count and for no others: where it is an endpoint or a job, every row has its price. Where fewer copies are
+in memory than environments are played, the copies take turns: an environment has the seed and the random numbers of its
+own place, whichever copy plays it, so that turns change nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -115,40 +117,77 @@ def collect(
     share = _Share(given, in_episodes=episodes is not None)
     if share.size < 1:
         raise InputError("give at least one episode, or one step, for each environment.")
-    # Spawned, so that the actions are not drawn from the numbers that the environments use.
-    actor = _Actor(policy, simulator, np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
-    return _rollouts(_play(simulator, actor, share, seed, progress), actor, share)
+    parts = []
+    for first in range(0, simulator.n_envs, simulator.copies):
+        turn = _Turn(first, min(first + simulator.copies, simulator.n_envs), simulator.n_envs)
+        # Spawned, so that the actions are not drawn from the numbers that the environments use.
+        random = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        actor = _Actor(policy, simulator, random, turn)
+        recording = _play(simulator, actor, share, turn, seed, progress)
+        parts.append(_rollouts(recording, actor, share, turn))
+    return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def _together(parts: list[Rollouts]) -> Rollouts:
+    """One after the other."""
+    arrays = {each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Rollouts)}
+    return Rollouts(**arrays)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The environments ``first`` to ``end`` of ``n_envs``, which are played at once."""
+
+    first: int
+    end: int
+    n_envs: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+    def of(self, numbers: Floats64) -> Floats64:
+        """Those of its environments among numbers ``[T, n_envs]``."""
+        return numbers[:, self.first : self.end]
 
 
 class _Actor:
-    """Draws actions; a policy that does not look at the state is asked once and drawn from in blocks."""
+    """Draws actions; a policy that does not look at the state is asked once and drawn from in blocks.
 
-    def __init__(self, policy: Policy, simulator: Simulator, random: np.random.Generator) -> None:
+    Numbers are drawn for all environments, whoever plays now: each has its own.
+    """
+
+    def __init__(self, policy: Policy, simulator: Simulator, random: np.random.Generator, turn: _Turn) -> None:
         self._policy = policy
         self._n_actions = simulator.n_actions
         self._random = random
+        self._turn = turn
         self.fixed: Floats64 | None = None
         if isinstance(policy, FixedPolicy):
-            self.fixed = self._answer(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
-        self._block: Integers = np.zeros((0, simulator.n_envs), dtype=np.int64)
+            rows = self._answer(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
+            self.fixed = rows[turn.first : turn.end]
+        self._block: Integers = np.zeros((0, turn.size), dtype=np.int64)
         self._next = 0
         self.asked: list[Floats64] = []
 
     def act(self, states: Floats32, live: Flags) -> Integers:
-        """Actions ``[n_envs]`` in states ``[n_envs, d]``, from 0; where not ``live`` ``[n_envs]``, any action does."""
+        """Actions ``[B]`` in the turn's states ``[B, d]``, from 0; where not ``live`` ``[B]``, any action does."""
         if self.fixed is None:
             probabilities = self._asked(states, live)
             self.asked.append(probabilities)
-            return _drawn(probabilities, self._random.random((1, len(states)))).reshape(-1)
+            return _drawn(probabilities, self._uniform(1)).reshape(-1)
         if self._next == len(self._block):
-            self._block = _drawn(self.fixed, self._random.random((DRAWS_AHEAD, len(states))))
+            self._block = _drawn(self.fixed, self._uniform(DRAWS_AHEAD))
             self._next = 0
         chosen: Integers = self._block[self._next]
         self._next += 1
         return chosen
 
+    def _uniform(self, steps: int) -> Floats64:
+        return self._turn.of(self._random.random((steps, self._turn.n_envs)))
+
     def _asked(self, states: Floats32, live: Flags) -> Floats64:
-        """``[n_envs, A]``, 0 where nobody acts."""
+        """``[B, A]``, 0 where nobody acts."""
         if live.all():
             return self._answer(states)
         probabilities = np.zeros((len(states), self._n_actions))
@@ -245,29 +284,34 @@ class _Recording:
 
 
 def _play(
-    simulator: Simulator, actor: _Actor, share: _Share, seed: int | None, progress: Progress | None
+    simulator: Simulator, actor: _Actor, share: _Share, turn: _Turn, seed: int | None, progress: Progress | None
 ) -> _Recording:
-    """Step all environments together until the slowest has played its share."""
-    vector, first_action, everything = simulator.vector, simulator.first_action, share.size * simulator.n_envs
-    states = simulator.flat(vector.reset(seed=seed)[0])
+    """Step the environments of a turn together until the slowest has played its share."""
+    vector, first_action = simulator.vector, simulator.first_action
+    before, everything = share.size * turn.first, share.size * simulator.n_envs
+    # In the last turn, copies beyond the turn's environments are stepped along and not looked at.
+    n = turn.size
+    states = simulator.flat(vector.reset(seed=None if seed is None else seed + turn.first)[0])[:n]
     recording = _Recording(states)
-    played = np.zeros(simulator.n_envs, dtype=np.int64)
-    done: Flags = np.zeros(simulator.n_envs, dtype=np.bool_)
+    played = np.zeros(n, dtype=np.int64)
+    done: Flags = np.zeros(n, dtype=np.bool_)
+    everyones = np.zeros(simulator.copies, dtype=np.int64)
     while played.min() < share.size:
         actions = actor.act(states, (played < share.size) & ~done)
-        observed, reward, terminal, truncated, _ = vector.step(actions + first_action if first_action else actions)
-        states = simulator.flat(observed)
-        recording.add(actions, states, reward, terminal, truncated)
+        everyones[:n] = actions
+        observed, reward, terminal, truncated, _ = vector.step(everyones + first_action)
+        states, terminal, truncated = simulator.flat(observed)[:n], terminal[:n], truncated[:n]
+        recording.add(actions, states, reward[:n], terminal, truncated)
         was_reset, done = done, terminal | truncated
         played += done if share.in_episodes else ~was_reset
         if progress is not None and recording.length % REPORT_EVERY == 0:
-            progress(int(np.minimum(played, share.size).sum()), everything)
+            progress(before + int(np.minimum(played, share.size).sum()), everything)
     if progress is not None:
-        progress(everything, everything)
+        progress(before + share.size * n, everything)
     return recording
 
 
-def _rollouts(recording: _Recording, actor: _Actor, share: _Share) -> Rollouts:
+def _rollouts(recording: _Recording, actor: _Actor, share: _Share, turn: _Turn) -> Rollouts:
     """The rows that count, environment by environment."""
     done = recording.terminal | recording.truncated
     is_step = np.ones_like(done)
@@ -294,7 +338,7 @@ def _rollouts(recording: _Recording, actor: _Actor, share: _Share) -> Rollouts:
         probabilities=actor.fixed.take(environment, axis=0)
         if actor.fixed is not None
         else picked(np.stack(actor.asked)),
-        episode_ids=environment + done.shape[1] * picked(number),
+        episode_ids=turn.first + environment + turn.n_envs * picked(number),
         rewards=picked(recording.rewards),
         states=picked(recording.states[:-1]),
         next_states=picked(recording.states[1:]),

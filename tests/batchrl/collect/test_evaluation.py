@@ -156,6 +156,7 @@ def test_E222_the_script_evaluates_the_checkpoint_channel(
     best = json.loads((trained / "checkpoints" / "best.json").read_text())
     assert result["policy"]["epoch"] == best["epoch"]
     assert json.loads((paths.output_data / "resolved_preset.json").read_text())["num_envs"] == 5
+    assert (result["num_envs"], result["copies"]) == (5, 5)
     assert (paths.intermediate / "gifs" / "episode.gif").stat().st_size > 0
     assert [path.name for path in (paths.intermediate / "gifs").iterdir()] == ["episode.gif"]
 
