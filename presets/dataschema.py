@@ -42,6 +42,10 @@ class ColumnSettings(Section):
     )
     terminal: Maybe[str] = Field(default=None, description="1 where the episode ended for good; null: terminal")
     truncated: Maybe[str] = Field(default=None, description="1 where the episode was cut short; null: truncated")
+    logger: Maybe[str] = Field(
+        default=None,
+        description="Name of the policy that logged the row's episode, where several did; null: one policy logged all",
+    )
 
 
 class DataSettings(Section):

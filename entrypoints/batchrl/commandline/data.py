@@ -28,6 +28,7 @@ from batchrl.data.describe import describe
 from batchrl.data.divide import Probabilities, divide
 from batchrl.data.formats import TextOptions
 from batchrl.data.loader import load_dataset
+from batchrl.data.loggers import figures_of_loggers
 from batchrl.data.proposing import proposed
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
@@ -100,6 +101,7 @@ def _check(arguments: argparse.Namespace) -> dict[str, Any]:
         "episodes": data.n_episodes,
         "transitions": data.n_transitions,
         "actions": data.n_actions,
+        "loggers": [to_json(figures) for figures in figures_of_loggers(data)],
         "features": data.n_features,
         "unknown_ends": loaded.unknown_ends,
         "left_out_episodes": loaded.left_out,

@@ -15,6 +15,8 @@ TRUNCATED = "truncated"
 # Optional: when the row was written, and the probability of the taken action where those of the others are not known.
 TIME = "time"
 PROPENSITY = "propensity"
+# Optional: which policy logged the row's episode, where several did.
+LOGGER = "logger"
 # Optional: the probabilities and values of a policy to be scored, whoever computed them; training ignores them.
 TARGET_ACTION_PROBABILITIES = "target_action_probabilities"
 TARGET_Q_VALUES = "target_q_values"

@@ -53,17 +53,35 @@ class Scale:
 def with_estimated_behavior(dataset: Dataset) -> tuple[Dataset, str]:
     """The data set with an estimated ``behavior_policy``, and what there is to say about it, in words.
 
+    Where several policies logged episodes, each has a model of its own, fitted to its episodes alone.
+
     Args:
-        dataset: without probabilities; at least two episodes.
+        dataset: without probabilities; at least two episodes of every policy that logged any.
 
     Raises:
         InputError: there is only one episode.
     """
+    estimated = Storage.like(dataset.states).empty((dataset.n_transitions, dataset.n_actions), np.float64)
+    if dataset.loggers is None:
+        _cross_fitted(dataset, estimated)
+    else:
+        for logger in np.unique(dataset.loggers):
+            mine = dataset.loggers == logger
+            part = dataset.select(np.flatnonzero(mine))
+            chances = Storage.like(part.states).empty((part.n_transitions, part.n_actions), np.float64)
+            _cross_fitted(part, chances, f" of logger {dataset.logger_names[logger]}")
+            estimated[np.repeat(mine, dataset.lengths)] = chances
+    result = replace(dataset, behavior_policy=estimated, taken_propensities=None, estimated_on=dataset.n_episodes)
+    return result, _told(result)
+
+
+def _cross_fitted(dataset: Dataset, estimated: Floats64, whose: str = "") -> None:
+    """Fill ``[N, A]``, the probabilities of each episode by a model of the others."""
     n = dataset.n_episodes
     if n < 2:
         raise InputError(
-            "One episode is too few to estimate the probabilities of the actions, which were not logged: the model of "
-            "an episode is fitted on others.",
+            f"One episode{whose} is too few to estimate the probabilities of the actions, which were not logged: the "
+            "model of an episode is fitted on others.",
             "Log more episodes, or their probabilities.",
         )
     folds = min(FOLDS, n)
@@ -73,7 +91,6 @@ def with_estimated_behavior(dataset: Dataset) -> tuple[Dataset, str]:
     everywhere = np.ones(n, np.bool_)
     # A model of all episodes is where those of the folds begin: their minimum is theirs alone, and near.
     start = _fitted(dataset, scale, everywhere, np.zeros(shape))
-    estimated = Storage.like(dataset.states).empty((dataset.n_transitions, dataset.n_actions), np.float64)
     rows = np.repeat(fold, dataset.lengths)
     for number in range(folds):
         coefficients = _fitted(dataset, scale, fold != number, start)
@@ -81,8 +98,6 @@ def with_estimated_behavior(dataset: Dataset) -> tuple[Dataset, str]:
             mine = rows[first:last] == number
             features = scale.features(dataset, first, last)[mine]
             estimated[first:last][mine] = _softmax(coefficients.T @ features.T)[0].T
-    result = replace(dataset, behavior_policy=estimated, taken_propensities=None, estimated_on=n)
-    return result, _told(result)
 
 
 def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
@@ -94,10 +109,11 @@ def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
 
 def _told(dataset: Dataset) -> str:
     loss, of_shares = mean_log_loss(dataset)
+    model = "multinomial logistic regression" + ("" if dataset.loggers is None else ", one for each logger")
     compared = f"log loss {loss:.4g} of episodes that a model did not see, {of_shares:.4g} of the actions' shares alone"
     return (
         "the probabilities of the actions were not logged, or are not to be used: a logging policy was estimated "
-        f"(multinomial logistic regression, cross-fitted over episodes; {compared}), and every figure that weighs "
+        f"({model}, cross-fitted over episodes; {compared}), and every figure that weighs "
         "actions rests on estimated propensities"
     )
 

@@ -85,6 +85,12 @@ class Values:
         assert self._rows.next_states is not None
         return taken(self._rows.next_states, self._where)
 
+    @cached_property
+    def loggers(self) -> Integers:
+        """Who logged the looked-at rows, [n]."""
+        assert self._rows.loggers is not None
+        return taken(self._rows.loggers, self._where)
+
     def flag(self, name: str) -> Flags:
         """A column of flags (``terminal``, ``truncated``) as booleans, [n]."""
         marked: Flags = taken(self._rows.flags[name], self._where) == 1
@@ -133,12 +139,15 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     policy = _propensity_checks(rows) if rows.probabilities is None else _policy_checks(n_actions)
     checks = [*_reward_checks(), *policy, *_action_checks(rows)]
     checks += _next_state_checks(rows)
+    if rows.loggers is not None:
+        right = "the name of the policy that logged the episode"
+        checks.append(Check(columns.LOGGER, "the cell is empty", right, lambda values: values.loggers < 0))
     if flags_matter:
         checks += [_flag_check(name) for name in rows.flags]
     for name, values in rows.targets.items():
         checks += _target_checks(name, values.shape[1], n_actions)
     of_states = _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
-    return [*rows.findings, *of_states, *_run(checks, rows, layout)]
+    return [*rows.findings, *of_states, *_run(checks, rows, layout), *_loggers_of_episodes(rows, layout)]
 
 
 def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> list[Finding]:
@@ -164,6 +173,33 @@ def _pieces(rows: Rows, layout: Layout, also: Integers | None) -> Iterator[tuple
     if also is not None:
         for start, stop in chunks(len(also)):
             yield Values(rows, also[start:stop], np.ones(stop - start, np.bool_)), also[start:stop]
+
+
+def _loggers_of_episodes(rows: Rows, layout: Layout) -> list[Finding]:
+    """Episodes that more than one policy logged."""
+    if rows.loggers is None:
+        return []
+    first = np.repeat(taken(rows.loggers, layout.first_steps), np.diff(layout.offsets))
+    others = []
+    for chunk in layout.chunks():
+        logger, expected = taken(rows.loggers, chunk.rows), first[chunk.start : chunk.stop]
+        others.append(chunk.numbers[(logger != expected) & (logger >= 0) & (expected >= 0)])
+    found = np.sort(np.concatenate(others))
+    if not len(found):
+        return []
+    episodes = len(np.unique(taken(rows.episode, found)))
+    return [
+        Finding(
+            f"{episodes:,} of {len(layout.kept):,} episodes have more than one logger in column "
+            f"'{rows.places.called(columns.LOGGER)}'; {len(found):,} rows have another one than their episode's first",
+            "An episode belongs to the one policy that acted in it from first to last: figures are told and weighed by "
+            "the policy of an episode. If ids of different policies coincide, make them differ (data.columns.episode, "
+            "data.episode_ids). If policies took turns within an episode, leave data.columns.logger out: the logged "
+            "probability of each row is right then, whoever acted; without logged ones, name the column in "
+            "data.state_columns, so that the estimated ones depend on it.",
+            found,
+        )
+    ]
 
 
 def _state_checks(rows: Rows) -> list[Check]:

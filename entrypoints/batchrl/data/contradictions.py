@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset, Flags, Floats64
 from batchrl.data.storage import chunks
 
 # A log of right probabilities is doubted at most this often.
@@ -29,26 +29,43 @@ LARGEST_SHARE = 0.05
 _ADVICE = "Every estimate rests on these probabilities; see that they are those of the policy that acted"
 
 
-def contradiction(dataset: Dataset) -> str | None:
+def contradictions(dataset: Dataset) -> tuple[str, ...]:
+    """What ``contradiction`` says of each policy that logged episodes, by its name where there are several."""
+    if dataset.loggers is None:
+        told = contradiction(dataset)
+        return () if told is None else (told,)
+    found = []
+    for number, name in enumerate(dataset.logger_names):
+        rows = np.repeat(dataset.loggers == number, dataset.lengths)
+        told = contradiction(dataset, rows, len(dataset.logger_names)) if rows.any() else None
+        found += [] if told is None else [f"logger {name}: {told}"]
+    return tuple(found)
+
+
+def contradiction(dataset: Dataset, rows: Flags | None = None, tests: int = 1) -> str | None:
     """The action whose logged probabilities chance explains least, in words; None where it may explain all of them.
 
     Args:
         dataset: with logged probabilities.
+        rows: ``[N]``, which to look at; None for all.
+        tests: of so many parts of a log, among which the false alarms are shared.
     """
     if dataset.behavior_policy is None:
-        return _of_taken(dataset)
-    n, n_actions = dataset.n_transitions, dataset.n_actions
-    expected, variance = np.zeros(n_actions), np.zeros(n_actions)
-    for start, stop in chunks(n):
-        chances = dataset.behavior_policy[start:stop]
+        return _of_taken(dataset, rows, tests)
+    n = dataset.n_transitions if rows is None else int(rows.sum())
+    n_actions = dataset.n_actions
+    expected, variance, counts = np.zeros(n_actions), np.zeros(n_actions), np.zeros(n_actions, np.int64)
+    for start, stop in chunks(dataset.n_transitions):
+        mine = slice(None) if rows is None else rows[start:stop]
+        chances = dataset.behavior_policy[start:stop][mine]
         expected += chances.sum(axis=0)
         variance += (chances * (1 - chances)).sum(axis=0)
-    counts = np.bincount(dataset.actions, minlength=n_actions)
+        counts += np.bincount(dataset.actions[start:stop][mine], minlength=n_actions)
     apart = np.abs(counts - expected)
     beyond = np.maximum(apart - ROUNDING * n, 0.0)
     exponents = _exponents(beyond, variance)
     worst = int(exponents.argmax())
-    if 2 * n_actions * math.exp(-exponents[worst]) >= FALSE_ALARMS:
+    if 2 * n_actions * math.exp(-exponents[worst]) >= FALSE_ALARMS / tests:
         return None
     errors = (
         f"{apart[worst] / math.sqrt(variance[worst]):.1f} standard errors apart" if variance[worst] else "for certain"
@@ -65,12 +82,15 @@ def _exponents(beyond: Floats64, variance: Floats64) -> Floats64:
     return np.divide(beyond**2, below, out=np.zeros_like(beyond), where=beyond > 0)
 
 
-def _of_taken(dataset: Dataset) -> str | None:
-    n, n_actions = dataset.n_transitions, dataset.n_actions
+def _of_taken(dataset: Dataset, rows: Flags | None, tests: int) -> str | None:
+    n = dataset.n_transitions if rows is None else int(rows.sum())
+    n_actions = dataset.n_actions
     sums, squares, spread, largest = (np.zeros(n_actions) for _ in range(4))
-    counts = np.bincount(dataset.actions, minlength=n_actions)
-    for start, stop in chunks(n):
-        actions, inverse = dataset.actions[start:stop], 1 / dataset.propensities[start:stop]
+    counts = np.zeros(n_actions, np.int64)
+    for start, stop in chunks(dataset.n_transitions):
+        mine = slice(None) if rows is None else rows[start:stop]
+        actions, inverse = dataset.actions[start:stop][mine], 1 / dataset.propensities[start:stop][mine]
+        counts += np.bincount(actions, minlength=n_actions)
         sums += np.bincount(actions, inverse, n_actions)
         squares += np.bincount(actions, inverse**2, n_actions)
         spread += np.bincount(actions, inverse * (inverse - 1), n_actions)
@@ -79,7 +99,7 @@ def _of_taken(dataset: Dataset) -> str | None:
     beyond = np.maximum(sums - n - ROUNDING * sums, 0.0)
     errors = np.divide(beyond, np.sqrt(spread), out=np.zeros(n_actions), where=able)
     worst = int(errors.argmax())
-    if n_actions * math.erfc(errors[worst] / math.sqrt(2)) / 2 >= FALSE_ALARMS:
+    if n_actions * math.erfc(errors[worst] / math.sqrt(2)) / 2 >= FALSE_ALARMS / tests:
         return None
     return (
         f"action {dataset.action_names[worst]} was taken {counts[worst]} times in {n} rows, as often as in "

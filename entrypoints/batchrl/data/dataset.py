@@ -45,6 +45,8 @@ class Dataset:
         encoding: by which the states came of the columns of the files; None where they are those columns.
         estimated_on: from how many episodes ``behavior_policy`` was estimated (``batchrl.data.behaviour``); None where
             it was logged.
+        loggers: ``[n]``, positions among ``logger_names`` of the policy that logged each episode; None: one policy did.
+        logger_names: ``K`` names, also of policies that logged none of these episodes.
     """
 
     states: Floats32
@@ -60,6 +62,8 @@ class Dataset:
     taken_propensities: Floats64 | None = None
     encoding: Encoding | None = None
     estimated_on: int | None = None
+    loggers: Integers | None = None
+    logger_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.action_names and self.behavior_policy is not None:
@@ -152,12 +156,15 @@ class Dataset:
             taken_propensities=None if self.taken_propensities is None else chosen(self.taken_propensities),
             encoding=self.encoding,
             estimated_on=self.estimated_on,
+            loggers=None if self.loggers is None else self.loggers[episodes],
+            logger_names=self.logger_names,
         )
 
     def sha256(self) -> str:
         """Digest of the content, whatever the files were called or how they were written.
 
-        What was estimated is no part of it: the same log has the same digest on every machine.
+        What was estimated is no part of it: the same log has the same digest on every machine. Nor are the loggers:
+        it stays the same log when they are named.
         """
         chances = self.taken_propensities if self.behavior_policy is None else self.behavior_policy
         if self.estimated_on is not None:

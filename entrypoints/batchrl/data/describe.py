@@ -12,6 +12,7 @@ import numpy as np
 from batchrl.data.calibration import EstimatedBehavior
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.loader import LoadedData
+from batchrl.data.loggers import LoggerFigures, figures_of_loggers
 from batchrl.data.storage import chunks
 
 
@@ -107,6 +108,7 @@ class Description:
     estimated_behavior: EstimatedBehavior | None
     notes: tuple[str, ...]
     support: tuple[ActionSupport, ...]
+    loggers: tuple[LoggerFigures, ...]
     features: tuple[Feature, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,6 +141,7 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         estimated_behavior=EstimatedBehavior.of(data),
         notes=loaded.notes,
         support=_support(data),
+        loggers=figures_of_loggers(data),
         features=_features(data),
     )
 

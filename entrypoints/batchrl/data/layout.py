@@ -119,6 +119,11 @@ class Layout:
         return self.episodes.order is None and in_place
 
     @property
+    def first_steps(self) -> Integers:
+        """``[n]``, the row of the first step of each episode."""
+        return self.episodes.rows(self.episodes.starts[self.kept])
+
+    @property
     def last_steps(self) -> Integers:
         """``[n]``, the row of the last step of each episode."""
         return self.episodes.rows(self.episodes.starts[self.kept] + np.diff(self.offsets) - 1)

@@ -23,7 +23,7 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.data.behaviour import with_estimated_behavior
-from batchrl.data.contradictions import contradiction
+from batchrl.data.contradictions import contradictions
 from batchrl.data.copies import copies_of
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.encoding import Encoding, RawColumn
@@ -139,13 +139,10 @@ def _encoded(columns_of_state: Sequence[RawColumn], raw: Dataset, encoding: Enco
 
 def _with_propensities(loaded: LoadedData, logged: bool) -> LoadedData:
     """The same with estimated probabilities where none were logged, and a note on those that the actions contradict."""
-    told: str | None
-    dataset = loaded.dataset
     if logged:
-        told = contradiction(dataset)
-    else:
-        dataset, told = with_estimated_behavior(dataset)
-    return replace(loaded, dataset=dataset, notes=loaded.notes if told is None else (told, *loaded.notes))
+        return replace(loaded, notes=(*contradictions(loaded.dataset), *loaded.notes))
+    dataset, told = with_estimated_behavior(loaded.dataset)
+    return replace(loaded, dataset=dataset, notes=(told, *loaded.notes))
 
 
 @dataclass(frozen=True)
@@ -273,6 +270,8 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         state_columns=rows.state_columns,
         action_names=rows.action_names,
         taken_propensities=_steps_of(rows, layout, rows.propensities),
+        loggers=None if rows.loggers is None else taken(rows.loggers, layout.first_steps),
+        logger_names=rows.logger_names,
     )
 
 

@@ -27,6 +27,7 @@ SETTINGS = {
     "probabilities": columns.ALL_ACTION_PROBABILITIES,
     "terminal": columns.TERMINAL,
     "truncated": columns.TRUNCATED,
+    "logger": columns.LOGGER,
 }
 _SETTING_OF = {name: f"data.columns.{setting}" for setting, name in SETTINGS.items()}
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
@@ -59,6 +60,7 @@ class Chosen:
         chances: ``all_action_probabilities`` or ``propensity``; None where no probabilities were logged.
         episode: whether there is an id.
         time: whether there is a time.
+        logger: whether the rows say which policy logged them.
     """
 
     states: tuple[str, ...]
@@ -68,6 +70,7 @@ class Chosen:
     chances: str | None
     episode: bool
     time: bool
+    logger: bool = False
 
     @classmethod
     def of(cls, tables: Sequence[Table], settings: DataSettings, with_targets: bool) -> Chosen:
@@ -91,8 +94,9 @@ class Chosen:
             tuple(name for name in there if name in TARGETS),
             _chances(first, settings),
             episode=settings.episode_ids != "per_row" or columns.EPISODE_ID in first.names,
-            # A file may call something else "time": only settings ask for it.
+            # A file may call something else "time" or "logger": only settings ask for them.
             time=settings.columns.time is not None,
+            logger=settings.columns.logger is not None,
         )
         for table in tables:
             _check_columns(table, result.names)
@@ -109,13 +113,15 @@ class Chosen:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, each once."""
-        time = (columns.TIME,) if self.time else ()
-        every = (*self.required, *time, *self.states, *self.next_states, *self.flags, *self.targets)
+        asked = [*((columns.TIME,) if self.time else ()), *((columns.LOGGER,) if self.logger else ())]
+        every = (*self.required, *asked, *self.states, *self.next_states, *self.flags, *self.targets)
         return tuple(dict.fromkeys(every))
 
     def types(self, as_text: bool, kinds: Mapping[str, Kind]) -> dict[str, pa.DataType | None]:
         """How a CSV is to be read, whose state's columns are of some kinds; None: as it looks."""
-        special: dict[str, pa.DataType | None] = dict.fromkeys((columns.EPISODE_ID, *self.flags), _CODED_TEXT)
+        special: dict[str, pa.DataType | None] = dict.fromkeys(
+            (columns.EPISODE_ID, columns.LOGGER, *self.flags), _CODED_TEXT
+        )
         special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
         special |= {columns.ACTION: _CODED_TEXT} if as_text else {}
         special |= {columns.TIME: pa.string() if as_text else None}

@@ -52,10 +52,16 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "probabilities": ("all_action_probabilities", "action_probabilities", "probabilities", "probs"),
     "terminal": ("terminal", "terminated", "terminals", "done", "dones"),
     "truncated": ("truncated", "timeout", "timeouts", "truncations"),
+    "logger": (
+        *("logger", "logging_policy", "behavior_policy", "behaviour_policy", "policy_id", "policy_name", "policy"),
+        *("policy_version", "variant", "experiment_arm", "experiment_group"),
+    ),
 }
 # What a column that is read so is called here.
 KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "date": "date", None: "text"}
-OPTIONAL = ("time", "propensity", "probabilities", "terminal", "truncated")
+OPTIONAL = ("time", "propensity", "probabilities", "terminal", "truncated", "logger")
+# More policies than these did not log a file that nobody has described; it is something else.
+MOST_LOGGERS = 20
 
 
 @dataclass(frozen=True)
@@ -149,9 +155,13 @@ def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
         "probabilities": lambda each: each.kind == "vector",
         "terminal": lambda each: each.kind == "flag",
         "truncated": lambda each: each.kind == "flag",
+        "logger": lambda each: each.kind in ("text", "flag", "number") and 1 < each.values <= MOST_LOGGERS,
     }
     found: dict[str, str] = {}
-    for setting in ("action", "reward", "probabilities", "propensity", "terminal", "truncated", "episode", "time"):
+    for setting in (
+        *("action", "reward", "probabilities", "propensity", "terminal", "truncated"),
+        *("logger", "episode", "time"),
+    ):
         for pattern in NAMES[setting]:
             shape = re.compile(re.escape(pattern).replace(r"\*", ".*"), re.IGNORECASE)
             named = (each for each in seen if shape.fullmatch(each.name) and each.name not in found.values())
@@ -192,6 +202,11 @@ def _questions(guesses: Mapping[str, str]) -> list[str]:
         )
     elif "propensity" in guesses:
         lines.append(f"# Is '{guesses['propensity']}' the probability of the action that was taken, when it was taken?")
+    if "logger" in guesses:
+        lines.append(
+            f"# Does '{guesses['logger']}' name the policy that logged an episode, the same one in all of its rows? "
+            "It is no feature of the state then."
+        )
     return lines
 
 

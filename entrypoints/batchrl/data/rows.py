@@ -20,6 +20,7 @@ from batchrl.data.features import Bounds, StateColumns, found_kinds, said_kinds
 from batchrl.data.findings import Finding, refuse_all
 from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
+from batchrl.data.loggercolumn import LoggerColumn
 from batchrl.data.mapping import Chosen, renamed
 from batchrl.data.opening import CellOfAnotherType
 from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
@@ -48,6 +49,9 @@ class Rows:
         probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty; None where they were not logged.
         propensities: ``[M]``, that of the taken action, ``nan`` in empty cells; None where they were not logged.
         times: ``[M]``, by which the rows of an episode are sorted, ``nan`` in empty cells; None: as they stand.
+        loggers: ``[M]``, positions among ``logger_names`` of the policy that logged the row, -1 in empty cells; None:
+            one policy logged all rows.
+        logger_names: sorted.
         flags: ``[M]`` of 0, 1 and ``UNKNOWN`` for each of ``terminal`` and ``truncated`` that the files have.
         targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
@@ -69,6 +73,8 @@ class Rows:
     probabilities: Floats64 | None
     propensities: Floats64 | None
     times: Floats64 | None
+    loggers: Integers | None
+    logger_names: tuple[str, ...]
     flags: dict[str, Bytes]
     targets: dict[str, Floats64]
     episode: Integers
@@ -213,6 +219,7 @@ class _Reading:
         self._numbers = {name: storage.column() for name in scalars}
         self._vectors = {name: VectorColumn(storage) for name in vectors}
         self._times = storage.column() if chosen.time else None
+        self._loggers = LoggerColumn(storage) if chosen.logger else None
         self._flags = {name: storage.column() for name in chosen.flags}
         self._episode = storage.column()
         self._ids = EpisodeIds(settings.episode_ids, self._places)
@@ -241,6 +248,7 @@ class _Reading:
         propensities = self._numbers.get(columns.PROPENSITY)
         all_chances = None if probabilities is None else probabilities.finish()
         width = None if all_chances is None else all_chances.shape[1]
+        loggers = (None, ()) if self._loggers is None else self._loggers.finish()
         actions = named_actions(self._actions.finish(), self._settings.actions, width, self._places)
         return Rows(
             places=self._places,
@@ -256,6 +264,8 @@ class _Reading:
             probabilities=all_chances,
             propensities=None if propensities is None else propensities.finish(),
             times=None if self._times is None else self._times.finish(),
+            loggers=loggers[0],
+            logger_names=loggers[1],
             flags={name: column.finish() for name, column in self._flags.items()},
             targets={name: column.finish() for name, column in self._vectors.items()},
             episode=self._episode.finish(),
@@ -268,6 +278,8 @@ class _Reading:
         ids = batch.column(columns.EPISODE_ID) if self._chosen.episode else None
         self._episode.append(self._ids.positions(table, ids, self._rows, batch.num_rows))
         self._actions.append(batch.column(columns.ACTION))
+        if self._loggers is not None:
+            self._loggers.append(batch.column(columns.LOGGER))
         states = self._matrix(batch, self._chosen.states)
         if not self._raw and np.isnan(states).any():
             raise _MustBeRaw

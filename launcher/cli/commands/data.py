@@ -11,6 +11,7 @@ from launcher.base.pairs import parse_settings
 from launcher.base.units import size
 from launcher.cli.dataoptions import data_options
 from launcher.cli.groups import make_group
+from launcher.cli.loggertables import logger_tables
 from launcher.cli.options import complete_presets, output_options, set_option
 from launcher.cli.output import Column, Output, echo, fields, stdout_width, table
 from launcher.library.scripts import TRAIN_SCRIPT
@@ -110,6 +111,8 @@ def check(data: str, preset: str, settings: tuple[str, ...], described: Mapping[
     if scored := [name for name in ("target_action_probabilities", "target_q_values") if answer[name]]:
         lines["to score"] = ", ".join(scored)
     out.record(answer, "path", lines)
+    for line in logger_tables(answer["loggers"], stdout_width()):
+        out.text(line)
     _remark(answer, answer["unknown_ends"], out)
 
 
@@ -255,6 +258,7 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from table(rows, SPREAD, width)
     yield ""
     yield from table(answer["support"], SUPPORT, width)
+    yield from logger_tables(answer["loggers"], width)
     yield ""
     yield from table(answer["features"], FEATURES, width)
     if (estimated := answer["estimated_behavior"]) is not None:

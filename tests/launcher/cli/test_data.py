@@ -239,3 +239,31 @@ def test_a_companys_log_is_described_checked_and_scored_without_a_line_of_python
     assert planned.json()["request"]["HyperParameters"]["data.columns.episode"] == "user_id"
     wrong = run("data", "check", str(raw), "--map", "episod=user_id")
     assert wrong.code == 2 and "Did you mean episode" in wrong.err
+
+
+def test_each_logger_is_told_by_itself(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    rng = random.Random(5)
+    chance = {"old": 0.9, "new": 0.2}
+    lines = ["visit,offer,click,p,age,variant"]
+    for visit in range(500):
+        variant = "old" if visit < 300 else "new"
+        offer = "a" if rng.random() < chance[variant] else "b"
+        p = chance[variant] if offer == "a" else round(1 - chance[variant], 1)
+        lines.append(f"{visit},{offer},{int(offer == 'b')},{p},{rng.randint(18, 80)},{variant}")
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines))
+    words = ("--map", "episode=visit,action=offer,reward=click,propensity=p,logger=variant", "--state-columns", "age")
+    for part in ("check", "describe"):
+        ended = run("data", part, str(path), *words)
+        assert ended.code == 0, ended.err
+        for word in ("LOGGER", "MEAN PROPENSITY", "SHARE BY old", "SHARE BY new"):
+            assert word in ended.out
+        assert max(map(len, ended.out.splitlines()[1:])) <= NARROW
+        new, old = run("data", part, str(path), *words, "--json").json()["loggers"]
+        assert (new["logger"], new["episodes"], old["logger"], old["episodes"]) == ("new", 200, "old", 300)
+        assert old["shares"]["a"] == pytest.approx(0.9, abs=0.06) and new["mean_return"] == new["shares"]["b"]
+    # Most of what the new policy did is said to have been unlikely: of it alone.
+    path.write_text(path.read_text().replace(",0.8,", ",0.1,"))
+    told = run("data", "check", str(path), *words).err
+    assert "Note: logger new: action b" in told and "logger old" not in told

@@ -51,7 +51,8 @@ class Estimation:
         """Of the episodes to be scored; None where their probabilities were logged."""
         if dataset.estimated_on is None:
             return None
-        n, coefficients = dataset.n_episodes, (dataset.n_actions - 1) * (1 + dataset.n_features)
+        n, models = dataset.n_episodes, max(1, len(dataset.logger_names))
+        coefficients = models * (dataset.n_actions - 1) * (1 + dataset.n_features)
         if coefficients * EPISODES_OF_A_COEFFICIENT > n or coefficients * n > MOST_NUMBERS:
             return cls(None, 0.0)
         scores = _scores(dataset)
@@ -98,8 +99,8 @@ class Estimation:
 
 
 def _scores(dataset: Dataset) -> Floats64:
-    """``[n, (A - 1) (1 + d)]``: sums over an episode's steps of (taken - probability) times a feature; all but the last
-    action, of which the others leave no choice."""
+    """``[n, (A - 1) (1 + d)]``, so many for each logger: sums over an episode's steps of (taken - probability) times a
+    feature; all but the last action, of which the others leave no choice."""
     scale, others = Scale.of(dataset), dataset.n_actions - 1
     result = np.zeros((dataset.n_episodes, others * (1 + dataset.n_features)))
     episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
@@ -113,4 +114,9 @@ def _scores(dataset: Dataset) -> Floats64:
         mine = episode[start:stop]
         begins = np.flatnonzero(np.diff(mine, prepend=-1))
         result[mine[begins]] += np.add.reduceat(products.reshape(stop - start, -1), begins, axis=0)
-    return result
+    if dataset.loggers is None:
+        return result
+    # Each logger has a model of its own, which an episode of another one does not move.
+    by_logger = np.zeros((dataset.n_episodes, len(dataset.logger_names), result.shape[1]))
+    by_logger[np.arange(dataset.n_episodes), dataset.loggers] = result
+    return by_logger.reshape(dataset.n_episodes, -1)
