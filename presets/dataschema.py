@@ -40,6 +40,11 @@ class ColumnSettings(Section):
     probabilities: Maybe[str] = Field(
         default=None, description="Probabilities of all actions, as [0.5, 0.5]; null: all_action_probabilities"
     )
+    eligible: Maybe[str] = Field(
+        default=None,
+        description="The actions that could be taken in the row, as [a, b] or a|b; null: eligible_actions, where the "
+        "files have it, else every action",
+    )
     terminal: Maybe[str] = Field(default=None, description="1 where the episode ended for good; null: terminal")
     truncated: Maybe[str] = Field(default=None, description="1 where the episode was cut short; null: truncated")
     logger: Maybe[str] = Field(
@@ -68,6 +73,12 @@ class DataSettings(Section):
         description="Probabilities of the actions under the policy that logged them: logged: those of the log, which "
         "is refused without any; estimated: by a model of the actions, whatever the log has; auto: estimated where "
         "none were logged",
+    )
+
+    eligibility: Literal["listed", "probabilities"] = Field(
+        default="listed",
+        description="Which actions could be taken in a row: listed: those of its list, where the files have lists; "
+        "probabilities: those whose logged probability is above 0",
     )
 
     train_ratio: Number = Field(

@@ -16,6 +16,7 @@ from batchrl.contract.errors import InputError
 
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-3
 
@@ -26,6 +27,26 @@ class Policy(Protocol):
     def action_probabilities(self, states: Floats32) -> Floats64:
         """Probabilities ``[B, A]`` of states ``[B, d]``; each row sums to one."""
         ...
+
+
+def among_eligible(probabilities: Floats64, eligible: Flags | None) -> Floats64:
+    """A policy kept to the actions that can be taken.
+
+    Args:
+        probabilities: ``[B, A]``.
+        eligible: ``[B, A]``, at least one a row; None: all.
+
+    Returns:
+        ``[B, A]``, divided by what the eligible actions have in all; where they have nothing, each as often as any
+        other.
+    """
+    if eligible is None:
+        return probabilities
+    kept = np.where(eligible, probabilities, 0.0)
+    sums = kept.sum(axis=1, keepdims=True)
+    uniform = eligible / eligible.sum(axis=1, keepdims=True)
+    result: Floats64 = np.where(sums > 0, kept / np.where(sums > 0, sums, 1.0), uniform)
+    return result
 
 
 class FixedPolicy:

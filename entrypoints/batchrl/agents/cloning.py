@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from batchrl.agents.learning import LossAgent
-from batchrl.agents.losses import cross_entropy
+from batchrl.agents.losses import among, cross_entropy
 from batchrl.agents.model import Scorer
 from batchrl.agents.transitions import Batch
 
@@ -24,7 +24,7 @@ class BehaviorCloning(LossAgent):
 
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """Cross entropy of the logged actions."""
-        return {"network": cross_entropy(self.policy.outputs(batch.states), batch.actions)}
+        return {"network": cross_entropy(among(self.policy.outputs(batch.states), batch.eligible), batch.actions)}
 
     def preferences(self) -> Scorer:
         """The network's outputs, which rank the actions."""

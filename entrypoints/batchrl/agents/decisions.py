@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from batchrl.agents.learning import Learner, LossAgent
-from batchrl.agents.losses import residual_loss, taken
+from batchrl.agents.losses import among, residual_loss, taken
 from batchrl.agents.model import Scorer
 from batchrl.agents.transitions import Batch
 
@@ -35,7 +35,7 @@ class DecisionAgent(LossAgent):
         return batch.rewards / self.settings.value_scale
 
     def weights(self, logits: Tensor, batch: Batch) -> Tensor:
-        """``[E, B]``, w of a policy with logits ``[E, B, A]``."""
+        """``[E, B]``, w of a policy with logits ``[E, B, A]``, minus infinity for actions that could not be taken."""
         likelihoods = taken(logits.log_softmax(dim=2), batch.actions)
         return (likelihoods - batch.propensities.log()).exp().clamp(max=self.settings.policy_max_weight)
 
@@ -55,7 +55,8 @@ class IPSPolicy(DecisionAgent):
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """The negative score of the minibatch."""
         gains = self.rewards_of(batch) - batch.data.mean_reward / self.settings.value_scale
-        return {"policy": -(self.weights(self.policy.outputs(batch.states), batch) * gains).mean(dim=1)}
+        logits = among(self.policy.outputs(batch.states), batch.eligible)
+        return {"policy": -(self.weights(logits, batch) * gains).mean(dim=1)}
 
     def preferences(self) -> Scorer:
         """The policy's logits."""
@@ -95,7 +96,7 @@ class DoublyRobustPolicy(ModelledDecisionAgent):
     def losses(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """The negative doubly robust estimate of the minibatch, and the reward model's loss."""
         loss_of_q, q = self.fitted(batch)
-        logits = self.policy.outputs(batch.states)
+        logits = among(self.policy.outputs(batch.states), batch.eligible)
         direct = (logits.softmax(dim=2) * q).sum(dim=2)
         residuals = self.rewards_of(batch) - taken(q, batch.actions)
         return {"policy": -(direct + self.weights(logits, batch) * residuals).mean(dim=1), "q": loss_of_q}
@@ -129,6 +130,8 @@ class CostSensitive(ModelledDecisionAgent):
         places = batch.actions.expand(len(q), -1)[..., None]
         rewards = q.scatter_add(2, places, corrections[..., None])
         errors = self.scores.outputs(batch.states) - rewards
+        if batch.eligible is not None:
+            errors = errors.masked_fill(~batch.eligible, 0)
         return {"scores": errors.square().mean(dim=(1, 2)), "q": loss_of_q}
 
     def preferences(self) -> Scorer:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from batchrl.agents.learning import LossAgent
-from batchrl.agents.losses import cross_entropy, expectile_loss, residual_loss, taken
+from batchrl.agents.losses import among, cross_entropy, expectile_loss, residual_loss, taken
 from batchrl.agents.model import Scorer
 from batchrl.agents.targets import Target
 from batchrl.agents.transitions import Batch
@@ -53,7 +53,7 @@ class IQL(LossAgent):
         return {
             "q": residual_loss(residual, settings.loss),
             "v": expectile_loss(advantages, settings.iql_expectile),
-            "policy": cross_entropy(self.policy.outputs(batch.states), batch.actions, weights),
+            "policy": cross_entropy(among(self.policy.outputs(batch.states), batch.eligible), batch.actions, weights),
         }
 
     def preferences(self) -> Scorer:

@@ -49,3 +49,8 @@ def cross_entropy(logits: Tensor, actions: Tensor, weights: Tensor | None = None
 def taken(outputs: Tensor, actions: Tensor) -> Tensor:
     """Of outputs ``[E, B, A]`` those of the actions ``[B]`` that were taken: ``[E, B]``."""
     return outputs.gather(2, actions.expand(len(outputs), -1)[..., None]).squeeze(2)
+
+
+def among(outputs: Tensor, actions: Tensor | None) -> Tensor:
+    """Outputs ``[E, B, A]``, minus infinity for actions that are not among those of ``[B, A]``; None: all are."""
+    return outputs if actions is None else outputs.masked_fill(~actions, -torch.inf)

@@ -26,6 +26,8 @@ STATES_AT_ONCE = 65_536
 THRESHOLD_STATES = 100_000
 # Embeddings of one state differ by less than this share of their length when other states are in the matrix product.
 EMBEDDING_NOISE = 1e-5
+# Stands for the distance of an action that was never logged, among those that are.
+FARTHEST = 1e300
 
 Fallback = Literal["random", "unmasked_argmax", "most_likely"]
 
@@ -33,13 +35,14 @@ Fallback = Literal["random", "unmasked_argmax", "most_likely"]
 class ActionMask(Protocol):
     """A rule, fitted before the agent, that tells supported actions from others."""
 
-    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+    def support(self, states: Tensor, episodes: Tensor | None = None, eligible: Tensor | None = None) -> Support:
         """Support of every action in some states.
 
         Args:
             states: ``[B, d]``.
             episodes: ``[B]``, the episodes that logged states come from; None for new states. Only a mask that leaves
                 a state's own episode out looks at them.
+            eligible: ``[B, A]``, the actions that can be taken; None: all.
         """
 
 
@@ -48,19 +51,21 @@ class Support:
     """How well the data supports each action in B states.
 
     Args:
-        allowed: ``[B, A]``, whether the action is supported.
-        likeliest: ``[B]``, the best supported action, the fallback where none is allowed.
+        allowed: ``[B, A]``, whether the action is supported; one that is not eligible is not.
+        likeliest: ``[B]``, the best supported action among the eligible ones, the fallback where none is allowed.
+        eligible: ``[B, A]``, the actions that can be taken; None: all.
     """
 
     allowed: Tensor
     likeliest: Tensor
+    eligible: Tensor | None = None
 
     def with_fallback(self, fallback: Fallback) -> tuple[Tensor, Tensor]:
         """What to do where no action is allowed.
 
         Args:
             fallback: ``random``: an action drawn among all (Coach); ``unmasked_argmax``: all actions compete;
-                ``most_likely``: the best supported one.
+                ``most_likely``: the best supported one. Of all that are eligible, in each case.
 
         Returns:
             ``[B, A]`` the actions to choose from, and ``[B]`` the states in which the choice is drawn at random.
@@ -69,7 +74,8 @@ class Support:
         if fallback == "most_likely":
             likeliest = torch.zeros_like(self.allowed).scatter_(1, self.likeliest[:, None], True)
             return torch.where(none[:, None], likeliest, self.allowed), torch.zeros_like(none)
-        return self.allowed | none[:, None], none if fallback == "random" else torch.zeros_like(none)
+        every = none[:, None] if self.eligible is None else none[:, None] & self.eligible
+        return self.allowed | every, none if fallback == "random" else torch.zeros_like(none)
 
     @property
     def none_allowed(self) -> Tensor:
@@ -77,7 +83,9 @@ class Support:
         return ~self.allowed.any(dim=1)
 
     def masked_fraction(self) -> float:
-        """Share of pairs of state and action that are not allowed."""
+        """Share of pairs of state and eligible action that are not allowed."""
+        if self.eligible is not None:
+            return 1.0 - self.allowed.double().sum().item() / max(1.0, self.eligible.double().sum().item())
         return 1.0 - self.allowed.double().mean().item() if self.allowed.numel() else 0.0
 
     def none_allowed_rate(self) -> float:
@@ -102,10 +110,15 @@ class NearestNeighbourMask:
     embedding: Network | None
     episodes: tuple[Tensor, ...] | None = None
 
-    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
+    def support(self, states: Tensor, episodes: Tensor | None = None, eligible: Tensor | None = None) -> Support:
         """Actions with a logged use near enough, [B, A]."""
         distances = self.distances(states, episodes)
-        return Support(distances <= torch.tensor(self.thresholds, dtype=torch.float64), distances.argmin(dim=1))
+        allowed = distances <= torch.tensor(self.thresholds, dtype=torch.float64)
+        if eligible is None:
+            return Support(allowed, distances.argmin(dim=1))
+        # Beyond any distance, an infinite one too: an eligible action that was never logged is nearer.
+        nearest = torch.where(eligible, distances.nan_to_num(posinf=FARTHEST), torch.inf).argmin(dim=1)
+        return Support(allowed & eligible, nearest, eligible)
 
     def distances(self, states: Tensor, episodes: Tensor | None = None) -> Tensor:
         """``[B, A]`` in float64, to the nearest key of each action; see ``support`` for the arguments."""
@@ -142,10 +155,12 @@ class ImitationMask:
     relative: bool
     absent: Sequence[int] = ()
 
-    def support(self, states: Tensor, episodes: Tensor | None = None) -> Support:
-        """Actions that the classifier finds likely enough, [B, A]."""
+    def support(self, states: Tensor, episodes: Tensor | None = None, eligible: Tensor | None = None) -> Support:
+        """Actions that the classifier finds likely enough among the eligible ones, [B, A]."""
         logits = self.classifier.infer(states)[0]
         logits[:, list(self.absent)] = -torch.inf
+        if eligible is not None:
+            logits = logits.masked_fill(~eligible, -torch.inf)
         probabilities = logits.softmax(dim=1)
         top, likeliest = probabilities.max(dim=1, keepdim=True)
         if self.relative:
@@ -153,7 +168,12 @@ class ImitationMask:
             allowed = (probabilities > self.threshold * top) | (probabilities == top)
         else:
             allowed = (probabilities >= self.threshold) & (probabilities > 0)
-        return Support(allowed, likeliest.squeeze(1))
+        if eligible is None:
+            return Support(allowed, likeliest.squeeze(1))
+        # Where only actions that were never logged are eligible, the classifier knows of none.
+        unknown = probabilities.isnan().any(dim=1)
+        likeliest = torch.where(unknown, eligible.int().argmax(dim=1), likeliest.squeeze(1))
+        return Support(allowed & eligible & ~unknown[:, None], likeliest, eligible)
 
 
 @dataclass(frozen=True)

@@ -91,37 +91,49 @@ class PolicyModel:
             return np.zeros((len(states), self.n_actions), dtype=np.float32)
         return self.values(states)
 
-    def action_probabilities(self, states: Floats32) -> Floats64:
-        """Probabilities ``[B, A]`` of the target policy in states ``[B, d]``."""
-        return self.evaluate(states)[1]
+    def action_probabilities(self, states: Floats32, eligible: Flags | None = None) -> Floats64:
+        """Probabilities ``[B, A]`` of the target policy in states ``[B, d]``; see ``evaluate_targets``."""
+        return self.evaluate(states, eligible)[1]
 
-    def evaluate(self, states: Floats32) -> tuple[Floats32, Floats64]:
-        """Values and probabilities, both ``[B, A]``."""
-        ((_, probabilities),), values = self.evaluate_targets(states, [self.target]), self.q_values(states)
-        return values, probabilities
+    def evaluate(self, states: Floats32, eligible: Flags | None = None) -> tuple[Floats32, Floats64]:
+        """Values and probabilities, both ``[B, A]``; see ``evaluate_targets``."""
+        ((_, probabilities),) = self.evaluate_targets(states, [self.target], eligible)
+        return self.q_values(states), probabilities
 
     def evaluate_targets(
-        self, states: Floats32, targets: Sequence[TargetPolicy]
+        self, states: Floats32, targets: Sequence[TargetPolicy], eligible: Flags | None = None
     ) -> list[tuple[TargetPolicy, Floats64]]:
-        """Probabilities ``[B, A]`` of several target policies, under the same mask."""
-        scores = self.preferences(states)
-        if self.mask is None:
-            return [(target, target.probabilities(scores)) for target in targets]
-        allowed, at_random = self.mask.support(torch.from_numpy(states)).with_fallback(self.fallback)
-        return [(target, target.probabilities(scores, allowed.numpy(), at_random.numpy())) for target in targets]
+        """Probabilities ``[B, A]`` of several target policies, under the same mask.
 
-    def decide(self, states: Floats32, target: TargetPolicy) -> PolicyDecision:
-        """Everything about some states ``[B, d]``, with one pass over each network."""
+        Args:
+            states: ``[B, d]``.
+            targets: how preferences become probabilities.
+            eligible: ``[B, A]``, the actions that can be taken, at least one a row; others have the probability 0.
+                None: all.
+        """
+        scores = self.preferences(states)
+        _, *choices = self._choices(states, eligible)
+        return [(target, target.probabilities(scores, *choices)) for target in targets]
+
+    def decide(self, states: Floats32, target: TargetPolicy, eligible: Flags | None = None) -> PolicyDecision:
+        """Everything about some states ``[B, d]``, with one pass over each network; see ``evaluate_targets``."""
         scores = self.preferences(states)
         values: Floats32 | None = None
         if self.values is not None:
             values = scores if self.values is self.preferences else self.values(states)
+        supported, *choices = self._choices(states, eligible)
+        return PolicyDecision(target.probabilities(scores, *choices), values, supported)
+
+    def _choices(self, states: Floats32, eligible: Flags | None) -> tuple[Flags | None, Flags | None, Flags | None]:
+        """``[B, A]`` what the mask allows before any fallback, ``[B, A]`` what is chosen from, None for all, and
+        ``[B]`` where the choice is drawn.
+        """
         if self.mask is None:
-            return PolicyDecision(target.probabilities(scores), values, None)
-        support = self.mask.support(torch.from_numpy(states))
+            return None, eligible, None
+        given = None if eligible is None else torch.from_numpy(eligible)
+        support = self.mask.support(torch.from_numpy(states), eligible=given)
         allowed, at_random = support.with_fallback(self.fallback)
-        probabilities = target.probabilities(scores, allowed.numpy(), at_random.numpy())
-        return PolicyDecision(probabilities, values, support.allowed.numpy())
+        return support.allowed.numpy(), allowed.numpy(), at_random.numpy()
 
     def pack(self) -> tuple[Config, Tensors]:
         """The model as JSON and tensors, which share its memory."""

@@ -24,7 +24,7 @@ from batchrl.agents.registry import agent_class
 from batchrl.agents.supervised import Loss, fit, imitation_loss, reward_loss
 from batchrl.agents.transitions import input_scaling
 from batchrl.contract.files import State
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset, Flags, Floats64
 from batchrl.data.split import Parts
 from presets.schema import AgentSettings, TrainPreset
 
@@ -121,12 +121,19 @@ def fit_prefit_models(
     numbers = {episode: number for number, episode in enumerate(dataset.episode_ids)}
     mask = _fit_mask(fitting, dataset if bcq.knn_source == "all" else train, reward_model, numbers)
     # What lies beyond an episode's end takes no part.
-    followed = torch.from_numpy(np.flatnonzero(~train.terminal))
-    support = mask.support(torch.from_numpy(train.next_states)[followed], _episodes(train, numbers)[followed])
+    goes_on = np.flatnonzero(~train.terminal)
+    followed = torch.from_numpy(goes_on)
+    support = mask.support(
+        torch.from_numpy(train.next_states)[followed],
+        _episodes(train, numbers)[followed],
+        _tensor(train.eligible_after(goes_on)),
+    )
     allowed, at_random = support.with_fallback(bcq.fallback)
     sample = slice(None, None, max(1, -(-parts.evaluation.n_transitions // RATE_STATES)))
     evaluated = mask.support(
-        torch.from_numpy(parts.evaluation.states[sample].copy()), _episodes(parts.evaluation, numbers)[sample]
+        torch.from_numpy(parts.evaluation.states[sample].copy()),
+        _episodes(parts.evaluation, numbers)[sample],
+        _tensor(None if parts.evaluation.eligible is None else parts.evaluation.eligible[sample].copy()),
     )
     return PrefitModels(
         reward_model=reward_model,
@@ -199,7 +206,9 @@ class _Fitting:
 
     def classifier(self) -> Network:
         """Logits of the logged actions."""
-        return self.network(imitation_loss(self.actions), self.preset.bcq.imitation_epochs)
+        return self.network(
+            imitation_loss(self.actions, _tensor(self.train.eligible)), self.preset.bcq.imitation_epochs
+        )
 
 
 def _uses(preset: TrainPreset) -> tuple[bool, bool]:
@@ -244,6 +253,10 @@ def _episodes(dataset: Dataset, numbers: dict[str, int]) -> Tensor:
     """``[N]``, the number of each transition's episode."""
     own = np.array([numbers[episode] for episode in dataset.episode_ids], dtype=np.int64)
     return torch.from_numpy(np.repeat(own, dataset.lengths))
+
+
+def _tensor(flags: Flags | None) -> Tensor | None:
+    return None if flags is None else torch.from_numpy(flags)
 
 
 def _scattered(values: Tensor, rows: Tensor, n_rows: int, elsewhere: bool) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from batchrl.agents.learning import Learner, gradients
-from batchrl.agents.losses import cross_entropy, residual_loss, taken
+from batchrl.agents.losses import among, cross_entropy, residual_loss, taken
 from batchrl.agents.networks import Network
 from batchrl.agents.transitions import minibatches
 from presets.schema import AgentSettings
@@ -23,9 +23,11 @@ def reward_loss(actions: Tensor, rewards: Tensor) -> Loss:
     return lambda outputs, rows: residual_loss(taken(outputs, actions[rows]) - rewards[rows], "mse")
 
 
-def imitation_loss(actions: Tensor) -> Loss:
-    """Mean cross-entropy of the taken action, ``-(1/B) sum log softmax(outputs)_a``."""
-    return lambda outputs, rows: cross_entropy(outputs, actions[rows])
+def imitation_loss(actions: Tensor, eligible: Tensor | None = None) -> Loss:
+    """Mean cross-entropy of the taken action among the eligible ones, ``-(1/B) sum log softmax(outputs)_a``."""
+    return lambda outputs, rows: cross_entropy(
+        among(outputs, None if eligible is None else eligible[rows]), actions[rows]
+    )
 
 
 def fit(

@@ -56,7 +56,7 @@ class TargetPolicy:
         Args:
             values: ``[B, A]``.
             allowed: ``[B, A]``, at least one a row; None allows all.
-            at_random: ``[B]``, states in which every action is equally likely.
+            at_random: ``[B]``, states in which every allowed action is equally likely.
 
         Returns:
             ``[B, A]``; rows sum to 1. Ties of a greedy choice go to the first action.
@@ -85,5 +85,6 @@ class TargetPolicy:
                 uniform = allowed / allowed.sum(axis=1, keepdims=True)
                 result = (1 - self.epsilon) * result + self.epsilon * uniform
         if at_random is not None:
-            result[at_random] = 1.0 / scores.shape[1]
+            drawn = allowed[at_random]
+            result[at_random] = drawn / drawn.sum(axis=1, keepdims=True)
         return result

@@ -39,6 +39,7 @@ class Transitions:
         all_allowed: ``[N, A]``, actions that a constrained bootstrap may take after each step; None: all.
         all_at_random: ``[N]``, whether that action is drawn among all instead; None: never.
         taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
+        eligible: ``[N, A]``, actions that could be taken; None: all. After a step, ``all_allowed`` has none but those.
     """
 
     states: Tensor
@@ -54,6 +55,7 @@ class Transitions:
     all_allowed: Tensor | None = None
     all_at_random: Tensor | None = None
     taken_propensities: Tensor | None = None
+    eligible: Tensor | None = None
 
     @classmethod
     def of(
@@ -68,7 +70,7 @@ class Transitions:
         Args:
             dataset: the training episodes.
             settings: discount and number of steps.
-            allowed: ``[N, A]`` at the states after each step.
+            allowed: ``[N, A]`` at the states after each step, of the eligible ones there; None: all of those.
             at_random: ``[N]``.
         """
         n = dataset.n_transitions
@@ -85,6 +87,8 @@ class Transitions:
             ending = np.arange(n) + steps - 1
             over, last = dataset.terminal[ending], torch.from_numpy(ending)
         discounts = np.where(over, np.float32(0), carried)
+        if allowed is None and (after := dataset.eligible_after()) is not None:
+            allowed = torch.from_numpy(after)
         return cls(
             states=torch.from_numpy(dataset.states),
             actions=torch.from_numpy(dataset.actions),
@@ -99,6 +103,7 @@ class Transitions:
             all_allowed=allowed,
             all_at_random=at_random,
             taken_propensities=None if dataset.behavior_policy is not None else torch.from_numpy(dataset.propensities),
+            eligible=None if dataset.eligible is None else torch.from_numpy(dataset.eligible),
         )
 
     def __len__(self) -> int:
@@ -177,6 +182,11 @@ class Batch:
         if self.data.all_allowed is None:
             return None
         return self.data.all_allowed[self.last]
+
+    @cached_property
+    def eligible(self) -> Tensor | None:
+        """``[B, A]``, actions that could be taken at ``states``; None: all."""
+        return None if self.data.eligible is None else self.data.eligible[self.rows]
 
     @cached_property
     def at_random(self) -> Tensor | None:

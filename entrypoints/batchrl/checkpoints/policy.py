@@ -53,7 +53,7 @@ class LoadedPolicy:
         """This policy, if it can act on states that are plain numbers, as those of an environment.
 
         Raises:
-            InputError: it takes raw records of named columns.
+            InputError: it takes raw records of named columns, or has to know which actions can be taken.
         """
         if (encoding := self.encoding) is not None:
             raise InputError(
@@ -61,7 +61,18 @@ class LoadedPolicy:
                 "environment's states are numbers without names.",
                 "Estimate its value from a log instead: batchrl ope.",
             )
+        if self.needs_eligible:
+            raise InputError(
+                f"the policy in {self._facts.get('source')} was trained on rows that list the actions that could be "
+                "taken; an environment does not say them.",
+                "Estimate its value from a log instead: batchrl ope.",
+            )
         return self
+
+    @property
+    def needs_eligible(self) -> bool:
+        """Whether it was trained on rows that say which actions could be taken, so that it has to be told."""
+        return bool(self._facts.get("eligible_actions", False))
 
     @property
     def n_actions(self) -> int:

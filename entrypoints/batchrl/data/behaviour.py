@@ -97,7 +97,8 @@ def _cross_fitted(dataset: Dataset, estimated: Floats64, whose: str = "") -> Non
         for first, last in chunks(dataset.n_transitions):
             mine = rows[first:last] == number
             features = scale.features(dataset, first, last)[mine]
-            estimated[first:last][mine] = _softmax(coefficients.T @ features.T)[0].T
+            logits = _among_eligible(coefficients.T @ features.T, dataset, np.flatnonzero(mine) + first)
+            estimated[first:last][mine] = _softmax(logits)[0].T
 
 
 def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
@@ -134,7 +135,8 @@ def _fitted(dataset: Dataset, scale: Scale, episodes: Flags, start: Floats64) ->
         for first, last in chunks(dataset.n_transitions):
             mine = used[first:last]
             features = scale.features(dataset, first, last)[mine]
-            loss, slopes = _loss(coefficients.T @ features.T, dataset.actions[first:last][mine])
+            logits = _among_eligible(coefficients.T @ features.T, dataset, np.flatnonzero(mine) + first)
+            loss, slopes = _loss(logits, dataset.actions[first:last][mine])
             value += loss
             gradient += (slopes @ features).T
         intercepts, others = coefficients[0], coefficients[1:]
@@ -145,6 +147,11 @@ def _fitted(dataset: Dataset, scale: Scale, episodes: Flags, start: Floats64) ->
         return value / n, gradient.ravel() / n
 
     return minimum(function, start.ravel(), TOLERANCE).reshape(start.shape)
+
+
+def _among_eligible(logits: Floats64, dataset: Dataset, rows: Integers) -> Floats64:
+    """Logits ``[A, m]`` of some transitions ``[m]``; those of actions that could not be taken are ``-inf``."""
+    return logits if dataset.eligible is None else np.where(dataset.eligible[rows].T, logits, -np.inf)
 
 
 def _loss(logits: Floats64, actions: Integers) -> tuple[float, Floats64]:

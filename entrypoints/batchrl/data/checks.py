@@ -7,14 +7,14 @@ that what is reported does not depend on the chunks. A cell that one check has f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract.text import listed
-from batchrl.data.dataset import Flags, Floats32, Floats64, Integers, default_names
+from batchrl.data.checking import Check, Values
+from batchrl.data.dataset import Flags, Floats64, Integers, default_names
+from batchrl.data.eligibility import RIGHT as RIGHT_LIST
 from batchrl.data.findings import Finding
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
@@ -28,100 +28,6 @@ FEW_ACTIONS = 16
 LARGEST_REWARD = 1e15
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _TOO_LARGE = ("the value is {value}", "a finite number (of 32 bits)")
-
-
-class Values:
-    """The values of some rows, taken out when they are first looked at.
-
-    Args:
-        rows: all rows.
-        where: which of them.
-        is_end: ``[m]``, which are the last steps of their episodes.
-    """
-
-    def __init__(self, rows: Rows, where: Integers | slice, is_end: Flags) -> None:
-        self._rows = rows
-        self._where = where
-        self.is_end = is_end
-
-    def __len__(self) -> int:
-        return len(self.is_end)
-
-    @cached_property
-    def states(self) -> Floats32 | Floats64:
-        """States of the looked-at rows, [n, F]."""
-        return taken(self._rows.states, self._where)
-
-    @cached_property
-    def states_are_finite(self) -> bool:
-        """Whether no state holds NaN or infinity."""
-        return bool(np.isfinite(self.states).all())
-
-    @cached_property
-    def actions(self) -> Floats64:
-        """Actions of the looked-at rows as they were read, [n]."""
-        return taken(self._rows.actions, self._where)
-
-    @cached_property
-    def rewards(self) -> Floats64:
-        """Rewards of the looked-at rows, [n]."""
-        return taken(self._rows.rewards, self._where)
-
-    @cached_property
-    def policy(self) -> Floats64:
-        """Logged probabilities of the looked-at rows, [n, A]."""
-        assert self._rows.probabilities is not None
-        return taken(self._rows.probabilities, self._where)
-
-    @cached_property
-    def propensities(self) -> Floats64:
-        """Logged probabilities of the taken actions of the looked-at rows, [n]."""
-        assert self._rows.propensities is not None
-        return taken(self._rows.propensities, self._where)
-
-    @cached_property
-    def next_states(self) -> Floats32 | Floats64:
-        """Next states of the looked-at rows, [n, F]."""
-        assert self._rows.next_states is not None
-        return taken(self._rows.next_states, self._where)
-
-    @cached_property
-    def loggers(self) -> Integers:
-        """Who logged the looked-at rows, [n]."""
-        assert self._rows.loggers is not None
-        return taken(self._rows.loggers, self._where)
-
-    def flag(self, name: str) -> Flags:
-        """A column of flags (``terminal``, ``truncated``) as booleans, [n]."""
-        marked: Flags = taken(self._rows.flags[name], self._where) == 1
-        return marked
-
-    def target(self, name: str) -> Floats64:
-        """A column of the policy to be scored, [n, A]."""
-        return taken(self._rows.targets[name], self._where)
-
-    def every(self, wrong: bool) -> Flags:
-        """``[m]``, all alike."""
-        return np.full(len(self), wrong)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that may be wrong.
-
-    Args:
-        column: whose cell is wrong.
-        problem: what is wrong; ``{value}`` stands for the cell.
-        right: what would be right.
-        wrong: ``[m]``, which rows are.
-        after: other columns whose faults are the cause where they have any.
-    """
-
-    column: str
-    problem: str
-    right: str
-    wrong: Callable[[Values], Flags]
-    after: tuple[str, ...] = ()
 
 
 def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]:
@@ -138,7 +44,7 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     n_actions = rows.n_actions
     policy = _propensity_checks(rows) if rows.probabilities is None else _policy_checks(n_actions)
     checks = [*_reward_checks(), *policy, *_action_checks(rows)]
-    checks += _next_state_checks(rows)
+    checks += [*_next_state_checks(rows), *_eligible_checks(rows)]
     if rows.loggers is not None:
         right = "the name of the policy that logged the episode"
         checks.append(Check(columns.LOGGER, "the cell is empty", right, lambda values: values.loggers < 0))
@@ -330,6 +236,32 @@ def _action_checks(rows: Rows) -> list[Check]:
     possible = "the taken action has a probability above 0 under the policy that took it"
     problem = "{value} gives the taken action probability 0"
     return [*checks, Check(columns.ALL_ACTION_PROBABILITIES, problem, possible, impossible, after=(columns.ACTION,))]
+
+
+def _eligible_checks(rows: Rows) -> list[Check]:
+    if rows.eligible is None:
+        return []
+    name, n_actions = columns.ELIGIBLE, rows.n_actions
+
+    def not_taken(values: Values) -> Flags:
+        taken = np.clip(np.nan_to_num(values.actions), 0, n_actions - 1).astype(np.int64)
+        return np.asarray(~values.eligible[np.arange(len(values)), taken])
+
+    def elsewhere(take: Callable[[Values], Floats64]) -> Callable[[Values], Flags]:
+        return lambda values: np.asarray(((take(values) > BELOW_ZERO) & ~values.eligible).any(axis=1))
+
+    right = "lists that hold the action taken"
+    empty = Check(name, "the cell is empty", RIGHT_LIST, lambda values: np.asarray(~values.eligible.any(axis=1)))
+    lacks = Check(name, "{value} does not hold the action that was taken", right, not_taken, after=(columns.ACTION,))
+    checks = [empty, lacks]
+    problem, right = "{value} gives an action a probability that was not eligible", "0 for actions that are not"
+    if rows.probabilities is not None:
+        of_all = elsewhere(lambda values: values.policy)
+        checks.append(Check(columns.ALL_ACTION_PROBABILITIES, problem, right, of_all, after=(name,)))
+    target = columns.TARGET_ACTION_PROBABILITIES
+    if target in rows.targets and rows.targets[target].shape[1] == n_actions:
+        checks.append(Check(target, problem, right, elsewhere(lambda values: values.target(target)), after=(name,)))
+    return checks
 
 
 def _next_state_checks(rows: Rows) -> list[Check]:

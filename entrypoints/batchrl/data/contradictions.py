@@ -5,8 +5,9 @@ martingale, whatever the states and the policy depend on. Freedman's inequality 
 martingales, says how far chance can move it: with V the sum of ``p_i (1 - p_i)``, it exceeds x either way with a
 probability of at most ``2 exp(-x^2 / (2 V + 2 x / 3))``.
 
-Of the taken action's probability alone, ``sum 1 / p_i`` over the rows that took an action is N on average where the
-action was possible in all N rows, and less where it was not in some. So only a sum that is too large contradicts.
+Of the taken action's probability alone, ``sum 1 / p_i`` over the rows that took an action is on average the number of
+rows in which it was possible: at most all, or those whose lists say that it was eligible. So only a sum that is too
+large contradicts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 
 import numpy as np
 
-from batchrl.data.dataset import Dataset, Flags, Floats64
+from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
 from batchrl.data.storage import chunks
 
 # A log of right probabilities is doubted at most this often.
@@ -83,9 +84,9 @@ def _exponents(beyond: Floats64, variance: Floats64) -> Floats64:
 
 
 def _of_taken(dataset: Dataset, rows: Flags | None, tests: int) -> str | None:
-    n = dataset.n_transitions if rows is None else int(rows.sum())
     n_actions = dataset.n_actions
     sums, squares, spread, largest = (np.zeros(n_actions) for _ in range(4))
+    could = _possible(dataset, rows)
     counts = np.zeros(n_actions, np.int64)
     for start, stop in chunks(dataset.n_transitions):
         mine = slice(None) if rows is None else rows[start:stop]
@@ -96,13 +97,21 @@ def _of_taken(dataset: Dataset, rows: Flags | None, tests: int) -> str | None:
         spread += np.bincount(actions, inverse * (inverse - 1), n_actions)
         np.maximum.at(largest, actions, inverse**2)
     able = (counts >= LEAST_ROWS) & (largest <= LARGEST_SHARE * squares) & (spread > 0)
-    beyond = np.maximum(sums - n - ROUNDING * sums, 0.0)
+    beyond = np.maximum(sums - could - ROUNDING * sums, 0.0)
     errors = np.divide(beyond, np.sqrt(spread), out=np.zeros(n_actions), where=able)
     worst = int(errors.argmax())
     if n_actions * math.erfc(errors[worst] / math.sqrt(2)) / 2 >= FALSE_ALARMS / tests:
         return None
     return (
-        f"action {dataset.action_names[worst]} was taken {counts[worst]} times in {n} rows, as often as in "
-        f"{sums[worst]:.0f} rows by its logged probabilities ({errors[worst]:.1f} standard errors above {n}): chance "
-        f"does not explain that. {_ADVICE}"
+        f"action {dataset.action_names[worst]} was taken {counts[worst]} times in {could[worst]} rows, as often as in "
+        f"{sums[worst]:.0f} rows by its logged probabilities ({errors[worst]:.1f} standard errors above "
+        f"{could[worst]}): chance does not explain that. {_ADVICE}"
     )
+
+
+def _possible(dataset: Dataset, rows: Flags | None) -> Integers:
+    """``[A]``, in how many of some rows, or of all, each action could be taken."""
+    n = dataset.n_transitions if rows is None else int(rows.sum())
+    if dataset.eligible is None:
+        return np.full(dataset.n_actions, n)
+    return np.asarray(dataset.eligible.sum(axis=0) if rows is None else dataset.eligible[rows].sum(axis=0))

@@ -204,6 +204,8 @@ def _typed(cells: pa.Array, name: str, places: RowLocations, row: int) -> pa.Arr
     if not (name in (*INTEGERS, *NUMBERS) or name.startswith(FEATURES)):
         return cells
     floats, wrong = numbers(cells)
+    if wrong is not None and name == columns.ACTION and np.isnan(floats).all():
+        return cells  # actions that are called by name
     if wrong is not None:
         raise places.refuse(row + wrong, name, "'{value}' is not a number", "one number")
     whole = name in INTEGERS

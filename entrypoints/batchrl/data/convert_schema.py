@@ -97,11 +97,19 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) 
             return lists_of(np.insert(values, closed, 0.0, axis=0), pa.array(empty))
         return pa.array(np.insert(values, closed, 0), mask=empty)
 
+    def lists(eligible: Flags) -> pa.Array:
+        """The names of eligible actions; an empty cell in closing rows."""
+        distinct, codes = np.unique(eligible, axis=0, return_inverse=True)
+        names = [[rows.action_names[number] for number in np.flatnonzero(one)] for one in distinct]
+        placed = np.insert(codes.ravel(), closed, -1).tolist()
+        return pa.array([None if code < 0 else names[code] for code in placed], pa.list_(pa.string()))
+
     following = states_after(rows, checked.layout, chunk)
     ids = np.array([rows.episode_ids[code] for code in steps(rows.episode)], dtype=object)
     table = {
         columns.ACTION: cells(_actions(rows, steps(rows.actions).astype(np.int64))),
         **({} if rows.chances is None else {rows.chances_column: cells(steps(rows.chances))}),
+        **({} if rows.eligible is None else {columns.ELIGIBLE: lists(steps(rows.eligible))}),
         columns.EPISODE_ID: cells(ids, ids[closed - 1]),
         columns.REWARD: cells(steps(rows.rewards)),
     }

@@ -47,6 +47,7 @@ class Dataset:
             it was logged.
         loggers: ``[n]``, positions among ``logger_names`` of the policy that logged each episode; None: one policy did.
         logger_names: ``K`` names, also of policies that logged none of these episodes.
+        eligible: ``[N, A]``, whether each action could be taken; the taken one could. None: every action could.
     """
 
     states: Floats32
@@ -64,6 +65,7 @@ class Dataset:
     estimated_on: int | None = None
     loggers: Integers | None = None
     logger_names: tuple[str, ...] = ()
+    eligible: Flags | None = None
 
     def __post_init__(self) -> None:
         if not self.action_names and self.behavior_policy is not None:
@@ -94,6 +96,26 @@ class Dataset:
         for start, stop in chunks(self.n_transitions):
             part = self.behavior_policy[start:stop]
             result[start:stop] = part[np.arange(stop - start), self.actions[start:stop]]
+        return result
+
+    def eligible_after(self, rows: Integers | None = None) -> Flags | None:
+        """Which actions can be taken after some transitions; None: every action can.
+
+        What can be taken in the state after an episode that was cut short is not in the log: the last step's stand in
+        for it, as its probabilities do.
+
+        Args:
+            rows: ``[m]``, the transitions; None for all.
+
+        Returns:
+            ``[m, A]``; where nothing follows, what could be taken in the transition itself.
+        """
+        if self.eligible is None:
+            return None
+        chosen = np.arange(self.n_transitions) if rows is None else rows
+        ends = np.zeros(self.n_transitions, np.bool_)
+        ends[self.offsets[1:] - 1] = True
+        result: Flags = self.eligible[chosen + ~ends[chosen]]
         return result
 
     @property
@@ -158,6 +180,7 @@ class Dataset:
             estimated_on=self.estimated_on,
             loggers=None if self.loggers is None else self.loggers[episodes],
             logger_names=self.logger_names,
+            eligible=None if self.eligible is None else chosen(self.eligible),
         )
 
     def sha256(self) -> str:
@@ -173,7 +196,10 @@ class Dataset:
         digest = hashlib.sha256(repr(facts).encode())
         if self.action_names != default_names(self.n_actions):
             digest.update(repr(self.action_names).encode())
-        content = (self.states, self.actions, self.rewards, self.next_states, self.terminal, chances, self.offsets)
+        content = (
+            *(self.states, self.actions, self.rewards, self.next_states, self.terminal, chances, self.offsets),
+            self.eligible,
+        )
         arrays: list[Array] = [array for array in content if array is not None]
         for array in arrays:
             for start, stop in chunks(len(array)):

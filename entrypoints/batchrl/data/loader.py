@@ -195,6 +195,8 @@ def read_checked(
         accepted=settings.accept,
     )
     notes = normalised(rows, layout)
+    if settings.eligibility == "probabilities" and rows.probabilities is not None:
+        rows = replace(rows, eligible=rows.probabilities > 0)
     return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach), notes, doubts)
 
 
@@ -272,6 +274,7 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         taken_propensities=_steps_of(rows, layout, rows.propensities),
         loggers=None if rows.loggers is None else taken(rows.loggers, layout.first_steps),
         logger_names=rows.logger_names,
+        eligible=_steps_of(rows, layout, rows.eligible),
     )
 
 

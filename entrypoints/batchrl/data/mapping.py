@@ -25,6 +25,7 @@ SETTINGS = {
     "reward": columns.REWARD,
     "propensity": columns.PROPENSITY,
     "probabilities": columns.ALL_ACTION_PROBABILITIES,
+    "eligible": columns.ELIGIBLE,
     "terminal": columns.TERMINAL,
     "truncated": columns.TRUNCATED,
     "logger": columns.LOGGER,
@@ -61,6 +62,7 @@ class Chosen:
         episode: whether there is an id.
         time: whether there is a time.
         logger: whether the rows say which policy logged them.
+        eligible: whether there are lists of eligible actions.
     """
 
     states: tuple[str, ...]
@@ -70,6 +72,7 @@ class Chosen:
     chances: str | None
     episode: bool
     time: bool
+    eligible: bool
     logger: bool = False
 
     @classmethod
@@ -97,6 +100,7 @@ class Chosen:
             # A file may call something else "time" or "logger": only settings ask for them.
             time=settings.columns.time is not None,
             logger=settings.columns.logger is not None,
+            eligible=settings.eligibility == "listed" and columns.ELIGIBLE in first.names,
         )
         for table in tables:
             _check_columns(table, result.names)
@@ -113,7 +117,8 @@ class Chosen:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, each once."""
-        asked = [*((columns.TIME,) if self.time else ()), *((columns.LOGGER,) if self.logger else ())]
+        wanted = {columns.TIME: self.time, columns.ELIGIBLE: self.eligible, columns.LOGGER: self.logger}
+        asked = [name for name, there in wanted.items() if there]
         every = (*self.required, *asked, *self.states, *self.next_states, *self.flags, *self.targets)
         return tuple(dict.fromkeys(every))
 
@@ -124,7 +129,7 @@ class Chosen:
         )
         special |= dict.fromkeys((columns.ALL_ACTION_PROBABILITIES, *self.targets), pa.large_string())
         special |= {columns.ACTION: _CODED_TEXT} if as_text else {}
-        special |= {columns.TIME: pa.string() if as_text else None}
+        special |= {columns.TIME: pa.string() if as_text else None, columns.ELIGIBLE: _CODED_TEXT}
         following = self.next_states or (None,) * len(self.states)
         for name, after in zip(self.states, following, strict=True):
             if kinds[name] != "number":
@@ -136,18 +141,24 @@ class Chosen:
 
 def _chances(table: Table, settings: DataSettings) -> str | None:
     """Of probabilities of all actions and of the taken one, what the settings name, else what is there."""
-    if settings.propensities == "estimated":
-        return None
-    if settings.columns.probabilities is None and settings.columns.propensity is not None:
-        return columns.PROPENSITY
     known = (columns.ALL_ACTION_PROBABILITIES, columns.PROPENSITY)
     found = next((name for name in known if name in table.names), None)
+    if settings.propensities == "estimated":
+        found = None
+    elif settings.columns.probabilities is None and settings.columns.propensity is not None:
+        found = columns.PROPENSITY
     if found is None and settings.propensities == "logged":
         raise InputError(
             f"{table.path}: there is no column {' or '.join(known)}, and data.propensities is logged; "
             f"the file has {', '.join(table.names)}.",
             "Say what the column is called (data.columns.propensity or data.columns.probabilities), or set "
             "data.propensities to auto: a logging policy is estimated.",
+        )
+    if found != columns.ALL_ACTION_PROBABILITIES and settings.eligibility == "probabilities":
+        raise InputError(
+            f"{table.path}: data.eligibility is probabilities, but those of all actions are not read.",
+            "Say which column holds them: data.columns.probabilities; or which lists the eligible actions: "
+            "data.columns.eligible, with data.eligibility=listed.",
         )
     return found
 

@@ -50,6 +50,10 @@ class UnreadableProbabilities(ValueError):
         return self.reason.replace("{", "{{").replace("}", "}}")
 
 
+class UnequalLengths(UnreadableProbabilities):
+    """One text has another number of numbers than the first one."""
+
+
 def parse_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
     """Read one vector a text.
 
@@ -77,7 +81,7 @@ def parse_arrow(texts: pa.Array) -> NDArray[np.float64]:
         return vectors
     except UnreadableProbabilities as error:
         first = int(np.argmax(codes == error.position))
-        raise UnreadableProbabilities(first, error.reason, error.are_numbers) from None
+        raise type(error)(first, error.reason, error.are_numbers) from None
 
 
 def _parse_distinct(texts: pa.Array) -> NDArray[np.float64]:
@@ -138,7 +142,7 @@ def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
             raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers", are_numbers)
         if vectors and len(vector) != len(vectors[0]):
             reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"
-            raise UnreadableProbabilities(number, reason)
+            raise UnequalLengths(number, reason)
         vectors.append(vector)
     return np.array(vectors, dtype=np.float64)
 

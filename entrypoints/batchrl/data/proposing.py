@@ -50,6 +50,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "propensity": ("propensity", "propensity_score", "pscore", "*propensity*", "probability", "prob", "p"),
     "probabilities": ("all_action_probabilities", "action_probabilities", "probabilities", "probs"),
+    "eligible": ("eligible_actions", "eligible", "admissible_actions", "available_actions", "action_mask", "actions"),
     "terminal": ("terminal", "terminated", "terminals", "done", "dones"),
     "truncated": ("truncated", "timeout", "timeouts", "truncations"),
     "logger": (
@@ -59,7 +60,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 # What a column that is read so is called here.
 KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "date": "date", None: "text"}
-OPTIONAL = ("time", "propensity", "probabilities", "terminal", "truncated", "logger")
+OPTIONAL = ("time", "propensity", "probabilities", "eligible", "terminal", "truncated", "logger")
 # More policies than these did not log a file that nobody has described; it is something else.
 MOST_LOGGERS = 20
 
@@ -153,13 +154,14 @@ def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
         "reward": lambda each: each.kind in ("number", "flag"),
         "propensity": lambda each: each.kind in ("number", "flag") and each.unit,
         "probabilities": lambda each: each.kind == "vector",
+        "eligible": lambda each: each.kind == "vector" or bool(re.search(r"[|;]", each.example)),
         "terminal": lambda each: each.kind == "flag",
         "truncated": lambda each: each.kind == "flag",
         "logger": lambda each: each.kind in ("text", "flag", "number") and 1 < each.values <= MOST_LOGGERS,
     }
     found: dict[str, str] = {}
     for setting in (
-        *("action", "reward", "probabilities", "propensity", "terminal", "truncated"),
+        *("action", "reward", "probabilities", "propensity", "eligible", "terminal", "truncated"),
         *("logger", "episode", "time"),
     ):
         for pattern in NAMES[setting]:
@@ -206,6 +208,10 @@ def _questions(guesses: Mapping[str, str]) -> list[str]:
         lines.append(
             f"# Does '{guesses['logger']}' name the policy that logged an episode, the same one in all of its rows? "
             "It is no feature of the state then."
+        )
+    if "eligible" not in guesses:
+        lines.append(
+            "# Could every action be taken in every row? If not, a column has to list those: columns.eligible."
         )
     return lines
 

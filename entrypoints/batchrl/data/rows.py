@@ -14,6 +14,7 @@ from batchrl.contract.errors import InputError
 from batchrl.data.actions import ActionColumn, named_actions
 from batchrl.data.cells import Bytes, flags, read_numbers, times
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
+from batchrl.data.eligibility import EligibleColumn, RaggedColumn
 from batchrl.data.encoding import Kind, RawColumn
 from batchrl.data.episodeids import EpisodeIds
 from batchrl.data.features import Bounds, StateColumns, found_kinds, said_kinds
@@ -23,11 +24,16 @@ from batchrl.data.locations import RowLocations
 from batchrl.data.loggercolumn import LoggerColumn
 from batchrl.data.mapping import Chosen, renamed
 from batchrl.data.opening import CellOfAnotherType
-from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
+from batchrl.data.probabilities import RIGHT_VECTOR, UnequalLengths, UnreadableProbabilities
 from batchrl.data.storage import Storage
 from batchrl.data.tables import Table, open_tables
 from batchrl.data.vectors import VectorColumn
 from presets.dataschema import DataSettings
+
+# What is right as well where rows have different numbers of probabilities.
+OF_THE_ELIGIBLE = (
+    "; where only some actions could be taken, a column that lists them (data.columns.eligible), and a number for each"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Rows:
         rewards: ``[M]``, ``nan`` in empty cells.
         probabilities: ``[M, A]``, ``nan`` in rows where the cell is empty; None where they were not logged.
         propensities: ``[M]``, that of the taken action, ``nan`` in empty cells; None where they were not logged.
+        eligible: ``[M, A]``, whether each action could be taken, all false in empty cells; None: every action could.
         times: ``[M]``, by which the rows of an episode are sorted, ``nan`` in empty cells; None: as they stand.
         loggers: ``[M]``, positions among ``logger_names`` of the policy that logged the row, -1 in empty cells; None:
             one policy logged all rows.
@@ -72,6 +79,7 @@ class Rows:
     rewards: Floats64
     probabilities: Floats64 | None
     propensities: Floats64 | None
+    eligible: Flags | None
     times: Floats64 | None
     loggers: Integers | None
     logger_names: tuple[str, ...]
@@ -171,16 +179,21 @@ def _of_kinds(
 
 @dataclass(frozen=True)
 class _How:
-    """How files are read: whether as text, the kinds of the state's columns, and whether they stay raw."""
+    """How files are read: whether as text, the kinds of the state's columns, whether they stay raw, and whether there
+    are probabilities of the eligible actions alone.
+    """
 
     as_text: bool
     kinds: Mapping[str, Kind]
     raw: bool
+    ragged: bool = False
 
 
 def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, how: _How) -> Rows:
     try:
         return _Reading(chosen, settings, how).read(tables)
+    except _Ragged:
+        return _Reading(chosen, settings, replace(how, ragged=True)).read(tables)
     except _OneNumber:
         # The column of all probabilities holds one number a row: that of the taken action.
         called = tables[0].names[columns.ALL_ACTION_PROBABILITIES].strip()
@@ -188,6 +201,10 @@ def _read(tables: Sequence[Table], chosen: Chosen, settings: DataSettings, how: 
         tables = [table.with_names({columns.PROPENSITY: columns.ALL_ACTION_PROBABILITIES}) for table in tables]
         rows = _Reading(replace(chosen, chances=columns.PROPENSITY), settings, how).read(tables)
         return replace(rows, notes=(note, *rows.notes))
+
+
+class _Ragged(Exception):
+    """Rows have different numbers of probabilities, as their lists of eligible actions have of actions."""
 
 
 class _MustBeRaw(Exception):
@@ -218,6 +235,10 @@ class _Reading:
         vectors = [name for name in (*chances, *chosen.targets) if name != columns.PROPENSITY]
         self._numbers = {name: storage.column() for name in scalars}
         self._vectors = {name: VectorColumn(storage) for name in vectors}
+        self._ragged = RaggedColumn(storage) if how.ragged else None
+        if self._ragged is not None:
+            del self._vectors[columns.ALL_ACTION_PROBABILITIES]
+        self._eligible = EligibleColumn(storage) if chosen.eligible else None
         self._times = storage.column() if chosen.time else None
         self._loggers = LoggerColumn(storage) if chosen.logger else None
         self._flags = {name: storage.column() for name in chosen.flags}
@@ -250,6 +271,12 @@ class _Reading:
         width = None if all_chances is None else all_chances.shape[1]
         loggers = (None, ()) if self._loggers is None else self._loggers.finish()
         actions = named_actions(self._actions.finish(), self._settings.actions, width, self._places)
+        eligible = None
+        if self._eligible is not None:
+            named = self._settings.actions is not None or width is not None or self._ragged is not None
+            eligible = self._eligible.finish(actions.names, named, self._places)
+            if self._ragged is not None:
+                all_chances = self._ragged.finish(eligible, self._places)
         return Rows(
             places=self._places,
             storage=self._storage,
@@ -263,6 +290,7 @@ class _Reading:
             rewards=self._numbers[columns.REWARD].finish(),
             probabilities=all_chances,
             propensities=None if propensities is None else propensities.finish(),
+            eligible=None if eligible is None else eligible.flags,
             times=None if self._times is None else self._times.finish(),
             loggers=loggers[0],
             logger_names=loggers[1],
@@ -271,7 +299,7 @@ class _Reading:
             episode=self._episode.finish(),
             episode_ids=self._ids.names,
             findings=tuple(self._findings),
-            notes=() if actions.note is None else (actions.note,),
+            notes=tuple(note for note in (actions.note, eligible and eligible.note) if note),
         )
 
     def _take(self, table: Table, batch: pa.RecordBatch) -> None:
@@ -280,6 +308,8 @@ class _Reading:
         self._actions.append(batch.column(columns.ACTION))
         if self._loggers is not None:
             self._loggers.append(batch.column(columns.LOGGER))
+        if self._eligible is not None:
+            self._eligible.append(batch.column(columns.ELIGIBLE))
         states = self._matrix(batch, self._chosen.states)
         if not self._raw and np.isnan(states).any():
             raise _MustBeRaw
@@ -298,15 +328,24 @@ class _Reading:
                 right = "a number, or a date as 2026-11-30 or 2026-11-30T08:00:00Z"
                 raise self._places.refuse(self._rows + timeless, columns.TIME, "'{value}' is no time", right)
             self._times.append(when)
-        for name, vectors in self._vectors.items():
+        self._take_vectors(batch)
+        self._rows += batch.num_rows
+
+    def _take_vectors(self, batch: pa.RecordBatch) -> None:
+        grown = self._vectors | ({} if self._ragged is None else {columns.ALL_ACTION_PROBABILITIES: self._ragged})
+        for name, vectors in grown.items():
             try:
                 vectors.append(batch.column(name))
             except UnreadableProbabilities as error:
-                if name == columns.ALL_ACTION_PROBABILITIES and vectors.width is None and error.are_numbers:
+                of_all = name == columns.ALL_ACTION_PROBABILITIES and self._ragged is None
+                if of_all and isinstance(vectors, VectorColumn) and vectors.width is None and error.are_numbers:
                     raise _OneNumber from None
-                self._note(name, error.problem, RIGHT_VECTOR, np.array([error.position]))
+                unequal = of_all and isinstance(error, UnequalLengths)
+                if unequal and self._eligible is not None:
+                    raise _Ragged from None
+                right = f"{RIGHT_VECTOR}{OF_THE_ELIGIBLE if unequal else ''}"
+                self._note(name, error.problem, right, np.array([error.position]))
                 refuse_all(self._findings, self._places)
-        self._rows += batch.num_rows
 
     def _read_numbers(self, batch: pa.RecordBatch, name: str) -> Floats64:
         values, wrong = read_numbers(batch.column(name))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from batchrl.data.probabilities import UnreadableProbabilities, parse_arrow
+from batchrl.data.probabilities import UnequalLengths, UnreadableProbabilities, parse_arrow
 from batchrl.data.storage import Array, Storage
 
 
@@ -43,7 +43,7 @@ class VectorColumn:
                 self._column.append(np.full((self._pending, self.width), np.nan))
         elif values.shape[1] != self.width:
             position = int(np.argmax(cells.is_valid().to_numpy(zero_copy_only=False)))
-            raise UnreadableProbabilities(position, f"{values.shape[1]} numbers, but {self.width} in the first row")
+            raise UnequalLengths(position, f"{values.shape[1]} numbers, but {self.width} in the first row")
         self._column.append(values)
 
     def finish(self) -> Array:
@@ -60,7 +60,7 @@ def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
         values = _of_lists(filled) if is_list(cells.type) else _of_texts(filled)
     except UnreadableProbabilities as error:
         valid = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
-        raise UnreadableProbabilities(int(valid[error.position]), error.reason, error.are_numbers) from None
+        raise type(error)(int(valid[error.position]), error.reason, error.are_numbers) from None
     if len(filled) == len(cells):
         return values
     result = np.full((len(cells), values.shape[1]), np.nan)
@@ -79,7 +79,7 @@ def _of_lists(cells: pa.Array) -> NDArray[np.float64]:
     wrong = lengths != width
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise UnreadableProbabilities(position, f"{lengths[position]} numbers, but {width} in the first row")
+        raise UnequalLengths(position, f"{lengths[position]} numbers, but {width} in the first row")
     kind = cells.type.value_type
     if width == 0 or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         raise UnreadableProbabilities(0, f"'{cells[0].as_py()}' is not a list of numbers")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from batchrl.data.encoding import Encoding
 from batchrl.serving import answers
+from batchrl.serving.eligible import EligibleRecords
 from batchrl.serving.media import Media, UnknownMedia, of_answer, of_body
 from batchrl.serving.parsing import ParsedRecords, Unreadable, read_document, read_lines, trimmed
 from batchrl.serving.predictor import Predictions, Predictor
@@ -83,11 +84,13 @@ class Service:
         predictor: the policy.
         reject: whether a faulty record fails its request; where the answer is a document it always does.
         encoding: of raw records; None where the policy takes lists of numbers.
+        needs_eligible: whether every record has to say which actions can be taken.
     """
 
     predictor: Predictor
     reject: bool = False
     encoding: Encoding | None = None
+    needs_eligible: bool = False
 
     def answer(self, content_type: str, accept: str, body: bytes) -> InvocationAnswer:
         """The answer to one request."""
@@ -189,6 +192,20 @@ class Service:
             raise Rejected(f"{unit} {first + position}: {faults[position]}", first + position)
 
     def _records(self, body: bytes, media: Media) -> Iterator[ParsedRecords]:
+        lists = EligibleRecords(
+            self.predictor.action_names,
+            self.needs_eligible,
+            lambda lines: self._states(lines, Media.JSON_LINES),
+            lambda document: next(self._states(document, Media.JSON)),
+        )
+        if not lists.concerns(body, media):
+            yield from self._states(body, media)
+        elif media is Media.JSON:
+            yield lists.of_document(body)
+        else:
+            yield from lists.csv(body) if media is Media.CSV else lists.of_lines(body)
+
+    def _states(self, body: bytes, media: Media) -> Iterator[ParsedRecords]:
         if self.encoding is not None:
             raw = RawRecords(self.encoding)
             yield from [raw.of_document(body)] if media is Media.JSON else raw.of_lines(body, media)

@@ -56,7 +56,8 @@ def load_service(folder: Path, settings: ServingSettings) -> Loaded:
     encoding = policy.encoding
     taken = f"{policy.n_features} features" if encoding is None else f"raw records of {', '.join(encoding.columns)}"
     description = f"{name} ({target}; {taken}, {policy.n_actions} actions)"
-    return Loaded(Service(predictor, settings.reject, encoding), description, seconds / TIMED_ROWS)
+    service = Service(predictor, settings.reject, encoding, policy.needs_eligible)
+    return Loaded(service, description, seconds / TIMED_ROWS)
 
 
 def _seconds(predictor: Predictor, rows: int) -> float:

@@ -19,7 +19,7 @@ from batchrl.contract.text import DECIMAL, listed
 from batchrl.serving.media import Media
 
 if TYPE_CHECKING:
-    from batchrl.data.dataset import Floats32, Floats64
+    from batchrl.data.dataset import Flags, Floats32, Floats64
 
 # Text that is parsed at once: its lists of numbers stay in a core's cache, and others have their turn.
 BLOCK_BYTES = 1024 * 1024
@@ -37,10 +37,12 @@ class ParsedRecords:
     Args:
         states: ``[n, d]``; rows of faulty records are 0.
         faults: what is wrong with a record, by its position.
+        eligible: ``[n, A]``, the actions that can be taken, at least one a row; None: all.
     """
 
     states: Floats32
     faults: Mapping[int, str] = field(default_factory=dict)
+    eligible: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.states)

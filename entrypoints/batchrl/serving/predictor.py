@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
@@ -13,6 +15,7 @@ from batchrl.serving.parsing import ParsedRecords
 
 # oneDNN compiles a product for every number of rows that it meets, and keeps a thousand of them in 250 MB.
 ROWS_MULTIPLE = 32
+Cell = TypeVar("Cell", bound=np.generic)
 NOT_FINITE = "the policy's numbers are not finite for these features"
 
 
@@ -24,7 +27,7 @@ class Predictions:
         probabilities: ``[n, A]``, of the target policy; rows of faulty records mean nothing.
         actions: ``[n]``, the most probable one; ties go to the first.
         values: ``[n]``, ``V(s) = sum_a pi(a|s) Q(s, a)`` in the rewards' units; None for an algorithm without values.
-        masks: ``[n, A]``, the actions that the data supports; None for a policy that acts without a mask.
+        masks: ``[n, A]``, the eligible actions that the data supports; None for a policy that acts without a mask.
         faults: what is wrong with a record, by its position.
     """
 
@@ -67,7 +70,8 @@ class Predictor:
         n = len(records)
         # What overflows is found afterwards, by its record.
         with np.errstate(over="ignore", invalid="ignore"):
-            decision = self.model.decide(_filled_up(records.states), self.target)
+            eligible = None if records.eligible is None else _filled_up(records.eligible, np.True_)
+            decision = self.model.decide(_filled_up(records.states, np.float32(0)), self.target, eligible)
             probabilities, values = decision.probabilities[:n], None
             wrong = ~np.isfinite(probabilities).all(axis=1)
             if decision.values is not None:
@@ -80,9 +84,9 @@ class Predictor:
         return Predictions(probabilities, probabilities.argmax(axis=1), values, masks, faults)
 
 
-def _filled_up(states: Floats32) -> Floats32:
-    """States with rows of 0 behind them, up to a multiple of ``ROWS_MULTIPLE`` where they are more than that."""
-    missing = -len(states) % ROWS_MULTIPLE
-    if len(states) < ROWS_MULTIPLE or not missing:
-        return states
-    return np.concatenate([states, np.zeros((missing, states.shape[1]), dtype=np.float32)])
+def _filled_up(rows: NDArray[Cell], value: Cell) -> NDArray[Cell]:
+    """Rows ``[n, k]`` with rows of a value behind them, up to a multiple of ``ROWS_MULTIPLE`` where they are more."""
+    missing = -len(rows) % ROWS_MULTIPLE
+    if len(rows) < ROWS_MULTIPLE or not missing:
+        return rows
+    return np.concatenate([rows, np.full((missing, rows.shape[1]), value, dtype=rows.dtype)])

@@ -11,7 +11,7 @@ from batchrl.ope.estimators.student import student_interval
 from batchrl.ope.estimators.trajectories import per_decision_weighted_importance_sampling
 from batchrl.ope.estimators.weights import CumulativeWeights
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
-from batchrl.policies import FixedPolicy
+from batchrl.policies import FixedPolicy, among_eligible
 
 
 def best_constant_action(episodes: Dataset, discount: float) -> int:
@@ -42,4 +42,7 @@ def best_constant_action(episodes: Dataset, discount: float) -> int:
 def constant_policy(action: int, episodes: Dataset) -> ScoredPolicy:
     """The policy that always takes an action, on some episodes."""
     chances = FixedPolicy.constant(action, episodes.n_actions).action_probabilities(episodes.states)
-    return ScoredPolicy(f"always action {episodes.action_names[action]}, the best constant one in training", chances)
+    label = f"always action {episodes.action_names[action]}, the best constant one in training"
+    if episodes.eligible is not None:
+        label += " (where it is not eligible, any that is)"
+    return ScoredPolicy(label, among_eligible(chances, episodes.eligible))

@@ -111,6 +111,7 @@ class RunState:
             "discount": self.preset.agent.discount,
             "data_sha256": self.data_sha256,
             "actions": list(self.action_names),
+            **({"eligible_actions": True} if self.parts.train.eligible is not None else {}),
             "preprocessing": taken,
         }
 

@@ -29,7 +29,7 @@ class Following:
     @classmethod
     def of_model(cls, dataset: Dataset, model: PolicyModel, target: TargetPolicy) -> Following:
         """A trained policy's."""
-        ((_, probabilities),) = model.evaluate_targets(dataset.next_states, [target])
+        ((_, probabilities),) = model.evaluate_targets(dataset.next_states, [target], dataset.eligible_after())
         return cls(dataset, probabilities)
 
     @classmethod

@@ -11,10 +11,10 @@ from batchrl.collect.acting import Softening, make_policy
 from batchrl.collect.actions import ActingOn
 from batchrl.contract.errors import InputError
 from batchrl.contract.given import ALWAYS, MOST_FREQUENT, RULES_SUFFIX, UNIFORM
-from batchrl.data.dataset import Dataset, Floats32, Floats64, default_names
+from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, default_names
 from batchrl.data.loader import LoadedData
 from batchrl.ope.study.fitted import Following
-from batchrl.policies import SUM_TOLERANCE, Policy
+from batchrl.policies import SUM_TOLERANCE, Policy, among_eligible
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,13 @@ class GivenPolicy:
     label: str
     policy: Policy
 
-    def probabilities(self, states: Floats32, n_actions: int) -> Floats64:
+    def probabilities(self, states: Floats32, n_actions: int, eligible: Flags | None = None) -> Floats64:
         """Probabilities ``[B, A]`` of states ``[B, d]``.
+
+        Args:
+            states: ``[B, d]``.
+            n_actions: A.
+            eligible: ``[B, A]``, the actions that can be taken; see ``policies.among_eligible``. None: all.
 
         Raises:
             InputError: the policy fails, or what it answers are none.
@@ -52,7 +57,7 @@ class GivenPolicy:
                 "Right are probabilities that sum to 1.",
             )
         scaled: Floats64 = found / found.sum(axis=1, keepdims=True)
-        return scaled
+        return among_eligible(scaled, eligible)
 
     def following(self, loaded: LoadedData) -> Following:
         """What it would do after every step of a log; where nothing follows, anything."""
@@ -60,7 +65,8 @@ class GivenPolicy:
         chances = np.full((data.n_transitions, data.n_actions), 1 / data.n_actions)
         goes_on = ~np.asarray(data.terminal)
         if goes_on.any():
-            chances[goes_on] = self.probabilities(data.next_states[goes_on], data.n_actions)
+            eligible = data.eligible_after(np.flatnonzero(goes_on).astype(np.int64))
+            chances[goes_on] = self.probabilities(data.next_states[goes_on], data.n_actions, eligible)
         return Following(data, chances)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract.errors import InputError
-from batchrl.data.dataset import Dataset, Floats32, Floats64, Integers
+from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.ope.estimators.doubly_robust import ActionValues
 from batchrl.ope.estimators.grid import Grid
 from batchrl.ope.estimators.quotients import Quotients
@@ -101,6 +101,11 @@ class EpisodeLog:
         return self.dataset.next_states[self.dataset.offsets[1:][self.cut] - 1]
 
     @property
+    def cut_eligible(self) -> Flags | None:
+        """``[len(cut), A]``, the actions that can be taken there; None: all."""
+        return self.dataset.eligible_after(self.dataset.offsets[1:][self.cut] - 1)
+
+    @property
     def logged_return(self) -> Quotients:
         """The mean discounted return of the logging policy over the logged steps."""
         return Quotients.mean(discounted_returns(self.rewards, self.discount))
@@ -183,11 +188,12 @@ def policies_of(model: PolicyModel, log: EpisodeLog, targets: Sequence[TargetPol
     at_ends: list[Floats64] = []
     end_q = np.empty((0, model.n_actions))
     if len(log.cut):
-        at_ends = [chances for _, chances in model.evaluate_targets(log.cut_states, targets)]
+        at_ends = [chances for _, chances in model.evaluate_targets(log.cut_states, targets, log.cut_eligible)]
         end_q = model.q_values(log.cut_states).astype(np.float64)
     q_values = None if model.values is None else model.q_values(log.dataset.states)
     policies = []
-    for number, (target, probabilities) in enumerate(model.evaluate_targets(log.dataset.states, targets)):
+    in_log = model.evaluate_targets(log.dataset.states, targets, log.dataset.eligible)
+    for number, (target, probabilities) in enumerate(in_log):
         values = None
         if q_values is not None:
             end_values = np.zeros(log.dataset.n_episodes)

@@ -278,7 +278,7 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
             following = partial(_following_model, policy.model, target)
             yield Contender(policy.name, facts, replace(scored, label=label), following)
     for given in question.given:
-        probabilities = given.probabilities(log.dataset.states, log.dataset.n_actions)
+        probabilities = given.probabilities(log.dataset.states, log.dataset.n_actions, log.dataset.eligible)
         yield Contender(given.name, {}, ScoredPolicy(given.label, probabilities), given.following)
     if not (question.policies or question.given) and loaded.target_policy is not None:
         values = None if loaded.target_q is None else Values(loaded.target_q)
