@@ -211,7 +211,9 @@ def test_arrays_that_do_not_fit_the_log_are_refused(policy: ScoredPolicy, said: 
 class SecondForbidden:
     """A mask that allows the first action alone."""
 
-    def support(self, states: torch.Tensor) -> Support:
+    def support(
+        self, states: torch.Tensor, episodes: torch.Tensor | None = None, eligible: torch.Tensor | None = None
+    ) -> Support:
         allowed = torch.zeros((len(states), 2), dtype=torch.bool)
         allowed[:, 0] = True
         return Support(allowed, torch.zeros(len(states), dtype=torch.int64))
