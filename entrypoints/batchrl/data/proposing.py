@@ -63,6 +63,8 @@ KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "dat
 OPTIONAL = ("time", "propensity", "probabilities", "eligible", "terminal", "truncated", "logger")
 # More policies than these did not log a file that nobody has described; it is something else.
 MOST_LOGGERS = 20
+# A column that nobody named holds row numbers, as pandas writes them.
+NAMELESS = re.compile(r"(unnamed: *\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
 
 def _is_feature(each: Seen) -> bool:
     known = (columns.TARGET_ACTION_PROBABILITIES, columns.TARGET_Q_VALUES, columns.CUMULATIVE_REWARDS)
-    varies = each.name not in known and each.values > 1 and each.missing < 1
+    named = each.name not in known and not NAMELESS.fullmatch(each.name)
+    varies = named and each.values > 1 and each.missing < 1
     return varies and (each.kind in ("number", "flag", "date") or (each.kind == "text" and each.values <= MOST_LEVELS))
 
 

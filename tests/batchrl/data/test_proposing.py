@@ -42,6 +42,16 @@ def settings_of(path: Path, text: str) -> DataSettings:
     return changed(DataSettings(), overrides_of(path / "data.yaml", None, None))
 
 
+def test_a_column_without_a_name_is_no_part_of_the_state(tmp_path: Path) -> None:
+    campaign().to_csv(tmp_path / "raw.csv")
+    frame = pd.read_csv(tmp_path / "raw.csv")  # whose first column pandas calls "Unnamed: 0"
+    frame.to_csv(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text().startswith(",Unnamed: 0,user_id")
+    text = proposed(tmp_path / "again.csv")
+    assert settings_of(tmp_path, text).state_columns == ("age", "member", "plan")
+    assert "left out: '': number, 120 values" in text and "left out: 'Unnamed: 0': number, 120 values" in text
+
+
 @pytest.mark.parametrize("name", ["raw.csv", "raw.parquet", "raw.jsonl"])
 def test_what_is_proposed_is_read_as_it_is(tmp_path: Path, name: str) -> None:
     frame = campaign()
