@@ -35,6 +35,7 @@ __all__ = [
     "check_records",
     "down",
     "ensure_up",
+    "is_up",
     "job_rules",
     "set_job_rules",
     "set_store",
@@ -124,6 +125,11 @@ def status(home: Path | None = None) -> CloudStatus | None:
         stale=found.fingerprint != fingerprint(),
         running_jobs=_running(paths),
     )
+
+
+def is_up(home: Path | None = None) -> bool:
+    """Whether an API server serves a data folder; it is not asked anything."""
+    return HomePaths.of(home).server.player() is not None
 
 
 def check_records(home: Path | None = None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 AWS_ATTEMPTS = 5
 LOCAL_ATTEMPTS = 2
+# A local cloud that has answered is taken to be up for so long.
+LOOK_SECONDS = 2.0
 REGION_VARIABLE = "AWS_REGION"
 
 
@@ -143,6 +146,7 @@ class LocalSession(Session):
         super().__init__()
         self.home = Path(home) if home is not None else None
         self._address: CloudAddress | None = None
+        self._looked = 0.0
 
     @property
     def address(self) -> CloudAddress:
@@ -185,6 +189,16 @@ class LocalSession(Session):
         known, self._address = self._address, None
         if known != self.address:
             self._clients.clear()
+
+    def _client(self, service: str) -> Client:
+        """A client of a cloud that is up: it leaves when nobody needs it, and a session may live for days."""
+        if self._address is not None and time.monotonic() - self._looked > LOOK_SECONDS:
+            from launcher.local import cloud
+
+            if not cloud.is_up(self.home):
+                self.revive()
+            self._looked = time.monotonic()
+        return super()._client(service)
 
     def _make_client(self, service: str) -> Client:
         cloud = self.address

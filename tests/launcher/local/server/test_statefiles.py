@@ -199,6 +199,17 @@ def test_who_asks_a_cloud_that_its_records_ended_is_told_of_them(home: Path) -> 
         client.list_training_jobs()
 
 
+def test_a_session_outlives_a_cloud_that_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook that is gone on with after lunch: the API server had left, for nobody had needed it."""
+    monkeypatch.setattr("launcher.session.session.LOOK_SECONDS", 0.0)
+    session = Session.local(home)
+    assert session.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
+    cloud.down(home)
+    assert not cloud.is_up(home)
+    assert session.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
+    session.s3.put_object(Bucket=session.default_bucket, Key="k", Body=b"x")
+
+
 def test_two_servers_of_one_folder_do_not_stay(home: Path) -> None:
     """The lock is removed, and at that moment another server takes it: the first leaves."""
     cloud.ensure_up(home)
