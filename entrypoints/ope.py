@@ -94,6 +94,11 @@ def make_parser() -> Parser:
     add("--data-spec", type=Path, metavar="FILE", help="describes DATA (default: as the policy's own data was)")
     add("--map", metavar="NAME=COLUMN,...", help="what DATA calls its columns, as episode=user_id,reward=margin")
     add("--state-columns", metavar="A,B", help="columns of the state (default: the policy's own, or all)")
+    add(
+        "--loggers",
+        choices=("separate", "balanced"),
+        help="whose probabilities weigh an episode: its logger's, or all's",
+    )
     add("--schema", choices=("auto", "A", "B"), help="of DATA (default: what its last rows say)")
     add("--data-name", metavar="TEXT", help="what the report calls DATA (default: its path)")
     add("--baseline", choices=("logged", "first"), default="logged", help="what differences are against")
@@ -201,6 +206,8 @@ def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolic
     known = next((policy.data_settings for policy in policies if policy.data_settings is not None), DataSettings())
     try:
         changes = overrides_of(arguments.data_spec, arguments.map, arguments.state_columns)
+        if arguments.loggers is not None:
+            changes["data.loggers"] = arguments.loggers
         if arguments.schema is not None:
             changes["data.csv_schema"] = arguments.schema
         return changed(known, changes)
@@ -246,6 +253,8 @@ def fqe_settings(
         return None
     other: LoadedData | None = None
     if arguments.fqe_data is not None:
+        # Nothing is weighed there: who logged it does not matter.
+        data = data.model_copy(update={"loggers": "separate"})
         other = load_dataset(arguments.fqe_data, data, with_targets=with_targets, encoding=encoding)
     return FqeSettings(arguments.fqe_updates, other, str(arguments.fqe_data))
 

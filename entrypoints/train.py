@@ -34,7 +34,9 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
     """Print the sizes of the data and the mean return of its episodes."""
     from batchrl.ope.estimators.quotients import Quotients
     from batchrl.ope.estimators.student import student_interval
+    from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES
     from batchrl.ope.study.logged import of_decisions
+    from batchrl.ope.study.loggers import remarks_on_loggers
 
     data = loaded.dataset
     mean = student_interval(Quotients.mean(data.returns), 0.95)
@@ -43,7 +45,7 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
     if of_decisions(data):
         sizes = f"{data.n_episodes} decisions, {data.n_actions} actions, mean reward"
     say(f"data: {sizes} {shown}, schema {loaded.schema} ({source})")
-    for note in loaded.notes:
+    for note in (*loaded.notes, *remarks_on_loggers(data, OF_DECISIONS if of_decisions(data) else OF_EPISODES)):
         say(f"note: {note}")
     if loaded.unknown_ends:
         cut = f"{loaded.unknown_ends} episodes were cut short without a next state"

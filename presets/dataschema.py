@@ -20,6 +20,7 @@ Doubt = Literal[
     "no_rewards",
     "equal_returns",
     "huge_rewards",
+    "unlike_loggers",
 ]
 
 
@@ -73,6 +74,12 @@ class DataSettings(Section):
         description="Probabilities of the actions under the policy that logged them: logged: those of the log, which "
         "is refused without any; estimated: by a model of the actions, whatever the log has; auto: estimated where "
         "none were logged",
+    )
+    loggers: Literal["separate", "balanced"] = Field(
+        default="separate",
+        description="Of several loggers (columns.logger): separate: an episode is weighed by the probabilities of its "
+        "own one; balanced: by those of all of them, mixed in their shares (balance heuristic), for loggers that met "
+        "the same kind of episodes",
     )
 
     eligibility: Literal["listed", "probabilities"] = Field(
@@ -147,6 +154,18 @@ class DataSettings(Section):
         default="auto",
         description="mapped: arrays lie in files, for data larger than memory; auto: mapped from a GiB of arrays on",
     )
+
+    @model_validator(mode="after")
+    def _balances_loggers_that_are_named(self) -> DataSettings:
+        if self.loggers == "balanced" and self.columns.logger is None:
+            raise ValueError("loggers balanced mixes the policies that columns.logger names, and it names no column")
+        if self.loggers == "balanced" and self.eligibility == "probabilities":
+            raise ValueError(
+                "eligibility probabilities takes what a logger never does for what cannot be done, and loggers "
+                "balanced is for loggers of which one does what another never does; "
+                "list what can be done (columns.eligible)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_episodes_to_estimate_on(self) -> DataSettings:

@@ -69,7 +69,8 @@ def changed(settings: DataSettings, overrides: Mapping[str, str]) -> DataSetting
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([SECTION, *(str(part) for part in first["loc"])])
-        raise PresetError(f"{key}: {shown(overrides.get(key))}: {first['msg']}.", key=key) from error
+        got = f"{shown(overrides[key])}: " if key in overrides else ""
+        raise PresetError(f"{key}: {got}{first['msg'].removeprefix('Value error, ')}.", key=key) from error
 
 
 def _of_file(path: Path) -> dict[str, str]:

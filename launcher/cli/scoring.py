@@ -60,6 +60,12 @@ SHARED = (
     DATA_SPEC,
     MAP,
     STATE_COLUMNS,
+    click.option(
+        "--loggers",
+        type=click.Choice(("separate", "balanced")),
+        help="Of several loggers: weigh an episode by the probabilities of its own one, as is the default, or by those "
+        "of all, mixed in their shares.",
+    ),
     click.option("--schema", type=click.Choice(("auto", "A", "B")), help="Of the data, by default auto."),
     click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout."),
     click.option(

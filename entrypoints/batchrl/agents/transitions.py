@@ -38,7 +38,8 @@ class Transitions:
         ends_episode: ``[N]``, whether an episode ends with the step.
         all_allowed: ``[N, A]``, actions that a constrained bootstrap may take after each step; None: all.
         all_at_random: ``[N]``, whether that action is drawn among all instead; None: never.
-        taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None.
+        taken_propensities: ``[N]``, probability of the taken action, where ``behavior_policy`` is None, or is that of
+            each row's own logger and the loggers are balanced.
         eligible: ``[N, A]``, actions that could be taken; None: all. After a step, ``all_allowed`` has none but those.
     """
 
@@ -86,6 +87,7 @@ class Transitions:
             carried = np.power(settings.discount, steps).astype(np.float32)
             ending = np.arange(n) + steps - 1
             over, last = dataset.terminal[ending], torch.from_numpy(ending)
+        of_all = dataset.behavior_policy is not None and dataset.mixture is None
         discounts = np.where(over, np.float32(0), carried)
         if allowed is None and (after := dataset.eligible_after()) is not None:
             allowed = torch.from_numpy(after)
@@ -102,7 +104,7 @@ class Transitions:
             ends_episode=torch.from_numpy(ends),
             all_allowed=allowed,
             all_at_random=at_random,
-            taken_propensities=None if dataset.behavior_policy is not None else torch.from_numpy(dataset.propensities),
+            taken_propensities=None if of_all else torch.from_numpy(dataset.propensities),
             eligible=None if dataset.eligible is None else torch.from_numpy(dataset.eligible),
         )
 
@@ -161,10 +163,10 @@ class Batch:
     @cached_property
     def propensities(self) -> Tensor:
         """``[B]``, float32: with which probability the logging policy took the actions."""
-        if self.data.behavior_policy is not None:
-            return self.data.behavior_policy[self.rows, self.actions].float()
-        assert self.data.taken_propensities is not None, "one of the two is known"
-        return self.data.taken_propensities[self.rows].float()
+        if self.data.taken_propensities is not None:
+            return self.data.taken_propensities[self.rows].float()
+        assert self.data.behavior_policy is not None, "one of the two is known"
+        return self.data.behavior_policy[self.rows, self.actions].float()
 
     @cached_property
     def discounts(self) -> Tensor:

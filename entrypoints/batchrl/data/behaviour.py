@@ -13,6 +13,7 @@ import numpy as np
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
 from batchrl.data.minimising import minimum
+from batchrl.data.mixture import Mixture
 from batchrl.data.storage import Storage, chunks
 
 FOLDS = 5
@@ -50,33 +51,73 @@ class Scale:
         return result
 
 
-def with_estimated_behavior(dataset: Dataset) -> tuple[Dataset, str]:
+def with_estimated_behavior(dataset: Dataset, balanced: bool = False) -> tuple[Dataset, str]:
     """The data set with an estimated ``behavior_policy``, and what there is to say about it, in words.
 
     Where several policies logged episodes, each has a model of its own, fitted to its episodes alone.
 
     Args:
         dataset: without probabilities; at least two episodes of every policy that logged any.
+        balanced: whether its loggers, of which it has some then, are to be taken as one mixture: each one's model is
+            evaluated in the rows of all.
 
     Raises:
         InputError: there is only one episode.
     """
-    estimated = Storage.like(dataset.states).empty((dataset.n_transitions, dataset.n_actions), np.float64)
+    storage = Storage.like(dataset.states)
+    estimated = storage.empty((dataset.n_transitions, dataset.n_actions), np.float64)
+    mixture = None
     if dataset.loggers is None:
         _cross_fitted(dataset, estimated)
     else:
-        for logger in np.unique(dataset.loggers):
+        if balanced:
+            mixture = Mixture(storage.empty((dataset.n_transitions, len(dataset.logger_names)), np.float64))
+            mixture.log_chances[:] = -np.inf
+        for logger in np.unique(dataset.loggers).tolist():
             mine = dataset.loggers == logger
             part = dataset.select(np.flatnonzero(mine))
-            chances = Storage.like(part.states).empty((part.n_transitions, part.n_actions), np.float64)
-            _cross_fitted(part, chances, f" of logger {dataset.logger_names[logger]}")
-            estimated[np.repeat(mine, dataset.lengths)] = chances
-    result = replace(dataset, behavior_policy=estimated, taken_propensities=None, estimated_on=dataset.n_episodes)
+            chances = storage.empty((part.n_transitions, part.n_actions), np.float64)
+            model = _cross_fitted(part, chances, f" of logger {dataset.logger_names[logger]}")
+            rows = np.repeat(mine, dataset.lengths)
+            estimated[rows] = chances
+            if mixture is not None:
+                # The model has seen no episode of another logger; of its own, the folds' models have not.
+                mixture.log_chances[:, logger] = model.log_chances(dataset)
+                mixture.log_chances[rows, logger] = np.log(chances[np.arange(len(chances)), part.actions])
+    known = replace(dataset, behavior_policy=estimated, taken_propensities=None, mixture=mixture)
+    result = replace(known, estimated_on=dataset.n_episodes)
     return result, _told(result)
 
 
-def _cross_fitted(dataset: Dataset, estimated: Floats64, whose: str = "") -> None:
-    """Fill ``[N, A]``, the probabilities of each episode by a model of the others."""
+@dataclass(frozen=True)
+class Model:
+    """A fitted logging policy.
+
+    Args:
+        scale: of the features.
+        coefficients: ``[1 + d, A]``.
+    """
+
+    scale: Scale
+    coefficients: Floats64
+
+    def probabilities(self, dataset: Dataset, start: int, stop: int, which: Flags) -> Floats64:
+        """``[m, A]`` in those of the transitions from ``start`` to ``stop`` that ``which`` marks."""
+        features = self.scale.features(dataset, start, stop)[which]
+        logits = _among_eligible(self.coefficients.T @ features.T, dataset, np.flatnonzero(which) + start)
+        return _softmax(logits)[0].T
+
+    def log_chances(self, dataset: Dataset) -> Floats64:
+        """``[N]``, logs of the probabilities of the actions that were taken, by whomever."""
+        result = np.empty(dataset.n_transitions)
+        for start, stop in chunks(dataset.n_transitions):
+            chances = self.probabilities(dataset, start, stop, np.ones(stop - start, np.bool_))
+            result[start:stop] = np.log(chances[np.arange(stop - start), dataset.actions[start:stop]])
+        return result
+
+
+def _cross_fitted(dataset: Dataset, estimated: Floats64, whose: str = "") -> Model:
+    """Fill ``[N, A]``, the probabilities of each episode by a model of the others; returns the model of all."""
     n = dataset.n_episodes
     if n < 2:
         raise InputError(
@@ -93,19 +134,18 @@ def _cross_fitted(dataset: Dataset, estimated: Floats64, whose: str = "") -> Non
     start = _fitted(dataset, scale, everywhere, np.zeros(shape))
     rows = np.repeat(fold, dataset.lengths)
     for number in range(folds):
-        coefficients = _fitted(dataset, scale, fold != number, start)
+        model = Model(scale, _fitted(dataset, scale, fold != number, start))
         for first, last in chunks(dataset.n_transitions):
             mine = rows[first:last] == number
-            features = scale.features(dataset, first, last)[mine]
-            logits = _among_eligible(coefficients.T @ features.T, dataset, np.flatnonzero(mine) + first)
-            estimated[first:last][mine] = _softmax(logits)[0].T
+            estimated[first:last][mine] = model.probabilities(dataset, first, last, mine)
+    return Model(scale, start)
 
 
 def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
     """Mean of ``-log p`` over the taken actions, in nats: under the behaviour policy, and under the actions' shares."""
     shares = np.bincount(dataset.actions, minlength=dataset.n_actions) / dataset.n_transitions
     of_shares = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    return -float(np.log(dataset.propensities).mean()), of_shares
+    return -float(np.log(dataset.own_propensities).mean()), of_shares
 
 
 def _told(dataset: Dataset) -> str:

@@ -75,7 +75,7 @@ class EstimatedBehavior:
             places = _bin(chances).ravel()
             counts += np.bincount(places, minlength=BINS)
             sums += np.bincount(places, chances.ravel(), BINS)
-            propensities = dataset.propensities[start:stop]
+            propensities = dataset.own_propensities[start:stop]
             taken += np.bincount(_bin(propensities), minlength=BINS)
             weights += np.bincount(actions, 1 / propensities, dataset.n_actions)
             squares += np.bincount(actions, 1 / propensities**2, dataset.n_actions)

@@ -90,7 +90,7 @@ def _of_taken(dataset: Dataset, rows: Flags | None, tests: int) -> str | None:
     counts = np.zeros(n_actions, np.int64)
     for start, stop in chunks(dataset.n_transitions):
         mine = slice(None) if rows is None else rows[start:stop]
-        actions, inverse = dataset.actions[start:stop][mine], 1 / dataset.propensities[start:stop][mine]
+        actions, inverse = dataset.actions[start:stop][mine], 1 / dataset.own_propensities[start:stop][mine]
         counts += np.bincount(actions, minlength=n_actions)
         sums += np.bincount(actions, inverse, n_actions)
         squares += np.bincount(actions, inverse**2, n_actions)

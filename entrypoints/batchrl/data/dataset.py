@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batchrl.data.encoding import Encoding
+from batchrl.data.mixture import Mixture
 from batchrl.data.storage import Array, Storage, chunks
 
 Floats32 = NDArray[np.float32]
@@ -48,6 +49,8 @@ class Dataset:
         loggers: ``[n]``, positions among ``logger_names`` of the policy that logged each episode; None: one policy did.
         logger_names: ``K`` names, also of policies that logged none of these episodes.
         eligible: ``[N, A]``, whether each action could be taken; the taken one could. None: every action could.
+        mixture: what every logger would have done, where they are taken as one policy that mixes them; None where each
+            row counts as of its own logger.
     """
 
     states: Floats32
@@ -66,6 +69,7 @@ class Dataset:
     loggers: Integers | None = None
     logger_names: tuple[str, ...] = ()
     eligible: Flags | None = None
+    mixture: Mixture | None = None
 
     def __post_init__(self) -> None:
         if not self.action_names and self.behavior_policy is not None:
@@ -88,7 +92,15 @@ class Dataset:
 
     @cached_property
     def propensities(self) -> Floats64:
-        """``[N]``, probability with which each logged action was taken."""
+        """``[N]``, probability with which each logged action was taken: by its logger, or by the mixture of loggers."""
+        if self.mixture is None:
+            return self.own_propensities
+        assert self.loggers is not None, "a mixture is of loggers"
+        return self.mixture.propensities(self.loggers, self.offsets)
+
+    @cached_property
+    def own_propensities(self) -> Floats64:
+        """``[N]``, probability with which each logged action was taken by the policy that logged it."""
         if self.behavior_policy is None:
             assert self.taken_propensities is not None, "one of the two is known"
             return self.taken_propensities
@@ -181,6 +193,9 @@ class Dataset:
             loggers=None if self.loggers is None else self.loggers[episodes],
             logger_names=self.logger_names,
             eligible=None if self.eligible is None else chosen(self.eligible),
+            mixture=None
+            if self.mixture is None
+            else replace(self.mixture, log_chances=chosen(self.mixture.log_chances)),
         )
 
     def sha256(self) -> str:

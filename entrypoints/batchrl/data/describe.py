@@ -169,7 +169,7 @@ def _support(data: Dataset) -> tuple[ActionSupport, ...]:
         counts += np.bincount(actions, minlength=data.n_actions)
         if data.behavior_policy is not None:
             chances += data.behavior_policy[start:stop].sum(axis=0)
-        np.minimum.at(smallest, actions, data.propensities[start:stop])
+        np.minimum.at(smallest, actions, data.own_propensities[start:stop])
     n = data.n_transitions
     return tuple(
         ActionSupport(

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from batchrl.contract import columns
+from batchrl.data.balancing import unlike_states, with_balanced_loggers
 from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.contradictions import contradictions
 from batchrl.data.copies import copies_of
@@ -109,7 +110,7 @@ def load_dataset(
         notes=notes,
         doubts=checked.doubts,
     )
-    return _with_propensities(loaded, logged=rows.chances is not None)
+    return _balanced(_with_propensities(loaded, settings, rows.chances is not None), settings)
 
 
 def _fitted(columns_of_state: Sequence[RawColumn], raw: Dataset, episodes: Integers) -> Encoding:
@@ -137,12 +138,21 @@ def _encoded(columns_of_state: Sequence[RawColumn], raw: Dataset, encoding: Enco
     )
 
 
-def _with_propensities(loaded: LoadedData, logged: bool) -> LoadedData:
+def _with_propensities(loaded: LoadedData, settings: DataSettings, logged: bool) -> LoadedData:
     """The same with estimated probabilities where none were logged, and a note on those that the actions contradict."""
     if logged:
         return replace(loaded, notes=(*contradictions(loaded.dataset), *loaded.notes))
-    dataset, told = with_estimated_behavior(loaded.dataset)
+    dataset, told = with_estimated_behavior(loaded.dataset, settings.loggers == "balanced")
     return replace(loaded, dataset=dataset, notes=(told, *loaded.notes))
+
+
+def _balanced(loaded: LoadedData, settings: DataSettings) -> LoadedData:
+    """The same with the mixture of its loggers, where that is wanted, and a warning where they met unlike states."""
+    if settings.loggers != "balanced":
+        return loaded
+    dataset = loaded.dataset if loaded.dataset.mixture is not None else with_balanced_loggers(loaded.dataset)
+    unlike = None if "unlike_loggers" in settings.accept else unlike_states(dataset)
+    return replace(loaded, dataset=dataset, doubts=loaded.doubts if unlike is None else (*loaded.doubts, unlike))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def figures_of_loggers(dataset: Dataset) -> tuple[LoggerFigures, ...]:
     for start, stop in chunks(dataset.n_transitions):
         loggers = of_rows[start:stop]
         taken += np.bincount(loggers * n_actions + dataset.actions[start:stop], minlength=count * n_actions)
-        chances += np.bincount(loggers, dataset.propensities[start:stop], count)
+        chances += np.bincount(loggers, dataset.own_propensities[start:stop], count)
     figures = []
     for number, name in enumerate(dataset.logger_names):
         returns = dataset.returns[dataset.loggers == number]

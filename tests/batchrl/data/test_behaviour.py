@@ -218,3 +218,36 @@ def test_a_log_without_probabilities_is_converted_and_divided_without_any(tmp_pa
     assert load_dataset(held_out, DataSettings()).dataset.n_episodes == 4
     with pytest.raises(InputError, match="has no probabilities, which cannot tell who logged it"):
         divide(source, kept, held_out, share=0.2, seed=0, prefix="r0-", logged_by=lambda n: lambda states: states)
+
+
+def test_every_loggers_model_is_evaluated_in_the_rows_of_all() -> None:
+    first, _ = logged(2, steps=40)
+    loggers = np.array([0, 1, 0, 1])
+    data = Dataset(
+        states=np.concatenate([first.states, first.states[::-1] + 1]),
+        actions=np.concatenate([first.actions, first.actions]),
+        rewards=np.zeros(160),
+        next_states=np.zeros((160, 2), np.float32),
+        terminal=np.ones(160, np.bool_),
+        behavior_policy=None,
+        offsets=np.arange(5) * 40,
+        episode_ids=("0", "1", "2", "3"),
+        state_columns=("x", "y"),
+        action_names=("a", "b", "c"),
+        loggers=loggers,
+        logger_names=("one", "two"),
+    )
+    found, _ = with_estimated_behavior(data, balanced=True)
+    assert found.mixture is not None and found.behavior_policy is not None
+    of_rows = np.repeat(loggers, 40)
+    for logger in (0, 1):
+        mine = of_rows == logger
+        states = data.states.astype(np.float64)
+        features = np.ones((160, 3))
+        features[:, 1:] = (states - states[mine].mean(axis=0)) / states[mine].std(axis=0)
+        expected = softmax(features @ newton(features[mine], data.actions[mine], 3))[np.arange(160), data.actions]
+        others = np.exp(found.mixture.log_chances[:, logger])
+        np.testing.assert_allclose(others[~mine], expected[~mine], atol=2e-5)
+        np.testing.assert_allclose(others[mine], found.own_propensities[mine], rtol=1e-12)
+    mixed = np.exp(found.mixture.log_chances).mean(axis=1)
+    np.testing.assert_allclose(found.propensities[::40], mixed[::40], rtol=1e-12)

@@ -15,6 +15,8 @@ TAIL_SHARE, TAIL_ROOTS = 0.2, 3.0
 PRIOR_VALUES, PRIOR_SHAPE = 10, 0.5
 # An influence below this share of the other one is rounding, of networks in single precision as well.
 ROUNDING = 1e-6
+# Weights that differ by a smaller share are one weight, computed in several ways: no tail is fitted to rounding.
+SAME_WEIGHT = 1e-9
 
 
 def effective_number(weights: Floats64) -> float:
@@ -70,8 +72,8 @@ def tail_shape(weights: Floats64) -> float:
         return math.nan
     largest = np.sort(np.partition(weights, n - size - 1)[n - size - 1 :])
     above = largest[1:] - largest[0]
-    above = above[above > 0]
-    if len(above) < FEWEST_IN_TAIL or above[0] == above[-1]:
+    above = above[above > SAME_WEIGHT * largest[0]]
+    if len(above) < FEWEST_IN_TAIL or above[-1] - above[0] <= SAME_WEIGHT * largest[-1]:
         return math.nan
     m = len(above)
     quartile = above[int(m / 4 + 0.5) - 1]

@@ -19,6 +19,7 @@ from batchrl.ope.estimators.sample import Sample
 from batchrl.ope.estimators.trajectories import discounted_returns
 from batchrl.ope.estimators.weights import clipped
 from batchrl.ope.study.estimation import Estimation
+from batchrl.ope.study.loggers import within_loggers
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class EpisodeLog:
         return Estimation.of(self.dataset)
 
     def with_estimation(self, estimators: Sequence[Quotients]) -> list[Quotients]:
-        """Estimators that rest on the propensities, with what the estimation of those adds to their errors."""
+        """Estimators that rest on the propensities, with what these do to their errors: that they were estimated, and
+        that the shares of loggers, where those are balanced, are no chance."""
+        if self.dataset.mixture is not None:
+            estimators = [within_loggers(estimator, self.dataset) for estimator in estimators]
         if self.estimation is None:
             return list(estimators)
         return [self.estimation.moved_by(estimator) for estimator in estimators]
@@ -107,8 +111,10 @@ class EpisodeLog:
 
     @property
     def logged_return(self) -> Quotients:
-        """The mean discounted return of the logging policy over the logged steps."""
-        return Quotients.mean(discounted_returns(self.rewards, self.discount))
+        """The mean discounted return of the logging policy over the logged steps; of balanced loggers, of all of them
+        in their shares."""
+        mean = Quotients.mean(discounted_returns(self.rewards, self.discount))
+        return mean if self.dataset.mixture is None else within_loggers(mean, self.dataset)
 
     def taken(self, values: Floats64 | Floats32) -> Floats64:
         """``[N]`` from ``[N, A]``: the entries of the logged actions."""

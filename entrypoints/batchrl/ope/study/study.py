@@ -25,6 +25,7 @@ from batchrl.ope.study.episodes import Chosen, Episodes, choose_episodes
 from batchrl.ope.study.fitted import Following, cross_fitted
 from batchrl.ope.study.given import GivenPolicy
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, Values, of_decisions, policies_of
+from batchrl.ope.study.loggers import remarks_on_loggers
 from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.scoring import Scored, Scorer, ScoreSettings
 from batchrl.ope.study.sources import TrainedPolicy
@@ -184,6 +185,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
     remarks += tuple(f"{doubt.message} {doubt.advice}" for doubt in loaded.doubts)
+    remarks = (*remarks_on_loggers(part, words), *remarks)
     if log.estimation is not None:
         remarks = (*log.estimation.remarks(), *remarks)
     return OpeReport(

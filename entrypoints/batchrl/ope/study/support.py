@@ -31,14 +31,9 @@ def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) ->
     Returns:
         None also where only the taken actions' probabilities were logged, or they were estimated: then nobody knows.
     """
-    if dataset.behavior_policy is None or dataset.estimated_on is not None:
+    by_action = _never_taken(dataset, probabilities)
+    if by_action is None:
         return None
-    by_action = np.zeros(dataset.n_actions)
-    rows = max(1, CELLS_AT_ONCE // dataset.n_actions)
-    for start in range(0, dataset.n_transitions, rows):
-        never = dataset.behavior_policy[start : start + rows] <= 0
-        by_action += np.where(never, probabilities[start : start + rows], 0).sum(axis=0)
-    by_action /= dataset.n_transitions
     share = float(by_action.sum())
     if share < LEAST_SHARE:
         return None
@@ -52,3 +47,21 @@ def doubt_of_support(dataset: Dataset, probabilities: Floats64, words: Words) ->
         return f"{said}, nor is what would follow from them"
     low, high = float(dataset.rewards.min()), float(dataset.rewards.max())
     return f"{said}, so that the value may be off by {share * (high - low):.2g} for rewards from {low:g} to {high:g}"
+
+
+def _never_taken(dataset: Dataset, probabilities: Floats64) -> Floats64 | None:
+    """``[A]``, mean probability under the policy of each action where the log never has it; None where nobody knows."""
+    if dataset.estimated_on is not None:
+        return None
+    if dataset.mixture is not None:
+        assert dataset.mixture.policies is not None and dataset.loggers is not None, "they were logged"
+        mixed = dataset.mixture.shares(dataset.loggers) @ dataset.mixture.policies
+        return np.where(mixed <= 0, probabilities.mean(axis=0), 0.0)
+    if dataset.behavior_policy is None:
+        return None
+    by_action = np.zeros(dataset.n_actions)
+    rows = max(1, CELLS_AT_ONCE // dataset.n_actions)
+    for start in range(0, dataset.n_transitions, rows):
+        never = dataset.behavior_policy[start : start + rows] <= 0
+        by_action += np.where(never, probabilities[start : start + rows], 0).sum(axis=0)
+    return by_action / dataset.n_transitions

@@ -72,4 +72,7 @@ def test_a_tail_that_is_not_seen_has_no_shape() -> None:
     assert math.isnan(tail_shape(np.arange(10.0)))
     assert math.isnan(tail_shape(np.ones(1000)))
     assert math.isnan(tail_shape(np.repeat([0.0, 34.0], [970, 30])))
+    # One weight that was computed in several ways is one weight.
+    rounded = np.repeat([0.0, 2.0, 34.0], [900, 70, 30]) * (1 + 1e-15 * np.arange(1000))
+    assert math.isnan(tail_shape(rounded))
     assert tail_shape(np.random.default_rng(0).random(1000)) < 0.2
