@@ -7,7 +7,7 @@ Everything that acts here (the collector, the evaluation) asks a ``Policy``; a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,28 @@ class Policy(Protocol):
     def action_probabilities(self, states: Floats32) -> Floats64:
         """Probabilities ``[B, A]`` of states ``[B, d]``; each row sums to one."""
         ...
+
+
+@runtime_checkable
+class ChoosingPolicy(Policy, Protocol):
+    """A policy that knows what it prefers among some of the actions, beyond its probabilities of all."""
+
+    def probabilities_among(self, states: Floats32, eligible: Flags) -> Floats64:
+        """As ``action_probabilities``, 0 for actions that are not among ``eligible`` ``[B, A]``, one a row or more."""
+        ...
+
+
+def kept_to(policy: Policy, states: Floats32, eligible: Flags | None) -> Floats64:
+    """Probabilities ``[B, A]`` of a policy that is kept to the actions that can be taken; see ``among_eligible``.
+
+    Args:
+        policy: of whatever kind; one that knows better than its probabilities what it prefers is asked.
+        states: ``[B, d]``.
+        eligible: ``[B, A]``, at least one a row; None: all.
+    """
+    if eligible is not None and isinstance(policy, ChoosingPolicy):
+        return policy.probabilities_among(states, eligible)
+    return among_eligible(np.asarray(policy.action_probabilities(states), dtype=np.float64), eligible)
 
 
 def among_eligible(probabilities: Floats64, eligible: Flags | None) -> Floats64:
@@ -119,10 +141,11 @@ class GreedyPolicy:
 
     def action_probabilities(self, states: Floats32) -> Floats64:
         """1 for the likeliest action of each state, shared among equals, [B, A]."""
-        probabilities = self._policy.action_probabilities(states)
-        best = probabilities == probabilities.max(axis=1, keepdims=True)
-        shared: Floats64 = best / best.sum(axis=1, keepdims=True)
-        return shared
+        return _best(self._policy.action_probabilities(states))
+
+    def probabilities_among(self, states: Floats32, eligible: Flags) -> Floats64:
+        """The likeliest of the eligible actions, [B, A]."""
+        return _best(np.where(eligible, kept_to(self._policy, states, eligible), -1.0))
 
 
 class EpsilonGreedyPolicy:
@@ -147,3 +170,16 @@ class EpsilonGreedyPolicy:
         greedy = self._greedy.action_probabilities(states)
         mixed: Floats64 = (1 - self._epsilon) * greedy + self._epsilon / greedy.shape[1]
         return mixed
+
+    def probabilities_among(self, states: Floats32, eligible: Flags) -> Floats64:
+        """The same, both over the eligible actions, [B, A]."""
+        greedy = self._greedy.probabilities_among(states, eligible)
+        mixed: Floats64 = (1 - self._epsilon) * greedy + self._epsilon * eligible / eligible.sum(axis=1, keepdims=True)
+        return mixed
+
+
+def _best(scores: Floats64) -> Floats64:
+    """``[B, A]``, 1 at the highest score of each row, shared among equals."""
+    best = scores == scores.max(axis=1, keepdims=True)
+    shared: Floats64 = best / best.sum(axis=1, keepdims=True)
+    return shared

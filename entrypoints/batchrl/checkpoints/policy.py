@@ -19,7 +19,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.inference import DESCRIPTION_NAME
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.pointers import POINTERS, pointed
-from batchrl.data.dataset import Floats32, Floats64, default_names
+from batchrl.data.dataset import Flags, Floats32, Floats64, default_names
 from batchrl.data.encoding import Encoding
 
 
@@ -53,18 +53,12 @@ class LoadedPolicy:
         """This policy, if it can act on states that are plain numbers, as those of an environment.
 
         Raises:
-            InputError: it takes raw records of named columns, or has to know which actions can be taken.
+            InputError: it takes raw records of named columns.
         """
         if (encoding := self.encoding) is not None:
             raise InputError(
                 f"the policy in {self._facts.get('source')} takes raw records of {', '.join(encoding.columns)}; an "
                 "environment's states are numbers without names.",
-                "Estimate its value from a log instead: batchrl ope.",
-            )
-        if self.needs_eligible:
-            raise InputError(
-                f"the policy in {self._facts.get('source')} was trained on rows that list the actions that could be "
-                "taken; an environment does not say them.",
                 "Estimate its value from a log instead: batchrl ope.",
             )
         return self
@@ -103,9 +97,19 @@ class LoadedPolicy:
         The most probable action is the greedy one, among those that the mask allows where the policy acts under one.
 
         Raises:
-            InputError: the states have another number of features.
+            InputError: the states have another number of features, or it has to be told what can be taken.
         """
+        if self.needs_eligible:
+            raise InputError(
+                f"the policy in {self._facts.get('source')} was trained on rows that list the actions that could be "
+                "taken: it has to be told which can be.",
+                'An environment tells it in its infos, by action_mask; a record by "eligible".',
+            )
         return self._model.action_probabilities(self._checked(states))
+
+    def probabilities_among(self, states: Floats32, eligible: Flags) -> Floats64:
+        """The same of states in which only some actions can be taken, those of ``[B, A]``."""
+        return self._model.action_probabilities(self._checked(states), eligible)
 
     def describe(self) -> dict[str, Any]:
         """Where the policy comes from and what it does, in JSON's types."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +19,12 @@ import batchrl.problems  # noqa: F401  (registers the product's own environments
 from batchrl.collect.copies import GIB, MIB, fitting
 from batchrl.contract.errors import InputError
 from batchrl.contract.limits import COPIES_GIB
-from batchrl.policies import Floats32
+from batchrl.policies import Flags, Floats32
 
 # Gymnasium deprecates CartPole-v0 and may drop it; it is version 1 with an episode cap of 200 steps.
 SUCCESSORS: dict[str, tuple[str, int]] = {"CartPole-v0": ("CartPole-v1", 200)}
+# The key of an info that says which actions can be taken, as in Gymnasium's Taxi-v3.
+ACTION_MASK = "action_mask"
 AnyEnv = gym.Env[Any, Any]
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -106,6 +108,43 @@ class Simulator:
             one_hot: Floats32 = np.eye(int(space.n), dtype=np.float32)[indices]
             return one_hot
         return np.asarray(observations, dtype=np.float32).reshape(self.copies, self.n_features)
+
+    def eligible(self, infos: Mapping[str, Any]) -> Flags | None:
+        """Which actions can be taken now, as the environments' infos say under Gymnasium's name for it.
+
+        Args:
+            infos: of a reset or a step of ``vector``.
+
+        Returns:
+            ``[copies, A]``, at least one a row: where an environment says nothing, or none, every action. None where
+            the infos hold no masks.
+
+        Raises:
+            InputError: the masks are none of that size.
+        """
+        if ACTION_MASK not in infos:
+            return None
+        said = np.asarray(infos.get(f"_{ACTION_MASK}", np.ones(self.copies)), np.bool_)
+        return _flags(list(infos[ACTION_MASK]), said, self.n_actions)
+
+
+def eligible_in(info: Mapping[str, Any], n_actions: int) -> Flags | None:
+    """The same of one environment alone, ``[1, A]``."""
+    return _flags([info[ACTION_MASK]], np.ones(1, np.bool_), n_actions) if ACTION_MASK in info else None
+
+
+def _flags(masks: Sequence[Any], said: Flags, n_actions: int) -> Flags:
+    try:
+        rows = [np.ones(n_actions) if mask is None else np.asarray(mask, np.float64).ravel() for mask in masks]
+        flags: Flags = np.stack(rows).reshape(len(said), n_actions) != 0
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the environment's info '{ACTION_MASK}' is no mask of its {n_actions} actions: {error}.",
+            "Right is an array with a 1 for each action that can be taken, and else 0.",
+        ) from error
+    flags[~said] = True
+    flags[~flags.any(axis=1)] = True
+    return flags
 
 
 def make_simulator(env: EnvId, n_envs: int, memory_gib: float = COPIES_GIB) -> Simulator:

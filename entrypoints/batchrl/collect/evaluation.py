@@ -16,6 +16,7 @@ from batchrl.collect.environments import (
     AnyEnv,
     EnvId,
     Simulator,
+    eligible_in,
     flat_state,
     make_simulator,
     make_single,
@@ -23,7 +24,7 @@ from batchrl.collect.environments import (
 )
 from batchrl.collect.rollouts import collect
 from batchrl.contract.errors import InputError
-from batchrl.policies import Floats64, GreedyPolicy, Policy
+from batchrl.policies import Floats64, GreedyPolicy, Policy, kept_to
 
 GIF_WIDTH = 300
 GIF_COLOURS = 32
@@ -210,16 +211,17 @@ def _frames(env: AnyEnv, policy: Policy, seed: int) -> list[Any]:
 
     random = np.random.default_rng(seed)
     start = int(env.action_space.start)  # type: ignore[attr-defined]
-    observation, _ = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed)
     frames = []
     for _ in range(MAX_RECORDED_STEPS):
         picture = _rendered(env)
         image = Image.fromarray(picture)
         height = max(1, round(image.height * GIF_WIDTH / image.width))
         frames.append(image.resize((GIF_WIDTH, height)).quantize(GIF_COLOURS))
-        probabilities = policy.action_probabilities(flat_state(env, observation)[None])[0]
+        eligible = eligible_in(info, int(env.action_space.n))  # type: ignore[attr-defined]
+        probabilities = kept_to(policy, flat_state(env, observation)[None], eligible)[0]
         action = int(random.choice(len(probabilities), p=probabilities)) + start
-        observation, _, terminal, truncated, _ = env.step(action)
+        observation, _, terminal, truncated, info = env.step(action)
         if terminal or truncated:
             break
     return frames

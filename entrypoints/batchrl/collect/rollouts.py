@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batchrl.collect.environments import Simulator
+from batchrl.collect.environments import ACTION_MASK, Simulator
 from batchrl.contract.errors import InputError
-from batchrl.policies import SUM_TOLERANCE, FixedPolicy, Floats32, Floats64, Policy
+from batchrl.policies import SUM_TOLERANCE, FixedPolicy, Floats32, Floats64, Policy, kept_to
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -44,6 +44,7 @@ class Rollouts:
         terminal: ``[N]``, whether the environment ended there.
         truncated: ``[N]``, whether the episode was cut there: by its cap, or by the end of the collection.
         unfinished: ``[N]``, whether it was the end of the collection.
+        eligible: ``[N, A]``, which actions could be taken; None where the environments do not say.
     """
 
     actions: Integers
@@ -55,6 +56,7 @@ class Rollouts:
     terminal: Flags
     truncated: Flags
     unfinished: Flags
+    eligible: Flags | None = None
 
     @property
     def steps(self) -> int:
@@ -122,16 +124,19 @@ def collect(
         turn = _Turn(first, min(first + simulator.copies, simulator.n_envs), simulator.n_envs)
         # Spawned, so that the actions are not drawn from the numbers that the environments use.
         random = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        actor = _Actor(policy, simulator, random, turn)
-        recording = _play(simulator, actor, share, turn, seed, progress)
+        start = _Start.of(simulator, turn, seed)
+        actor = _Actor(policy, simulator, random, turn, masked=start.eligible is not None)
+        recording = _play(simulator, actor, share, turn, start, progress)
         parts.append(_rollouts(recording, actor, share, turn))
     return parts[0] if len(parts) == 1 else _together(parts)
 
 
 def _together(parts: list[Rollouts]) -> Rollouts:
     """One after the other."""
-    arrays = {each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Rollouts)}
-    return Rollouts(**arrays)
+    masks = [part.eligible for part in parts if part.eligible is not None]
+    names = [each.name for each in fields(Rollouts) if each.name != "eligible"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Rollouts(**arrays, eligible=np.concatenate(masks) if masks else None)
 
 
 @dataclass(frozen=True)
@@ -152,12 +157,14 @@ class _Turn:
 
 
 class _Actor:
-    """Draws actions; a policy that does not look at the state is asked once and drawn from in blocks.
+    """Draws actions; a policy that looks neither at the state nor at masks is asked once and drawn from in blocks.
 
     Numbers are drawn for all environments, whoever plays now: each has its own.
     """
 
-    def __init__(self, policy: Policy, simulator: Simulator, random: np.random.Generator, turn: _Turn) -> None:
+    def __init__(
+        self, policy: Policy, simulator: Simulator, random: np.random.Generator, turn: _Turn, masked: bool
+    ) -> None:
         self._policy = policy
         self._n_actions = simulator.n_actions
         self._random = random
@@ -166,14 +173,19 @@ class _Actor:
         if isinstance(policy, FixedPolicy):
             rows = self._answer(np.zeros((simulator.n_envs, simulator.n_features), dtype=np.float32))
             self.fixed = rows[turn.first : turn.end]
+        if self.fixed is not None and masked:
+            self._policy, self.fixed = FixedPolicy(self.fixed), None
         self._block: Integers = np.zeros((0, turn.size), dtype=np.int64)
         self._next = 0
         self.asked: list[Floats64] = []
 
-    def act(self, states: Floats32, live: Flags) -> Integers:
-        """Actions ``[B]`` in the turn's states ``[B, d]``, from 0; where not ``live`` ``[B]``, any action does."""
+    def act(self, states: Floats32, live: Flags, eligible: Flags | None) -> Integers:
+        """Actions ``[B]`` in the turn's states ``[B, d]``, from 0; where not ``live`` ``[B]``, any action does.
+
+        Of those that are ``eligible`` ``[B, A]``; None: of all.
+        """
         if self.fixed is None:
-            probabilities = self._asked(states, live)
+            probabilities = self._asked(states, live, eligible)
             self.asked.append(probabilities)
             return _drawn(probabilities, self._uniform(1)).reshape(-1)
         if self._next == len(self._block):
@@ -186,17 +198,22 @@ class _Actor:
     def _uniform(self, steps: int) -> Floats64:
         return self._turn.of(self._random.random((steps, self._turn.n_envs)))
 
-    def _asked(self, states: Floats32, live: Flags) -> Floats64:
-        """``[B, A]``, 0 where nobody acts."""
+    def _asked(self, states: Floats32, live: Flags, eligible: Flags | None) -> Floats64:
+        """``[B, A]``; where nobody acts, 0, or an eligible action at random."""
         if live.all():
-            return self._answer(states)
+            return self._answer(states, eligible)
         probabilities = np.zeros((len(states), self._n_actions))
+        if eligible is not None:
+            probabilities = eligible / eligible.sum(axis=1, keepdims=True)
         if live.any():
-            probabilities[live] = self._answer(states[live])
+            probabilities[live] = self._answer(states[live], None if eligible is None else eligible[live], live)
         return probabilities
 
-    def _answer(self, states: Floats32) -> Floats64:
-        probabilities = np.asarray(self._policy.action_probabilities(states), dtype=np.float64)
+    def _answer(self, states: Floats32, eligible: Flags | None = None, rows: Flags | None = None) -> Floats64:
+        policy = self._policy
+        if rows is not None and isinstance(policy, FixedPolicy) and len(policy.rows) > 1:
+            policy = FixedPolicy(policy.rows[rows])
+        probabilities = np.asarray(kept_to(policy, states, eligible), dtype=np.float64)
         shape = (len(states), self._n_actions)
         if probabilities.shape != shape:
             raise InputError(
@@ -236,8 +253,9 @@ class _Recording:
     A step is copied as it is recorded: an environment may reuse its buffers.
     """
 
-    def __init__(self, first_states: Floats32) -> None:
+    def __init__(self, first_states: Floats32, first_eligible: Flags | None) -> None:
         n_envs = len(first_states)
+        self._eligible = [] if first_eligible is None else [first_eligible]
         self.length = 0
         self._states = np.empty((FIRST_LENGTH + 1, *first_states.shape), dtype=np.float32)
         self._states[0] = first_states
@@ -246,8 +264,18 @@ class _Recording:
         self._terminal = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
         self._truncated = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
 
-    def add(self, actions: Integers, states: Floats32, reward: Any, terminal: Any, truncated: Any) -> None:
-        """Record one step: what was done, and what came of it."""
+    def add(
+        self,
+        actions: Integers,
+        states: Floats32,
+        reward: Any,
+        terminal: Any,
+        truncated: Any,
+        eligible: Flags | None,
+    ) -> None:
+        """Record one step: what was done, what came of it, and what can be done then."""
+        if eligible is not None:
+            self._eligible.append(eligible)
         at = self.length
         if at == len(self._actions):
             for name in ("_states", "_actions", "_rewards", "_terminal", "_truncated"):
@@ -264,6 +292,11 @@ class _Recording:
     def states(self) -> Floats32:
         """``[T + 1, B, d]``."""
         return self._states[: self.length + 1]
+
+    @property
+    def eligible(self) -> Flags | None:
+        """``[T, B, A]``, before the action; None where nothing was said."""
+        return np.stack(self._eligible[: self.length]) if self._eligible else None
 
     @property
     def actions(self) -> Integers:
@@ -283,25 +316,42 @@ class _Recording:
         return self._truncated[: self.length]
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where a turn begins: its states ``[B, d]``, and what can be taken by all copies there, ``[copies, A]``."""
+
+    states: Floats32
+    eligible: Flags | None
+
+    @classmethod
+    def of(cls, simulator: Simulator, turn: _Turn, seed: int | None) -> _Start:
+        observed, infos = simulator.vector.reset(seed=None if seed is None else seed + turn.first)
+        return cls(simulator.flat(observed)[: turn.size], simulator.eligible(infos))
+
+
 def _play(
-    simulator: Simulator, actor: _Actor, share: _Share, turn: _Turn, seed: int | None, progress: Progress | None
+    simulator: Simulator, actor: _Actor, share: _Share, turn: _Turn, start: _Start, progress: Progress | None
 ) -> _Recording:
     """Step the environments of a turn together until the slowest has played its share."""
     vector, first_action = simulator.vector, simulator.first_action
     before, everything = share.size * turn.first, share.size * simulator.n_envs
     # In the last turn, copies beyond the turn's environments are stepped along and not looked at.
     n = turn.size
-    states = simulator.flat(vector.reset(seed=None if seed is None else seed + turn.first)[0])[:n]
-    recording = _Recording(states)
+    states, eligible = start.states, start.eligible
+    recording = _Recording(states, None if eligible is None else eligible[:n])
     played = np.zeros(n, dtype=np.int64)
     done: Flags = np.zeros(n, dtype=np.bool_)
     everyones = np.zeros(simulator.copies, dtype=np.int64)
     while played.min() < share.size:
-        actions = actor.act(states, (played < share.size) & ~done)
+        actions = actor.act(states, (played < share.size) & ~done, None if eligible is None else eligible[:n])
         everyones[:n] = actions
-        observed, reward, terminal, truncated, _ = vector.step(everyones + first_action)
+        if eligible is not None:
+            everyones[n:] = eligible[n:].argmax(axis=1)
+        observed, reward, terminal, truncated, infos = vector.step(everyones + first_action)
         states, terminal, truncated = simulator.flat(observed)[:n], terminal[:n], truncated[:n]
-        recording.add(actions, states, reward[:n], terminal, truncated)
+        if eligible is not None:
+            eligible = _still_said(simulator.eligible(infos))
+        recording.add(actions, states, reward[:n], terminal, truncated, None if eligible is None else eligible[:n])
         was_reset, done = done, terminal | truncated
         played += done if share.in_episodes else ~was_reset
         if progress is not None and recording.length % REPORT_EVERY == 0:
@@ -309,6 +359,15 @@ def _play(
     if progress is not None:
         progress(before + share.size * n, everything)
     return recording
+
+
+def _still_said(eligible: Flags | None) -> Flags:
+    if eligible is None:
+        raise InputError(
+            f"the environment said at its reset which actions can be taken ('{ACTION_MASK}'), but not at a step.",
+            "Right is the mask in the info of every reset and step.",
+        )
+    return eligible
 
 
 def _rollouts(recording: _Recording, actor: _Actor, share: _Share, turn: _Turn) -> Rollouts:
@@ -345,4 +404,5 @@ def _rollouts(recording: _Recording, actor: _Actor, share: _Share, turn: _Turn) 
         terminal=terminal,
         truncated=(picked(recording.truncated) & ~terminal) | cut,
         unfinished=cut,
+        eligible=None if recording.eligible is None else picked(recording.eligible),
     )

@@ -17,7 +17,7 @@ from batchrl.collect.rollouts import Rollouts
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import TEMPORARY_SUFFIX, whole_file
-from batchrl.policies import Floats64
+from batchrl.policies import Flags, Floats64
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "csv": (".csv",),
@@ -31,7 +31,8 @@ def to_frame(rollouts: Rollouts, *, with_ends: bool = False) -> pd.DataFrame:
     """The rollouts in the seed's columns, one row a step.
 
     ``cumulative_rewards`` is 0.0 but for an episode's last row, where it is the undiscounted return;
-    ``all_action_probabilities`` is a JSON list. Features are float32, whose shortest spelling a csv gets.
+    ``all_action_probabilities`` is a JSON list, and so is ``eligible_actions``, which is there where the environment
+    says which actions can be taken. Features are float32, whose shortest spelling a csv gets.
 
     Args:
         rollouts: the steps.
@@ -47,6 +48,8 @@ def to_frame(rollouts: Rollouts, *, with_ends: bool = False) -> pd.DataFrame:
         columns.REWARD: rollouts.rewards,
         columns.CUMULATIVE_REWARDS: cumulative,
     }
+    if rollouts.eligible is not None:
+        data[columns.ELIGIBLE] = list_texts(rollouts.eligible)
     for feature in range(rollouts.states.shape[1]):
         data[f"{columns.STATE_FEATURE_PREFIX}{feature}"] = np.ascontiguousarray(rollouts.states[:, feature])
     if with_ends:
@@ -66,6 +69,13 @@ def probability_texts(probabilities: Floats64) -> Any:
         distinct, which = np.unique(probabilities, axis=0, return_inverse=True)
     texts = pd.array([json.dumps(row) for row in distinct.tolist()], dtype="str")
     return texts.take(which)
+
+
+def list_texts(eligible: Flags) -> Any:
+    """``[N]`` texts such as ``[0, 2]``, the actions of rows ``[N, A]``; equal rows are written once."""
+    distinct, which = np.unique(eligible, axis=0, return_inverse=True)
+    texts = pd.array([json.dumps(np.flatnonzero(row).tolist()) for row in distinct], dtype="str")
+    return texts.take(which.ravel())
 
 
 def format_of(path: Path, given: str | None = None) -> str:

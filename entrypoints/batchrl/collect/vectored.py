@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchrl.collect.environments import AnyEnv, EnvId, flat_state, make_simulator, make_single
+from batchrl.collect.environments import ACTION_MASK, AnyEnv, EnvId, flat_state, make_simulator, make_single
 from batchrl.collect.rollouts import collect
 from batchrl.collect.table import probability_texts, to_frame
 from batchrl.contract import columns, jsontext
@@ -165,7 +165,13 @@ class VectoredGymEnvironment:
         while len(records) < steps if steps is not None else ends < (episodes or 0):
             action = int(self._random.choice(len(row), p=row))
             state = self._states[index]
-            _, reward, done, _ = self.step(environment_id, action)
+            _, reward, done, info = self.step(environment_id, action)
+            if ACTION_MASK in info:
+                raise InputError(
+                    f"{self._env.name} says which actions can be taken ('{ACTION_MASK}'); environments that are "
+                    "stepped alone are not kept to that.",
+                    "Collect whole episodes before anything looks at a state, or with: batchrl collect",
+                )
             self._running[index] += reward
             episode = index + self.num_of_envs * int(self._played[index])
             records.append((action, episode, reward, float(self._running[index]) if done else 0.0, *state))
