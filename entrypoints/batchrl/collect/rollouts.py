@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batchrl.collect.environments import ACTION_MASK, Simulator
+from batchrl.collect.recording import Recording
 from batchrl.contract.errors import InputError
 from batchrl.policies import SUM_TOLERANCE, FixedPolicy, Floats32, Floats64, Policy, kept_to
 
@@ -27,7 +28,6 @@ Progress = Callable[[int, int], None]
 
 DRAWS_AHEAD = 256
 REPORT_EVERY = 64
-FIRST_LENGTH = 256
 
 
 @dataclass(frozen=True)
@@ -247,75 +247,6 @@ class _Share:
     in_episodes: bool
 
 
-class _Recording:
-    """What all environments did together, resets and idling included, in arrays that grow.
-
-    A step is copied as it is recorded: an environment may reuse its buffers.
-    """
-
-    def __init__(self, first_states: Floats32, first_eligible: Flags | None) -> None:
-        n_envs = len(first_states)
-        self._eligible = [] if first_eligible is None else [first_eligible]
-        self.length = 0
-        self._states = np.empty((FIRST_LENGTH + 1, *first_states.shape), dtype=np.float32)
-        self._states[0] = first_states
-        self._actions = np.empty((FIRST_LENGTH, n_envs), dtype=np.int64)
-        self._rewards = np.empty((FIRST_LENGTH, n_envs), dtype=np.float64)
-        self._terminal = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
-        self._truncated = np.empty((FIRST_LENGTH, n_envs), dtype=np.bool_)
-
-    def add(
-        self,
-        actions: Integers,
-        states: Floats32,
-        reward: Any,
-        terminal: Any,
-        truncated: Any,
-        eligible: Flags | None,
-    ) -> None:
-        """Record one step: what was done, what came of it, and what can be done then."""
-        if eligible is not None:
-            self._eligible.append(eligible)
-        at = self.length
-        if at == len(self._actions):
-            for name in ("_states", "_actions", "_rewards", "_terminal", "_truncated"):
-                array = getattr(self, name)
-                setattr(self, name, np.concatenate([array, np.empty_like(array[:at])]))
-        self._actions[at] = actions
-        self._states[at + 1] = states
-        self._rewards[at] = reward
-        self._terminal[at] = terminal
-        self._truncated[at] = truncated
-        self.length = at + 1
-
-    @property
-    def states(self) -> Floats32:
-        """``[T + 1, B, d]``."""
-        return self._states[: self.length + 1]
-
-    @property
-    def eligible(self) -> Flags | None:
-        """``[T, B, A]``, before the action; None where nothing was said."""
-        return np.stack(self._eligible[: self.length]) if self._eligible else None
-
-    @property
-    def actions(self) -> Integers:
-        """``[T, B]``, as the others."""
-        return self._actions[: self.length]
-
-    @property
-    def rewards(self) -> Floats64:
-        return self._rewards[: self.length]
-
-    @property
-    def terminal(self) -> Flags:
-        return self._terminal[: self.length]
-
-    @property
-    def truncated(self) -> Flags:
-        return self._truncated[: self.length]
-
-
 @dataclass(frozen=True)
 class _Start:
     """Where a turn begins: its states ``[B, d]``, and what can be taken by all copies there, ``[copies, A]``."""
@@ -331,14 +262,14 @@ class _Start:
 
 def _play(
     simulator: Simulator, actor: _Actor, share: _Share, turn: _Turn, start: _Start, progress: Progress | None
-) -> _Recording:
+) -> Recording:
     """Step the environments of a turn together until the slowest has played its share."""
     vector, first_action = simulator.vector, simulator.first_action
     before, everything = share.size * turn.first, share.size * simulator.n_envs
     # In the last turn, copies beyond the turn's environments are stepped along and not looked at.
     n = turn.size
     states, eligible = start.states, start.eligible
-    recording = _Recording(states, None if eligible is None else eligible[:n])
+    recording = Recording(states, None if eligible is None else eligible[:n])
     played = np.zeros(n, dtype=np.int64)
     done: Flags = np.zeros(n, dtype=np.bool_)
     everyones = np.zeros(simulator.copies, dtype=np.int64)
@@ -370,7 +301,7 @@ def _still_said(eligible: Flags | None) -> Flags:
     return eligible
 
 
-def _rollouts(recording: _Recording, actor: _Actor, share: _Share, turn: _Turn) -> Rollouts:
+def _rollouts(recording: Recording, actor: _Actor, share: _Share, turn: _Turn) -> Rollouts:
     """The rows that count, environment by environment."""
     done = recording.terminal | recording.truncated
     is_step = np.ones_like(done)
