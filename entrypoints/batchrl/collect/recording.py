@@ -72,12 +72,15 @@ class Recording:
 
     @property
     def rewards(self) -> Floats64:
+        """``[T, B]``."""
         return self._rewards[: self.length]
 
     @property
     def terminal(self) -> Flags:
+        """``[T, B]``."""
         return self._terminal[: self.length]
 
     @property
     def truncated(self) -> Flags:
+        """``[T, B]``."""
         return self._truncated[: self.length]
