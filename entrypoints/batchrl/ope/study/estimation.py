@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchrl.data.behaviour import Scale
-from batchrl.data.dataset import Dataset, Floats64
+from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
 from batchrl.data.storage import chunks
 from batchrl.ope.estimators.quotients import Block, Quotients
 from batchrl.ope.estimators.student import influence
@@ -38,7 +38,7 @@ class Estimation:
 
     Args:
         basis: ``[n, r]``, an orthonormal basis of the scores of the n episodes; None where there are too many
-            coefficients for it, so that intervals take the propensities as given.
+            coefficients for it, or none that episodes say enough of, so that intervals take the propensities as given.
         share: how much of what the scores explain is taken away: 1 where the policy was fitted to the scored episodes
             alone, less where they are but some of those that it was fitted to.
     """
@@ -51,11 +51,12 @@ class Estimation:
         """Of the episodes to be scored; None where their probabilities were logged."""
         if dataset.estimated_on is None:
             return None
-        n, models = dataset.n_episodes, max(1, len(dataset.logger_names))
-        coefficients = models * (dataset.n_actions - 1) * (1 + dataset.n_features)
-        if coefficients * EPISODES_OF_A_COEFFICIENT > n or coefficients * n > MOST_NUMBERS:
+        n, free = dataset.n_episodes, _free_actions(dataset)
+        coefficients = sum(len(actions) for _, actions in free) * (1 + dataset.n_features)
+        many = coefficients * EPISODES_OF_A_COEFFICIENT > n or coefficients * n > MOST_NUMBERS
+        if many or not coefficients:
             return cls(None, 0.0)
-        scores = _scores(dataset)
+        scores = _scores(dataset, free)
         scores -= scores.mean(axis=0)
         left, sizes, _ = np.linalg.svd(scores, full_matrices=False)
         # With m of N episodes scored, the variance is that of psi / m less m / N of what the scores explain.
@@ -90,7 +91,7 @@ class Estimation:
             "fits it."
         )
         if self.basis is None:
-            yield "Intervals take the estimated propensities as given: the model has too many coefficients to do else."
+            yield "Intervals take the estimated propensities as given: too few episodes tell more of them."
         else:
             yield (
                 "Intervals count the estimation of the propensities, to first order, where enough episodes bear a "
@@ -98,25 +99,42 @@ class Estimation:
             )
 
 
-def _scores(dataset: Dataset) -> Floats64:
-    """``[n, (A - 1) (1 + d)]``, so many for each logger: sums over an episode's steps of (taken - probability) times a
-    feature; all but the last action, of which the others leave no choice."""
-    scale, others = Scale.of(dataset), dataset.n_actions - 1
-    result = np.zeros((dataset.n_episodes, others * (1 + dataset.n_features)))
+def _free_actions(dataset: Dataset) -> list[tuple[Flags, Integers]]:
+    """For each logger: its episodes ``[n]``, and the actions whose coefficients move with them.
+
+    The most frequent action is left out, of which the others leave no choice; so are those that hardly any episode
+    took. Of an action that was never taken, the scores are all but constants times the features, with no chance in
+    them: a regression on them would explain how episodes differ, and not how the coefficients do.
+    """
+    loggers = np.zeros(dataset.n_episodes, np.int64) if dataset.loggers is None else dataset.loggers
+    episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
+    pairs = np.unique(episode * dataset.n_actions + dataset.actions)
+    took, actions = np.divmod(pairs, dataset.n_actions)
+    found = []
+    for logger in np.unique(loggers):
+        counts = np.bincount(actions[loggers[took] == logger], minlength=dataset.n_actions)
+        free = counts >= EPISODES_OF_A_COEFFICIENT
+        free[counts.argmax()] = False
+        found.append((loggers == logger, np.flatnonzero(free)))
+    return found
+
+
+def _scores(dataset: Dataset, free: list[tuple[Flags, Integers]]) -> Floats64:
+    """``[n, sum_k (1 + d) A_k]``: sums over an episode's steps of (taken - probability) times a feature, for the free
+    actions of each logger; 0 in episodes of others."""
+    scale, actions = Scale.of(dataset), np.unique(np.concatenate([some for _, some in free]))
+    result = np.zeros((dataset.n_episodes, len(actions), 1 + dataset.n_features))
     episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
     assert dataset.behavior_policy is not None, "it was estimated"
     for start, stop in chunks(dataset.n_transitions):
-        surprise = -dataset.behavior_policy[start:stop, :others]
-        taken = dataset.actions[start:stop]
-        able = np.flatnonzero(taken < others)
-        surprise[able, taken[able]] += 1
+        taken = dataset.actions[start:stop, None] == actions
+        surprise = taken - dataset.behavior_policy[start:stop][:, actions]
         products = surprise[:, :, None] * scale.features(dataset, start, stop)[:, None, :]
         mine = episode[start:stop]
         begins = np.flatnonzero(np.diff(mine, prepend=-1))
-        result[mine[begins]] += np.add.reduceat(products.reshape(stop - start, -1), begins, axis=0)
-    if dataset.loggers is None:
-        return result
-    # Each logger has a model of its own, which an episode of another one does not move.
-    by_logger = np.zeros((dataset.n_episodes, len(dataset.logger_names), result.shape[1]))
-    by_logger[np.arange(dataset.n_episodes), dataset.loggers] = result
-    return by_logger.reshape(dataset.n_episodes, -1)
+        result[mine[begins]] += np.add.reduceat(products, begins, axis=0)
+    parts = []
+    for episodes, some in free:
+        part = result[:, np.searchsorted(actions, some)] * episodes[:, None, None]
+        parts.append(part.reshape(dataset.n_episodes, -1))
+    return np.concatenate(parts, axis=1)

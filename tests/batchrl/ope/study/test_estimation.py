@@ -100,6 +100,17 @@ def test_intervals_are_left_alone_where_the_regression_would_explain_chance() ->
     assert Estimation.of(replace(data, estimated_on=None)) is None
 
 
+def test_an_action_that_was_never_taken_explains_nothing() -> None:
+    raw = logged(1000, np.random.default_rng(4))
+    errors = []
+    for each in (raw, replace(raw, action_names=("a", "b", "never"))):
+        data, _ = with_estimated_behavior(each)
+        estimation = Estimation.of(data)
+        assert estimation is not None and estimation.basis is not None and estimation.basis.shape[1] == 3
+        errors.append(student_interval(estimation.moved_by(self_normalised(data)), 0.95).standard_error)
+    assert errors[1] == pytest.approx(errors[0], rel=0.01)
+
+
 def test_intervals_on_hidden_propensities_cover() -> None:
     """The simulation of docs/estimates.md in small: 200 logs of 500 decisions."""
     states = np.random.default_rng(0).normal(size=(1_000_000, 2))

@@ -155,8 +155,9 @@ def test_what_is_left_varies_within_loggers_alone() -> None:
 def test_errors_count_that_each_loggers_policy_was_estimated() -> None:
     rng = np.random.default_rng(14)
     values, told = [], []
-    for _ in range(120):
-        raw = replace(decisions(400, SKEWED, rng), behavior_policy=None)
+    policies = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
+    for _ in range(150):
+        raw = replace(decisions(600, policies, rng), behavior_policy=None)
         data, _ = with_estimated_behavior(raw, balanced=True)
         log, estimator = ips(data)
         assert isinstance(log.estimation, Estimation) and log.estimation.basis is not None
@@ -164,8 +165,19 @@ def test_errors_count_that_each_loggers_policy_was_estimated() -> None:
         (moved,) = log.with_estimation([estimator])
         values.append(moved.value)
         told.append(student_interval(moved, 0.95).standard_error)
-    assert np.mean(told) == pytest.approx(np.std(values, ddof=1), rel=0.2)
+    assert np.mean(told) == pytest.approx(np.std(values, ddof=1), rel=0.15)
     assert abs(np.mean(values) - TRUTH) < 0.05
+
+
+def test_intervals_hold_where_each_logger_never_does_what_the_other_does() -> None:
+    rng = np.random.default_rng(15)
+    covered = 0
+    for _ in range(100):
+        raw = replace(decisions(400, APART, rng), behavior_policy=None)
+        log, estimator = ips(with_estimated_behavior(raw, balanced=True)[0])
+        found = student_interval(log.with_estimation([estimator])[0], 0.95)
+        covered += found.lower <= TRUTH <= found.upper
+    assert covered >= 88
 
 
 def test_what_no_logger_does_is_told_and_what_one_does_is_not() -> None:
