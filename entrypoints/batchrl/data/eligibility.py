@@ -87,7 +87,7 @@ class EligibleColumn:
             InputError: names the first row whose cell is no list, or holds an action that there is not.
         """
         codes: Array = self._column.finish()
-        lists = [_items(text) for text in self._texts]
+        lists = [items_of(text) for text in self._texts]
         if None in lists:
             raise _refused(places, codes, lists.index(None), "'{value}' is no list of actions")
         positions, unknown = _positions([items for items in lists if items is not None], names)
@@ -160,7 +160,7 @@ class RaggedColumn:
         return result
 
 
-def _items(text: str) -> list[str] | None:
+def items_of(text: str) -> list[str] | None:
     """The entries of a cell, as text; None where it is no list. An empty cell has none."""
     if not text or text[0] not in "[(":
         return [part.strip() for part in _SEPARATOR.split(text)] if text else []

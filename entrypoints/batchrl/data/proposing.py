@@ -18,6 +18,7 @@ import yaml
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.data.eligibility import items_of
 from batchrl.data.encoding import Kind
 from batchrl.data.features import kind_of
 from batchrl.data.mapping import SETTINGS
@@ -99,6 +100,8 @@ def proposed(path: Path) -> str:
     rows = _first_rows(table)
     seen = [_look(name, rows.column(name)) for name in rows.schema.names]
     guesses = _guesses(seen)
+    if "eligible" not in guesses and (lists := _lists_of_actions(rows, guesses)) is not None:
+        guesses["eligible"] = lists
     used = set(guesses.values())
     following = {each.name for each in seen if each.name.startswith("next_")}
     state = [each for each in seen if each.name not in used | following and _is_feature(each)]
@@ -123,6 +126,22 @@ def proposed(path: Path) -> str:
     lines += _state_lines(state, others)
     lines += _questions(guesses)
     return "\n".join(lines) + "\n"
+
+
+def _lists_of_actions(rows: pa.RecordBatch, guesses: Mapping[str, str]) -> str | None:
+    """A column whose cells list actions, also that of their row, not always the same ones; None where there is none."""
+    if "action" not in guesses:
+        return None
+    actions = [str(action).strip() for action in rows.column(guesses["action"]).to_pylist()]
+    known = set(actions)
+    for name in (one for one in rows.schema.names if one not in guesses.values()):
+        cells = [items_of(str(cell).strip()) or [] for cell in rows.column(name).to_pylist()]
+        differ = len({tuple(items) for items in cells}) > 1 and max(map(len, cells)) > 1
+        if differ and all(
+            action in items and known.issuperset(items) for action, items in zip(actions, cells, strict=True)
+        ):
+            return name
+    return None
 
 
 def _first_rows(table: Table) -> pa.RecordBatch:

@@ -100,3 +100,22 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     campaign().head(0).to_csv(tmp_path / "raw.csv", index=False)
     with pytest.raises(InputError, match="no rows"):
         proposed(tmp_path / "raw.csv")
+
+
+def test_a_column_that_lists_what_could_be_taken_is_found_by_what_it_holds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sets = ("call|none", "call|mail|none", "mail|none")
+    offers = [sets[number] for number in rng.integers(0, 3, 60)]
+    taken = [str(rng.choice(offer.split("|"))) for offer in offers]
+    table = pd.DataFrame({"treatment": taken, "offers": offers, "margin": rng.normal(size=60), "age": range(60)})
+    table.to_csv(tmp_path / "log.csv", index=False)
+    text = proposed(tmp_path / "log.csv")
+    found = yaml.safe_load(text)
+    assert found["columns"]["eligible"] == "offers"
+    assert found["state_columns"] == ["age"]
+    assert "Could every action be taken" not in text
+    # A set that lacks the action of its row is something else.
+    table.loc[7, "treatment"] = "mail" if "mail" not in offers[7] else "call"
+    table.loc[7, "offers"] = "none|mail" if table.loc[7, "treatment"] == "call" else "none|call"
+    table.to_csv(tmp_path / "log.csv", index=False)
+    assert "eligible" not in yaml.safe_load(proposed(tmp_path / "log.csv"))["columns"]

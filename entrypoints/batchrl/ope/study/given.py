@@ -16,6 +16,9 @@ from batchrl.data.loader import LoadedData
 from batchrl.ope.study.fitted import Following
 from batchrl.policies import SUM_TOLERANCE, Policy, among_eligible
 
+# What is said of a policy on a log whose rows list what could be taken.
+KEPT = ", kept to the eligible ones (where it takes none of them, each is as likely)"
+
 
 @dataclass(frozen=True)
 class GivenPolicy:
@@ -79,7 +82,10 @@ def given_policies(texts: Sequence[str], dataset: Dataset) -> list[GivenPolicy]:
     """
     counts = np.bincount(dataset.actions, minlength=dataset.n_actions).astype(np.int64)
     acting_on = ActingOn(dataset.n_actions, dataset.state_columns, _names(dataset), counts)
-    return [GivenPolicy(text, _label(text, acting_on), make_policy(text, acting_on, Softening())) for text in texts]
+    kept = "" if dataset.eligible is None else KEPT
+    return [
+        GivenPolicy(text, _label(text, acting_on) + kept, make_policy(text, acting_on, Softening())) for text in texts
+    ]
 
 
 def _names(dataset: Dataset) -> Sequence[str] | None:
