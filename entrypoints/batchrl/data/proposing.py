@@ -134,7 +134,7 @@ def _lists_of_actions(rows: pa.RecordBatch, guesses: Mapping[str, str]) -> str |
         return None
     actions = [str(action).strip() for action in rows.column(guesses["action"]).to_pylist()]
     known = set(actions)
-    for name in (one for one in rows.schema.names if one not in guesses.values()):
+    for name in (str(one) for one in rows.schema.names if one not in guesses.values()):
         cells = [items_of(str(cell).strip()) or [] for cell in rows.column(name).to_pylist()]
         differ = len({tuple(items) for items in cells}) > 1 and max(map(len, cells)) > 1
         if differ and all(
