@@ -52,6 +52,11 @@ class ColumnSettings(Section):
         default=None,
         description="Name of the policy that logged the row's episode, where several did; null: one policy logged all",
     )
+    weight: Maybe[str] = Field(
+        default=None,
+        description="How many episodes the row's one stands for, of a log that kept some with a smaller chance than "
+        "others: 1 / chance, or a multiple of that; episodes are then drawn by it; null: all alike",
+    )
 
 
 class DataSettings(Section):

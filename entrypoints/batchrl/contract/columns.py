@@ -17,6 +17,8 @@ TIME = "time"
 PROPENSITY = "propensity"
 # Optional: which policy logged the row's episode, where several did.
 LOGGER = "logger"
+# Optional: how many episodes the row's one stands for.
+WEIGHT = "weight"
 # Optional: which actions could be taken in the row.
 ELIGIBLE = "eligible_actions"
 # Optional: the probabilities and values of a policy to be scored, whoever computed them; training ignores them.

@@ -75,6 +75,12 @@ class Values:
         return taken(self._rows.next_states, self._where)
 
     @cached_property
+    def weights(self) -> Floats64:
+        """Weights of the looked-at rows' episodes, [n]."""
+        assert self._rows.weights is not None
+        return taken(self._rows.weights, self._where)
+
+    @cached_property
     def loggers(self) -> Integers:
         """Who logged the looked-at rows, [n]."""
         assert self._rows.loggers is not None

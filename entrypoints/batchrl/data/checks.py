@@ -48,12 +48,15 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     if rows.loggers is not None:
         right = "the name of the policy that logged the episode"
         checks.append(Check(columns.LOGGER, "the cell is empty", right, lambda values: values.loggers < 0))
+    if rows.weights is not None:
+        right = "a number above 0: how many episodes this one stands for"
+        checks.append(Check(columns.WEIGHT, "the value is {value}", right, _no_weight))
     if flags_matter:
         checks += [_flag_check(name) for name in rows.flags]
     for name, values in rows.targets.items():
         checks += _target_checks(name, values.shape[1], n_actions)
     of_states = _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
-    return [*rows.findings, *of_states, *_run(checks, rows, layout), *_loggers_of_episodes(rows, layout)]
+    return [*rows.findings, *of_states, *_run(checks, rows, layout), *_of_whole_episodes(rows, layout)]
 
 
 def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> list[Finding]:
@@ -81,31 +84,50 @@ def _pieces(rows: Rows, layout: Layout, also: Integers | None) -> Iterator[tuple
             yield Values(rows, also[start:stop], np.ones(stop - start, np.bool_)), also[start:stop]
 
 
-def _loggers_of_episodes(rows: Rows, layout: Layout) -> list[Finding]:
-    """Episodes that more than one policy logged."""
-    if rows.loggers is None:
-        return []
-    first = np.repeat(taken(rows.loggers, layout.first_steps), np.diff(layout.offsets))
-    others = []
-    for chunk in layout.chunks():
-        logger, expected = taken(rows.loggers, chunk.rows), first[chunk.start : chunk.stop]
-        others.append(chunk.numbers[(logger != expected) & (logger >= 0) & (expected >= 0)])
-    found = np.sort(np.concatenate(others))
-    if not len(found):
-        return []
-    episodes = len(np.unique(taken(rows.episode, found)))
-    return [
-        Finding(
-            f"{episodes:,} of {len(layout.kept):,} episodes have more than one logger in column "
-            f"'{rows.places.called(columns.LOGGER)}'; {len(found):,} rows have another one than their episode's first",
+def _no_weight(values: Values) -> Flags:
+    return ~((values.weights > 0) & np.isfinite(values.weights))
+
+
+def _of_whole_episodes(rows: Rows, layout: Layout) -> list[Finding]:
+    """Episodes whose rows differ in what is one thing of an episode."""
+    findings = []
+    if rows.loggers is not None:
+        named = np.where(rows.loggers < 0, np.nan, rows.loggers)
+        advice = (
             "An episode belongs to the one policy that acted in it from first to last: figures are told and weighed by "
             "the policy of an episode. If ids of different policies coincide, make them differ (data.columns.episode, "
             "data.episode_ids). If policies took turns within an episode, leave data.columns.logger out: the logged "
             "probability of each row is right then, whoever acted; without logged ones, name the column in "
-            "data.state_columns, so that the estimated ones depend on it.",
-            found,
+            "data.state_columns, so that the estimated ones depend on it."
         )
-    ]
+        findings += _unlike_their_first(named, columns.LOGGER, "logger", advice, rows, layout)
+    if rows.weights is not None:
+        advice = (
+            "A weight is that of an episode, which is kept or left out as a whole: write the same one in all of its "
+            "rows."
+        )
+        findings += _unlike_their_first(rows.weights, columns.WEIGHT, "weight", advice, rows, layout)
+    return findings
+
+
+def _unlike_their_first(
+    values: Floats64, column: str, what: str, advice: str, rows: Rows, layout: Layout
+) -> list[Finding]:
+    """The rows whose value ``[M]`` is not that of their episode's first; ``nan`` is none."""
+    first = np.repeat(taken(values, layout.first_steps), np.diff(layout.offsets))
+    others = []
+    for chunk in layout.chunks():
+        here, expected = taken(values, chunk.rows), first[chunk.start : chunk.stop]
+        others.append(chunk.numbers[(here != expected) & ~np.isnan(here) & ~np.isnan(expected)])
+    found = np.sort(np.concatenate(others))
+    if not len(found):
+        return []
+    episodes = len(np.unique(taken(rows.episode, found)))
+    problem = (
+        f"{episodes:,} of {len(layout.kept):,} episodes have more than one {what} in column "
+        f"'{rows.places.called(column)}'; {len(found):,} rows have another one than their episode's first"
+    )
+    return [Finding(problem, advice, found)]
 
 
 def _state_checks(rows: Rows) -> list[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,6 +106,12 @@ class Layout:
             raise InputError(f"{path}: {none}.", "Log more data, or raise data.max_transitions.")
         offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
         return cls(episodes, kept, drop_last, offsets)
+
+    def only(self, which: Flags) -> Layout:
+        """That of some of the kept episodes ``[n]``."""
+        lengths = np.diff(self.offsets)[which]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return replace(self, kept=self.kept[which], offsets=offsets)
 
     @property
     def n_steps(self) -> int:

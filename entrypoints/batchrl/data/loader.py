@@ -34,6 +34,7 @@ from batchrl.data.repairs import with_closing_rewards, with_one_spelling
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.soundness import Warned, sound
 from batchrl.data.storage import Array, Storage, chunks, taken
+from batchrl.data.thinning import thinned
 from presets.dataschema import DataSettings
 
 Schema = Literal["A", "B"]
@@ -104,7 +105,7 @@ def load_dataset(
         dataset,
         checked.schema,
         checked.unknown_ends,
-        left_out=len(layout.episodes.counts) - dataset.n_episodes,
+        left_out=checked.left_out,
         target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
         notes=notes,
@@ -167,6 +168,7 @@ class CheckedRows:
         unknown_ends: see ``LoadedData``.
         notes: what was mended after reading, in words.
         doubts: see ``LoadedData``.
+        left_out: see ``LoadedData``.
     """
 
     rows: Rows
@@ -176,6 +178,7 @@ class CheckedRows:
     unknown_ends: int
     notes: tuple[str, ...]
     doubts: tuple[Warned, ...]
+    left_out: int
 
 
 def read_checked(
@@ -205,9 +208,13 @@ def read_checked(
         accepted=settings.accept,
     )
     notes = normalised(rows, layout)
+    whole = len(layout.kept)
+    layout, told = thinned(rows, layout)
     if settings.eligibility == "probabilities" and rows.probabilities is not None:
         rows = replace(rows, eligible=rows.probabilities > 0)
-    return CheckedRows(rows, layout, schema, *_ends(rows, layout, as_coach), notes, doubts)
+    ends, unknown = _ends(rows, layout, as_coach)
+    left_out = len(layout.episodes.counts) - whole
+    return CheckedRows(rows, layout, schema, ends, unknown, (*notes, *told), doubts, left_out)
 
 
 def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:

@@ -29,6 +29,7 @@ SETTINGS = {
     "terminal": columns.TERMINAL,
     "truncated": columns.TRUNCATED,
     "logger": columns.LOGGER,
+    "weight": columns.WEIGHT,
 }
 _SETTING_OF = {name: f"data.columns.{setting}" for setting, name in SETTINGS.items()}
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
@@ -62,6 +63,7 @@ class Chosen:
         episode: whether there is an id.
         time: whether there is a time.
         logger: whether the rows say which policy logged them.
+        weight: whether the rows say how many episodes theirs stands for.
         eligible: whether there are lists of eligible actions.
     """
 
@@ -74,6 +76,7 @@ class Chosen:
     time: bool
     eligible: bool
     logger: bool = False
+    weight: bool = False
 
     @classmethod
     def of(cls, tables: Sequence[Table], settings: DataSettings, with_targets: bool) -> Chosen:
@@ -97,9 +100,10 @@ class Chosen:
             tuple(name for name in there if name in TARGETS),
             _chances(first, settings),
             episode=settings.episode_ids != "per_row" or columns.EPISODE_ID in first.names,
-            # A file may call something else "time" or "logger": only settings ask for them.
+            # A file may call something else "time", "logger" or "weight": only settings ask for them.
             time=settings.columns.time is not None,
             logger=settings.columns.logger is not None,
+            weight=settings.columns.weight is not None,
             eligible=settings.eligibility == "listed" and columns.ELIGIBLE in first.names,
         )
         for table in tables:
@@ -118,6 +122,7 @@ class Chosen:
     def names(self) -> tuple[str, ...]:
         """All of them, each once."""
         wanted = {columns.TIME: self.time, columns.ELIGIBLE: self.eligible, columns.LOGGER: self.logger}
+        wanted[columns.WEIGHT] = self.weight
         asked = [name for name, there in wanted.items() if there]
         every = (*self.required, *asked, *self.states, *self.next_states, *self.flags, *self.targets)
         return tuple(dict.fromkeys(every))

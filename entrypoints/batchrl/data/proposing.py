@@ -58,10 +58,19 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("logger", "logging_policy", "behavior_policy", "behaviour_policy", "policy_id", "policy_name", "policy"),
         *("policy_version", "variant", "experiment_arm", "experiment_group"),
     ),
+    # A plain "weight" may be a patient's.
+    "weight": (
+        "sample_weight",
+        "sampling_weight",
+        "episode_weight",
+        "row_weight",
+        "case_weight",
+        "inverse_sampling_rate",
+    ),
 }
 # What a column that is read so is called here.
 KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "date": "date", None: "text"}
-OPTIONAL = ("time", "propensity", "probabilities", "eligible", "terminal", "truncated", "logger")
+OPTIONAL = ("weight", "time", "propensity", "probabilities", "eligible", "terminal", "truncated", "logger")
 # More policies than these did not log a file that nobody has described; it is something else.
 MOST_LOGGERS = 20
 # A column that nobody named holds row numbers, as pandas writes them.
@@ -178,12 +187,13 @@ def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
         "eligible": lambda each: each.kind == "vector" or bool(re.search(r"[|;]", each.example)),
         "terminal": lambda each: each.kind == "flag",
         "truncated": lambda each: each.kind == "flag",
+        "weight": lambda each: each.kind == "number",
         "logger": lambda each: each.kind in ("text", "flag", "number") and 1 < each.values <= MOST_LOGGERS,
     }
     found: dict[str, str] = {}
     for setting in (
         *("action", "reward", "probabilities", "propensity", "eligible", "terminal", "truncated"),
-        *("logger", "episode", "time"),
+        *("logger", "weight", "episode", "time"),
     ):
         for pattern in NAMES[setting]:
             shape = re.compile(re.escape(pattern).replace(r"\*", ".*"), re.IGNORECASE)
@@ -226,6 +236,11 @@ def _questions(guesses: Mapping[str, str]) -> list[str]:
         )
     elif "propensity" in guesses:
         lines.append(f"# Is '{guesses['propensity']}' the probability of the action that was taken, when it was taken?")
+    if "weight" in guesses:
+        lines.append(
+            f"# Does '{guesses['weight']}' say how many episodes one of the log stands for, as 1 / the chance with "
+            "which it was kept? Episodes are drawn by it."
+        )
     if "logger" in guesses:
         lines.append(
             f"# Does '{guesses['logger']}' name the policy that logged an episode, the same one in all of its rows? "

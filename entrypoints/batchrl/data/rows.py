@@ -59,6 +59,7 @@ class Rows:
         loggers: ``[M]``, positions among ``logger_names`` of the policy that logged the row, -1 in empty cells; None:
             one policy logged all rows.
         logger_names: sorted.
+        weights: ``[M]``, how many episodes the row's one stands for, ``nan`` in empty cells; None: each for itself.
         flags: ``[M]`` of 0, 1 and ``UNKNOWN`` for each of ``terminal`` and ``truncated`` that the files have.
         targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
         episode: ``[M]``, position of the row's episode among ``episode_ids``.
@@ -83,6 +84,7 @@ class Rows:
     times: Floats64 | None
     loggers: Integers | None
     logger_names: tuple[str, ...]
+    weights: Floats64 | None
     flags: dict[str, Bytes]
     targets: dict[str, Floats64]
     episode: Integers
@@ -231,7 +233,8 @@ class _Reading:
         self._next_states = storage.column() if chosen.next_states else None
         self._actions = ActionColumn(storage)
         chances = () if chosen.chances is None else (chosen.chances,)
-        scalars = [name for name in (columns.REWARD, *chances) if name != columns.ALL_ACTION_PROBABILITIES]
+        weight = (columns.WEIGHT,) if chosen.weight else ()
+        scalars = [name for name in (columns.REWARD, *chances, *weight) if name != columns.ALL_ACTION_PROBABILITIES]
         vectors = [name for name in (*chances, *chosen.targets) if name != columns.PROPENSITY]
         self._numbers = {name: storage.column() for name in scalars}
         self._vectors = {name: VectorColumn(storage) for name in vectors}
@@ -294,6 +297,7 @@ class _Reading:
             times=None if self._times is None else self._times.finish(),
             loggers=loggers[0],
             logger_names=loggers[1],
+            weights=None if (weight := self._numbers.get(columns.WEIGHT)) is None else weight.finish(),
             flags={name: column.finish() for name, column in self._flags.items()},
             targets={name: column.finish() for name, column in self._vectors.items()},
             episode=self._episode.finish(),

@@ -86,14 +86,19 @@ def test_all_probabilities_go_before_the_taken_actions(tmp_path: Path) -> None:
     assert columns["probabilities"] == "all_action_probabilities" and "propensity" not in columns
 
 
-@given(name=st.text(min_size=1, max_size=12).filter(lambda text: text.strip() and "\x00" not in text))
+def is_new(text: str) -> bool:
+    """Whether a text can be the name of one more column."""
+    return bool(text.strip()) and "\x00" not in text and text.strip() not in {*campaign().columns} - {"age"}
+
+
+@given(name=st.text(min_size=1, max_size=12).filter(is_new))
 def test_any_name_is_written_so_that_it_is_read_again(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     folder = tmp_path_factory.mktemp("names")
     frame = campaign().rename(columns={"age": name})
     frame.to_parquet(folder / "raw.parquet")
     settings = settings_of(folder, proposed(folder / "raw.parquet"))
     found = {*(settings.state_columns or ()), *filter(None, settings.columns.model_dump().values())}
-    assert name.strip() in found or name in campaign().columns
+    assert name.strip() in found
 
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
