@@ -109,6 +109,7 @@ def collect_to_file(arguments: argparse.Namespace) -> None:
         by_chance = bool((first.probabilities.max(axis=1) < 1).any())
         facts = {"env": arguments.env, "actions": simulator.n_actions, "features": simulator.n_features}
         facts |= {"by_chance": by_chance, "max_episode_steps": env.max_episode_steps or simulator.episode_cap}
+        facts |= {"eligible": first.eligible is not None}
         print(json.dumps(facts))
         return
     ensure_writable(arguments.output)

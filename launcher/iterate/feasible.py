@@ -60,3 +60,21 @@ def check_fits(settings: LoopSettings, longest: int | None) -> None:
                 f"rewards over {horizon:g} steps, as long as episodes may get.",
                 f"Set {section}.fqe_updates={10 * least} or more.",
             )
+
+
+def check_eligible(listed: bool, source: str) -> None:
+    """Refuse problems in which not every action can be taken: a loop's policies are asked without being told which.
+
+    Args:
+        listed: whether the actions that can be taken are listed.
+        source: the environment or the data.
+
+    Raises:
+        InputError: they are.
+    """
+    if listed:
+        raise InputError(
+            f"{source} lists the actions that can be taken; a loop asks its policies by endpoint or transform, without "
+            "such lists.",
+            "Take the steps one by one, which keep to them: batchrl collect, train, ope, evaluate.",
+        )

@@ -88,11 +88,13 @@ class Work:
                     "Name one that gives several actions a probability, such as uniform.",
                 )
             feasible.check_fits(self._settings, said["max_episode_steps"])
+            feasible.check_eligible(said["eligible"], said["env"])
             if self._settings.data is None:
                 return
             cut = Cut(self._settings.preset.gate.holdout, seed=0, prefix="", logged_by=behavior)
             kept, held_out = place / "kept.parquet", place / "held_out.parquet"
             found = self.divide(Path(self._settings.data), kept, held_out, cut)
+            feasible.check_eligible(found.eligible, self._settings.data)
         if (found.features, found.actions) != (said["features"], said["actions"]):
             raise InputError(
                 f"{self._settings.data} has {found.features} features and {found.actions} actions, but "

@@ -23,7 +23,7 @@ from batchrl.policies import Flags, Floats32
 
 # Gymnasium deprecates CartPole-v0 and may drop it; it is version 1 with an episode cap of 200 steps.
 SUCCESSORS: dict[str, tuple[str, int]] = {"CartPole-v0": ("CartPole-v1", 200)}
-# The key of an info that says which actions can be taken, as in Gymnasium's Taxi-v3.
+# The key of an info that says which actions can be taken, as in Gymnasium's Taxi-v4.
 ACTION_MASK = "action_mask"
 AnyEnv = gym.Env[Any, Any]
 AnyVectorEnv = VectorEnv[Any, Any, Any]

@@ -30,9 +30,11 @@ class Divided:
         everything: of all episodes.
         held_out: of those that were held out; None where none were.
         features, actions: sizes of the problem.
+        eligible: whether its rows list the actions that could be taken.
     """
 
     everything: Returns
     held_out: Returns | None
     features: int
     actions: int
+    eligible: bool = False

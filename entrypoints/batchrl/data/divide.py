@@ -78,6 +78,7 @@ def divide(
         _figures(returns[found], lengths[found]) if held_out is not None else None,
         features=checked.rows.states.shape[1],
         actions=checked.rows.n_actions,
+        eligible=checked.rows.eligible is not None,
     )
 
 

@@ -72,6 +72,7 @@ def test_a_check_says_what_would_be_played_and_plays_nothing(
 ) -> None:
     assert run(script, tmp_path / "none", "--check") == 0
     facts = {"env": "CartPole-v0", "actions": 2, "features": 4, "by_chance": True, "max_episode_steps": 200}
+    facts |= {"eligible": False}
     assert json.loads(capsys.readouterr().out) == facts
     assert run(script, tmp_path / "none", "--check", "--max-episode-steps", "30") == 0
     assert json.loads(capsys.readouterr().out) == {**facts, "max_episode_steps": 30}

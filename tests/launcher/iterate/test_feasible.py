@@ -9,7 +9,7 @@ import pytest
 from fake_loops import settings_of
 
 from batchrl.contract.errors import InputError
-from launcher.iterate.feasible import check_division, check_fits
+from launcher.iterate.feasible import check_division, check_eligible, check_fits
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.work import linked
 
@@ -62,3 +62,9 @@ def test_what_is_wrong_with_a_file_is_told_of_the_file_itself(tmp_path: Path) ->
             assert (folder / "round_01-episodes.parquet").read_text() == "episodes"
             raise InputError(f"{folder if whole else folder / 'round_01-episodes.parquet'}: no.", "Do.")
         assert (caught.value.message, caught.value.hint) == (f"{told}: no.", "Do.")
+
+
+def test_lists_of_what_can_be_taken_are_refused_before_anything_is_started() -> None:
+    check_eligible(False, "CartPole-v0")
+    with pytest.raises(InputError, match="Taxi-v4 lists the actions that can be taken; a loop asks"):
+        check_eligible(True, "Taxi-v4")
