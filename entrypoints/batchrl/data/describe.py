@@ -1,4 +1,4 @@
-"""What logged data holds: episodes, returns, the logging policy, and how well each action is supported."""
+"""What logged data holds: episodes, returns, the logging policy, and how well each action is supported, and where."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from batchrl.data.calibration import EstimatedBehavior
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.loader import LoadedData
 from batchrl.data.loggers import LoggerFigures, figures_of_loggers
+from batchrl.data.slices import Slices, slices_of
 from batchrl.data.storage import chunks
 
 
@@ -110,6 +111,7 @@ class Description:
     support: tuple[ActionSupport, ...]
     loggers: tuple[LoggerFigures, ...]
     features: tuple[Feature, ...]
+    slices: Slices
 
     def to_dict(self) -> dict[str, Any]:
         """The figures in JSON's types."""
@@ -143,6 +145,7 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         support=_support(data),
         loggers=figures_of_loggers(data),
         features=_features(data),
+        slices=slices_of(data),
     )
 
 

@@ -14,6 +14,7 @@ from launcher.cli.groups import make_group
 from launcher.cli.loggertables import logger_tables
 from launcher.cli.options import complete_presets, output_options, set_option
 from launcher.cli.output import Column, Output, echo, fields, stdout_width, table
+from launcher.cli.slicetables import slice_tables, slice_warning
 from launcher.library.scripts import TRAIN_SCRIPT
 from launcher.training.joboptions import DEFAULT_PRESETS
 
@@ -147,15 +148,18 @@ def init(data: str, out: Output) -> None:
     examples=(
         "batchrl data describe cartpole.csv --discount 0.99",
         "batchrl data describe logs/ --json",
+        "batchrl data describe logs/ --slices",
     ),
 )
 @data_argument
 @click.option("--discount", type=click.FloatRange(0, 1), help="Show discounted returns, too.")
+@click.option("--slices", is_flag=True, help="Show each action in each slice, not only where it is thin.")
 @preset_options
 @output_options
 def describe(
     data: str,
     discount: float | None,
+    slices: bool,
     preset: str,
     settings: tuple[str, ...],
     described: Mapping[str, str],
@@ -163,7 +167,9 @@ def describe(
 ) -> None:
     """Show episodes, returns, the logging policy and the state's columns.
 
-    A small share or probability of an action means that little can be said about policies that take it.
+    A small share or probability of an action means that little can be said about policies that take it. Actions are
+    counted by slices of the state, too (levels, quartiles, quarters of the time): those are shown in which an action is
+    missing that is taken elsewhere.
     """
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
@@ -175,9 +181,13 @@ def describe(
     if not out.for_people:
         out.record(answer, "path")
         return
-    for line in _described(answer, stdout_width()):
+    for line in _described(answer, slices, stdout_width()):
         out.text(line)
     _remark(answer, answer["ends"]["unknown"], out)
+    if unread := answer["slices"]["unread_columns"]:
+        out.note(f"Note: slices of the last {unread} columns of the state were not looked at; there are too many.")
+    if (thin := slice_warning(answer["slices"])) is not None:
+        out.note(f"Warning: {thin}")
 
 
 @command.command(
@@ -238,7 +248,7 @@ def _section(preset: str, settings: tuple[str, ...], described: Mapping[str, str
     return resolved.model_dump(mode="json", include={"data", "seed"})
 
 
-def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
+def _described(answer: Mapping[str, Any], with_slices: bool, width: int) -> Iterator[str]:
     ends = answer["ends"]
     yield from fields(
         {
@@ -258,6 +268,7 @@ def _described(answer: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from table(rows, SPREAD, width)
     yield ""
     yield from table(answer["support"], SUPPORT, width)
+    yield from slice_tables(answer["slices"], with_slices, width)
     yield from logger_tables(answer["loggers"], width)
     yield ""
     yield from table(answer["features"], FEATURES, width)

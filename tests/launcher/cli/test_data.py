@@ -267,3 +267,38 @@ def test_each_logger_is_told_by_itself(run: Run, tmp_path: Path, monkeypatch: py
     path.write_text(path.read_text().replace(",0.8,", ",0.1,"))
     told = run("data", "check", str(path), *words).err
     assert "Note: logger new: action b" in told and "logger old" not in told
+
+
+def test_an_action_that_one_plan_never_gets_is_shown_with_its_slice(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    rng = random.Random(7)
+    lines = ["visit,offer,click,p,age,plan"]
+    for visit in range(400):
+        plan = rng.choice(["basic", "gold"])
+        offer = rng.choice(["coupon", "mail"]) if plan == "basic" else "mail"
+        lines.append(
+            f"{visit},{offer},{rng.randint(0, 1)},{1.0 if plan == 'gold' else 0.5},{rng.randint(18, 80)},{plan}"
+        )
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines))
+    words = ("--map", "episode=visit,action=offer,reward=click,propensity=p", "--state-columns", "age,plan")
+    ended = run("data", "describe", str(path), *words)
+    assert ended.code == 0, ended.err
+    assert "plan = gold" in ended.out and "plan = basic" not in ended.out and "SHARE OF ALL" in ended.out
+    assert max(map(len, ended.out.splitlines()[1:])) <= NARROW
+    assert "Warning: actions that are taken elsewhere are missing" in ended.err
+    assert "coupon never where plan = gold." in ended.err and "data.columns.eligible" in ended.err
+    everything = run("data", "describe", str(path), *words, "--slices")
+    assert "plan = basic" in everything.out and "age = 18 to " in everything.out
+    assert max(map(len, everything.out.splitlines()[1:])) <= NARROW
+    record = run("data", "describe", str(path), *words, "--json").json()["slices"]
+    gold = next(part for part in record["found"] if part["values"] == "gold")
+    assert [(action["action"], action["taken"], action["thin"]) for action in gold["support"]] == [
+        ("coupon", 0, "never"),
+        ("mail", gold["rows"], None),
+    ]
+    path.write_text("\n".join([lines[0], *(line for line in lines if line.endswith("basic"))]))
+    fair = run("data", "describe", str(path), *words)
+    assert "Warning" not in fair.err and "SHARE OF ALL" not in fair.out

@@ -1,0 +1,80 @@
+"""Support of actions in slices of the state, as a table and a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from launcher.cli.output import Column, table
+
+THIN = (
+    Column("slice", "SLICE"),
+    Column("action", "ACTION"),
+    Column("rows", "ROWS", right=True),
+    Column("episodes", "EPISODES", right=True),
+    Column("taken", "TAKEN", right=True),
+    Column("share", "SHARE", right=True),
+    Column("share_of_all", "SHARE OF ALL", right=True),
+)
+ALL = (
+    *THIN,
+    Column("smallest_taken", "SMALLEST OF THE TAKEN", right=True),
+    Column("effective", "EFFECTIVE", right=True),
+    Column("thin", "THIN"),
+)
+# More thin ones are counted, and all are in the JSON.
+MOST_SHOWN = 20
+NAMED = 3
+
+
+def slice_tables(slices: Mapping[str, Any], with_all: bool, width: int) -> Iterator[str]:
+    """Lines, an empty one before the table; none where no action is thin in any slice and not all are wanted.
+
+    Args:
+        slices: as ``batchrl.data.slices.Slices`` in JSON's types.
+        with_all: whether to show every action in every slice, and not those alone that are thin there.
+        width: of the terminal.
+    """
+    rows = _rows(slices)
+    shown = rows if with_all else _thin(rows)[:MOST_SHOWN]
+    if not shown:
+        return
+    yield ""
+    yield from table(shown, ALL if with_all else THIN, width)
+    if hidden := (0 if with_all else len(_thin(rows)) - len(shown)):
+        yield f"{hidden} more: --slices shows all"
+
+
+def slice_warning(slices: Mapping[str, Any]) -> str | None:
+    """What is thin, in words; None where nothing is.
+
+    Args:
+        slices: as ``slice_tables`` has them.
+    """
+    thin = _thin(_rows(slices))
+    if not thin:
+        return None
+    places = [f"{row['action']} {row['thin']} where {row['slice']}" for row in thin[:NAMED]]
+    rest = f" and {len(thin) - NAMED} more" if len(thin) > NAMED else ""
+    return (
+        f"actions that are taken elsewhere are missing in slices of the state: {', '.join(places)}{rest}. "
+        "Values of an action there rest on extrapolation. Where it cannot be taken there, say so by a column of "
+        "eligible actions (data.columns.eligible)."
+    )
+
+
+def _rows(slices: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "slice": f"{part['column']} = {part['values']}",
+            "rows": part["rows"],
+            "episodes": part["episodes"],
+            **action,
+        }
+        for part in slices["found"]
+        for action in part["support"]
+    ]
+
+
+def _thin(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["thin"]]
