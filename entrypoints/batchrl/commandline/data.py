@@ -4,6 +4,7 @@
     propose PATH                            a description of it, as YAML, to be read by a person
     describe PATH [--discount G]            its figures
     convert SOURCE TARGET [--to-schema A|B] [--force] [--separator S] [--decimal D] [--encoding E]
+                                            [--bin COLUMN=K ...]
     divide SOURCE KEPT [--held-out FILE --share S] --seed N --prefix TEXT [--logged-by P [--epsilon E]]
                                             episodes to learn from and episodes to judge by
 
@@ -22,6 +23,7 @@ from typing import Any
 
 from batchrl.contract.errors import EXIT_DONE, InputError
 from batchrl.contract.records import to_json
+from batchrl.data.binning import asked_bins, notes_on, quantile_bins
 from batchrl.data.convert import convert
 from batchrl.data.convert_schema import convert_schema
 from batchrl.data.describe import describe
@@ -32,7 +34,7 @@ from batchrl.data.loggers import figures_of_loggers
 from batchrl.data.proposing import proposed
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
-from batchrl.data.tables import AS_FOUND
+from batchrl.data.tables import AS_FOUND, open_tables
 from presets.dataschema import DataSettings
 
 
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("--separator", default=AS_FOUND.separator)
     converted.add_argument("--decimal", default=AS_FOUND.decimal)
     converted.add_argument("--encoding", default=AS_FOUND.encoding)
+    converted.add_argument("--bin", action="append", default=[])
     converted.set_defaults(run=_convert)
     divided = parts.add_parser("divide")
     divided.add_argument("source", type=Path)
@@ -126,11 +129,17 @@ def _describe(arguments: argparse.Namespace) -> dict[str, Any]:
 def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
     source, target, schema = arguments.source, arguments.target, arguments.to_schema
     text = TextOptions(arguments.separator, arguments.decimal, arguments.encoding)
+    bins = quantile_bins(source, asked_bins(arguments.bin), text)
     if schema is None:
-        rows = convert(source, target, arguments.force, text)
+        rows = convert(source, target, arguments.force, text, bins)
+    elif bins:
+        raise InputError("--bin and --to-schema are two conversions.", "Make ranges first, and convert the result.")
     else:
         rows = convert_schema(source, target, schema, arguments.force, text)
-    return {"path": str(target), "rows": rows, "bytes": target.stat().st_size}
+    ranges = [{**to_json(each), "names": list(each.names)} for each in bins]
+    notes = notes_on(bins, list(open_tables(source, text)[0].names)) if bins else ()
+    size = target.stat().st_size
+    return {"path": str(target), "rows": rows, "bytes": size, "bins": ranges, "notes": list(notes)}
 
 
 def _divide(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -11,12 +11,17 @@ names                     given                        those
 names                     not given                    those that the log holds, sorted; with all probabilities,
                                                        there must be one for each
 one-hot vectors           either                       one for each entry
+ranges                    as for names                 as ``batchrl.data.binning`` calls them, ``[0.1, 0.35)``: no
+                                                       vectors where one is half-open; sorted by where they begin
 ========================  ===========================  =========================================================
 """
 
 from __future__ import annotations
 
 import difflib
+import math
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,9 +38,13 @@ from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Array, Storage
 from batchrl.data.vectors import is_list, vectors_of
 
+# The number of ranges that a message proposes for quantities.
+RANGES = 5
 # More integers than these are amounts, not names of choices.
 MOST_ACTIONS = 100_000
 WRITTEN_SEPARATELY = 5
+# Ranges are called by their ends; of several all but the last one are half-open.
+RANGE = re.compile(rf"\[({DECIMAL.pattern}), {DECIMAL.pattern}([])])")
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def named_actions(
     """
     values, texts = read
     if texts is not None:
-        vectors = _one_hot(values, texts, places)
+        vectors = None if given is not None and set(texts) <= set(given) else _one_hot(values, texts, places)
         if vectors is not None:
             names = tuple(given) if given is not None else default_names(vectors[1])
             if len(names) != vectors[1]:
@@ -148,7 +157,7 @@ def _of_numbers(
         rows,
         columns.ACTION,
         "{value} is a quantity; batchrl learns to choose among a number of actions, not how much",
-        "a name or an integer, such as the number of the range that the quantity lies in",
+        f"a name or an integer, such as a range that the quantity lies in: {_ranges(places)}",
     )
     distinct = np.unique(values[filled])
     if given is None:
@@ -156,7 +165,8 @@ def _of_numbers(
             raise InputError(
                 f"{places.tables[0].path}, column '{places.called(columns.ACTION)}': {len(distinct)} different "
                 "integers are more than can be chosen among.",
-                "Is it an amount or an id? Name the column of the action: data.columns.action.",
+                "Is it an id? Name the column of the action: data.columns.action. Is it an amount? Choose among "
+                f"ranges: {_ranges(places)}.",
             )
         positions = np.full(len(values), np.nan)
         positions[filled] = np.searchsorted(distinct, values[filled])
@@ -175,6 +185,14 @@ def _of_numbers(
     return NamedActions(codes, tuple(given))
 
 
+def _ranges(places: RowLocations) -> str:
+    """The command that makes ranges of the column of actions."""
+    called = places.called(columns.ACTION)
+    return (
+        f"`batchrl data convert DATA ranges.parquet --bin {shlex.quote(f'{called}={RANGES}')}` makes {RANGES} of them"
+    )
+
+
 def _of_names(
     values: Floats64,
     texts: Sequence[str],
@@ -184,7 +202,7 @@ def _of_names(
 ) -> NamedActions:
     note = None
     if given is None:
-        names = tuple(sorted(texts))
+        names = tuple(sorted(texts, key=_place))
         if n_probabilities is not None and n_probabilities != len(names):
             raise InputError(
                 f"{places.tables[0].path}: the log holds {len(names)} actions ({_listed(names)}), but "
@@ -211,9 +229,17 @@ def _of_names(
     return NamedActions(codes, names, note)
 
 
+def _place(text: str) -> tuple[float, str]:
+    """By what actions that are called by name are sorted: ranges by where they begin."""
+    found = RANGE.fullmatch(text)
+    return (float(found[1]) if found else math.inf, text)
+
+
 def _one_hot(values: Floats64, texts: Sequence[str], places: RowLocations) -> tuple[Floats64, int] | None:
     """``[M]`` positions and the number of entries, where every text is a vector; None where not."""
     if not texts or not all(text.startswith(("[", "(", "array")) for text in texts):
+        return None
+    if any((found := RANGE.fullmatch(text)) and found[2] == ")" for text in texts):
         return None
     right = "a vector of one 1 and else 0, or the action's name"
 

@@ -1,8 +1,8 @@
-"""The same data in another format: CSV, gzip CSV and Parquet, and from one schema to the other.
+"""The same data in another format: CSV, gzip CSV and Parquet, with ranges in the place of quantities.
 
-One CSV that becomes a CSV keeps every byte, also its separator. In Parquet, numbers are numbers, vectors are
-lists, and columns of a CSV that training does not know stay text. Nothing is checked beyond that: ``batchrl data
-check`` does.
+One CSV that becomes a CSV keeps every byte, also its separator, unless a column becomes one of ranges. In Parquet,
+numbers are numbers, vectors are lists, and columns of a CSV that training does not know stay text. Nothing is checked
+beyond that: ``batchrl data check`` does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.files import whole_file
+from batchrl.data.binning import Bins
 from batchrl.data.cells import numbers
 from batchrl.data.dataset import Floats64
 from batchrl.data.formats import TextOptions
@@ -57,7 +58,13 @@ def format_of(path: Path) -> str:
     raise InputError(f"{path}: its name does not say a format.", f"End it with one of {', '.join(SUFFIXES)}.")
 
 
-def convert(source: Path, target: Path, overwrite: bool = False, text: TextOptions = AS_FOUND) -> int:
+def convert(
+    source: Path,
+    target: Path,
+    overwrite: bool = False,
+    text: TextOptions = AS_FOUND,
+    bins: Sequence[Bins] = (),
+) -> int:
     """Write the rows of all files of a data set into one file, in their order.
 
     Args:
@@ -65,6 +72,7 @@ def convert(source: Path, target: Path, overwrite: bool = False, text: TextOptio
         target: the file; its name says the format. It appears when it is whole.
         overwrite: whether it may replace a file.
         text: how text files of the source are to be read.
+        bins: the ranges of columns that are written as names of ranges.
 
     Returns:
         The number of rows.
@@ -80,10 +88,11 @@ def convert(source: Path, target: Path, overwrite: bool = False, text: TextOptio
         if set(table.names) != set(names):
             missing = sorted(set(table.names) ^ set(names))
             raise InputError(f"{table.path}: its columns differ from those of {tables[0].path}: {', '.join(missing)}.")
-    if len(tables) == 1 and tables[0].format.kind == "csv" and format_of(target) != PARQUET:
+    if len(tables) == 1 and tables[0].format.kind == "csv" and format_of(target) != PARQUET and not bins:
         return _recode(tables[0], target, overwrite)
-    as_lists = format_of(target) == PARQUET
-    return write_batches((batch for table in tables for batch in _rows(table, names, as_lists)), target, overwrite)
+    as_lists, ranges = format_of(target) == PARQUET, {each.column: each for each in bins}
+    batches = (batch for table in tables for batch in _rows(table, names, as_lists, ranges))
+    return write_batches(batches, target, overwrite)
 
 
 def write_batches(batches: Batches, target: Path, overwrite: bool) -> int:
@@ -181,7 +190,7 @@ def _whole(target: Path, overwrite: bool) -> Iterator[Path]:
         raise InputError(f"{target} cannot be written: {error.strerror or error}.", "Choose another place.") from error
 
 
-def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.RecordBatch]:
+def _rows(table: Table, names: Sequence[str], as_lists: bool, ranges: Mapping[str, Bins]) -> Iterator[pa.RecordBatch]:
     """The file's rows with the columns in one order and with types; vectors as lists, or else as the file has them."""
     places = RowLocations(names)
     places.begin(table, 0)
@@ -190,7 +199,9 @@ def _rows(table: Table, names: Sequence[str], as_lists: bool) -> Iterator[pa.Rec
         arrays = []
         for name in names:
             cells = batch.column(name)
-            if as_lists and name in VECTORS:
+            if name in ranges:
+                cells = ranges[name].named(cells, places, row)
+            elif as_lists and name in VECTORS:
                 cells = _vector_lists(cells, name, places, row)
             elif table.lined and name not in VECTORS:
                 cells = _typed(cells, name, places, row)

@@ -52,6 +52,8 @@ OVERLAP = (
     Column("share", "SHARE OF ALL", right=True),
 )
 
+RANGES = (Column("count", "ROWS", right=True),)
+
 data_argument = click.argument("data", metavar="DATA")
 
 
@@ -198,6 +200,7 @@ def describe(
         "batchrl data convert old.csv new.csv --to-schema B",
         "batchrl data convert excel.csv log.parquet \\",
         "    --decimal comma --encoding cp1252",
+        "batchrl data convert doses.csv log.parquet --bin dose=5",
     ),
 )
 @click.argument("source")
@@ -207,6 +210,13 @@ def describe(
 @click.option("--separator", help="Between the cells of SOURCE: comma, semicolon, tab, pipe, or the character.")
 @click.option("--decimal", type=click.Choice(["point", "comma"]), help="The decimal mark of SOURCE's numbers.")
 @click.option("--encoding", help="Of SOURCE, by Python's names, such as cp1252.")
+@click.option(
+    "--bin",
+    "bins",
+    metavar="COLUMN=K",
+    multiple=True,
+    help="Write the quantities of COLUMN as K ranges, of about as many rows each.",
+)
 @output_options
 def convert(
     source: str,
@@ -216,6 +226,7 @@ def convert(
     separator: str | None,
     decimal: str | None,
     encoding: str | None,
+    bins: tuple[str, ...],
     out: Output,
 ) -> None:
     """Write all rows of SOURCE into the file TARGET; its name says the format.
@@ -233,11 +244,22 @@ def convert(
         *(("--to-schema", to_schema) if to_schema else ()),
         *(("--force",) if force else ()),
         *(f"--{name}={value}" for name, value in said.items()),
+        *(f"--bin={text}" for text in bins),
     ]
     with local_data(source, out.byte_progress) as path:
         answer = ask("convert", str(path), target, *options)
     lines = {"wrote": target, "rows": answer["rows"], "size": size(answer["bytes"])}
     out.record(answer, "path", lines)
+    if out.for_people:
+        for ranges in answer["bins"]:
+            out.text("")
+            rows = [
+                {"name": name, "count": count} for name, count in zip(ranges["names"], ranges["counts"], strict=True)
+            ]
+            for line in table(rows, (Column("name", ranges["column"]), *RANGES), stdout_width()):
+                out.text(line)
+        for note in answer["notes"]:
+            out.note(f"Note: {note}.")
 
 
 def _section(preset: str, settings: tuple[str, ...], described: Mapping[str, str]) -> dict[str, Any]:

@@ -197,7 +197,8 @@ def test_names_may_be_given_to_numbers(tmp_path: Path) -> None:
 
 def test_quantities_and_broken_vectors_are_refused(tmp_path: Path) -> None:
     frame = base().drop(columns="all_action_probabilities").assign(propensity=0.5)
-    assert "0.25 is a quantity" in refusal(tmp_path, frame.assign(action=0.25))
+    said = refusal(tmp_path, frame.assign(action=0.25))
+    assert "0.25 is a quantity" in said and "batchrl data convert DATA ranges.parquet --bin action=5" in said
     vectors = frame.assign(action=[str([1, 0])] * 4 + [str([1, 1])] * (len(frame) - 4))
     assert "line 6" in refusal(tmp_path, vectors) and "no one-hot vector" in refusal(tmp_path, vectors)
     assert "every row has the action" in refusal(tmp_path, frame.assign(action=1))

@@ -119,6 +119,23 @@ def test_conversion_keeps_the_data(run: Run, data: Path) -> None:
     assert run("data", "convert", str(data), str(parquet), "--force").code == 0
 
 
+def test_quantities_become_ranges(run: Run, data: Path) -> None:
+    table, ranges = [line.split(",") for line in data.read_text().splitlines()], data.with_name("ranges.csv")
+    options = ("--bin", "state_feature_0=4")
+    ended = run("data", "convert", str(data), str(ranges), *options)
+    assert ended.code == 0, ended.err
+    assert "state_feature_0" in ended.out and ended.out.count("[") == 4 and "data.propensities" in ended.err
+    record = run("data", "convert", str(data), str(ranges), *options, "--force", "--json").json()
+    (bins,) = record["bins"]
+    assert len(bins["edges"]) == 5 and bins["asked"] == 4 and sum(bins["counts"]) == record["rows"] == len(table) - 1
+    assert all(name in ended.out and f'"{name}"' in ranges.read_text() for name in bins["names"])
+    for wrong, said in (("x", "no column and number of bins"), ("state=2", "'state' is missing")):
+        ended = run("data", "convert", str(data), str(ranges), "--bin", wrong, "--force")
+        assert ended.code == 2 and said in ended.err
+    ended = run("data", "convert", str(data), str(ranges), *options, "--to-schema", "A", "--force")
+    assert ended.code == 2 and "two conversions" in ended.err
+
+
 def test_a_schema_that_cannot_be_written_is_told(run: Run, data: Path) -> None:
     ended = run("data", "convert", str(data), str(data.with_name("a.csv")), "--to-schema", "A")
     assert ended.code == 2 and "schema A holds it" in ended.err
