@@ -14,6 +14,7 @@ missing_ids          warning  an id is a word for a missing value: "NA", "null"
 no_rewards           warning  every reward is 0
 equal_returns        warning  all episodes return the same
 huge_rewards         warning  a reward is beyond HUGE_REWARD
+unlike_loggers       warning  loggers that are balanced met other states (``balancing``)
 ===================  =======  =====================================================================  ===========
 
 ``data.repair`` names those that are to be repaired (``repairs``); ``data.accept`` those that are meant: an error that

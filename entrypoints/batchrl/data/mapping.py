@@ -32,6 +32,12 @@ SETTINGS = {
     "weight": columns.WEIGHT,
 }
 _SETTING_OF = {name: f"data.columns.{setting}" for setting, name in SETTINGS.items()}
+# A policy's own description may name what another log has none of.
+_WITHOUT = {
+    columns.LOGGER: "For a log of one policy, a file given by --data-spec says {columns: {logger: null}, loggers: "
+    "separate}.",
+    columns.WEIGHT: "For a log that kept all alike, a file given by --data-spec says {columns: {weight: null}}.",
+}
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
 _CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -46,7 +52,8 @@ def renamed(table: Table, settings: ColumnSettings) -> Table:
     named = {name: called for name, called in given.items() if called is not None}
     for name, called in named.items():
         if called not in table.names:
-            raise _missing(table, called, _SETTING_OF[name])
+            error = _missing(table, called, _SETTING_OF[name])
+            raise InputError(error.message, f"{error.hint} {_WITHOUT[name]}") if name in _WITHOUT else error
     return table.with_names(named)
 
 

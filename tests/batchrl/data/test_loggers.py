@@ -17,6 +17,7 @@ from batchrl.data.loader import LoadedData, load_dataset
 from batchrl.data.loggers import figures_of_loggers
 from batchrl.data.proposing import proposed
 from presets.dataschema import DataSettings
+from presets.dataspec import changed, overrides_of
 
 COLUMNS = {
     "episode": "visit",
@@ -108,6 +109,16 @@ def test_a_row_without_its_logger_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, frame)
     assert "line 9, episode v7, column 'variant': the cell is empty (1 more row like it)" in said
     assert "the name of the policy that logged the episode" in said
+
+
+def test_a_log_without_the_column_is_told_how_to_be_read(tmp_path: Path) -> None:
+    said = refusal(tmp_path, log_of(60).drop(columns="variant"))
+    assert "column 'variant' is missing, which is named by data.columns.logger" in said
+    written = said[said.index("{") : said.rindex("}") + 1]
+    (tmp_path / "data.yaml").write_text(written)
+    balanced = DataSettings.model_validate({"columns": COLUMNS, "state_columns": ("age",), "loggers": "balanced"})
+    settings = changed(balanced, overrides_of(tmp_path / "data.yaml", None, None))
+    assert load_dataset(tmp_path / "log.csv", settings).dataset.loggers is None
 
 
 def test_the_row_that_closes_an_episode_needs_no_logger(tmp_path: Path) -> None:
