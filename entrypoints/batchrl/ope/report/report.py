@@ -5,7 +5,8 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
     {"format": 1,
      "data": {"source", "sha256", "episodes", "transitions", "actions", "schema"},
      "scored": {"episodes", "transitions", "which"},          which episodes, in words
-     "settings": {"discount", "confidence", "resamples", "seed"},      discount null for a log of single decisions
+     "settings": {"discount", "confidence", "resamples", "seed", "clip",    discount null for a log of single decisions
+                  "loggers": "separate", "balanced" or null where one policy logged all},
      "logged": {"mean_return", "discounted_return": ESTIMATE, "estimand": ESTIMAND},
      "baseline": what "difference" is against, in words,
      "policies": [{"policy", "source", "facts": {...}, "episodes",

@@ -204,6 +204,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
             "resamples": question.settings.resamples,
             "seed": question.settings.seed,
             "clip": question.clip,
+            "loggers": None if part.loggers is None else "separate" if part.mixture is None else "balanced",
         },
         mean_return=float(part.returns.mean()),
         logged=scorer.logged,

@@ -246,6 +246,7 @@ def test_the_script_balances_the_loggers(run: Run, tmp_path: Path) -> None:
     assert figures[columns.IPS]["value"] == pytest.approx((weights * frame["reward"]).mean())
     assert figures[names.SNIPS]["value"] == pytest.approx((weights * frame["reward"]).sum() / weights.sum())
     assert any("one 120, two 280. They are balanced" in remark for remark in report["remarks"])
+    assert report["settings"]["loggers"] == "balanced"
     assert report["policies"][0]["reliable"]
     # Each row by its own logger: what each never does is missing, and the mean weight shows it.
     code, out, err = run(path, "--map", "logger=variant", "--json")
@@ -253,7 +254,7 @@ def test_the_script_balances_the_loggers(run: Run, tmp_path: Path) -> None:
     own = chances / frame["propensity"]
     (policy,) = report["policies"]
     assert policy["estimates"][columns.IPS]["value"] == pytest.approx((own * frame["reward"]).mean())
-    assert "mean weight" in policy["doubt"]
+    assert "mean weight" in policy["doubt"] and report["settings"]["loggers"] == "separate"
     assert any("Each decision is weighed by the probabilities of its own logger" in text for text in report["remarks"])
 
 
