@@ -17,7 +17,7 @@ from launcher.base.notices import say
 from launcher.jobs.endpoint import Endpoint, Removed
 from launcher.jobs.handle import where
 from launcher.serving.prediction import AnswerLine, Prediction, check, read_lines
-from launcher.serving.rows import as_rows, bodies, encode
+from launcher.serving.rows import as_lines, bodies
 from launcher.session.answers import is_unknown
 from launcher.session.session import session_from
 
@@ -61,7 +61,8 @@ class Predictor:
         States go as JSON Lines, in as many requests as the limit of 6 MB (contract 182) demands.
 
         Args:
-            states: rows of ``d`` numbers: lists, an array ``[N, d]``, a frame with ``d`` columns; or one state alone.
+            states: rows of ``d`` numbers: lists, an array ``[N, d]``, a frame with ``d`` columns; or a list of records
+                of the log's columns, as ``{"age": 41, "plan": "gold"}``; or one state alone.
             errors: ``raise`` for an error about the first state that the model cannot take, ``keep`` to have it in
                 ``Prediction.errors``.
 
@@ -74,7 +75,7 @@ class Predictor:
         if errors not in ("raise", "keep"):
             raise InputError(f"errors '{errors}' is unknown.", "It may be 'raise' or 'keep'.")
         answers: list[AnswerLine] = []
-        for line in self.predict_lines(encode(as_rows(states))):
+        for line in self.predict_lines(as_lines(states)):
             answer = check(line, len(answers) + 1, self._source)
             if answer.error is not None and errors == "raise":
                 raise InputError(f"row {len(answers) + 1}: {_without_line(answer.error)}")

@@ -1,4 +1,4 @@
-"""States on their way to an endpoint: from lists, arrays and frames to lines of JSON, in bodies that are small enough.
+"""States on their way to an endpoint: from lists, arrays, frames and records to lines of JSON, in bodies small enough.
 
 numpy and pandas are understood by what their objects can do, not imported.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from batchrl.contract.errors import InputError
 from launcher.api.constants import MAX_INVOCATION_BYTES
 
 _NUMBERS = {int, float}
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,42 @@ class Body:
     first: int
     rows: int
     content: bytes
+
+
+def as_lines(states: Any) -> list[bytes]:
+    """States as lines of JSON, without line ends.
+
+    Args:
+        states: as ``as_rows`` has them; or records as the log has them, one or a list: mappings from the columns' names
+            to numbers, texts, dates, or None where there is no value (NaN is none).
+
+    Raises:
+        InputError: naming the first row that is not like that.
+    """
+    if isinstance(states, Mapping):
+        states = [states]
+    if not (isinstance(states, list | tuple) and states and all(isinstance(each, Mapping) for each in states)):
+        return encode(as_rows(states))
+    lines = []
+    for index, record in enumerate(states):
+        try:
+            lines.append(_encode({str(name): _cell(value) for name, value in record.items()}).encode())
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"row {index + 1}: it is no record: {error}.", "Values are numbers, texts, dates and lists of them."
+            ) from error
+    return lines
+
+
+def _cell(value: Any) -> Any:
+    """A value of a record as JSON has it."""
+    if hasattr(value, "isoformat"):
+        return None if value != value else value.isoformat()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_cell(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def as_rows(states: Any) -> list[list[float]]:

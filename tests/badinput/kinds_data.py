@@ -144,18 +144,21 @@ def _unpacked(folder: Path, content: bytes) -> Case:
 
 
 LINES = b'[0.1, 2]\n{"features": [1, 2]}\n[3, 4]\n{"instances": [[5, 6]]}\n'
+OBJECTS = b'{"age": 0.1, "visits": 2}\n{"visits": 1, "age": 3}\n'
+COLUMNS = ("age", "visits")
 
 
 @kind("records: bodies at the model server", 6)
 def _body(chance: random.Random, folder: Path) -> Case:
     media = chance.choice([Media.JSON_LINES, Media.CSV, Media.JSON])
-    good = {Media.JSON_LINES: LINES, Media.CSV: b"1,2\n3,4.5\n", Media.JSON: b'{"instances": [[1, 2], [3, 4]]}'}[media]
+    lines = chance.choice([LINES, OBJECTS])
+    good = {Media.JSON_LINES: lines, Media.CSV: b"1,2\n3,4.5\n", Media.JSON: b'{"instances": [[1, 2], [3, 4]]}'}[media]
     body = spoil.scramble(chance, good)
 
     def read() -> int:
         if media is Media.JSON:
-            return len(read_document(body, 2))
-        return sum(map(len, read_lines(body, media, 2)))
+            return len(read_document(body, 2, COLUMNS))
+        return sum(map(len, read_lines(body, media, 2, COLUMNS)))
 
     def counted(found: int) -> str | None:
         if media is Media.JSON or not body.removeprefix(b"\xef\xbb\xbf"):

@@ -83,6 +83,12 @@ class LoadedPolicy:
         """Number of features of a state."""
         return self._model.n_features
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """What the log calls the features, ``d`` names; none where raw records are encoded, or an older model is."""
+        names = tuple(self._facts.get("preprocessing", {}).get("state_columns", ()))
+        return names if self.encoding is None and len(names) == self.n_features else ()
+
     def q_values(self, states: Floats32) -> Floats32:
         """Values ``[B, A]`` of states ``[B, d]``.
 

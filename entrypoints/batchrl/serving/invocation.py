@@ -59,7 +59,9 @@ class Request:
     @property
     def records_at_most(self) -> int:
         """How many records the body holds, or fewer."""
-        return self.body.count(b"[" if self.media is Media.JSON else b"\n") + 1
+        if self.media is Media.JSON:
+            return self.body.count(b"[") + self.body.count(b"{")
+        return self.body.count(b"\n") + 1
 
 
 class Rejected(Exception):
@@ -85,12 +87,15 @@ class Service:
         reject: whether a faulty record fails its request; where the answer is a document it always does.
         encoding: of raw records; None where the policy takes lists of numbers.
         needs_eligible: whether every record has to say which actions can be taken.
+        columns: ``d`` names of the features of a policy that takes lists of numbers, by which it takes objects as well;
+            none where they are not known.
     """
 
     predictor: Predictor
     reject: bool = False
     encoding: Encoding | None = None
     needs_eligible: bool = False
+    columns: tuple[str, ...] = ()
 
     def answer(self, content_type: str, accept: str, body: bytes) -> InvocationAnswer:
         """The answer to one request."""
@@ -210,6 +215,6 @@ class Service:
             raw = RawRecords(self.encoding)
             yield from [raw.of_document(body)] if media is Media.JSON else raw.of_lines(body, media)
         elif media is Media.JSON:
-            yield read_document(body, self.predictor.n_features)
+            yield read_document(body, self.predictor.n_features, self.columns)
         else:
-            yield from read_lines(body, media, self.predictor.n_features)
+            yield from read_lines(body, media, self.predictor.n_features, self.columns)

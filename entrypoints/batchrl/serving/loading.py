@@ -56,7 +56,7 @@ def load_service(folder: Path, settings: ServingSettings) -> Loaded:
     encoding = policy.encoding
     taken = f"{policy.n_features} features" if encoding is None else f"raw records of {', '.join(encoding.columns)}"
     description = f"{name} ({target}; {taken}, {policy.n_actions} actions)"
-    service = Service(predictor, settings.reject, encoding, policy.needs_eligible)
+    service = Service(predictor, settings.reject, encoding, policy.needs_eligible, policy.column_names)
     return Loaded(service, description, seconds / TIMED_ROWS)
 
 

@@ -1,15 +1,19 @@
 """Bodies of requests as states, and what is wrong with the records that are none (contract 139, 146, 167).
 
-Every line of a body gives one state or one fault, so that an answer has a line for each. A body of plain lists of
-numbers is parsed in one piece, where it is certain that each line is one list; any other body line by line.
+Every line of a body gives one state or one fault, so that an answer has a line for each. A state is a list of numbers,
+or an object that names the log's columns: ``{"age": 41, "visits": 3}``. A body of either kind is parsed in one piece,
+where it is certain that each line is one; any other body line by line.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +32,7 @@ FEATURES, INSTANCES = "features", "instances"
 NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
 BOM = b"\xef\xbb\xbf"
 SHOWN_CHARACTERS = 40
+SHOWN_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,17 @@ class Unreadable(Exception):
     """A body that is no list of records at all."""
 
 
-def read_lines(body: bytes, media: Media, n_features: int) -> Iterator[ParsedRecords]:
+def read_lines(body: bytes, media: Media, n_features: int, columns: Sequence[str] = ()) -> Iterator[ParsedRecords]:
     """The records of a body of lines, in blocks that bound the memory.
 
     Args:
         body: JSON Lines or CSV; a newline at its end ends the last line and begins no other.
         media: which of the two.
         n_features: d.
+        columns: ``d`` names of the features, by which objects are understood; none where they are not known.
     """
-    read = _json_block if media is Media.JSON_LINES else _csv_block
     for block in blocks(body):
-        yield read(block, n_features)
+        yield _json_block(block, n_features, columns) if media is Media.JSON_LINES else _csv_block(block, n_features)
 
 
 def blocks(body: bytes) -> Iterator[bytes]:
@@ -84,36 +89,49 @@ def trimmed(body: bytes) -> bytes | None:
     return body.removesuffix(b"\n").removesuffix(b"\r") if body.endswith(b"\n") else body
 
 
-def read_document(body: bytes, n_features: int) -> ParsedRecords:
-    """The records of a JSON document: ``{"instances": [[...], ...]}``, a list of rows, or one row.
+def read_document(body: bytes, n_features: int, columns: Sequence[str] = ()) -> ParsedRecords:
+    """The records of a JSON document: ``{"instances": [row, ...]}``, a list of rows, or one row.
+
+    Args:
+        body: all of it.
+        n_features: d; a row is a list of so many numbers, or an object, as a line may be one.
+        columns: as for ``read_lines``.
 
     Raises:
         Unreadable: it is none of these.
     """
     wanted = f'expected {{"{INSTANCES}": [[...], ...]}}, a list of lists of {n_features} numbers, or one such list'
+    if columns:
+        wanted += f", or objects, as {_example(columns)}, in the place of lists"
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error}") from error
     rows = document
     if isinstance(document, dict):
-        if INSTANCES not in document:
+        if INSTANCES in document:
+            rows = document[INSTANCES]
+        elif FEATURES in document or any(name in document for name in columns):
+            rows = [document]
+        else:
             raise Unreadable(f"{wanted}, got {_object(document)}")
-        rows = document[INSTANCES]
     if not isinstance(rows, list):
         raise Unreadable(f"{wanted}, got {in_words(rows)}")
-    if rows is document and rows and not isinstance(rows[0], list):
+    if rows is document and rows and not isinstance(rows[0], (list, dict)):
         rows = [rows]
     if _is_numeric(body, texts=int(rows is not document)):
         try:
             return _in_range(np.array(rows, dtype=np.float64), n_features)
         except (ValueError, TypeError, OverflowError):
             pass
-    return _records(rows, n_features)
+    plain = all(type(row) is dict and FEATURES not in row and INSTANCES not in row for row in rows)
+    if plain and (named := _named(rows, columns)) is not None:
+        return _in_range(named, n_features)
+    return _records(map(partial(_row, columns=columns), rows), n_features)
 
 
-def _json_block(block: bytes, n_features: int) -> ParsedRecords:
-    """Records of lines of JSON; all at once where every line is certain to be one list of numbers."""
+def _json_block(block: bytes, n_features: int, columns: Sequence[str]) -> ParsedRecords:
+    """Records of lines of JSON; all at once where every line is certain to be one list of numbers, or one object."""
     joined = block.replace(b"]\n[", b"],[")
     # Where no newline is left, each line but the first begins with "[" and each but the last ends with "]". With as
     # many "[" as lines, in valid JSON, a line is one list, and holds none.
@@ -122,23 +140,61 @@ def _json_block(block: bytes, n_features: int) -> ParsedRecords:
             return _in_range(np.array(orjson.loads(b"[%b]" % joined), dtype=np.float64), n_features)
         except (ValueError, TypeError, OverflowError):
             pass
-    return _records(map(_json_line, block.split(b"\n")), n_features)
+    if columns and not any(b'"%b"' % key.encode() in block for key in (FEATURES, INSTANCES)):
+        named = _named(objects_at_once(block) or (), columns)
+        if named is not None:
+            return _in_range(named, n_features)
+    return _records(map(partial(_json_line, columns=columns), block.split(b"\n")), n_features)
 
 
-def _json_line(line: bytes) -> Any:
+def objects_at_once(block: bytes) -> list[dict[str, Any]] | None:
+    """All objects of a block of JSON Lines, where it is certain that each line is one without another in it."""
+    # As many "{" as lines, and as many objects: none begins within another, or on a line with another.
+    n_lines = block.count(b"\n") + 1
+    if block.count(b"{") != n_lines or not block.startswith(b"{") or block.count(b"\n{") != n_lines - 1:
+        return None
+    try:
+        records = orjson.loads(b"[%b]" % block.replace(b"\n", b","))
+    except orjson.JSONDecodeError:
+        return None
+    return records if len(records) == n_lines and all(type(record) is dict for record in records) else None
+
+
+def _named(objects: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Floats64 | None:
+    """``[n, d]`` of objects that hold a number for each column; None where one does not, or there is none."""
+    if not objects or not columns:
+        return None
+    try:
+        cells = list(map(operator.itemgetter(*columns), objects))
+    except KeyError:
+        return None
+    flat = cells if len(columns) == 1 else list(itertools.chain.from_iterable(cells))
+    if not {int, float}.issuperset(map(type, flat)):
+        return None
+    return np.array(flat, np.float64).reshape(len(objects), len(columns))
+
+
+def _json_line(line: bytes, columns: Sequence[str]) -> Any:
     """The features that a line gives, or its fault."""
     if not line.strip():
         return Fault("the line is blank")
     try:
-        value = orjson.loads(line)
+        return _row(orjson.loads(line), columns)
     except orjson.JSONDecodeError as error:
         if NO_NUMBER.search(line):
             return Fault("not JSON: there are no NaN and Infinity in it")
         return Fault(f"not JSON: {error.msg} (character {error.pos + 1})")
+
+
+def _row(value: Any, columns: Sequence[str]) -> Any:
+    """The features that a record gives, or its fault; what is no object is taken as it is."""
     if not isinstance(value, dict):
         return value
+    if FEATURES not in value and INSTANCES not in value and any(name in value for name in columns):
+        return _of_columns(value, columns)
     if (FEATURES in value) == (INSTANCES in value):
-        return Fault(f'expected a list, or an object with "{FEATURES}" or "{INSTANCES}", got {_object(value)}')
+        named = f"{listed([quoted(name) for name in columns], SHOWN_COLUMNS)}, " if columns else ""
+        return Fault(f'expected a list, or an object with {named}"{FEATURES}" or "{INSTANCES}", got {_object(value)}')
     if FEATURES in value:
         return value[FEATURES]
     rows = value[INSTANCES]
@@ -146,6 +202,15 @@ def _json_line(line: bytes) -> Any:
         found = f"{len(rows)} rows" if isinstance(rows, list) else in_words(rows)
         return Fault(f'expected one row in "{INSTANCES}", got {found}; a line is one record')
     return rows[0]
+
+
+def _of_columns(value: Mapping[str, Any], columns: Sequence[str]) -> list[float] | Fault:
+    for name in columns:
+        if name not in value:
+            return Fault(f"'{_short(name, SHOWN_CHARACTERS)}' is missing; expected {_example(columns)}")
+        if type(value[name]) not in (float, int):
+            return Fault(f"'{_short(name, SHOWN_CHARACTERS)}' is {in_words(value[name])}, not a number")
+    return [value[name] for name in columns]
 
 
 def _csv_block(block: bytes, n_features: int) -> ParsedRecords:
@@ -245,6 +310,16 @@ def _in_range(states: Floats64, n_features: int) -> ParsedRecords:
 
 def _list_of(n_features: int) -> str:
     return f"a list of {n_features} number{'s' * (n_features != 1)}"
+
+
+def _example(columns: Sequence[str]) -> str:
+    shown = [f"{quoted(name)}: 1.5" for name in columns]
+    return f"{{{listed(shown, SHOWN_COLUMNS)}}}"
+
+
+def quoted(name: str) -> str:
+    """A name of a column as JSON has it, if it is short."""
+    return f'"{_short(name, SHOWN_CHARACTERS)}"'
 
 
 def _object(value: Mapping[str, Any]) -> str:

@@ -18,7 +18,17 @@ from batchrl.contract.errors import shortened
 from batchrl.contract.text import DECIMAL, NULLS, listed
 from batchrl.data.encoding import Encoding, Kind, RawColumn
 from batchrl.serving.media import Media
-from batchrl.serving.parsing import INSTANCES, Fault, ParsedRecords, Unreadable, blocks, csv_cells, in_words
+from batchrl.serving.parsing import (
+    INSTANCES,
+    SHOWN_COLUMNS,
+    Fault,
+    ParsedRecords,
+    Unreadable,
+    blocks,
+    csv_cells,
+    in_words,
+    objects_at_once,
+)
 
 if TYPE_CHECKING:
     from batchrl.data.dataset import Floats64
@@ -29,7 +39,6 @@ RIGHT: Mapping[Kind, str] = {
     "date": 'a date, as "2026-11-30T08:00:00Z", or seconds since 1970',
 }
 EXAMPLES: Mapping[Kind, str] = {"number": "1.5", "category": '"text"', "date": '"2026-11-30T08:00:00Z"'}
-SHOWN_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,10 @@ class RawRecords:
     def of_lines(self, body: bytes, media: Media) -> Iterator[ParsedRecords]:
         """The records of JSON Lines or CSV, in blocks that bound the memory."""
         for block in blocks(body):
-            lines = block.split(b"\n")
             if media is Media.JSON_LINES:
-                yield self._encoded(_at_once(block, len(lines)) or map(_json_line, lines))
+                yield self._encoded(objects_at_once(block) or map(_json_line, block.split(b"\n")))
             else:
-                yield self._encoded(map(self._csv_line, lines))
+                yield self._encoded(map(self._csv_line, block.split(b"\n")))
 
     def of_document(self, body: bytes) -> ParsedRecords:
         """The records of ``{"instances": [{...}, ...]}``, of a list of records, or one.
@@ -193,18 +201,6 @@ def _moment(cell: Any) -> float:
 
 
 READERS: Mapping[Kind, Callable[[Any], float | str]] = {"number": _number, "category": _text, "date": _moment}
-
-
-def _at_once(block: bytes, n_lines: int) -> list[Any] | None:
-    """All records of a block of JSON Lines, where it is certain that each line is one object without another in it."""
-    # As many "{" as lines, and as many objects: none begins within another, or on a line with another.
-    if block.count(b"{") != n_lines or not block.startswith(b"{") or block.count(b"\n{") != n_lines - 1:
-        return None
-    try:
-        records = orjson.loads(b"[%b]" % block.replace(b"\n", b","))
-    except orjson.JSONDecodeError:
-        return None
-    return records if len(records) == n_lines and all(type(record) is dict for record in records) else None
 
 
 def _json_line(line: bytes) -> Any:

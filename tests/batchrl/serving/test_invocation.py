@@ -6,11 +6,12 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from modelservers import CSV, JSON, JSON_LINES, as_lines, network, parsed, policy_model, states
+from modelservers import CSV, FACTS, JSON, JSON_LINES, as_lines, network, parsed, policy_model, states
 
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
 from batchrl.agents.model import PolicyModel, Scorer
@@ -18,8 +19,10 @@ from batchrl.agents.target_policy import TargetPolicy
 from batchrl.data.dataset import default_names
 from batchrl.serving import parsing
 from batchrl.serving.invocation import Request, Service
+from batchrl.serving.loading import load_service
 from batchrl.serving.parsing import ParsedRecords
 from batchrl.serving.predictor import Predictor
+from batchrl.serving.settings import ServingSettings
 
 STATES = states(40)
 MASK = ImitationMask(network(3, 2, seed=5), 0.55, relative=False)
@@ -311,3 +314,22 @@ def test_blocks_of_a_large_body_count_their_lines_on(monkeypatch: pytest.MonkeyP
     assert _flat(whole[:40], JSON_LINES) == [pytest.approx(row, abs=1e-6) for row in _flat(blocks[:40], JSON_LINES)]
     rejected = service(reject=True).answer(JSON_LINES, "", body)
     assert json.loads(rejected.body)["line"] == 41
+
+
+def test_records_that_name_the_columns_are_answered_as_lists(model_folder: Path) -> None:
+    """By every type and by the names in the model's own description; a server reads them as it loads the model."""
+    loaded = load_service(model_folder, ServingSettings.from_environment({}, 1)).service
+    names = FACTS["preprocessing"]["state_columns"]
+    rows = states(40).tolist()
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    lists = loaded.answer(JSON_LINES, "", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    named = loaded.answer(JSON_LINES, "", "".join(json.dumps(record) + "\n" for record in records).encode())
+    assert named.body == lists.body
+    documents = [loaded.answer(JSON, "", json.dumps({"instances": given}).encode()).body for given in (rows, records)]
+    assert documents[0] == documents[1]
+    some = [dict(reversed(record.items())) | {"eligible": ["1"]} for record in records]
+    of_eligible = loaded.answer(JSON_LINES, "", "".join(json.dumps(record) + "\n" for record in some).encode())
+    assert {json.loads(line)["action"] for line in of_eligible.body.splitlines()} == {1}
+    wrong = loaded.answer(JSON_LINES, "", b'{"x": 1, "y": 2}\n' + json.dumps(records[0]).encode())
+    first, second = map(json.loads, wrong.body.splitlines())
+    assert first["error"].startswith("line 1: 'z' is missing; expected ") and "predictions" in second

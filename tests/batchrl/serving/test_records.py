@@ -225,3 +225,86 @@ def test_states_are_the_float32_that_is_nearest_to_the_text() -> None:
     body = b"".join(json.dumps(row).encode() + b"\n" for row in rows.tolist())
     (block,) = read_lines(body, LINES, 2)
     np.testing.assert_array_equal(block.states, rows)
+
+
+def named(body: bytes, columns: tuple[str, ...] = ("age", "visits")) -> list[list[float] | str]:
+    """Each record as its features or its fault, of a policy whose columns have names."""
+    found: list[list[float] | str] = []
+    for block in read_lines(body, LINES, len(columns), columns):
+        found += [block.faults.get(position, row) for position, row in enumerate(block.states.tolist())]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"age":1,"visits":2}', [1, 2]),
+        (b' {"visits": 2.5, "age": -1e3}\r', [-1000, 2.5]),
+        (b'{"age":1,"visits":2,"plan":"gold","more":{"x":[1]}}', [1, 2]),
+        (b'{"features":[5,6],"age":1,"visits":2}', [5, 6]),
+        (b'{"instances":[[5,6]],"age":1}', [5, 6]),
+        (b"[1,2]", [1, 2]),
+        (b'{"age":1}', '\'visits\' is missing; expected {"age": 1.5, "visits": 1.5}'),
+        (b'{"age":null,"visits":2}', "'age' is null, not a number"),
+        (b'{"age":1,"visits":"2"}', "'visits' is the text '2', not a number"),
+        (b'{"age":1,"visits":true}', "'visits' is true, not a number"),
+        (b'{"age":[1],"visits":2}', "'age' is a list, not a number"),
+        (b'{"age":1e39,"visits":2}', "feature 1 is 1e+39, beyond float32"),
+        (b'{"Age":1,"Visits":2}', 'an object with "age", "visits", "features" or "instances", got an object with Age'),
+        (b"{}", "got an empty object"),
+        (b'{"age":1,"visits":2}}', "not JSON"),
+        (b'{"age":1},{"visits":2}', "not JSON"),
+    ],
+)
+def test_objects_that_name_the_columns_are_states(line: bytes, expected: list[float] | str) -> None:
+    for one, other in ((b"[7,8]", b'{"age":9,"visits":0}'), (b'{"age":7,"visits":8}', b'{"visits":0,"age":9}')):
+        before, found, after = named(one + b"\n" + line + b"\n" + other + b"\n")
+        assert (before, after) == ([7, 8], [9, 0])
+        if isinstance(expected, str):
+            assert isinstance(found, str) and expected in found
+        else:
+            assert found == expected
+    if isinstance(expected, list):
+        document = read_document(b'{"instances":[[7,8],%b]}' % line, 2, ("age", "visits"))
+        assert document.states.tolist() == [[7, 8], expected] and not document.faults
+
+
+OBJECTS = st.sampled_from(
+    [b'{"age":1,"visits":2}', b'{"visits":3,"age":4,"x":"{"}', b'{"age":1}', b'{"age":null,"visits":2}', b'{"age":1e39,'
+     b'"visits":0}', b'{"features":[1,2],"age":3,"visits":4}', b'{"age":1', b'"visits":2}', b'{"x":{}}']
+)  # fmt: skip
+
+
+@given(st.lists(OBJECTS | LINE, min_size=1, max_size=6))
+def test_any_body_of_objects_gives_for_each_line_what_the_line_alone_gives(lines: list[bytes]) -> None:
+    together = named(b"\n".join([*lines, b""]))
+    assert together == [named(line + b"\n")[0] for line in lines]
+
+
+def test_a_policy_of_one_column_takes_objects_too() -> None:
+    assert named(b'{"age":1}\n{"age":2.5}\n{"x":2}\n', ("age",))[:2] == [[1], [2.5]]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"age":1,"visits":2}', [[1, 2]]),
+        (b'{"features":[1,2]}', [[1, 2]]),
+        (b'[{"age":1,"visits":2},{"visits":4,"age":3}]', [[1, 2], [3, 4]]),
+        (b'{"instances":[{"age":1,"visits":2},[3,4],{"features":[5,6]}]}', [[1, 2], [3, 4], [5, 6]]),
+        (b'{"instances":[{"age":1,"visits":2},{"age":3}]}', [[1, 2], "'visits' is missing"]),
+    ],
+)
+def test_a_document_of_objects_is_rows(body: bytes, expected: list[list[float] | str]) -> None:
+    found = read_document(body, 2, ("age", "visits"))
+    assert len(found) == len(expected)
+    for at, (row, wanted) in enumerate(zip(found.states.tolist(), expected, strict=True)):
+        if isinstance(wanted, str):
+            assert wanted in found.faults[at]
+        else:
+            assert row == wanted and at not in found.faults
+
+
+def test_a_document_that_names_no_column_is_refused_with_an_example() -> None:
+    with pytest.raises(Unreadable, match=r'objects, as \{"age": 1.5, "visits": 1.5\}'):
+        read_document(b'{"plan":"gold"}', 2, ("age", "visits"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import json
 import subprocess
@@ -18,7 +19,7 @@ from serving_cloud import Cloud, FakeSession, answers, refused
 
 from batchrl.contract.errors import DamagedContent, InputError, JobFailed, Unreachable
 from launcher import ModelFailed, Predictor
-from launcher.serving.rows import MAX_INVOCATION_BYTES, as_rows, bodies, encode
+from launcher.serving.rows import MAX_INVOCATION_BYTES, as_lines, as_rows, bodies, encode
 
 STATES = [[0.1, 0.0, 0.0, 0.0], [-0.1, 0.0, 0.0, 0.0]]
 
@@ -83,6 +84,42 @@ def test_one_state_alone_is_a_row(predictor: Predictor, given: Any) -> None:
     assert predictor.predict(given).actions == (1,)
 
 
+RECORDS = [
+    {"age": 41, "plan": "gold", "sent_at": "2026-11-30T08:00:00"},
+    {"age": None, "plan": "free", "sent_at": None},
+]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        RECORDS,
+        tuple(RECORDS),
+        [{**RECORDS[0], "sent_at": datetime.datetime(2026, 11, 30, 8)}, {**RECORDS[1], "age": np.float64("nan")}],
+        pd.DataFrame(RECORDS).astype({"sent_at": "datetime64[s]"}).to_dict("records"),
+    ],
+    ids=["dicts", "tuple", "dates and NaN", "records of a frame"],
+)
+def test_records_of_the_log_go_as_they_are(given: Any) -> None:
+    assert [json.loads(line) for line in as_lines(given)] == RECORDS
+    assert [json.loads(line) for line in as_lines(given[0])] == RECORDS[:1]
+
+
+def test_records_are_predicted_one_or_many(predictor: Predictor, cloud: Cloud) -> None:
+    cloud.answer = lambda body: answers(b"[0.1,0,0,0]\n" * body.count(b"\n"))
+    assert predictor.predict([{"age": 1}, {"age": 2, "eligible": ("mail", "none")}]).actions == (1, 1)
+    assert predictor.predict({"age": 1}).actions == (1,)
+    bodies = [request["Body"] for request in cloud.invoked]
+    assert bodies == [b'{"age":1}\n{"age":2,"eligible":["mail","none"]}\n', b'{"age":1}\n']
+
+
+@pytest.mark.parametrize("value", [object(), float("inf"), {1, 2}])
+def test_what_no_record_can_hold_is_named_with_its_row(predictor: Predictor, cloud: Cloud, value: object) -> None:
+    with pytest.raises(InputError, match="row 2: it is no record"):
+        predictor.predict([{"age": 1}, {"age": value}])
+    assert cloud.invoked == []
+
+
 def test_no_state_asks_nobody(predictor: Predictor, cloud: Cloud) -> None:
     assert len(predictor.predict([])) == 0
     assert cloud.invoked == []
@@ -102,7 +139,7 @@ def test_no_state_asks_nobody(predictor: Predictor, cloud: Cloud) -> None:
         ([[1.0], "text"], "row 2: 'text' is no list of features"),
         ("[1, 2]", "a str holds no states"),
         (3, "a int holds no states"),
-        ({"a": 1}, "a dict holds no states"),
+        ({1.5}, "a set holds no states"),
         (np.zeros((2, 2, 2)), "is no number"),
     ],
 )
