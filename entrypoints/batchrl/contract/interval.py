@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 UNDEFINED = "-"
 # Of an interval's width so many digits are shown, in its ends and in the figure itself.
+# A width of less than this share of a figure is its arithmetic.
+ROUNDING = 1e-9
 DIGITS_OF_WIDTH = 2
 MOST_DECIMALS = 12
 
@@ -57,11 +59,12 @@ class Interval:
         """Digits after the point that say something about a figure with this interval: two of the interval's width.
 
         Args:
-            least: what is shown at any rate; so many where the interval is undefined, one-sided or of no width.
+            least: what is shown at any rate; so many where the interval is undefined, one-sided, or of no width beside
+                what sums of its numbers are rounded by.
         """
         ends = self.bounds
         width = abs(ends[1] - ends[0]) if len(ends) == 2 else 0.0
-        if width == 0:
+        if width <= ROUNDING * max(map(abs, ends), default=0.0):
             return least
         return min(MOST_DECIMALS, max(least, DIGITS_OF_WIDTH - 1 - math.floor(math.log10(width))))
 

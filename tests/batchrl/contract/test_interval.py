@@ -63,3 +63,11 @@ def test_digits_are_those_that_the_interval_leaves(
     value: float | None, interval: Interval, least: int, shown: str
 ) -> None:
     assert in_digits(value, interval, least) == shown
+
+
+def test_a_width_that_is_arithmetic_alone_asks_for_no_digits() -> None:
+    """Every episode returned -45.284335760924..., summed in another order."""
+    found = Interval(-45.284335760924001, -45.284335760923987)
+    assert found.decimals(3) == 3
+    assert Interval(0.0, 0.0).decimals(2) == 2
+    assert Interval(1e6, 1e6 + 1).decimals() == 1
