@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -70,4 +71,8 @@ def _check_room(folder: Path, needed: int) -> None:
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
+        try:  # a place that takes no files at all has no room either, and that is what to say
+            tempfile.TemporaryFile(dir=existing).close()
+        except OSError as error:
+            raise InputError(f"{folder} cannot be written: {error.strerror}.", "Name another folder.") from error
         raise InputError(f"{folder}: the results need {size(needed)}, and {size(free)} are free there.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import jsontext
 from batchrl.contract.hyperparameters import user_values
+from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.units import duration
 from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
 from launcher.cli.finding import find_handle
@@ -101,7 +102,9 @@ def _lines(answer: dict[str, Any], places: dict[str, str], chosen: str | None) -
         "ended": ended,
         "took": duration((ended - started).total_seconds()) if started and ended else None,
         "runs on": f"{resources.get('InstanceCount', 1)} x {resources.get('InstanceType')}",
-        "image": answer.get("AlgorithmSpecification", {}).get("TrainingImage"),
+        "image": None
+        if resources.get("InstanceType") in PROCESS_INSTANCE_TYPES
+        else answer.get("AlgorithmSpecification", {}).get("TrainingImage"),
         "settings": user_values(answer.get("HyperParameters", {})),
         "inputs": {
             channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri")

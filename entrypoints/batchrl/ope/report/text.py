@@ -12,6 +12,7 @@ from batchrl.contract.interval import UNDEFINED, in_digits, with_interval
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report import words
 from batchrl.ope.report.report import Figure, OpeReport, PolicyReport
+from batchrl.ope.report.verdict import is_rounding
 
 WIDTH = 80
 VALUE_WIDTH = 10
@@ -44,8 +45,6 @@ OF_DECISIONS = {
 }
 FIGURE = "  {name:<6}{value:>10}  {interval:<20}{bound:>9} {difference:<25} {rely:<3}"
 BRIEF = "  {verdict:<11}{name:<6}{value:>10}  {interval:<20} {difference:<25}"
-# A difference of less than this share of its value is none.
-ROUNDING = 1e-9
 INTERVAL_WIDTH = 19  # of a column of 20, so that a space follows
 DIFFERENCE_WIDTH = 25
 
@@ -139,7 +138,7 @@ def signed(difference: Estimate | None, beside: float = 0.0) -> str:
     """``+18 [8, 27]``, or a dash; 0 where it is but rounding of the value that it stands ``beside``."""
     if difference is None or not math.isfinite(difference.value):
         return UNDEFINED
-    if max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside):
+    if is_rounding(difference, beside):
         return "0"
     if difference.interval.ends is not None:
         shown = in_digits(difference.value, difference.interval, sign="+")

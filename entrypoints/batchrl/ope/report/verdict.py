@@ -6,7 +6,8 @@ import math
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
-from batchrl.contract.interval import with_interval
+from batchrl.contract.interval import ROUNDING, with_interval
+from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.estimand import ONE_STEP
 from batchrl.ope.report.report import PolicyReport, Verdict
 
@@ -36,12 +37,19 @@ def decide(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = 
         return Verdict("unreliable", name, f"The log cannot tell of {baseline}: {doubt_of_baseline}.")
     if difference is None or not math.isfinite(difference.lower):
         return Verdict("unresolved", name, f"Nothing is said against {baseline}: there is no interval.")
+    if is_rounding(difference, figure.value):
+        return Verdict("unresolved", name, f"No difference to {baseline}.")
     shown = with_interval(difference.value, difference.interval, "+.3g", ".3g")
     if difference.lower > 0:
         return Verdict("better", name, f"Better than {baseline}: {shown}.")
     if difference.upper < 0:
         return Verdict("worse", name, f"Worse than {baseline}: {shown}.")
     return Verdict("unresolved", name, f"No evidence of a difference to {baseline}: {shown}.")
+
+
+def is_rounding(difference: Estimate, beside: float) -> bool:
+    """Whether a difference with its interval is but the rounding of the value that it stands ``beside``."""
+    return max(map(abs, (difference.value, difference.lower, difference.upper))) < ROUNDING * abs(beside)
 
 
 def reference(report: PolicyReport) -> Verdict:

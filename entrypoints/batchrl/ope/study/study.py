@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -12,12 +12,14 @@ import numpy as np
 from batchrl.agents.model import PolicyModel
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.contract import columns
+from batchrl.contract import estimators as names
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset, Floats64, Integers
 from batchrl.data.loader import LoadedData
 from batchrl.data.split import Split
 from batchrl.ope.report.estimand import LOGGING_POLICY
 from batchrl.ope.report.report import OpeReport, PolicyReport
+from batchrl.ope.report.text import SHORT_NAMES
 from batchrl.ope.report.verdict import decide, reference
 from batchrl.ope.report.words import OF_DECISIONS, OF_EPISODES, Words
 from batchrl.ope.study.decisions import DecisionScorer
@@ -182,6 +184,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         least = f"{scorer.least_reward:.4g}, the least logged"
         remarks += (f"Lower bounds assume that no {words.step} can pay less than {least}.",)
     reports, baseline = _against_baseline(question, scorer, scored)
+    remarks += tuple(_left_out(scorer.settings.estimators, reports))
     if loaded.unknown_ends:
         remarks += (f"{loaded.unknown_ends} episodes were cut short without a next state: their ends count as final.",)
     remarks += tuple(f"{doubt.message} {doubt.advice}" for doubt in loaded.doubts)
@@ -337,6 +340,16 @@ def _groups(question: Question, n_scored: int) -> list[list[int]]:
         for kind, position in enumerate(positions):
             groups[min(kind, len(groups) - 1)].append(position)
     return groups
+
+
+def _left_out(wanted: Collection[str] | None, reports: Sequence[PolicyReport]) -> Iterator[str]:
+    """What was asked for and cannot be made, and of which policies."""
+    for report in reports:
+        missing = [name for name in wanted or () if name not in report.figures]
+        for of_models, why in ((False, "it has no values; --fqe fits some"), (True, "there is no model of rewards")):
+            lacking = [SHORT_NAMES.get(name, name) for name in missing if (name in names.ONE_STEP) == of_models]
+            if lacking:
+                yield f"{report.source} has no {' and no '.join(lacking)}: {why}."
 
 
 def _judged(report: PolicyReport, baseline: str, doubt_of_baseline: str | None = None) -> PolicyReport:

@@ -593,3 +593,25 @@ def test_a_model_is_scored_as_it_is_served_unless_told_otherwise(
         assert not any("is served as" in remark for remark in report["remarks"])
     other = ope(data_file, "--model", trained / "model", "--policy", "softmax")
     assert any("is served as its target policy, greedy, which is not scored" in remark for remark in other["remarks"])
+
+
+def test_what_was_asked_for_and_cannot_be_made_is_told(ope: Ope, data_file: Path) -> None:
+    report = ope(data_file, "--policy", "uniform", "--estimators", "wdr,wis,sdr")
+    assert set(report["policies"][0]["estimates"]) == {names.WIS}
+    assert "uniform has no WDR and no SDR: it has no values; --fqe fits some." in report["remarks"]
+    fitted = ope(data_file, "--policy", "uniform", "--estimators", "wdr,wis", "--fqe", "--fqe-updates", "200")
+    assert not any("has no" in remark for remark in fitted["remarks"])
+
+
+def test_a_policy_that_does_what_the_log_did_differs_in_nothing(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by the rounding of its sums."""
+    rng = np.random.default_rng(0)
+    table = {"action": rng.integers(0, 2, 600), "episode_id": np.arange(600) // 6, "reward": rng.normal(3.7, 1, 600)}
+    frame = pd.DataFrame(table | {"all_action_probabilities": "[0.5, 0.5]", "state_feature_0": rng.normal(size=600)})
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    assert script.main([str(tmp_path / "log.csv"), "--policy", "uniform"]) == 0
+    said = capsys.readouterr().out
+    assert "No difference to the logging policy." in said
+    assert "e-1" not in said
