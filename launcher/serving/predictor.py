@@ -14,7 +14,7 @@ from launcher.api import arguments
 from launcher.api.arguments import Vocabulary
 from launcher.api.constants import JSON_LINES
 from launcher.base.notices import say
-from launcher.jobs.endpoint import Endpoint, Removed
+from launcher.jobs.endpoint import IN_SERVICE, Endpoint, Removed
 from launcher.jobs.handle import where
 from launcher.serving.prediction import AnswerLine, Prediction, check, read_lines
 from launcher.serving.rows import as_lines, bodies
@@ -22,6 +22,7 @@ from launcher.session.answers import is_unknown
 from launcher.session.session import session_from
 
 MODEL_ERROR = "ModelError"
+INVALID = "ValidationError"
 NOT_READY = "ModelNotReadyException"
 
 _STATES = "predict() takes states as lists, arrays or frames"
@@ -171,6 +172,8 @@ class Predictor:
         code = response["Error"].get("Code")
         if code == NOT_READY:
             return Unreachable(f"{self._source} is not ready: {response['Error'].get('Message')}", "Try again soon.")
+        if code == INVALID:
+            return self._not_in_service()
         if code != MODEL_ERROR:
             return None
         status = int(response.get("OriginalStatusCode") or 0)
@@ -180,6 +183,18 @@ class Predictor:
         return ModelFailed(
             f"the model server of {self._source} answered {status}: {text}",
             f"See what it says: batchrl logs {self.endpoint_name}",
+        )
+
+
+    def _not_in_service(self) -> BatchRLError | None:
+        """Why an endpoint cannot be asked; None where it can, so that the request itself was wrong."""
+        found = Endpoint(self.endpoint_name, self.session).find()
+        if found is None or found["EndpointStatus"] == IN_SERVICE:
+            return None
+        reason = found.get("FailureReason")
+        return InputError(
+            f"{self._source} is {found['EndpointStatus']}, not in service" + (f": {reason}" if reason else "."),
+            f"See: batchrl doctor {self.endpoint_name}",
         )
 
 

@@ -283,6 +283,18 @@ def test_a_model_that_is_not_ready_can_be_asked_again(predictor: Predictor, clou
         predictor.predict(STATES)
 
 
+def test_an_endpoint_that_is_not_in_service_says_why(predictor: Predictor, cloud: Cloud) -> None:
+    cloud.answer = failing(refused("ValidationError", "Endpoint mine is Failed, not InService.", 400))
+    cloud.endpoints["mine"] = {"EndpointName": "mine", "EndpointConfigName": "mine"}
+    cloud.states["mine"] = lambda: ("Failed", "The server did not answer /ping.")
+    with pytest.raises(InputError, match="is Failed, not in service: The server did not answer /ping") as caught:
+        predictor.predict(STATES)
+    assert caught.value.hint == "See: batchrl doctor mine"
+    cloud.states["mine"] = lambda: ("InService", None)
+    with pytest.raises(InputError, match="ValidationError"):
+        predictor.predict(STATES)
+
+
 def test_a_raw_request_is_what_it_says(predictor: Predictor, cloud: Cloud) -> None:
     cloud.answer = lambda body: b"0.5,0.5,0,\n"
     assert predictor.invoke("1,2\n", "text/csv", "text/csv") == b"0.5,0.5,0,\n"
