@@ -94,6 +94,7 @@ def make_parser() -> Parser:
     add("--data-spec", type=Path, metavar="FILE", help="describes DATA (default: as the policy's own data was)")
     add("--map", metavar="NAME=COLUMN,...", help="what DATA calls its columns, as episode=user_id,reward=margin")
     add("--state-columns", metavar="A,B", help="columns of the state (default: the policy's own, or all)")
+    add("--set", action="append", default=[], metavar="data.KEY=VALUE", help="a key of the section data of a preset")
     add(
         "--loggers",
         choices=("separate", "balanced"),
@@ -205,7 +206,7 @@ def data_settings(arguments: argparse.Namespace, policies: Sequence[TrainedPolic
 
     known = next((policy.data_settings for policy in policies if policy.data_settings is not None), DataSettings())
     try:
-        changes = overrides_of(arguments.data_spec, arguments.map, arguments.state_columns)
+        changes = overrides_of(arguments.data_spec, arguments.map, arguments.state_columns, arguments.set)
         if arguments.loggers is not None:
             changes["data.loggers"] = arguments.loggers
         if arguments.schema is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,16 @@ from presets.resolving import leaves
 SECTION = "data"
 
 
-def overrides_of(description: str | Path | None, mapping: str | None, state_columns: str | None) -> dict[str, str]:
-    """What the options ``--data-spec``, ``--map`` and ``--state-columns`` say, as overrides of a preset.
+def overrides_of(
+    description: str | Path | None, mapping: str | None, state_columns: str | None, pairs: Sequence[str] = ()
+) -> dict[str, str]:
+    """What the options ``--data-spec``, ``--map``, ``--state-columns`` and ``--set`` say, as overrides of a preset.
 
     Args:
         description: path of a file; None for none.
         mapping: ``episode=user_id,reward=margin``; it goes before the file.
         state_columns: ``age,visits``; the same.
+        pairs: ``data.decimal=comma``, of this section alone; they go before all else.
 
     Returns:
         Texts by dotted key.
@@ -48,7 +51,7 @@ def overrides_of(description: str | Path | None, mapping: str | None, state_colu
         if not all(names) or len(set(names)) < len(names):
             raise PresetError(f"--state-columns {state_columns}: a name is empty or stands twice.")
         result[f"{SECTION}.state_columns"] = json.dumps(names)
-    return result
+    return result | dict(_pair(text) for text in pairs)
 
 
 def changed(settings: DataSettings, overrides: Mapping[str, str]) -> DataSettings:
@@ -71,6 +74,18 @@ def changed(settings: DataSettings, overrides: Mapping[str, str]) -> DataSetting
         key = ".".join([SECTION, *(str(part) for part in first["loc"])])
         got = f"{shown(overrides[key])}: " if key in overrides else ""
         raise PresetError(f"{key}: {got}{first['msg'].removeprefix('Value error, ')}.", key=key) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    known = dict(leaves(DataSettings, f"{SECTION}."))
+    if not equals:
+        raise PresetError(f"--set {text}: no key and value.", f"Write --set {SECTION}.decimal=comma.")
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Of a preset, only keys of the section {SECTION} count here."
+        raise UnknownKeyError(f"--set {text}: unknown key {shown(key)}.", hint, key)
+    return key, value
 
 
 def _of_file(path: Path) -> dict[str, str]:

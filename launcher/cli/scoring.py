@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCRIPT = "ope.py"
 
 # Options whose parameters are called otherwise.
-SPELLED = {"as_json": "--json", "mapping": "--map"}
+SPELLED = {"as_json": "--json", "mapping": "--map", "pairs": "--set"}
 # Options of the script's own, with the same names there.
 SHARED = (
     click.option(
@@ -60,6 +60,13 @@ SHARED = (
     DATA_SPEC,
     MAP,
     STATE_COLUMNS,
+    click.option(
+        "--set",
+        "pairs",
+        multiple=True,
+        metavar="data.KEY=VALUE",
+        help="Change one key of how DATA is read, as data.decimal=comma.",
+    ),
     click.option(
         "--loggers",
         type=click.Choice(("separate", "balanced")),

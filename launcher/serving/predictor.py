@@ -185,7 +185,6 @@ class Predictor:
             f"See what it says: batchrl logs {self.endpoint_name}",
         )
 
-
     def _not_in_service(self) -> BatchRLError | None:
         """Why an endpoint cannot be asked; None where it can, so that the request itself was wrong."""
         found = Endpoint(self.endpoint_name, self.session).find()

@@ -615,3 +615,23 @@ def test_a_policy_that_does_what_the_log_did_differs_in_nothing(
     said = capsys.readouterr().out
     assert "No difference to the logging policy." in said
     assert "e-1" not in said
+
+
+def test_a_key_of_the_data_is_set_as_in_a_training(
+    script: ModuleType, ope: Ope, data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(data_file)
+    frame = pd.concat([frame, frame.iloc[:3]])
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    assert script.main([str(tmp_path / "log.csv"), "--policy", "uniform"]) == 2
+    assert "data.repair=[duplicates]" in capsys.readouterr().err
+    repaired = ope(tmp_path / "log.csv", "--policy", "uniform", "--set", "data.repair=[duplicates]")
+    assert repaired["data"]["transitions"] == len(frame) - 3
+    for wrong, says in (
+        ("data.repare=[duplicates]", "Did you mean 'data.repair'?"),
+        ("agent.discount=1", "only keys of the section data"),
+        ("data.repair", "no key and value"),
+        ("data.repair=[x]", "data.repair"),
+    ):
+        assert script.main([str(tmp_path / "log.csv"), "--policy", "uniform", "--set", wrong]) == 2
+        assert says in capsys.readouterr().err
