@@ -11,11 +11,14 @@ from batchrl.collect.acting import Softening, make_policy
 from batchrl.collect.actions import ActingOn
 from batchrl.contract.errors import InputError
 from batchrl.contract.given import ALWAYS, MOST_FREQUENT, RULES_SUFFIX, UNIFORM
+from batchrl.contract.text import listed
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, default_names
 from batchrl.data.loader import LoadedData
 from batchrl.ope.study.fitted import Following
-from batchrl.policies import SUM_TOLERANCE, Policy, among_eligible
+from batchrl.policies import SUM_TOLERANCE, FixedPolicy, Policy, among_eligible
 
+# Probabilities that are written out.
+NAMED = 5
 # What is said of a policy on a log whose rows list what could be taken.
 KEPT = ", kept to the eligible ones (where it takes none of them, each is as likely)"
 
@@ -84,7 +87,8 @@ def given_policies(texts: Sequence[str], dataset: Dataset) -> list[GivenPolicy]:
     acting_on = ActingOn(dataset.n_actions, dataset.state_columns, _names(dataset), counts)
     kept = "" if dataset.eligible is None else KEPT
     return [
-        GivenPolicy(text, _label(text, acting_on) + kept, make_policy(text, acting_on, Softening())) for text in texts
+        GivenPolicy(text, _label(text, policy, acting_on) + kept, policy)
+        for text, policy in ((text, make_policy(text, acting_on, Softening())) for text in texts)
     ]
 
 
@@ -93,15 +97,20 @@ def _names(dataset: Dataset) -> Sequence[str] | None:
     return None if dataset.action_names == default_names(dataset.n_actions) else dataset.action_names
 
 
-def _label(text: str, acting_on: ActingOn) -> str:
+def _label(text: str, policy: Policy, acting_on: ActingOn) -> str:
+    """What a policy does, in words; actions are called by their names, however the text calls them."""
+    names = acting_on.action_names
     if text == UNIFORM:
         return "every action as often as any other"
     if text == MOST_FREQUENT and acting_on.action_counts is not None:
         most = int(acting_on.action_counts.argmax())
-        name = acting_on.action_names[most] if acting_on.action_names else most
-        return f"always action {name}, the log's most frequent one"
+        return f"always action {names[most] if names else most}, the log's most frequent one"
     if text.startswith(ALWAYS):
-        return f"always action {text.removeprefix(ALWAYS)}"
-    if text.lstrip().startswith("["):
-        return "these probabilities in every state"
+        given = text.removeprefix(ALWAYS)
+        return f"always action {names[acting_on.number_of(given, text)] if names else given}"
+    if text.lstrip().startswith("[") and isinstance(policy, FixedPolicy):
+        if not names:
+            return "these probabilities in every state"
+        chances = [f"{name} {chance:.3g}" for name, chance in zip(names, policy.rows[0], strict=True)]
+        return f"{listed(chances, NAMED)} in every state"
     return "its rules" if text.lower().endswith(RULES_SUFFIX) else "as it acts"

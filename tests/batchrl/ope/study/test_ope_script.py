@@ -26,6 +26,7 @@ from batchrl.data.loader import load_dataset
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.report.text import signed
 from batchrl.ope.study.sources import read_policy
+from launcher.reports import forestplot
 from presets.dataschema import DataSettings
 
 SCRIPT = Path(__file__).parents[4] / "entrypoints" / "ope.py"
@@ -481,20 +482,32 @@ def test_policies_that_nobody_trained_are_scored(ope: Ope, bandit: Path, tmp_pat
     assert not any("The probabilities are" in remark for remark in report["remarks"])
 
 
-def test_actions_of_given_policies_have_the_logs_names(ope: Ope, bandit: Path, tmp_path: Path) -> None:
+def test_actions_of_given_policies_have_the_logs_names(
+    ope: Ope, bandit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = pd.read_csv(bandit)
     frame["action"] = frame["action"].map({0: "mail", 1: "coupon"})
     frame["propensity"] = frame["action"].map({"mail": 2 / 3, "coupon": 1 / 3})
     named, rules = tmp_path / "named.csv", tmp_path / "rules.csv"
     frame.drop(columns="all_action_probabilities").to_csv(named, index=False)
     rules.write_text("visits,action\n>=3,coupon\n,mail\n")
-    policies = ("always:coupon", "most-frequent", str(rules))
+    policies = ("always:coupon", "most-frequent", str(rules), "always:1", "[0.25, 0.75]")
     options = [part for policy in policies for part in ("--policy", policy)]
     report = ope(named, "--state-columns", "visits", *options)
     found = {policy["source"]: policy for policy in report["policies"]}
-    assert [found[policy]["estimates"][names.SNIPS]["value"] for policy in policies] == pytest.approx([0.5, 0.5, 1.0])
+    values = [found[policy]["estimates"][names.SNIPS]["value"] for policy in policies]
+    assert values == pytest.approx([0.5, 0.5, 1.0, 0.5, 0.5])
     assert found["always:coupon"]["policy"] == "always action coupon"
     assert found["most-frequent"]["policy"] == "always action mail, the log's most frequent one"
+    assert found["always:1"]["policy"] == "always action mail"
+    assert found["[0.25, 0.75]"]["policy"] == "coupon 0.25, mail 0.75 in every state"
+    # And in the picture of the report.
+    figures: list[Any] = []
+    monkeypatch.setattr(forestplot, "save", lambda figure, path: figures.append(figure) or path)
+    forestplot.draw(report, tmp_path / "report.png")
+    written = [text.get_text() for text in figures[0].axes[0].texts]
+    assert "always:1: always action mail" in written
+    assert "[0.25, 0.75]: coupon 0.25, mail 0.75 in every state" in written
 
 
 class BestRule:
