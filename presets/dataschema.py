@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from presets.kinds import Encoding, Flag, Maybe, Number, Section, Separator, Sequence, Whole
+from presets.kinds import Columns, Encoding, Flag, Maybe, Number, Section, Separator, Sequence, Whole
 
 Repair = Literal["id_spellings", "duplicates", "closing_rewards"]
 Doubt = Literal[
@@ -33,7 +33,11 @@ class ColumnSettings(Section):
         description="Time or number of the step, by which an episode's rows are sorted; null: their order is taken "
         "as it stands",
     )
-    action: Maybe[str] = Field(default=None, description="The action taken, by name or number; null: action")
+    action: Maybe[Columns] = Field(
+        default=None,
+        description="The action taken, by name or number; null: action. Or the columns, one for each action, of which "
+        "that of the action taken holds 1 and the others 0: a list of two or more, or a pattern as action_*",
+    )
     reward: Maybe[str] = Field(default=None, description="Reward of the step; null: reward")
     propensity: Maybe[str] = Field(
         default=None, description="Probability with which the action was taken, that one alone; null: propensity"
@@ -57,6 +61,13 @@ class ColumnSettings(Section):
         description="How many episodes the row's one stands for, of a log that kept some with a smaller chance than "
         "others: 1 / chance, or a multiple of that; episodes are then drawn by it; null: all alike",
     )
+
+    @field_validator("action")
+    @classmethod
+    def _names_columns_of_actions(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple) and (len(value) < 2 or len(set(value)) < len(value)):
+            raise ValueError("a list names the columns of two actions or more, each once")
+        return value
 
 
 class DataSettings(Section):

@@ -87,6 +87,8 @@ Flag = Annotated[StrictBool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Sequence = Annotated[tuple[Item, ...], BeforeValidator(_list)]
+# One column, or several.
+Columns = Annotated[str | tuple[str, ...], BeforeValidator(_list)]
 # A Python object of the user's own, as ``module:name``; it is not imported here.
 Named = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Maybe = Annotated[Item | None, BeforeValidator(_nothing)]

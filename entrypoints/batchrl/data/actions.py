@@ -11,6 +11,8 @@ names                     given                        those
 names                     not given                    those that the log holds, sorted; with all probabilities,
                                                        there must be one for each
 one-hot vectors           either                       one for each entry
+one-hot columns           not given                    one for each column, called as ``batchrl.data.onehot`` says
+one-hot columns           given                        those, which are the same in any order
 ranges                    as for names                 as ``batchrl.data.binning`` calls them, ``[0.1, 0.35)``: no
                                                        vectors where one is half-open; sorted by where they begin
 ========================  ===========================  =========================================================
@@ -113,6 +115,7 @@ def named_actions(
     given: Sequence[str] | None,
     n_probabilities: int | None,
     places: RowLocations,
+    entries: tuple[str, ...] | None = None,
 ) -> NamedActions:
     """What the cells of a whole column mean.
 
@@ -121,13 +124,18 @@ def named_actions(
         given: the setting ``data.actions``.
         n_probabilities: ``A`` where the probabilities of all actions were logged, else None.
         places: of the rows.
+        entries: what the entries of vectors are called, where they stand in columns of their own.
 
     Raises:
         InputError: names the first row whose action is none, or says why names cannot be matched with probabilities.
     """
     values, texts = read
     if texts is not None:
-        vectors = None if given is not None and set(texts) <= set(given) else _one_hot(values, texts, places)
+        if entries is not None:
+            return _of_entries(values, texts, entries, given, n_probabilities, places)
+        ranges = any((found := RANGE.fullmatch(text)) and found[2] == ")" for text in texts)
+        known = ranges or (given is not None and set(texts) <= set(given))
+        vectors = None if known else _one_hot(values, texts, places, several=False)
         if vectors is not None:
             names = tuple(given) if given is not None else default_names(vectors[1])
             if len(names) != vectors[1]:
@@ -142,6 +150,38 @@ def named_actions(
             return _of_names(values, texts, given, n_probabilities, places)
         values = np.where(np.isnan(values), np.nan, meant[np.nan_to_num(values).astype(np.int64)])
     return _of_numbers(values, given, n_probabilities, places)
+
+
+def _of_entries(
+    values: Floats64,
+    texts: Sequence[str],
+    entries: tuple[str, ...],
+    given: Sequence[str] | None,
+    n_probabilities: int | None,
+    places: RowLocations,
+) -> NamedActions:
+    """The actions of one-hot columns, as ``NamedActions`` has them."""
+    found = _one_hot(values, texts, places, several=True)
+    codes = np.full(len(values), np.nan) if found is None else found[0]
+    if given is None:
+        if n_probabilities not in (None, len(entries)):
+            raise InputError(
+                f"{places.tables[0].path}: there are {len(entries)} columns of actions "
+                f"({places.called(columns.ACTION)}), but '{places.called(columns.ALL_ACTION_PROBABILITIES)}' has "
+                f"{n_probabilities} probabilities.",
+                "Name a column for each, in the order of the probabilities: data.columns.action.",
+            )
+        return NamedActions(codes, entries, None if n_probabilities is None else _in_this_order(entries))
+    if sorted(given) != sorted(entries):
+        raise InputError(
+            f"data.actions names {_listed(given)}, but the columns of actions are those of {_listed(entries)}.",
+            "Name those, in the order that you want, or none.",
+        )
+    _check_number(given, n_probabilities)
+    position = np.array([given.index(name) for name in entries], np.float64)
+    filled = ~np.isnan(codes)
+    codes[filled] = position[codes[filled].astype(np.int64)]
+    return NamedActions(codes, tuple(given))
 
 
 def _of_numbers(
@@ -210,10 +250,7 @@ def _of_names(
                 "Name all actions in the order of the probabilities: data.actions.",
             )
         if n_probabilities is not None:
-            note = (
-                f"the probabilities are taken for those of {_listed(names)}, in this order; where theirs is another, "
-                "name the actions in it: data.actions"
-            )
+            note = _in_this_order(names)
     else:
         names = tuple(given)
         _check_number(names, n_probabilities)
@@ -229,19 +266,38 @@ def _of_names(
     return NamedActions(codes, names, note)
 
 
+def _in_this_order(names: Sequence[str]) -> str:
+    return (
+        f"the probabilities are taken for those of {_listed(names)}, in this order; where theirs is another, "
+        "name the actions in it: data.actions"
+    )
+
+
 def _place(text: str) -> tuple[float, str]:
     """By what actions that are called by name are sorted: ranges by where they begin."""
     found = RANGE.fullmatch(text)
     return (float(found[1]) if found else math.inf, text)
 
 
-def _one_hot(values: Floats64, texts: Sequence[str], places: RowLocations) -> tuple[Floats64, int] | None:
-    """``[M]`` positions and the number of entries, where every text is a vector; None where not."""
+def _one_hot(
+    values: Floats64, texts: Sequence[str], places: RowLocations, several: bool
+) -> tuple[Floats64, int] | None:
+    """``[M]`` positions and the number of entries, where every text is a vector; None where not.
+
+    Args:
+        values: ``[M]``, positions among the texts, ``nan`` in empty cells.
+        texts: the distinct cells.
+        places: of the rows.
+        several: whether the vectors are cells of several columns.
+
+    Raises:
+        InputError: names the first row whose vector is not one-hot.
+    """
     if not texts or not all(text.startswith(("[", "(", "array")) for text in texts):
         return None
-    if any((found := RANGE.fullmatch(text)) and found[2] == ")" for text in texts):
-        return None
     right = "a vector of one 1 and else 0, or the action's name"
+    if several:
+        right = "1 in one of these columns and 0 in the others; a list names them where a pattern names too many"
 
     def first(position: int) -> int:
         return int(np.flatnonzero(values == position)[0])
@@ -249,16 +305,24 @@ def _one_hot(values: Floats64, texts: Sequence[str], places: RowLocations) -> tu
     try:
         vectors = vectors_of(pa.array(texts, pa.large_string()))
     except UnreadableProbabilities as error:
-        reason = error.reason.replace("{", "{{").replace("}", "}}")
-        raise places.refuse(first(error.position), columns.ACTION, reason, right) from None
+        raise places.refuse(first(error.position), columns.ACTION, error.problem, right) from None
     assert vectors is not None
     whole = ((vectors == 0) | (vectors == 1)).all(axis=1) & (vectors.sum(axis=1) == 1)
     if not whole.all():
-        raise places.refuse(first(int(np.argmin(whole))), columns.ACTION, "{value} is no one-hot vector", right)
+        wrong = int(np.argmin(whole))
+        raise places.refuse(first(wrong), columns.ACTION, _problem(vectors[wrong]), right)
     codes = np.full(len(values), np.nan)
     filled = ~np.isnan(values)
     codes[filled] = vectors.argmax(axis=1)[values[filled].astype(np.int64)]
     return codes, vectors.shape[1]
+
+
+def _problem(vector: Floats64) -> str:
+    """Why a vector is not one-hot, where ``{value}`` stands for it."""
+    ones = int((vector == 1).sum())
+    if ones == 1 or not np.isin(vector, (0, 1)).all():
+        return "{value} is no one-hot vector"
+    return f"{{value}} is no one-hot vector: {'no entry is 1' if ones == 0 else f'{ones} entries are 1'}"
 
 
 def _check_number(given: Sequence[str], n_probabilities: int | None) -> None:

@@ -14,6 +14,7 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.text import NULLS
 from batchrl.data.dataset import Flags, Integers
 from batchrl.data.formats import has_decimal_comma
+from batchrl.data.onehot import vector_of_texts
 from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
 from batchrl.data.tables import Table
 
@@ -81,11 +82,19 @@ class RowLocations:
         """Every row: its line, and its cells by their names."""
         records = table.records()
         _, written = next(records)
-        where = {name: written.index(table.names[name]) for name in self.used if name not in table.constants}
+        where = {
+            name: [written.index(part) for part in table.vectors.get(name, (table.names[name],))]
+            for name in self.used
+            if name not in table.constants
+        }
         constants = {name: value for name, value in table.constants.items() if name in self.used}
         for line, cells in records:
-            if not all(cells[column] in NULLS for column in where.values()):
-                yield line, chain(((name, cells[column]) for name, column in where.items()), constants.items())
+            found = {name: [cells[column] for column in parts] for name, parts in where.items()}
+            if not all(cell in NULLS for parts in found.values() for cell in parts):
+                shown = {
+                    name: vector_of_texts(parts) if name in table.vectors else parts[0] for name, parts in found.items()
+                }
+                yield line, chain(shown.items(), constants.items())
 
     def _in_parquet(self, table: Table) -> Iterator[tuple[int, Iterable[tuple[str, Any]]]]:
         """Every row: its number, and its cells by their names."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.encoding import Kind
+from batchrl.data.onehot import action_names, columns_meant, is_several
 from batchrl.data.tables import Table
 from presets.dataschema import ColumnSettings, DataSettings
 
@@ -49,12 +50,37 @@ def renamed(table: Table, settings: ColumnSettings) -> Table:
         InputError: the file has no column of a name that the settings give.
     """
     given = {name: getattr(settings, setting) for setting, name in SETTINGS.items()}
+    if several := is_several(settings.action, table.names):
+        del given[columns.ACTION]
     named = {name: called for name, called in given.items() if called is not None}
     for name, called in named.items():
         if called not in table.names:
             error = _missing(table, called, _SETTING_OF[name])
             raise InputError(error.message, f"{error.hint} {_WITHOUT[name]}") if name in _WITHOUT else error
-    return table.with_names(named)
+    found = table.with_names(named)
+    return found.with_vectors(columns.ACTION, _parts(table, settings.action or ()), table) if several else found
+
+
+def _parts(table: Table, named: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns that a file has for its actions, one for each.
+
+    Raises:
+        InputError: one is missing, or a pattern fits less than two.
+    """
+    own = [name for name in table.names if name not in table.constants]
+    parts = columns_meant(named, own)
+    for name in parts:
+        if name not in own:
+            raise _missing(table, name, _SETTING_OF[columns.ACTION])
+    if len(parts) < 2:
+        fits = f"'{parts[0]}' alone" if parts else "no column"
+        raise InputError(
+            f"{table.path}: data.columns.action is '{named}', which fits {fits}; the file has "
+            f"{', '.join(table.names)}.",
+            "Name the column of the action; or, where each action has a column of 0 and 1, all of these: by a pattern "
+            "such as action_*, or as a list.",
+        )
+    return parts
 
 
 @dataclass(frozen=True)
@@ -72,6 +98,7 @@ class Chosen:
         logger: whether the rows say which policy logged them.
         weight: whether the rows say how many episodes theirs stands for.
         eligible: whether there are lists of eligible actions.
+        entries: what the actions are called that have a column each; None where one column holds the actions.
     """
 
     states: tuple[str, ...]
@@ -84,6 +111,7 @@ class Chosen:
     eligible: bool
     logger: bool = False
     weight: bool = False
+    entries: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, tables: Sequence[Table], settings: DataSettings, with_targets: bool) -> Chosen:
@@ -112,8 +140,15 @@ class Chosen:
             logger=settings.columns.logger is not None,
             weight=settings.columns.weight is not None,
             eligible=settings.eligibility == "listed" and columns.ELIGIBLE in first.names,
+            entries=_entries(first, settings.columns.action),
         )
         for table in tables:
+            if _entries(table, settings.columns.action) != result.entries:
+                raise InputError(
+                    f"{table.path}: its columns of actions ({table.names[columns.ACTION]}) differ from those of "
+                    f"{first.path} ({first.names[columns.ACTION]}).",
+                    "Give all files a column for each action.",
+                )
             _check_columns(table, result.names)
             if settings.state_columns is None and _state_columns(table, None) != states:
                 raise InputError(f"{table.path}: its state columns differ from those of {first.path}.")
@@ -149,6 +184,12 @@ class Chosen:
                     (name, after or name), _CODED_TEXT if kinds[name] == "category" else pa.string()
                 )
         return {name: special.get(name, pa.string() if as_text else pa.float64()) for name in self.names}
+
+
+def _entries(table: Table, named: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """What the actions of a file are called that have a column each."""
+    parts = table.vectors.get(columns.ACTION)
+    return None if parts is None else action_names([part.strip() for part in parts], named)
 
 
 def _chances(table: Table, settings: DataSettings) -> str | None:

@@ -6,6 +6,7 @@ several. Whatever is guessed is to be read by a person: the proposal is YAML wit
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from batchrl.data.eligibility import items_of
 from batchrl.data.encoding import Kind
 from batchrl.data.features import kind_of
 from batchrl.data.mapping import SETTINGS
+from batchrl.data.onehot import STAR, action_names, vectors_as_text
 from batchrl.data.tables import Table, open_tables
 
 # Rows that are looked at.
@@ -73,6 +75,7 @@ KINDS: Mapping[Kind | None, str] = {"number": "number", "category": "text", "dat
 OPTIONAL = ("weight", "time", "propensity", "probabilities", "eligible", "terminal", "truncated", "logger")
 # More policies than these did not log a file that nobody has described; it is something else.
 MOST_LOGGERS = 20
+ONE_HOT = "one-hot columns"
 # A column that nobody named holds row numbers, as pandas writes them.
 NAMELESS = re.compile(r"(unnamed: *\d+)?", re.IGNORECASE)
 
@@ -83,7 +86,7 @@ class Seen:
 
     Args:
         name: as the file spells it, without spaces around.
-        kind: number, flag, text, date or vector.
+        kind: number, flag, text, date or vector; or one-hot columns, which are looked at as one.
         values: number of different ones.
         missing: share of empty cells.
         example: the first cell that holds something.
@@ -108,7 +111,13 @@ def proposed(path: Path) -> str:
     table = tables[0]
     rows = _first_rows(table)
     seen = [_look(name, rows.column(name)) for name in rows.schema.names]
+    hot = _one_hot_columns(rows, seen)
+    if hot is not None:
+        seen = [*(each for each in seen if each.name not in hot.parts), hot.seen]
+        rows = rows.append_column(hot.seen.name, hot.actions)
     guesses = _guesses(seen)
+    if hot is not None:
+        guesses.setdefault("action", hot.seen.name)
     if "eligible" not in guesses and (lists := _lists_of_actions(rows, guesses)) is not None:
         guesses["eligible"] = lists
     used = set(guesses.values())
@@ -124,7 +133,7 @@ def proposed(path: Path) -> str:
     for setting, own in SETTINGS.items():
         name = guesses.get(setting)
         if name is not None:
-            lines.append(f"  {setting}: {_quoted(name)}  # {_said(by_name[name])}")
+            lines.append(f"  {setting}: {_written(by_name[name])}  # {_said(by_name[name])}")
         elif setting not in OPTIONAL:
             lines.append(f"  # {setting}: ?  # none found: which column is it? (batchrl's own name is {own})")
     if "episode" not in guesses:
@@ -135,6 +144,40 @@ def proposed(path: Path) -> str:
     lines += _state_lines(state, others)
     lines += _questions(guesses)
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """Columns of 0 and 1, one for each action.
+
+    Args:
+        parts: their names.
+        seen: all of them as one, called by what names them: a pattern, or a list in JSON.
+        actions: ``[m]``, the name of each row's action.
+    """
+
+    parts: tuple[str, ...]
+    seen: Seen
+    actions: pa.Array
+
+
+def _one_hot_columns(rows: pa.RecordBatch, seen: Sequence[Seen]) -> OneHot | None:
+    """Columns that begin with a word for actions, of which in each row one is 1; None where there are none."""
+    for word in (word for word in NAMES["action"] if STAR not in word):
+        begun = re.compile(rf"({re.escape(word)}[\W_]).+", re.IGNORECASE | re.DOTALL)
+        for prefix in dict.fromkeys(found[1] for each in seen if (found := begun.fullmatch(each.name))):
+            alike = [each for each in seen if each.name.startswith(prefix)]
+            parts = tuple(sorted(each.name for each in alike if each.kind == "flag"))
+            if len(parts) < 2 or any(STAR in name for name in parts):
+                continue
+            vectors = vectors_as_text([rows.column(name) for name in parts])
+            if len(vectors.dictionary) == len(parts) and len(vectors.indices.unique().drop_null()) > 1:
+                named = f"{prefix}{STAR}" if len(alike) == len(parts) else json.dumps(parts, ensure_ascii=False)
+                names = action_names(parts, named if STAR in named else parts)
+                actions = pa.array(names, pa.string()).take(vectors.indices)
+                missing = vectors.null_count / len(vectors)
+                return OneHot(parts, Seen(named, ONE_HOT, len(parts), missing, ", ".join(names), False), actions)
+    return None
 
 
 def _lists_of_actions(rows: pa.RecordBatch, guesses: Mapping[str, str]) -> str | None:
@@ -220,7 +263,7 @@ def _state_lines(state: Sequence[Seen], others: Sequence[Seen]) -> list[str]:
         lines += [f"- {_quoted(each.name)}  # {_said(each)}" for each in state]
     else:
         lines.append("# state_columns: [?]  # none found: name at least one column of numbers")
-    lines += [f"# left out: {_quoted(each.name)}: {_said(each)}" for each in others]
+    lines += [f"# left out: {_written(each)}: {_said(each)}" for each in others]
     return lines
 
 
@@ -257,6 +300,11 @@ def _said(each: Seen) -> str:
     missing = f", {each.missing:.1%} missing" if each.missing else ""
     values = f"{each.values} value{'s' if each.values > 1 else ''}"
     return f"{each.kind}, {values}{missing}, such as {' '.join(each.example.split())}"
+
+
+def _written(each: Seen) -> str:
+    """A column's name as YAML writes it; several are a pattern, or a list in YAML already."""
+    return each.name if each.kind == ONE_HOT and STAR not in each.name else _quoted(each.name)
 
 
 def _quoted(name: str) -> str:

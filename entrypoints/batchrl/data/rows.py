@@ -273,10 +273,11 @@ class _Reading:
         all_chances = None if probabilities is None else probabilities.finish()
         width = None if all_chances is None else all_chances.shape[1]
         loggers = (None, ()) if self._loggers is None else self._loggers.finish()
-        actions = named_actions(self._actions.finish(), self._settings.actions, width, self._places)
+        given, entries = self._settings.actions, self._chosen.entries
+        actions = named_actions(self._actions.finish(), given, width, self._places, entries)
         eligible = None
         if self._eligible is not None:
-            named = self._settings.actions is not None or width is not None or self._ragged is not None
+            named = (given, entries, width, self._ragged) != (None,) * 4
             eligible = self._eligible.finish(actions.names, named, self._places)
             if self._ragged is not None:
                 all_chances = self._ragged.finish(eligible, self._places)

@@ -22,6 +22,7 @@ from batchrl.data import csvfiles, jsonlines
 from batchrl.data.blanks import emptied, with_content, with_points
 from batchrl.data.csvfiles import Types
 from batchrl.data.formats import JSON_SUFFIXES, PARQUET_SUFFIXES, FileFormat, TextOptions, format_of_file
+from batchrl.data.onehot import vectors_as_text
 from batchrl.data.opening import CellOfAnotherType, guarded, open_text
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -41,6 +42,7 @@ class Table:
         written: the columns that stand in it, as it spells them.
         format: what it is.
         constants: columns that the names of its folders say, as text; None where they say that there is no value.
+        vectors: columns whose cells are vectors of the cells of several columns, which are as the file spells them.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Table:
     written: list[str]
     format: FileFormat
     constants: Mapping[str, str | None] = field(default_factory=dict)
+    vectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def lined(self) -> bool:
@@ -60,6 +63,13 @@ class Table:
         constants |= {name: self.constants[of] for name, of in columns_by_name.items() if of in self.constants}
         names = {name: self.names[of] for name, of in columns_by_name.items()}
         return replace(self, names={**self.names, **names}, constants=constants)
+
+    def with_vectors(self, name: str, parts: Sequence[str], of: Table) -> Table:
+        """The same file with a column of vectors, of some columns of the file as it was before any got other names."""
+        constants = {each: value for each, value in self.constants.items() if each != name}
+        spelled = tuple(of.names[part] for part in parts)
+        names = {**self.names, name: ", ".join(parts)}
+        return replace(self, names=names, constants=constants, vectors={**self.vectors, name: spelled})
 
     def batches(
         self,
@@ -78,7 +88,10 @@ class Table:
             InputError: the file cannot be read; rows of another number of cells are named.
             CellOfAnotherType: a cell of a CSV is not of its column's type.
         """
-        inside = _one_type_each({name: kind for name, kind in types.items() if name not in self.constants}, self.names)
+        vectors = {name: parts for name, parts in self.vectors.items() if name in types}
+        own = [name for name in types if name not in self.constants and name not in vectors]
+        spelled = {**{name: (self.names[name],) for name in own}, **vectors}
+        inside = _one_type_each(types, spelled)
         if not inside:
             inside = {self.written[0]: None}
         fast = self.format.kind == "csv" and any(
@@ -86,8 +99,11 @@ class Table:
         )
         with guarded(self.path):
             for batch in self._source(inside, NULLS if fast else ("",)):
-                cells = {name: batch.column(self.names[name]) for name in types if name not in self.constants}
-                filled = cells if fast or not self.lined else self._without_nulls(cells)
+                parts = {name: batch.column(name) for names in spelled.values() for name in names}
+                clean = parts if fast or not self.lined else self._without_nulls(parts)
+                cells = {name: parts[names[0]] for name, names in spelled.items()}
+                filled = {name: clean[names[0]] for name, names in spelled.items()}
+                filled |= {name: vectors_as_text([clean[part] for part in of]) for name, of in vectors.items()}
                 kept = None if blank else with_content(list(filled.values()))
                 cells = {name: (cells if name in verbatim else filled)[name] for name in cells}
                 if kept is not None:
@@ -151,12 +167,12 @@ def _refuse_nulls(cells: Mapping[str, pa.Array], verbatim: Sequence[str]) -> Non
             raise CellOfAnotherType(f"column '{name}' holds one of {', '.join(NULLS[1:])}, or is empty")
 
 
-def _one_type_each(types: Types, names: Mapping[str, str]) -> dict[str, pa.DataType | None]:
+def _one_type_each(types: Types, names: Mapping[str, Sequence[str]]) -> dict[str, pa.DataType | None]:
     """How to read each column as the file spells it; as text where it is wanted as two things."""
     result: dict[str, pa.DataType | None] = {}
-    for name, kind in types.items():
-        spelled = names[name]
-        result[spelled] = kind if result.get(spelled, kind) == kind else pa.string()
+    for name, every in names.items():
+        for spelled in every:
+            result[spelled] = types[name] if result.get(spelled, types[name]) == types[name] else pa.string()
     return result
 
 
