@@ -12,11 +12,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces.utils import flatdim, flatten
+from gymnasium.spaces.utils import flatten
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import batchrl.problems  # noqa: F401  (registers the product's own environments)
 from batchrl.collect.copies import GIB, MIB, fitting
+from batchrl.collect.observations import flat_size, flat_states
 from batchrl.contract.errors import InputError
 from batchrl.contract.limits import COPIES_GIB
 from batchrl.policies import Flags, Floats32
@@ -101,13 +102,8 @@ class Simulator:
         return int(_actions(self.vector.single_action_space).start)
 
     def flat(self, observations: Any) -> Floats32:
-        """States ``[copies, n_features]`` of a batch of observations; a discrete observation becomes one-hot."""
-        space = self.vector.single_observation_space
-        if isinstance(space, gym.spaces.Discrete):
-            indices = np.asarray(observations) - int(space.start)
-            one_hot: Floats32 = np.eye(int(space.n), dtype=np.float32)[indices]
-            return one_hot
-        return np.asarray(observations, dtype=np.float32).reshape(self.copies, self.n_features)
+        """States ``[copies, n_features]`` of a batch of observations; see ``batchrl.collect.observations``."""
+        return flat_states(self.vector.single_observation_space, observations, self.copies)
 
     def eligible(self, infos: Mapping[str, Any]) -> Flags | None:
         """Which actions can be taken now, as the environments' infos say under Gymnasium's name for it.
@@ -192,16 +188,11 @@ def simulator_of(vector: AnyVectorEnv, env: EnvId) -> Simulator:
     Raises:
         InputError: its actions are not discrete, or its observations have no flat form of one size.
     """
-    observations = vector.single_observation_space
-    if not isinstance(observations, (gym.spaces.Box, gym.spaces.Discrete)):
-        raise InputError(
-            f"environment {env.name} observes {observations}; only Box and Discrete can become columns.",
-            "Wrap it with gymnasium.wrappers.FlattenObservation and register that.",
-        )
+    n_features = flat_size(vector.single_observation_space, env.name)
     actions = vector.single_action_space
     if not isinstance(actions, gym.spaces.Discrete):
         raise InputError(f"environment {env.name} has actions {actions}; only Discrete actions can be learned.")
-    return Simulator(vector, int(actions.n), flatdim(observations))
+    return Simulator(vector, int(actions.n), n_features)
 
 
 def make_single(env: EnvId, render_mode: str | None = None) -> AnyEnv:

@@ -54,13 +54,8 @@ class DiscreteEnv(CountingEnv):
         return np.int64(2 + min(self.done_steps, 4))
 
 
-class TupleEnv(CountingEnv):
-    observation_space = gym.spaces.Tuple([gym.spaces.Discrete(2)])  # type: ignore[assignment]
-
-
 gym.register("Counting-v0", CountingEnv, disable_env_checker=True)
 gym.register("Steps-v0", DiscreteEnv, disable_env_checker=True)
-gym.register("Tuples-v0", TupleEnv, disable_env_checker=True)
 
 
 def cartpole(n_envs: int = 10, **options: int) -> Simulator:
@@ -214,7 +209,6 @@ def test_discrete_observations_become_one_hot() -> None:
         ("Nothing-v0", "there is no environment 'Nothing-v0'"),
         ("no_such_module:CartPole-v1", "there is no environment 'no_such_module:CartPole-v1'"),
         ("Pendulum-v1", "only Discrete actions"),
-        ("Tuples-v0", "only Box and Discrete"),
     ],
 )
 def test_an_environment_that_does_not_fit_is_named(name: str, says: str) -> None:
