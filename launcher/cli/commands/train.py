@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 import click
@@ -52,4 +53,10 @@ def command(
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     started = run_job(estimator_of(job, checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
-    tell(started, out, ("show", "pull") if own else ("metrics", "plot", "evaluate --job"))
+    tell(started, out, ("show", "pull") if own else after_training(training, described))
+
+
+def after_training(training: str | None, described: Mapping[str, str]) -> tuple[str, ...]:
+    """What comes next: of a log that names its columns itself there is no simulator that the product knows."""
+    estimate = () if training is None else (f"ope {shlex.quote(training)} --model",)
+    return ("metrics", "plot", *estimate, *(() if described else ("evaluate --job",)))

@@ -14,6 +14,7 @@ import pytest
 from command_line import Run
 
 from batchrl.contract.errors import JobFailed
+from launcher.cli.commands.train import after_training
 from launcher.cli.output import Form, Output
 from launcher.cli.running import tell
 from launcher.jobs.training import JobStatus
@@ -267,3 +268,14 @@ def test_what_has_ended_badly_is_never_told_as_well() -> None:
 
     with pytest.raises(JobFailed, match="no image"):
         tell(FailedJob(), Output(Form.HUMAN), ("show",))
+
+
+def test_a_training_on_a_log_of_ones_own_is_not_followed_by_a_simulator() -> None:
+    """No environment of the product is the one that the log came from."""
+    assert after_training("my log.csv", {"data.columns.action": "treatment"}) == (
+        "metrics",
+        "plot",
+        "ope 'my log.csv' --model",
+    )
+    assert after_training("cartpole.csv", {}) == ("metrics", "plot", "ope cartpole.csv --model", "evaluate --job")
+    assert after_training(None, {}) == ("metrics", "plot", "evaluate --job")
