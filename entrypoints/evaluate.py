@@ -81,7 +81,9 @@ def main(arguments: ScriptArguments) -> None:
     job = os.environ.get(JOB_NAME_VARIABLE)
     publish_json(paths.output_data / EVALUATION_NAME, {**result.to_dict(), "job": job, "policy": facts})
 
-    # 4. One episode to look at; an environment without pictures is no failure.
+    # 4. One episode to look at, once the others' memory is free; an environment without pictures is no failure.
+    simulator.vector.close()
+    del simulator
     if preset.gif:
         try:
             gif = record_gif(policy, env, preset.seed)

@@ -8,8 +8,8 @@ LEAST_HELD_OUT = 2
 # The target network of fitted Q evaluation has to move at least so many times the effective horizon:
 # fewer, and all policies get nearly the same values.
 COPIES_PER_HORIZON = 5
-# What copies of an environment may take together, in GiB: with the libraries (0.3), one copy more to be filmed and the
-# recorded steps, a process that plays stays below 2 GB.
+# What copies of an environment may take together, in GiB: with the libraries (0.3) and the recorded steps, a process
+# that plays stays below 2 GB.
 COPIES_GIB = 1.0
 
 

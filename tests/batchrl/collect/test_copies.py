@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +19,10 @@ from batchrl.collect.copies import GIB, MIB, fitting
 from batchrl.collect.environments import EnvId, Simulator, make_simulator
 from batchrl.collect.evaluation import evaluate
 from batchrl.collect.rollouts import Rollouts, collect
+from batchrl.collect.table import to_frame, write_table
+from batchrl.commandline.arguments import run_script
 from batchrl.contract.limits import COPIES_GIB
+from batchrl.contract.paths import JobPaths
 from batchrl.policies import EpsilonGreedyPolicy, FixedPolicy, Floats32, Floats64, Policy, UniformPolicy
 
 TABLE_MIB = 8
@@ -180,6 +185,41 @@ def test_the_collector_plays_in_turns_and_says_so(tmp_path: Any, capsys: pytest.
     assert main([*words, "--output", str(tmp_path / "none.csv"), "--env-memory", "0"]) == 2
     assert "--env-memory got 0" in capsys.readouterr().err
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_the_script_evaluates_in_turns_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.csv"
+    write_table(to_frame(collect(simulator(10, 10), UniformPolicy(3), episodes=5)), log)
+    small = [
+        "--epochs",
+        "1",
+        "--reward_model.epochs",
+        "1",
+        "--ope.bootstrap_resamples",
+        "10",
+        "--agent.embedder",
+        "[8]",
+    ]
+    words = ["--preset", "cartpole-ddqn-bcq", "--training", str(log), "--output", str(tmp_path / "trained"), *small]
+    assert run_script(script_module("train").train, words, "") == 0
+    evaluate_script = script_module("evaluate")
+
+    def evaluated(name: str, *options: str) -> dict[str, Any]:
+        words = ["--preset", "cartpole-ddqn-bcq-env", "--env.id", "Large-v0", "--env.max_episode_steps", "null"]
+        words += ["--num_envs", "8", "--min_episodes", "16", "--gif", "false", *options]
+        words += ["--checkpoint", str(tmp_path / "trained" / "checkpoints"), "--output", str(tmp_path / name)]
+        assert run_script(evaluate_script.main, words, "", evaluate_script.OPTIONS) == 0
+        found: dict[str, Any] = json.loads((JobPaths(tmp_path / name).output_data / "evaluation.json").read_text())
+        return found
+
+    capsys.readouterr()
+    at_once = evaluated("at_once")
+    assert "in turns" not in capsys.readouterr().out
+    turns = evaluated("turns", "--env_memory_gib", str(2.5 * TABLE_MIB * MIB / GIB))
+    said = capsys.readouterr().out
+    assert "Large-v0: one environment takes 8 MiB: 2 of 8 are in memory at a time and play in turns" in said
+    assert (turns["copies"], turns["num_envs"], at_once["copies"]) == (2, 8, 8)
+    assert turns["returns"] == at_once["returns"] and len(turns["returns"]) >= 16
 
 
 def test_the_bound_has_one_value() -> None:
