@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from batchrl.contract.errors import JobFailed
 from launcher.cli.output import Output
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def follow_to_end(job: JobHandle, out: Output) -> None:
 
     out.note(f"{job.noun.capitalize()} {job.name}")
     with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
-        job.wait(logs=out.for_people)
+        try:
+            job.wait(logs=out.for_people)
+        except JobFailed as error:
+            if out.for_people:  # who has just read the log is not told it again
+                error.message = error.brief
+            raise
 
 
 def tell(job: Job, out: Output, next_commands: tuple[str, ...]) -> None:

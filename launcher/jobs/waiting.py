@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ AWS_PACE = (5.0, 30.0)
 SHORT_PACE = (0.1, 0.3)
 # Name of the platform's own stream of a transform job: which record failed, and why (contract 134, 172, 177).
 DATA_LOG = "data-log"
+# At the end of a FailureReason (contract 77).
+EXIT_CODE = re.compile(r", exit code: -?[0-9]+$")
 
 
 class Awaited(Protocol):
@@ -262,13 +265,23 @@ def _last_lines(handle: Awaited, clock: Clock) -> list[_Told]:
 def _failure(handle: Awaited, state: JobStatus, tail: list[_Told]) -> JobFailed:
     """The error for a failure: its reason, the end of the log where it tells more, and where all of it is."""
     reason = state.failure_reason or "no reason was given"
-    message = f"the {handle.noun} '{handle.name}' failed: {without_dataset(reason)}"
+    begin = f"the {handle.noun} '{handle.name}' failed: "
+    message = brief = f"{begin}{without_dataset(reason)}"
     quoted = [line for line in tail if line.message in reason]
+    if quoted:
+        brief = f"{begin}{without_dataset(_without_traceback(reason))}"
     if len(quoted) < len(tail) and not any(line.in_data_log for line in quoted):
         message += "\nThe last lines of its log:\n" + "\n".join(f"  {line.text}" for line in tail)
     aws = "" if handle.session.is_local else " --aws"
     why = f"Why, and what to do: batchrl doctor {handle.name}{aws}"
-    return JobFailed(message, f"The whole log: {log_place(handle)}\n{why}")
+    return JobFailed(message, f"The whole log: {log_place(handle)}\n{why}", brief)
+
+
+def _without_traceback(reason: str) -> str:
+    """A reason without the lines after its first, but for the exit code at their end."""
+    first, *rest = reason.splitlines()
+    code = EXIT_CODE.search(rest[-1]) if rest else None
+    return first + (code[0] if code else "")
 
 
 def _print(line: str) -> None:

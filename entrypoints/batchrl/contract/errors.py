@@ -43,9 +43,18 @@ class BatchRLError(Exception):
 
 
 class JobFailed(BatchRLError):
-    """The job ended with status Failed."""
+    """The job ended with status Failed.
+
+    Args:
+        message, hint: as of others.
+        brief: the message for who has read the job's log, without what that says; None where it is the same.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None, brief: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.brief = message if brief is None else brief
 
 
 class InputError(BatchRLError):

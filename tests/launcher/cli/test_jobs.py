@@ -279,3 +279,13 @@ def test_a_training_on_a_log_of_ones_own_is_not_followed_by_a_simulator() -> Non
     )
     assert after_training("cartpole.csv", {}) == ("metrics", "plot", "ope cartpole.csv --model", "evaluate --job")
     assert after_training(None, {}) == ("metrics", "plot", "evaluate --job")
+
+
+def test_a_crash_that_was_followed_is_told_once(start: Callable[..., object], run: Run) -> None:
+    ended = start("print('begun', flush=True)\nraise RuntimeError('it broke here')", "crash")
+    assert ended.code == 1
+    assert (ended.out + ended.err).count("Traceback") == 1
+    assert "Error: the job 'crash' failed: AlgorithmError: RuntimeError: it broke here, exit code: 1\n" in ended.err
+    assert "batchrl doctor crash" in ended.err
+    # Who comes later has not read it.
+    assert "Traceback" in run("wait", "crash").err
