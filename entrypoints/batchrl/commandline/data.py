@@ -23,18 +23,17 @@ from typing import Any
 
 from batchrl.contract.errors import EXIT_DONE, InputError
 from batchrl.contract.records import to_json
-from batchrl.data.binning import asked_bins, notes_on, quantile_bins
-from batchrl.data.convert import convert
-from batchrl.data.convert_schema import convert_schema
+from batchrl.data.binning import asked_bins
 from batchrl.data.describe import describe
 from batchrl.data.divide import Probabilities, divide
+from batchrl.data.exchange import Asked, exchanged
 from batchrl.data.formats import TextOptions
 from batchrl.data.loader import load_dataset
 from batchrl.data.loggers import figures_of_loggers
 from batchrl.data.proposing import proposed
 from batchrl.data.split import split_for_run
 from batchrl.data.storage import is_mapped
-from batchrl.data.tables import AS_FOUND, open_tables
+from batchrl.data.tables import AS_FOUND
 from presets.dataschema import DataSettings
 
 
@@ -65,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     described.add_argument("--discount", type=float)
     described.set_defaults(run=_describe)
     converted = parts.add_parser("convert")
-    converted.add_argument("source", type=Path)
-    converted.add_argument("target", type=Path)
+    converted.add_argument("source")
+    converted.add_argument("target")
     converted.add_argument("--to-schema", choices=["A", "B"])
     converted.add_argument("--force", action="store_true")
     converted.add_argument("--separator", default=AS_FOUND.separator)
@@ -127,19 +126,11 @@ def _describe(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
-    source, target, schema = arguments.source, arguments.target, arguments.to_schema
     text = TextOptions(arguments.separator, arguments.decimal, arguments.encoding)
-    bins = quantile_bins(source, asked_bins(arguments.bin), text)
-    if schema is None:
-        rows = convert(source, target, arguments.force, text, bins)
-    elif bins:
-        raise InputError("--bin and --to-schema are two conversions.", "Make ranges first, and convert the result.")
-    else:
-        rows = convert_schema(source, target, schema, arguments.force, text)
-    ranges = [{**to_json(each), "names": list(each.names)} for each in bins]
-    notes = notes_on(bins, list(open_tables(source, text)[0].names)) if bins else ()
-    size = target.stat().st_size
-    return {"path": str(target), "rows": rows, "bytes": size, "bins": ranges, "notes": list(notes)}
+    asked = Asked(arguments.to_schema, arguments.force, text, asked_bins(arguments.bin))
+    done = exchanged(arguments.source, arguments.target, asked)
+    ranges = [{**to_json(each), "names": list(each.names)} for each in done.bins]
+    return {"path": arguments.target, **to_json(done), "bins": ranges}
 
 
 def _divide(arguments: argparse.Namespace) -> dict[str, Any]:

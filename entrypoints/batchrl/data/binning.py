@@ -13,7 +13,7 @@ import difflib
 import fnmatch
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal
 from pathlib import Path
@@ -100,7 +100,7 @@ def asked_bins(texts: Sequence[str]) -> dict[str, int]:
     return result
 
 
-def quantile_bins(source: Path, asked: dict[str, int], text: TextOptions = AS_FOUND) -> tuple[Bins, ...]:
+def quantile_bins(source: Path, asked: Mapping[str, int], text: TextOptions = AS_FOUND) -> tuple[Bins, ...]:
     """The ranges of columns, of all rows of all files.
 
     Args:

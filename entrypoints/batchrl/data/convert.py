@@ -55,7 +55,10 @@ def format_of(path: Path) -> str:
     for suffix, name in SUFFIXES.items():
         if path.name.lower().endswith(suffix):
             return name
-    raise InputError(f"{path}: its name does not say a format.", f"End it with one of {', '.join(SUFFIXES)}.")
+    raise InputError(
+        f"{path}: its name does not say a format.",
+        f"End it with one of {', '.join(SUFFIXES)}; or .h5, for d3rlpy. For Minari, it is minari:NAME.",
+    )
 
 
 def convert(
@@ -98,7 +101,7 @@ def convert(
 def write_batches(batches: Batches, target: Path, overwrite: bool) -> int:
     """Write batches of one schema; see ``convert``."""
     rows = 0
-    with _whole(target, overwrite) as temporary:
+    with whole_target(target, overwrite) as temporary:
         chosen = format_of(target)
         writer: Any = None
         try:
@@ -162,7 +165,7 @@ def _recode(table: Table, target: Path, overwrite: bool) -> int:
     """Compress or expand a CSV, byte for byte."""
     rows: int = sum(batch.num_rows for batch in table.batches({next(iter(table.names)): pa.string()}, blank=True))
     with (
-        _whole(target, overwrite) as temporary,
+        whole_target(target, overwrite) as temporary,
         table.path.open("rb") as raw_source,
         temporary.open("wb") as raw_target,
     ):
@@ -176,8 +179,12 @@ def _recode(table: Table, target: Path, overwrite: bool) -> int:
 
 
 @contextmanager
-def _whole(target: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary file beside the target, which takes the target's name at the end and is removed on a fault."""
+def whole_target(target: Path, overwrite: bool) -> Iterator[Path]:
+    """A temporary file beside the target, which takes the target's name at the end and is removed on a fault.
+
+    Raises:
+        InputError: the target is a folder, exists and must not be replaced, or cannot be written.
+    """
     if target.is_dir():
         raise InputError(f"{target} is a folder.", "Give the name of a file.")
     if target.exists() and not overwrite:

@@ -33,6 +33,7 @@ UTF8 = "utf-8"
 HEAD_BYTES = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
+HDF5_MAGIC = b"\x89HDF\r\n"
 PARQUET_SUFFIXES = (".parquet", ".pq")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 OTHERS = (
@@ -41,7 +42,11 @@ OTHERS = (
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "Unpack it (zstd -d), or pack it with gzip."),
     (b"\xfd7zXZ\x00", "packed with xz", "Unpack it (xz -d), or pack it with gzip."),
     (b"BZh", "packed with bzip2", "Unpack it (bzip2 -d), or pack it with gzip."),
-    (b"\x89HDF\r\n", "an HDF5 file", "Write its arrays as Parquet or CSV, one row a step."),
+    (
+        HDF5_MAGIC,
+        "an HDF5 file",
+        "`batchrl data convert FILE log.parquet` reads d3rlpy's. Write the arrays of others as a table, a row a step.",
+    ),
     (b"ARROW1", "an Arrow file", "Write it as Parquet."),
     (b"FEA1", "a Feather file", "Write it as Parquet."),
     (b"Obj\x01", "an Avro file", "Write it as Parquet."),

@@ -104,7 +104,7 @@ def load_dataset(
     loaded = LoadedData(
         dataset,
         checked.schema,
-        checked.unknown_ends,
+        int(checked.cut_unknown.sum()),
         left_out=checked.left_out,
         target_policy=_steps_of(rows, layout, rows.targets.get(columns.TARGET_ACTION_PROBABILITIES)),
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
@@ -165,7 +165,7 @@ class CheckedRows:
         layout: which of them are steps.
         schema: of the files.
         end_is_terminal: ``[n]``, whether nothing is bootstrapped after an episode.
-        unknown_ends: see ``LoadedData``.
+        cut_unknown: ``[n]``, whether that is so because it was cut short without a known next state.
         notes: what was mended after reading, in words.
         doubts: see ``LoadedData``.
         left_out: see ``LoadedData``.
@@ -175,7 +175,7 @@ class CheckedRows:
     layout: Layout
     schema: Schema
     end_is_terminal: Flags
-    unknown_ends: int
+    cut_unknown: Flags
     notes: tuple[str, ...]
     doubts: tuple[Warned, ...]
     left_out: int
@@ -236,8 +236,8 @@ def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
     return "A"
 
 
-def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, int]:
-    """``[n]`` whether nothing is bootstrapped after an episode, and how many were cut without a known next state."""
+def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, Flags]:
+    """``[n]`` whether nothing is bootstrapped after an episode, and whether it was cut without a known next state."""
     steps = layout.last_steps
     known = rows.are_known(rows.states[layout.closing]) & layout.drop_last
     if rows.next_states is not None:
@@ -248,7 +248,7 @@ def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, int]:
         over = ~cut
     if over is None or as_coach:
         over = np.ones(len(steps), dtype=np.bool_)
-    return over | ~known, int((~over & ~known).sum())
+    return over | ~known, ~over & ~known
 
 
 def _marked(rows: Rows, name: str, ends: Integers, closing: Integers) -> Flags | None:

@@ -201,6 +201,8 @@ def describe(
         "batchrl data convert excel.csv log.parquet \\",
         "    --decimal comma --encoding cp1252",
         "batchrl data convert doses.csv log.parquet --bin dose=5",
+        "batchrl data convert minari:CartPole/random-v0 log.parquet",
+        "batchrl data convert log.csv buffer.h5",
     ),
 )
 @click.argument("source")
@@ -230,6 +232,10 @@ def convert(
     out: Output,
 ) -> None:
     """Write all rows of SOURCE into the file TARGET; its name says the format.
+
+    SOURCE may also be an HDF5 file of d3rlpy (with the package h5py), or minari:ID, a dataset of Minari on this
+    computer (with the package minari); TARGET likewise: NAME.h5, or minari:NAME-v0. Their formats hold neither
+    propensities nor names of actions; what is lost is told.
 
     The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
     """

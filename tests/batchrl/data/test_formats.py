@@ -107,7 +107,7 @@ def test_parquet_is_known_under_any_name(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "a zip archive": (b"PK\x03\x04" + bytes(30), {}, ["a zip archive", "save the sheet as CSV"]),
     "zstd": (b"\x28\xb5\x2f\xfd" + bytes(30), {}, ["zstd", "Unpack it"]),
-    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(30), {}, ["HDF5", "Parquet or CSV"]),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(30), {}, ["HDF5", "reads d3rlpy's", "as a table"]),
     "one JSON array": ("[\n" + json_lines().replace("}\n{", "},\n{") + "]", {}, ["one JSON array", "jq -c"]),
     "Excel's first line": ("sep=;\n" + separated(";"), {}, ["'sep=;'", "Delete that line"]),
     "an unknown separator": (separated("^"), {}, ["one column", "data.separator"]),

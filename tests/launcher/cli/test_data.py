@@ -136,6 +136,23 @@ def test_quantities_become_ranges(run: Run, data: Path) -> None:
     assert ended.code == 2 and "two conversions" in ended.err
 
 
+def test_files_of_d3rlpy_are_written_and_read(run: Run, data: Path) -> None:
+    pytest.importorskip("h5py", reason="make setup installs h5py")
+    buffer, back = data.with_name("buffer.h5"), data.with_name("back.csv")
+    ended = run("data", "convert", str(data), str(buffer))
+    assert ended.code == 0, ended.err
+    assert "no place for all_action_probabilities" in ended.err and "buffer.h5" in ended.out
+    ended = run("data", "check", str(buffer))
+    assert ended.code == 2 and "an HDF5 file" in ended.err and "batchrl data convert FILE" in ended.err
+    record = run("data", "convert", str(buffer), str(back), "--json").json()
+    assert record["rows"] == len(data.read_text().splitlines()) - 1 and "propensities" in record["notes"][0]
+    assert "20 episodes" in run("data", "check", str(back)).out
+    ended = run("data", "convert", "minari:none/such-v0", str(back), "--force")
+    assert ended.code == 2 and "inari" in ended.err
+    ended = run("data", "convert", str(data), str(data.with_name("x.hdf")))
+    assert ended.code == 2 and ".h5, for d3rlpy" in ended.err and "minari:NAME" in ended.err
+
+
 def test_a_schema_that_cannot_be_written_is_told(run: Run, data: Path) -> None:
     ended = run("data", "convert", str(data), str(data.with_name("a.csv")), "--to-schema", "A")
     assert ended.code == 2 and "schema A holds it" in ended.err
