@@ -11,12 +11,12 @@ from launcher.cli.options import output_options
 from launcher.cli.output import Output
 
 EXECUTORS = ("auto", "docker", "process")
+# The agent that learns most of a log of random play.
+DEFAULT_PRESET = "cartpole-best"
 
 
-@make_command("demo", examples=("batchrl demo", "batchrl demo --preset cartpole-best", "batchrl demo --epochs 5"))
-@click.option(
-    "--preset", default="cartpole-ddqn-bcq", show_default=True, help="Of the training: a name or a YAML file."
-)
+@make_command("demo", examples=("batchrl demo", "batchrl demo --preset cartpole-ddqn-bcq", "batchrl demo --epochs 5"))
+@click.option("--preset", default=DEFAULT_PRESET, show_default=True, help="Of the training: a name or a YAML file.")
 @click.option(
     "--executor",
     type=click.Choice(EXECUTORS),

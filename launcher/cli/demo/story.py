@@ -34,7 +34,6 @@ from launcher.library.scripts import COLLECT_SCRIPT, TRAIN_SCRIPT, run_script, s
 ENVIRONMENT = "CartPole-v0"
 NUM_ENVS = 100
 EPISODES_PER_ENV = 5
-DEFAULT_PRESET = "cartpole-ddqn-bcq"
 EVALUATE_PRESET = "cartpole-ddqn-bcq-env"
 EVALUATE_STEPS = 1000
 
