@@ -28,6 +28,7 @@ PARTS = {
     "ope": "off-policy estimates of many episodes",
     "knn": "the exact nearest neighbour mask, beside the matrix products alone",
     "data": "logged data from files to tensors, and 20 million transitions in mapped files",
+    "raw": "categories beside plain numbers: raw records served, and a log with texts read",
     "transform": "batch transform: a small job, a million lines, one record a request",
     "serving": "the model server beside the forward pass alone, and 200 clients at once",
     "transfers": "copies to and from an S3 store, beside s5cmd's",

@@ -17,7 +17,7 @@ An encoding is fitted on training episodes, travels with the policy as JSON, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -30,6 +30,7 @@ from batchrl.contract.text import listed
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Kind = Literal["number", "category", "date"]
 
 MOST_LEVELS = 32
@@ -39,6 +40,9 @@ EXACT_INTEGERS = 2.0**24
 # Fewer values than this over a column's range are too few.
 LEAST_STEPS = 2.0**14
 SHOWN_LEVELS = 5
+# Rows whose columns are filled one after the other while they lie in a core's cache.
+BLOCK_ROWS = 4096
+NO_PLACES = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,11 @@ class NumberFeature:
         """Of its features."""
         return (self.column, *_missing_name(self.column, self.missing))
 
-    def fill(self, values: Floats64, levels: Sequence[str], into: Floats32) -> None:
+    def fill(self, values: Floats64, places: Integers, into: Floats32) -> None:
         """Write the features of values ``[m]`` into ``[m, k]``."""
         nothing = np.isnan(values)
-        into[:, 0] = np.where(nothing, self.mean, values) - self.offset
+        known = np.where(nothing, self.mean, values) if nothing.any() else values
+        into[:, 0] = known - self.offset if self.offset else known
         if self.missing:
             into[:, 1] = nothing
 
@@ -142,16 +147,21 @@ class CategoryFeature:
         """The feature of each level."""
         return {level: place for place, level in enumerate(self.levels)}
 
-    def fill(self, values: Floats64, levels: Sequence[str], into: Floats32) -> None:
-        """Write the features of codes ``[m]`` of some levels into ``[m, k]``."""
+    def places_of(self, levels: Sequence[str]) -> Integers:
+        """The feature of each level, and of no value, ``[len(levels) + 1]``; -1 for none."""
         nothing, width = -1, len(self.levels)
         unseen = width if self.other else nothing
         empty = width + self.other if self.missing else nothing
-        place_of = np.array([*(self.places.get(level, unseen) for level in levels), empty], np.int64)
-        places = place_of[np.where(np.isnan(values), len(levels), values).astype(np.int64)]
+        return np.array([*(self.places.get(level, unseen) for level in levels), empty], np.int64)
+
+    def fill(self, values: Floats64, places: Integers, into: Floats32) -> None:
+        """Write the features of codes ``[m]`` into ``[m, k]``; ``places`` are those of their levels."""
+        nothing = np.isnan(values)
+        codes = np.where(nothing, len(places) - 1, values) if nothing.any() else values
+        chosen = places[codes.astype(np.int64)]
         into[:] = 0
-        rows = np.flatnonzero(places >= 0)
-        into[rows, places[rows]] = 1
+        rows = np.flatnonzero(chosen >= 0)
+        into[rows, chosen[rows]] = 1
 
     def unseen(self, levels: Sequence[str], counts: NDArray[np.int64]) -> list[str]:
         """What is said of levels without a feature; see ``Encoding.unseen``.
@@ -214,7 +224,7 @@ class DateFeature:
         parts = ("days", "weekday_sin", "weekday_cos", *(("hour_sin", "hour_cos") if self.clock else ()))
         return (*(f"{self.column}:{part}" for part in parts), *_missing_name(self.column, self.missing))
 
-    def fill(self, values: Floats64, levels: Sequence[str], into: Floats32) -> None:
+    def fill(self, values: Floats64, places: Integers, into: Floats32) -> None:
         """Write the features of moments ``[m]`` into ``[m, k]``."""
         nothing = np.isnan(values)
         into[:, 0] = (np.where(nothing, self.mean, values) - self.start) / DAY
@@ -258,8 +268,13 @@ class Encoding:
         Raises:
             InputError: a column has no value at all.
         """
+        return cls.of_columns(columns, states.T)
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[RawColumn], values: Iterable[Floats64]) -> Encoding:
+        """The same of the columns' values, ``[m]`` each, one after the other."""
         return cls(
-            tuple(FEATURES[column.kind].fitted(column, states[:, number]) for number, column in enumerate(columns))
+            tuple(FEATURES[column.kind].fitted(column, own) for column, own in zip(columns, values, strict=True))
         )
 
     @property
@@ -282,20 +297,27 @@ class Encoding:
         """What becomes of columns that do not stay as they are, in words."""
         return tuple(note for feature in self.features if (note := feature.note()) is not None)
 
-    def encode(self, columns: Sequence[RawColumn], states: Floats64) -> Floats32:
+    def encode(self, columns: Sequence[RawColumn], states: Floats64, result: Floats32 | None = None) -> Floats32:
         """Features ``[m, D]`` of raw states ``[m, d]``; float32 overflows to infinity, in silence.
 
         Args:
             columns: ``d``; their levels are those of the codes.
             states: ``[m, d]``, see ``fitted``.
+            result: ``[m, D]``, where they are written; None for a new array.
         """
-        result = np.empty((len(states), len(self.names)), np.float32)
+        if result is None:
+            result = np.empty((len(states), len(self.names)), np.float32)
+        parts: list[tuple[Feature, slice, Integers]] = []
         start = 0
+        for feature, column in zip(self.features, columns, strict=True):
+            places = feature.places_of(column.levels) if isinstance(feature, CategoryFeature) else NO_PLACES
+            parts.append((feature, slice(start, start + len(feature.names)), places))
+            start += len(feature.names)
         with np.errstate(over="ignore", invalid="ignore"):
-            for number, (feature, column) in enumerate(zip(self.features, columns, strict=True)):
-                stop = start + len(feature.names)
-                feature.fill(states[:, number], column.levels, result[:, start:stop])
-                start = stop
+            for first in range(0, len(states), BLOCK_ROWS):
+                block, into = states[first : first + BLOCK_ROWS], result[first : first + BLOCK_ROWS]
+                for number, (feature, own, places) in enumerate(parts):
+                    feature.fill(block[:, number], places, into[:, own])
         return result
 
     def unseen(self, columns: Sequence[RawColumn], states: Floats64) -> tuple[str, ...]:
@@ -348,7 +370,8 @@ def needs_offset(low: float, high: float) -> bool:
 
 
 def _known(name: str, values: Floats64) -> Floats64:
-    known: Floats64 = values[~np.isnan(values)]
+    nothing = np.isnan(values)
+    known: Floats64 = values[~nothing] if nothing.any() else values
     if not len(known):
         raise InputError(
             f"the column '{name}' has no value in any training episode.", "Leave it out of data.state_columns."

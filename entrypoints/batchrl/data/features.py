@@ -18,6 +18,7 @@ from batchrl.data.formats import has_decimal_comma
 from batchrl.data.tables import Table
 from presets.dataschema import DataSettings
 
+FIRST_TEXTS = 100
 PROBLEM: Mapping[Kind, str] = {
     "number": "'{value}' is not a number",
     "category": "{value} is no level of a category",
@@ -91,8 +92,10 @@ def kind_of(cells: pa.Array) -> Kind | None:
     texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(NULLS, kind))))
     if not len(texts):
         return None
-    if not np.isnan(numbers(texts)[0]).all() or any(has_decimal_comma(text) for text in texts.to_pylist()):
-        return "number"
+    # One number is enough, and is mostly found among the first.
+    for some in (texts[:FIRST_TEXTS], texts[FIRST_TEXTS:]):
+        if not np.isnan(numbers(some)[0]).all() or any(has_decimal_comma(text) for text in some.to_pylist()):
+            return "number"
     dates = seconds_of_texts(pd.Series(texts.to_pylist(), dtype=object))
     return "category" if np.isnan(dates).all() else "date"
 

@@ -14,7 +14,7 @@ cut short, next state unknown      none; counted in ``LoadedData.unknown_ends``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,13 +27,14 @@ from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.contradictions import contradictions
 from batchrl.data.copies import copies_of
 from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
-from batchrl.data.encoding import Encoding, RawColumn
+from batchrl.data.encoded import are_left, encoded, fitted
+from batchrl.data.encoding import Encoding
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.normalising import normalised
 from batchrl.data.repairs import with_closing_rewards, with_one_spelling
 from batchrl.data.rows import Rows, read_rows
 from batchrl.data.soundness import Warned, sound
-from batchrl.data.storage import Array, Storage, chunks, taken
+from batchrl.data.storage import Array, taken
 from batchrl.data.thinning import thinned
 from presets.dataschema import DataSettings
 
@@ -98,9 +99,9 @@ def load_dataset(
     if rows.raw is not None:
         if encoding is None:
             used = np.arange(dataset.n_episodes, dtype=np.int64) if learnt_from is None else learnt_from(dataset)
-            encoding = _fitted(rows.raw, dataset, used)
+            encoding = fitted(rows.raw, dataset, used)
         notes += (*encoding.notes, *encoding.unseen(rows.raw, np.asarray(dataset.states, np.float64)))
-        dataset = _encoded(rows.raw, dataset, encoding)
+        dataset = encoded(rows, layout, dataset, encoding)
     loaded = LoadedData(
         dataset,
         checked.schema,
@@ -112,31 +113,6 @@ def load_dataset(
         doubts=checked.doubts,
     )
     return _balanced(_with_propensities(loaded, settings, rows.chances is not None), settings)
-
-
-def _fitted(columns_of_state: Sequence[RawColumn], raw: Dataset, episodes: Integers) -> Encoding:
-    """The encoding that some episodes ``[m]`` of a dataset of raw states ask for."""
-    used = np.zeros(raw.n_episodes, np.bool_)
-    used[episodes] = True
-    return Encoding.fitted(columns_of_state, np.asarray(raw.states[np.repeat(used, raw.lengths)], np.float64))
-
-
-def _encoded(columns_of_state: Sequence[RawColumn], raw: Dataset, encoding: Encoding) -> Dataset:
-    """A dataset of raw states with their features instead, which lie where those lie."""
-
-    def features(states: Floats32 | Floats64) -> Floats32:
-        result: Floats32 = Storage.like(states).empty((len(states), len(encoding.names)), np.float32)
-        for start, stop in chunks(len(states)):
-            result[start:stop] = encoding.encode(columns_of_state, np.asarray(states[start:stop], np.float64))
-        return result
-
-    return replace(
-        raw,
-        states=features(raw.states),
-        next_states=features(raw.next_states),
-        state_columns=encoding.names,
-        encoding=encoding,
-    )
 
 
 def _with_propensities(loaded: LoadedData, settings: DataSettings, logged: bool) -> LoadedData:
@@ -261,10 +237,14 @@ def _marked(rows: Rows, name: str, ends: Integers, closing: Integers) -> Flags |
 
 
 def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
+    """The steps; of raw states that follow each other, the next ones are left to ``encoded``: states stand for them."""
     n_steps, n_features = layout.n_steps, len(rows.state_columns)
     terminal = rows.storage.empty((n_steps,), np.bool_)
     actions = rows.storage.empty((n_steps,), np.int64)
-    next_states = rows.storage.empty((n_steps, n_features), rows.states.dtype)
+    states = _steps_of(rows, layout, rows.states)
+    rewards = _steps_of(rows, layout, rows.rewards)
+    assert states is not None and rewards is not None
+    next_states = states if are_left(rows) else rows.storage.empty((n_steps, n_features), rows.states.dtype)
     first_end = 0
     for chunk in layout.chunks():
         part = slice(chunk.start, chunk.stop)
@@ -273,10 +253,8 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         terminal[part][chunk.is_end] = end_is_terminal[first_end : first_end + n_ends]
         first_end += n_ends
         actions[part] = taken(rows.actions, chunk.rows)
-        next_states[part] = _next_states(rows, layout, chunk, terminal[part])
-    states = _steps_of(rows, layout, rows.states)
-    rewards = _steps_of(rows, layout, rows.rewards)
-    assert states is not None and rewards is not None
+        if next_states is not states:
+            next_states[part] = _next_states(rows, layout, chunk, terminal[part])
     return Dataset(
         states=states,
         actions=actions,

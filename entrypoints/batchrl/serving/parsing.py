@@ -157,7 +157,7 @@ def objects_at_once(block: bytes) -> list[dict[str, Any]] | None:
         records = orjson.loads(b"[%b]" % block.replace(b"\n", b","))
     except orjson.JSONDecodeError:
         return None
-    return records if len(records) == n_lines and all(type(record) is dict for record in records) else None
+    return records if len(records) == n_lines and set(map(type, records)) == {dict} else None
 
 
 def _named(objects: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Floats64 | None:

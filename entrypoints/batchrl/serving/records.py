@@ -7,8 +7,10 @@ records without a fault is encoded column by column; of one with faults, each re
 from __future__ import annotations
 
 import datetime
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,18 +113,26 @@ class RawRecords:
         """
         found = []
         for name, kind in self.encoding.kinds.items():
-            cells = [record[name] for record in records]
+            cells = list(map(operator.itemgetter(name), records))
             levels: dict[str, int] = {}
-            read = READERS[kind]
-            if kind == "number" and set(map(type, cells)) <= {int, float}:
+            read, types = READERS[kind], set(map(type, cells))
+            if kind == "number" and types <= {int, float}:
                 values = np.array(cells, np.float64)
             elif kind == "category":
-                own = set(self._levels(name))
-                values = np.array([_code(cell, levels, own) for cell in cells], np.float64)
+                values = np.array(self._codes(name, cells, types, levels), np.float64)
             else:
                 values = np.array([read(cell) for cell in cells], np.float64)
             found.append((RawColumn(name, kind, tuple(levels)), values))
         return found
+
+    def _codes(self, name: str, cells: Sequence[Any], types: set[type], levels: dict[str, int]) -> list[float]:
+        """The codes of a category's cells; their levels are added to those that have one."""
+        own = set(self._levels(name))
+        if types <= {str, NoneType}:
+            # Each distinct text once. Other types may be equal and yet differ, as 1 and true.
+            codes = {cell: _code(cell, levels, own) for cell in dict.fromkeys(cells)}
+            return list(map(codes.__getitem__, cells))
+        return [_code(cell, levels, own) for cell in cells]
 
     def _levels(self, name: str) -> Sequence[str]:
         return next(getattr(feature, "levels", ()) for feature in self.encoding.features if feature.column == name)

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from batchrl.contract.errors import InputError
+from batchrl.data import encoded, storage
 from batchrl.data.dataset import Dataset, Integers
-from batchrl.data.encoding import MOST_LEVELS, Encoding, RawColumn, needs_offset
+from batchrl.data.encoding import MOST_LEVELS, Encoding, NumberFeature, RawColumn, needs_offset
 from batchrl.data.loader import LoadedData, load_dataset
-from presets.dataschema import DataSettings
+from presets.dataschema import ColumnSettings, DataSettings
 
 
 def log(columns: dict[str, Any], episodes: int = 20, steps: int = 3) -> pd.DataFrame:
@@ -181,6 +182,69 @@ def test_next_states_share_the_levels(tmp_path: Path) -> None:
     assert loaded.dataset.state_columns == ("state_feature_0=blue", "state_feature_0=green", "state_feature_0=red")
     assert loaded.dataset.next_states[:3].argmax(axis=1).tolist() == [0, 1, 2]
     assert loaded.unknown_ends == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 1 << 18])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_states_that_follow_each_other_are_encoded_as_if_each_row_held_the_next(
+    tmp_path: Path, backwards: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schema A, whose cut episodes end with a row of their last state, and B with that state in every row."""
+    monkeypatch.setattr(storage, "CHUNK_ROWS", chunk)
+    rng = np.random.default_rng(4)
+    plain, whole = [], []
+    for episode in range(12):
+        steps, cut = int(rng.integers(1, 5)), bool(rng.random() < 0.5)
+        states = [(float(rng.integers(18, 80)), str(rng.choice(["gold", "free", "new"]))) for _ in range(steps + 1)]
+        states = [(age if rng.random() > 0.2 else np.nan, plan) for age, plan in states]
+        for step, (age, plan) in enumerate(states):
+            row = {"action": int(rng.integers(2)), "all_action_probabilities": "[0.5, 0.5]", "reward": rng.normal()}
+            row |= {"episode_id": f"e{episode}", "when": step, "state_feature_0": age, "state_feature_1": plan}
+            last = step == steps
+            flags = {"terminal": int(last and not cut), "truncated": int(last and cut)}
+            plain.append(row | flags | ({"action": None, "reward": None} if last else {}))
+            if not last:
+                follows = {"next_state_feature_0": states[step + 1][0], "next_state_feature_1": states[step + 1][1]}
+                ends = {
+                    name: int(value and step == steps - 1)
+                    for name, value in (("terminal", not cut), ("truncated", cut))
+                }
+                whole.append(row | ends | follows)
+    found = []
+    for name, rows in (("a.csv", plain), ("b.csv", whole)):
+        frame = pd.DataFrame(rows)
+        frame = frame.sort_values(["episode_id", "when"], ascending=[True, False]) if backwards else frame
+        frame.to_csv(tmp_path / name, index=False)
+        settings = DataSettings(columns=ColumnSettings(time="when"))
+        found.append(load_dataset(tmp_path / name, settings, learnt_from=lambda data: np.arange(data.n_episodes)))
+    by_row, with_next = (loaded.dataset for loaded in found)
+    assert [loaded.schema for loaded in found] == ["A", "B"] and not by_row.terminal.all()
+    assert by_row.encoding is not None and by_row.encoding == with_next.encoding
+    assert by_row.sha256() == with_next.sha256()
+    assert found[0].unknown_ends == found[1].unknown_ends == 0
+
+
+def test_columns_are_looked_at_one_by_one_in_the_episodes_that_are_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoded, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(encoded, "COLUMNS_AT_ONCE", 2)
+    rng = np.random.default_rng(5)
+    columns = {f"x{at}": rng.normal(size=60).round(3) for at in range(4)}
+    columns["x3"][rng.random(60) < 0.3] = np.nan
+    frame = log({**columns, "plan": rng.choice(["gold", "free"], 60)})
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    names = (*columns, "plan")
+    chosen = np.array([0, 3, 4, 17])
+    given = load_dataset(
+        tmp_path / "log.csv", DataSettings(state_columns=names), learnt_from=lambda data: chosen
+    ).dataset.encoding
+    rows = frame[frame["episode_id"].isin([f"e{episode}" for episode in chosen])]
+    assert given is not None
+    for feature in given.features[:4]:
+        assert isinstance(feature, NumberFeature)
+        assert feature.mean == pytest.approx(rows[feature.column].mean(), rel=1e-12)
+        assert feature.missing == rows[feature.column].isna().any()
 
 
 def test_levels_that_training_never_saw_are_told_and_a_column_of_nothing_else_is_refused() -> None:
