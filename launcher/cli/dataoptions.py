@@ -15,7 +15,10 @@ DATA_SPEC = click.option(
     help="A file that describes DATA; `batchrl data init` proposes one.",
 )
 MAP = click.option(
-    "--map", "mapping", metavar="NAME=COLUMN,...", help="What DATA calls its columns, as episode=user_id,reward=margin."
+    "--map",
+    "mapping",
+    metavar="NAME=COLUMN,...",
+    help="What DATA calls its columns, as episode=user_id,reward=margin; action=action_* where each action has one.",
 )
 STATE_COLUMNS = click.option("--state-columns", metavar="A,B", help="Columns of the state, in their order.")
 

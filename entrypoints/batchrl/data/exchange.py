@@ -197,15 +197,10 @@ def _require_ends(checked: CheckedRows, target: str) -> None:
 def _lost(checked: CheckedRows, target: str) -> Iterator[str]:
     """What the formats do not hold of a log, in words."""
     rows = checked.rows
-    held = {
-        rows.chances_column: rows.chances,
-        columns.ELIGIBLE: rows.eligible,
-        columns.LOGGER: rows.loggers,
-        columns.WEIGHT: rows.weights,
-    }
-    lost = [name for name, values in held.items() if values is not None]
-    if lost:
-        yield f"the format has no place for {', '.join(lost)}: read again, the log lacks them"
+    ends_and_ids = (columns.TERMINAL, columns.TRUNCATED, columns.EPISODE_ID)
+    held = {columns.ACTION, columns.REWARD, *ends_and_ids, *rows.state_columns, *rows.next_state_columns}
+    if lost := [name for name in rows.places.tables[0].names if name not in held]:
+        yield f"the format has no place for {', '.join(lost)}; episodes are numbered"
     if rows.action_names != default_names(rows.n_actions):
         numbered = ", ".join(f"{number} {name}" for number, name in enumerate(rows.action_names))
         yield f"actions are numbered: {numbered}"

@@ -88,13 +88,15 @@ class RowLocations:
             if name not in table.constants
         }
         constants = {name: value for name, value in table.constants.items() if name in self.used}
+        read = [column for parts in where.values() for column in parts]
+
+        def cell(of: Sequence[str], name: str) -> str:
+            found = [of[column] for column in where[name]]
+            return vector_of_texts(found) if name in table.vectors else found[0]
+
         for line, cells in records:
-            found = {name: [cells[column] for column in parts] for name, parts in where.items()}
-            if not all(cell in NULLS for parts in found.values() for cell in parts):
-                shown = {
-                    name: vector_of_texts(parts) if name in table.vectors else parts[0] for name, parts in found.items()
-                }
-                yield line, chain(shown.items(), constants.items())
+            if not all(cells[column] in NULLS for column in read):
+                yield line, chain(((name, cell(cells, name)) for name in where), constants.items())
 
     def _in_parquet(self, table: Table) -> Iterator[tuple[int, Iterable[tuple[str, Any]]]]:
         """Every row: its number, and its cells by their names."""

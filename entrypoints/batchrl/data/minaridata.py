@@ -19,6 +19,8 @@ from batchrl.contract.errors import InputError
 from batchrl.data.trajectories import Trajectory, trajectory
 
 SCHEME = "minari:"
+# What the package raises where a dataset is damaged, a disk is full, or a package that it needs is missing.
+FAULTS = (ImportError, OSError, ValueError, TypeError, LookupError, RuntimeError)
 
 
 def read_episodes(name: str) -> Iterator[Trajectory]:
@@ -32,24 +34,33 @@ def read_episodes(name: str) -> Iterator[Trajectory]:
     """
     minari = _minari()
     try:
-        episodes = minari.load_dataset(name).iterate_episodes()
+        dataset = minari.load_dataset(name)
     except FileNotFoundError:
         raise InputError(
             f"{SCHEME}{name}: this computer has no such dataset of Minari.",
             f"`minari list local` lists those that it has, `minari download {name}` fetches one.",
         ) from None
-    except (ImportError, OSError, ValueError, TypeError) as error:
-        raise _unreadable(name, error) from error
-    for each in episodes:
-        where = f"{SCHEME}{name}, episode {each.id}"
-        for what, values in (("observations", each.observations), ("actions", each.actions)):
-            if not isinstance(values, np.ndarray):
-                parts = f" ({', '.join(map(str, values))})" if isinstance(values, dict) else ""
-                raise InputError(
-                    f"{where}: its {what} are several arrays{parts}.",
-                    "States of one vector of numbers are read, and actions of one number.",
-                )
-        yield trajectory(where, each.observations, each.actions, each.rewards, bool(each.terminations[-1]))
+    except FAULTS as error:
+        raise _fault(name, "read", error) from error
+    try:
+        for each in dataset.iterate_episodes():
+            yield _trajectory(f"{SCHEME}{name}, episode {each.id}", each)
+    except FAULTS as error:
+        raise _fault(name, "read", error) from error
+
+
+def _trajectory(where: str, each: Any) -> Trajectory:
+    """An episode as Minari gives it."""
+    for what, values in (("observations", each.observations), ("actions", each.actions)):
+        if not isinstance(values, np.ndarray):
+            parts = f" ({', '.join(map(str, values))})" if isinstance(values, dict) else ""
+            raise InputError(
+                f"{where}: its {what} are several arrays{parts}.",
+                "States of one vector of numbers are read, and actions of one number.",
+            )
+    if not len(each.terminations):
+        raise InputError(f"{where}: it has no steps.", "Make the dataset again without it.")
+    return trajectory(where, each.observations, each.actions, each.rewards, bool(each.terminations[-1]))
 
 
 def write_episodes(name: str, episodes: Iterable[Trajectory], n_actions: int) -> tuple[int, Path]:
@@ -102,8 +113,8 @@ def write_episodes(name: str, episodes: Iterable[Trajectory], n_actions: int) ->
             )
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, ImportError | OSError | ValueError | TypeError):
-            raise InputError(f"{SCHEME}{name} cannot be written: {error}", None) from error
+        if isinstance(error, FAULTS):
+            raise _fault(name, "written", error) from error
         raise
     return steps, folder
 
@@ -118,5 +129,6 @@ def _minari() -> Any:
         ) from None
 
 
-def _unreadable(name: str, error: Exception) -> InputError:
-    return InputError(f"{SCHEME}{name} cannot be read: {str(error).strip() or type(error).__name__}", None)
+def _fault(name: str, done: str, error: Exception) -> InputError:
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"{SCHEME}{name} cannot be {done}: {said[0]}.")

@@ -167,7 +167,7 @@ def test_a_log_is_written_as_d3rlpy_lays_it_out(tmp_path: Path) -> None:
             assert np.array_equal(file[key][()], other[key][()]), key
             assert file[key].dtype == other[key].dtype and file[key].shape == other[key].shape, key
     assert done.rows == len(flat(episodes, "actions"))
-    assert any("no place for propensity" in note for note in done.notes)
+    assert "the format has no place for propensity; episodes are numbered" in done.notes
     assert any("that of 8 episodes cut short teaches it nothing" in note for note in done.notes)
 
 
@@ -329,6 +329,18 @@ def test_datasets_of_minari_that_are_not_read_are_named(tmp_path: Path, datasets
     minari_made("shop/goals-v0", several, states=spaces.Dict({"now": box, "goal": box}))
     with pytest.raises(InputError, match=r"episode 0: its observations are several arrays \(goal, now\)"):
         convert("minari:shop/goals-v0", tmp_path / "log.parquet")
+
+
+def test_a_damaged_dataset_of_minari_is_refused(tmp_path: Path, datasets: Path) -> None:
+    minari_made("shop/log-v0", made())
+    (file,) = datasets.rglob("*.hdf5")
+    with h5py.File(file, "a") as held:
+        del held["episode_3/rewards"]
+    with pytest.raises(InputError, match=r"minari:shop/log-v0 cannot be read: "):
+        convert("minari:shop/log-v0", tmp_path / "log.parquet")
+    file.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"minari:shop/log-v0 cannot be read: "):
+        convert("minari:shop/log-v0", tmp_path / "log.parquet")
 
 
 def test_targets_are_as_careful_as_files(tmp_path: Path, datasets: Path) -> None:
