@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from batchrl.data.cells import read_numbers
+from batchrl.data.cells import numbers
 
 STAR = "*"
 # Named columns of actions, or a pattern of their names.
@@ -56,11 +56,9 @@ def vectors_as_text(parts: Sequence[pa.Array]) -> pa.DictionaryArray:
         parts: ``A`` columns of ``m`` cells: numbers, flags, or anything that is then told to be neither.
     """
     values = np.empty((len(parts[0]), len(parts)))
-    odd = np.zeros(len(values), np.bool_)
     for number, cells in enumerate(parts):
-        values[:, number], wrong = read_numbers(cells)
-        odd[wrong] = True
-    odd |= ~(((values == 0) | (values == 1)).all(axis=1) & (values.sum(axis=1) == 1))
+        values[:, number] = numbers(cells)[0]
+    odd = ~(((values == 0) | (values == 1)).all(axis=1) & (values.sum(axis=1) == 1))
     texts = [_text("1" if entry == one else "0" for entry in range(len(parts))) for one in range(len(parts))]
     codes = np.where(odd, -1, values.argmax(axis=1))
     known = {text: code for code, text in enumerate(texts)}

@@ -131,6 +131,11 @@ def test_a_buffer_of_d3rlpy_is_read(tmp_path: Path, name: str) -> None:
     assert np.array_equal(data.rewards, flat(episodes, "rewards"))
     assert np.array_equal(data.states, np.concatenate([each["observations"][:-1] for each in episodes]))
     assert loaded.unknown_ends == 8 and data.n_episodes == 24
+    table = pd.read_parquet(tmp_path / name) if name.endswith("parquet") else pd.read_csv(tmp_path / name)
+    last = table.groupby("episode_id").tail(1)
+    assert last["terminal"].tolist() == [int(each["terminated"]) for each in episodes]
+    assert last["truncated"].tolist() == [int(not each["terminated"]) for each in episodes]
+    assert table["terminal"].sum() + table["truncated"].sum() == 24
     lacks, cut = done.notes
     assert "no propensities" in lacks and "8 episodes were cut" in cut
 
@@ -157,9 +162,10 @@ def test_a_dataset_of_d3rlpy_1_is_read(tmp_path: Path) -> None:
     assert load(tmp_path / "old.csv").unknown_ends == 1
 
 
-def test_a_log_is_written_as_d3rlpy_lays_it_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_log_is_written_as_d3rlpy_lays_it_out(tmp_path: Path, closing: bool) -> None:
     episodes = made()
-    done = convert(log(tmp_path / "log.csv", episodes), tmp_path / "buffer.h5")
+    done = convert(log(tmp_path / "log.csv", episodes, closing), tmp_path / "buffer.h5")
     expected = dump(tmp_path / "expected.h5", episodes)
     with h5py.File(tmp_path / "buffer.h5") as file, h5py.File(expected) as other:
         assert set(file) == set(other)
