@@ -77,7 +77,8 @@ class ICUSepsis(gym.Env):
 
     def _drawn(self, chances: np.ndarray) -> tuple[int, dict[str, Any]]:
         self._state = int(self.np_random.choice(STATES, p=chances))
-        return self._state, {}
+        # Gymnasium's name for what can be taken: whoever plays keeps to it, and the log has it.
+        return self._state, {"action_mask": self._tables.eligible[self._state].copy()}
 
 
 gym.register("ICUSepsis-v0", entry_point=ICUSepsis, max_episode_steps=500)

@@ -49,6 +49,7 @@ def test_icu_sepsis_is_told_as_it_is(tmp_path: Path) -> None:
         "--episodes 50": "--episodes 10",
         "--episodes 20": "--episodes 4",
         "--preset sepsis.yaml": "--preset sepsis.yaml --set epochs=1 --set agent.updates_per_epoch=300",
+        "--preset sepsis-env.yaml": "--preset sepsis-env.yaml --set min_episodes=100",
         "truth.py double-dqn one-step": "truth.py double-dqn one-step --episodes 4",
     }
     page, said = told("icu-sepsis", tmp_path, smaller)
@@ -60,6 +61,7 @@ def test_icu_sepsis_is_told_as_it_is(tmp_path: Path) -> None:
     # What needs no training is what the page shows; what was trained, on less, earns no more than the best.
     assert all(exact[name] == float(shown[name]) for name in ("optimum", "uniform", "clinicians of the log"))
     assert all(0.7 < exact[name] < exact["optimum"] for name in ("double-dqn", "one-step"))
+    assert re.search(r"^evaluation episodes=\d+00 ", said, re.MULTILINE)
     # Only eligible actions count, in training and in estimates.
     assert "no evidence of improvement over the logging policy" in " ".join(said.split())
     assert "where it is not eligible, any that is" in " ".join(said.split())

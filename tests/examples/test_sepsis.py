@@ -95,8 +95,9 @@ def test_the_simulator_is_the_packages_own(
     random = np.random.default_rng(0)
     ends = 0
     for seed in range(30):
-        state, other = ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0]
+        (state, info), (other, their_info) = ours.reset(seed=seed), theirs.reset(seed=seed)
         assert state == other
+        assert np.flatnonzero(info["action_mask"]).tolist() == their_info["admissible_actions"]
         done = False
         while not done:
             action = int(random.integers(truth.ACTIONS))
