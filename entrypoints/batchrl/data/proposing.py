@@ -6,8 +6,10 @@ several. Whatever is guessed is to be read by a person: the proposal is YAML wit
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import yaml
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
+from batchrl.data.actions import RANGES
 from batchrl.data.eligibility import items_of
 from batchrl.data.encoding import Kind
 from batchrl.data.features import kind_of
@@ -91,6 +94,7 @@ class Seen:
         missing: share of empty cells.
         example: the first cell that holds something.
         unit: whether all numbers are from 0 to 1.
+        whole: whether all numbers are integers.
     """
 
     name: str
@@ -99,6 +103,7 @@ class Seen:
     missing: float
     example: str
     unit: bool
+    whole: bool = True
 
 
 def proposed(path: Path) -> str:
@@ -142,7 +147,7 @@ def proposed(path: Path) -> str:
             "episode_ids: per_row",
         ]
     lines += _state_lines(state, others)
-    lines += _questions(guesses)
+    lines += _quantities(path, seen, guesses) + _questions(guesses)
     return "\n".join(lines) + "\n"
 
 
@@ -172,7 +177,7 @@ def _one_hot_columns(rows: pa.RecordBatch, seen: Sequence[Seen]) -> OneHot | Non
                 continue
             vectors = vectors_as_text([rows.column(name) for name in parts])
             if len(vectors.dictionary) == len(parts) and len(vectors.indices.unique().drop_null()) > 1:
-                named = f"{prefix}{STAR}" if len(alike) == len(parts) else json.dumps(parts, ensure_ascii=False)
+                named = f"{prefix}{STAR}" if len(alike) == len(parts) else json.dumps(parts)
                 names = action_names(parts, named if STAR in named else parts)
                 actions = pa.array(names, pa.string()).take(vectors.indices)
                 missing = vectors.null_count / len(vectors)
@@ -208,14 +213,14 @@ def _look(name: str, cells: pa.Array) -> Seen:
     first = "" if filled.empty else filled.iloc[0]
     example = str(first.tolist() if isinstance(first, np.ndarray) else first)
     if example.startswith(("[", "(", "array")):
-        kind, values, unit = "vector", filled.astype(str).nunique(), False
+        kind, values, unit, whole = "vector", filled.astype(str).nunique(), False, True
     else:
-        kind, values, unit = KINDS[kind_of(cells)], filled.nunique(), False
+        kind, values, unit, whole = KINDS[kind_of(cells)], filled.nunique(), False, True
         if kind == "number":
             numbers = pd.to_numeric(filled, errors="coerce")
-            unit = bool(numbers.between(0, 1).all())
+            unit, whole = bool(numbers.between(0, 1).all()), bool((numbers % 1 == 0).all())
             kind = "flag" if numbers.isin([0, 1]).all() else kind
-    return Seen(name, kind, int(values), cells.null_count / len(cells), example[:40], unit)
+    return Seen(name, kind, int(values), cells.null_count / len(cells), example[:40], unit, whole)
 
 
 def _guesses(seen: Sequence[Seen]) -> dict[str, str]:
@@ -265,6 +270,18 @@ def _state_lines(state: Sequence[Seen], others: Sequence[Seen]) -> list[str]:
         lines.append("# state_columns: [?]  # none found: name at least one column of numbers")
     lines += [f"# left out: {_written(each)}: {_said(each)}" for each in others]
     return lines
+
+
+def _quantities(path: Path, seen: Sequence[Seen], guesses: Mapping[str, str]) -> list[str]:
+    """What can be done where a column of the action holds quantities."""
+    words = re.compile("|".join(fnmatch.translate(pattern) for pattern in NAMES["action"]), re.IGNORECASE)
+    named = (each.name for each in seen if not each.whole and words.fullmatch(each.name))
+    name = next((name for name in named if guesses.get("action", name) == name), None)
+    if name is None:
+        return []
+    command = shlex.join(["batchrl", "data", "convert", path.name, "ranges.parquet", "--bin", f"{name}={RANGES}"])
+    said = f"# {_quoted(name)} holds quantities, and actions are choices: {command} makes {RANGES} ranges of it."
+    return [" ".join(said.split())]
 
 
 def _questions(guesses: Mapping[str, str]) -> list[str]:

@@ -101,6 +101,32 @@ def test_any_name_is_written_so_that_it_is_read_again(tmp_path_factory: pytest.T
     assert name.strip() in found
 
 
+@pytest.mark.parametrize(("n", "guessed"), [(120, True), (1200, False)])
+def test_quantities_for_actions_are_told_what_to_become(tmp_path: Path, n: int, guessed: bool) -> None:
+    doses = np.random.default_rng(1).gamma(2.0, 1.0, n)
+    campaign(n).assign(treatment=doses).to_csv(tmp_path / "raw.csv", index=False)
+    text = proposed(tmp_path / "raw.csv")
+    assert "batchrl data convert raw.csv ranges.parquet --bin treatment=5 makes 5 ranges of it" in text
+    assert ("  action: treatment" in text) == guessed
+    for whole in (campaign(n), campaign(n).assign(treatment=np.floor(doses))):
+        whole.to_csv(tmp_path / "raw.csv", index=False)
+        assert "--bin" not in proposed(tmp_path / "raw.csv")
+
+
+def test_names_of_quantities_and_of_one_hot_columns_do_not_break_lines(tmp_path: Path) -> None:
+    frame = campaign().drop(columns="treatment")
+    frame["a\u2028b_action"] = np.random.default_rng(1).random(len(frame))
+    frame.to_parquet(tmp_path / "raw.parquet")
+    text = proposed(tmp_path / "raw.parquet")
+    assert "holds quantities" in text and settings_of(tmp_path, text).columns.action == "a\u2028b_action"
+    parts = ("arm_\u2028b", "arm_ä", "arm_\n")
+    hot = frame.drop(columns="a\u2028b_action").assign(arm_cost=2.5)
+    hot[list(parts)] = np.eye(3, dtype=int)[np.arange(len(hot)) % 3]
+    hot.to_parquet(tmp_path / "raw.parquet")
+    found = settings_of(tmp_path, proposed(tmp_path / "raw.parquet")).columns.action
+    assert isinstance(found, tuple) and {part.strip() for part in parts} == {part.strip() for part in found}
+
+
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     campaign().head(0).to_csv(tmp_path / "raw.csv", index=False)
     with pytest.raises(InputError, match="no rows"):
