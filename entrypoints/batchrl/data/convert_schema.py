@@ -55,10 +55,13 @@ def batches_of(checked: CheckedRows, schema: Schema) -> Iterator[tuple[Chunk, pa
     first_episode = 0
     for chunk in checked.layout.chunks():
         n_ends = int(chunk.is_end.sum())
-        terminal = np.zeros(len(chunk.is_end), np.bool_)
-        terminal[chunk.is_end] = checked.end_is_terminal[first_episode : first_episode + n_ends]
+        terminal, unknown = np.zeros(len(chunk.is_end), np.bool_), np.zeros(len(chunk.is_end), np.bool_)
+        ends = slice(first_episode, first_episode + n_ends)
+        # An episode that was cut short is no less so where the state after it is not known.
+        unknown[chunk.is_end] = checked.cut_unknown[ends]
+        terminal[chunk.is_end] = checked.end_is_terminal[ends] & ~checked.cut_unknown[ends]
         first_episode += n_ends
-        yield chunk, _batch(checked, chunk, terminal, schema)
+        yield chunk, _batch(checked, chunk, terminal, unknown, schema)
 
 
 def _require_next_states(checked: CheckedRows, schema: Schema) -> None:
@@ -79,8 +82,8 @@ def _require_next_states(checked: CheckedRows, schema: Schema) -> None:
     )
 
 
-def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) -> pa.RecordBatch:
-    """The steps of a chunk, in schema A with a closing row after each end."""
+def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, unknown: Flags, schema: Schema) -> pa.RecordBatch:
+    """The steps of a chunk, in schema A with a closing row after each end; the state after ``unknown`` ones is not."""
     rows = checked.rows
     closed = np.flatnonzero(chunk.is_end) + 1 if schema == "A" else np.zeros(0, np.int64)
 
@@ -119,7 +122,7 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, schema: Schema) 
     if schema == "B":
         for number, name in enumerate(rows.state_columns):
             after = name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
-            table[after] = cells(following[:, number])
+            table[after] = pa.array(following[:, number], mask=unknown)
     table[columns.TERMINAL] = cells(terminal.astype(np.int64))
     table[columns.TRUNCATED] = cells((chunk.is_end & ~terminal).astype(np.int64))
     for name, values in rows.targets.items():

@@ -135,3 +135,21 @@ def test_the_command_answers_in_json(data_file: Path, tmp_path: Path) -> None:
     assert (told.everything.episodes, told.actions) == (40, 2) and to_json(told) == json.loads(done.stdout)
     refused = run("--logged-by", "[0.9, 0.1]")
     assert refused.returncode == 2 and "takes [0.9, 0.1]" in json.loads(refused.stdout)["message"]
+
+
+def test_an_episode_that_was_cut_short_stays_so_where_the_state_after_it_is_not_known(tmp_path: Path) -> None:
+    table = pd.DataFrame({"action": [0, 1, 0, 1] * 10, "episode_id": np.arange(40) // 2, "reward": 1.0})
+    table["all_action_probabilities"] = "[0.5, 0.5]"
+    table["state_feature_0"] = np.arange(40.0)
+    table["truncated"] = (np.arange(40) % 4 == 3).astype(int)
+    table.to_csv(tmp_path / "log.csv", index=False)
+    before = load_dataset(tmp_path / "log.csv", DataSettings())
+    assert before.unknown_ends == 10
+    divide(tmp_path / "log.csv", tmp_path / "kept.parquet", None, share=0.0, seed=0, prefix="")
+    kept = pd.read_parquet(tmp_path / "kept.parquet")
+    assert kept["terminal"].tolist() == [0, 1, 0, 0] * 10
+    assert kept["truncated"].tolist() == [0, 0, 0, 1] * 10
+    assert kept["next_state_feature_0"].isna().tolist() == [False, False, False, True] * 10
+    after = load_dataset(tmp_path / "kept.parquet", DataSettings())
+    assert after.unknown_ends == 10
+    assert after.dataset.sha256() == before.dataset.sha256()
