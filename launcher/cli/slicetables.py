@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.cli.output import Column, table
@@ -16,8 +16,11 @@ THIN = (
     Column("share", "SHARE", right=True),
     Column("share_of_all", "SHARE OF ALL", right=True),
 )
-ALL = (
-    *THIN,
+OF_SLICE = (
+    Column("action", "ACTION"),
+    Column("taken", "TAKEN", right=True),
+    Column("share", "SHARE", right=True),
+    Column("share_of_all", "SHARE OF ALL", right=True),
     Column("smallest_taken", "SMALLEST OF THE TAKEN", right=True),
     Column("effective", "EFFECTIVE", right=True),
     Column("thin", "THIN"),
@@ -28,20 +31,25 @@ NAMED = 3
 
 
 def slice_tables(slices: Mapping[str, Any], with_all: bool, width: int) -> Iterator[str]:
-    """Lines, an empty one before the table; none where no action is thin in any slice and not all are wanted.
+    """Lines, an empty one before each table; none where no action is thin in any slice and not all are wanted.
 
     Args:
         slices: as ``batchrl.data.slices.Slices`` in JSON's types.
         with_all: whether to show every action in every slice, and not those alone that are thin there.
         width: of the terminal.
     """
-    rows = _rows(slices)
-    shown = rows if with_all else _thin(rows)[:MOST_SHOWN]
-    if not shown:
+    if with_all:
+        for part in slices["found"]:
+            yield ""
+            yield f"{_name(part)}: {part['rows']} rows of {part['episodes']} episodes"
+            yield from (f"  {line}" for line in table(part["support"], OF_SLICE, width - 2))
+        return
+    rows = _thin(slices)
+    if not rows:
         return
     yield ""
-    yield from table(shown, ALL if with_all else THIN, width)
-    if hidden := (0 if with_all else len(_thin(rows)) - len(shown)):
+    yield from table(rows[:MOST_SHOWN], THIN, width)
+    if hidden := len(rows[MOST_SHOWN:]):
         yield f"{hidden} more: --slices shows all"
 
 
@@ -51,7 +59,7 @@ def slice_warning(slices: Mapping[str, Any]) -> str | None:
     Args:
         slices: as ``slice_tables`` has them.
     """
-    thin = _thin(_rows(slices))
+    thin = _thin(slices)
     if not thin:
         return None
     places = [f"{row['action']} {row['thin']} where {row['slice']}" for row in thin[:NAMED]]
@@ -63,18 +71,15 @@ def slice_warning(slices: Mapping[str, Any]) -> str | None:
     )
 
 
-def _rows(slices: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _thin(slices: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Actions that are thin, each with its slice."""
     return [
-        {
-            "slice": f"{part['column']} = {part['values']}",
-            "rows": part["rows"],
-            "episodes": part["episodes"],
-            **action,
-        }
+        {"slice": _name(part), "rows": part["rows"], "episodes": part["episodes"], **action}
         for part in slices["found"]
         for action in part["support"]
+        if action["thin"]
     ]
 
 
-def _thin(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in rows if row["thin"]]
+def _name(part: Mapping[str, Any]) -> str:
+    return f"{part['column']} = {part['values']}"
