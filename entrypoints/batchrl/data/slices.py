@@ -229,8 +229,8 @@ class _Rows:
 
     Args:
         states: ``[m, D]``.
-        actions, weights: ``[m]``; a weight is the reciprocal probability of the action.
-        propensities: ``[m]``.
+        actions, propensities: ``[m]``.
+        weights, squares: ``[m]``, the reciprocals of the propensities, and their squares.
         eligible: ``[m, A]``, or None.
         episodes: ``[m]``, numbers of their episodes from that of the first row on.
         goes_on: whether the first row's episode began in rows before these.
@@ -240,6 +240,7 @@ class _Rows:
     actions: Integers
     propensities: Floats64
     weights: Floats64
+    squares: Floats64
     eligible: Flags | None
     episodes: Integers
     goes_on: bool
@@ -254,6 +255,7 @@ class _Rows:
             data.actions[start:stop],
             propensities,
             1 / propensities,
+            1 / propensities**2,
             None if data.eligible is None else data.eligible[start:stop],
             episodes - episodes[0],
             bool(data.offsets[episodes[0]] < start),
@@ -283,7 +285,7 @@ class _Tally:
         self._rows += of_slices
         self._taken += taken
         self._weights += np.bincount(cells, rows.weights, size).reshape(count, -1)
-        self._squares += np.bincount(cells, rows.weights**2, size).reshape(count, -1)
+        self._squares += np.bincount(cells, rows.squares, size).reshape(count, -1)
         np.minimum.at(self._smallest.reshape(-1), cells, rows.propensities)
         if rows.eligible is None:
             self._eligible += of_slices[:, None]
@@ -291,7 +293,8 @@ class _Tally:
             for number in np.flatnonzero(of_slices):
                 self._eligible[number] += rows.eligible[places == number].sum(axis=0)
         if self._cut.column.kind != "category":
-            values = rows.states[:, self._cut.column.first]
+            # ``at`` is slow where it has to convert.
+            values = rows.states[:, self._cut.column.first].astype(np.float64)
             np.minimum.at(self._low, places, values)
             np.maximum.at(self._high, places, values)
         met = np.zeros((int(rows.episodes[-1]) + 1, count), np.bool_)
