@@ -79,7 +79,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.final import choice_lines
     from batchrl.training.randomness import make_deterministic
     from batchrl.training.results import publish_epoch, publish_progress, publish_results
-    from batchrl.training.selection import finite, trusted_metric
+    from batchrl.training.selection import finite, shown_score
     from batchrl.training.state import new_split, read_log, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, StopRequests, TrainingStopped
     from batchrl.training.table import EpochReport
@@ -148,6 +148,7 @@ def train(arguments: ScriptArguments) -> None:
                 scores, estimates = scorer.score_actions(target), evaluator.score_actions(softmax)
                 same = policy.target == beside
                 returns = estimates if same else evaluator.score_actions(target, (columns.WIS, columns.SDR))
+                metric, doubt = shown_score(finite(scores.cells()), preset.selection)
                 scored = time.monotonic()
                 run.seconds += scored - start
                 report = EpochReport(
@@ -155,7 +156,8 @@ def train(arguments: ScriptArguments) -> None:
                     training=training,
                     target=policy.target,
                     scores=scores,
-                    metric=trusted_metric(finite(scores.cells()), preset.selection),
+                    metric=metric,
+                    doubt=doubt,
                     returns=returns,
                     beside=beside,
                     estimates=estimates,

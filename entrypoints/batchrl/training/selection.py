@@ -73,6 +73,12 @@ def trusted_metric(cells: Cells, settings: SelectionSettings) -> str | None:
     return _compared([cells], settings).metric
 
 
+def shown_score(cells: Cells, settings: SelectionSettings) -> tuple[str, str | None]:
+    """The score of one policy that is shown, the paired one where none may be relied on, and what speaks against it."""
+    metric = trusted_metric(cells, settings) or columns.PAIRED
+    return metric, doubt_of_score(cells, metric, settings)
+
+
 def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> str | None:
     """Why a score may be shown but not relied on, in words; None where nothing speaks against it."""
     if metric not in cells:

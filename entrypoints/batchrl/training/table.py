@@ -35,7 +35,8 @@ class EpochReport:
         training: what the pass over the data did.
         target: the target policy.
         scores: what the log says about it after the epoch: they choose the epoch.
-        metric: which of them may be relied on; None: none.
+        metric: the one that is shown.
+        doubt: why it is not to be relied on; None where nothing speaks against it.
         returns: what it earns, by WIS and SDR.
         beside: the softmax that Coach scored; the target policy itself, where it is that.
         estimates: what the log says about that one, for Coach's columns.
@@ -55,7 +56,8 @@ class EpochReport:
     training: EpochStatistics
     target: TargetPolicy
     scores: SelectionScores
-    metric: str | None
+    metric: str
+    doubt: str | None
     returns: PolicyEstimates
     beside: TargetPolicy
     estimates: PolicyEstimates
@@ -129,13 +131,12 @@ class EpochReport:
         few = f" (fewer than {LEAST_EFFECTIVE:g}: do not rely on it)" if ess < LEAST_EFFECTIVE else ""
         rejected = "  rejected: the log rules its values out" if self.scores.possible is False else ""
         wis, sdr = (self._shown(self.estimates.estimates[name]) for name in (columns.WIS, columns.SDR))
-        metric = self.metric or columns.PAIRED
-        cells = self.scores.cells()
+        metric, cells = self.metric, self.scores.cells()
         score = Estimate(
             *(cells.get(name, math.nan) for name in (metric, columns.lower(metric), columns.upper(metric)))
         )
         gain = in_digits(score.value, score.interval, 3) if math.isfinite(score.value) else "undefined"
-        doubted = "" if self.metric is not None else ": do not rely on it"
+        doubted = "" if self.doubt is None else ": do not rely on it"
         return (
             f"epoch={self.epoch} of {epochs}  loss={self.training.loss.mean:.4f}  "
             f"{self.target.kind}: score={gain} ({metric}{doubted}){rejected}  "

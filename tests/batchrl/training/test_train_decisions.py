@@ -44,6 +44,10 @@ def test_a_run_on_single_decisions_speaks_of_nothing_that_follows(
 ) -> None:
     train(tmp_path, clicks, data__test_ratio="0.3", epochs="2", bcq__mode="none")
     said = capsys.readouterr().out
+    # A dozen clicks: an epoch's score is marked as the final one is.
+    scored = [line for line in said.splitlines() if line.startswith("epoch=")]
+    assert len(scored) == 2
+    assert all("(Paired Score: do not rely on it)" in line for line in scored)
 
     assert [word for word in OF_EPISODES if word in said.lower().replace(str(clicks).lower(), "")] == []
     assert f"data: {N} decisions, 3 actions, mean reward {pd.read_csv(clicks)['reward'].mean():.3f}," in said
