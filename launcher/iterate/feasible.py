@@ -38,6 +38,24 @@ def check_division(settings: LoopSettings) -> None:
         )
 
 
+def check_names(settings: LoopSettings) -> None:
+    """Refuse descriptions of logs: what a loop plays, and the first data that it is given, bear batchrl's own names.
+
+    Raises:
+        InputError: columns are called otherwise.
+    """
+    data = settings.train.data
+    called = [f"columns.{name}" for name, column in data.columns if column is not None]
+    called += [name for name in ("state_columns", "next_state_columns", "actions") if getattr(data, name) is not None]
+    if called:
+        raise InputError(
+            f"train.data.{called[0]}: a loop's own episodes bear batchrl's names of columns, and so must its first "
+            "data.",
+            "Leave it out, and rename the columns of that data: action, reward, episode_id, all_action_probabilities, "
+            "state_feature_0, ...",
+        )
+
+
 def check_fits(settings: LoopSettings, longest: int | None) -> None:
     """Refuse too few gradient steps for fitted Q evaluation of the longest episodes that there may be.
 

@@ -73,6 +73,7 @@ class Work:
             InputError: there is no such environment, the policy does not fit it, does not act by chance or did not log
                 the data, the job options are wrong, no container could start, or the settings leave no round a chance.
         """
+        feasible.check_names(self._settings)
         feasible.check_division(self._settings)
         self._check_jobs()
         play = Play("check", behavior, episodes=1, seed=0)

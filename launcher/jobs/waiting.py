@@ -266,10 +266,9 @@ def _failure(handle: Awaited, state: JobStatus, tail: list[_Told]) -> JobFailed:
     """The error for a failure: its reason, the end of the log where it tells more, and where all of it is."""
     reason = state.failure_reason or "no reason was given"
     begin = f"the {handle.noun} '{handle.name}' failed: "
-    message = brief = f"{begin}{without_dataset(reason)}"
+    message = f"{begin}{without_dataset(reason)}"
     quoted = [line for line in tail if line.message in reason]
-    if quoted:
-        brief = f"{begin}{without_dataset(_without_traceback(reason))}"
+    brief = f"{begin}{without_dataset(_without_traceback(reason))}" if quoted else None
     if len(quoted) < len(tail) and not any(line.in_data_log for line in quoted):
         message += "\nThe last lines of its log:\n" + "\n".join(f"  {line.text}" for line in tail)
     aws = "" if handle.session.is_local else " --aws"

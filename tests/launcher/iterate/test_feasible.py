@@ -9,7 +9,7 @@ import pytest
 from fake_loops import settings_of
 
 from batchrl.contract.errors import InputError
-from launcher.iterate.feasible import check_division, check_eligible, check_fits
+from launcher.iterate.feasible import check_division, check_eligible, check_fits, check_names
 from launcher.iterate.settings import LoopSettings
 from launcher.iterate.work import linked
 
@@ -68,3 +68,16 @@ def test_lists_of_what_can_be_taken_are_refused_before_anything_is_started() -> 
     check_eligible(False, "CartPole-v0")
     with pytest.raises(InputError, match="Taxi-v4 lists the actions that can be taken; a loop asks"):
         check_eligible(True, "Taxi-v4")
+
+
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        ("train.data.columns.action=treatment", r"train\.data\.columns\.action: a loop's own episodes"),
+        ('train.data.state_columns=["age"]', r"train\.data\.state_columns: a loop's own"),
+    ],
+)
+def test_descriptions_of_logs_are_refused(pair: str, says: str) -> None:
+    check_names(settings())
+    with pytest.raises(InputError, match=says):
+        check_names(settings(pair))
