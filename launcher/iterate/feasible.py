@@ -51,8 +51,7 @@ def check_names(settings: LoopSettings) -> None:
         raise InputError(
             f"train.data.{called[0]}: a loop's own episodes bear batchrl's names of columns, and so must its first "
             "data.",
-            "Leave it out, and rename the columns of that data: action, reward, episode_id, all_action_probabilities, "
-            "state_feature_0, ...",
+            "Leave it out; `batchrl data convert DATA log.parquet --data-spec FILE` writes that data in these names.",
         )
 
 

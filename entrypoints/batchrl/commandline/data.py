@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("--decimal", default=AS_FOUND.decimal)
     converted.add_argument("--encoding", default=AS_FOUND.encoding)
     converted.add_argument("--bin", action="append", default=[])
+    converted.add_argument("--described", action="store_true")
     converted.set_defaults(run=_convert)
     divided = parts.add_parser("divide")
     divided.add_argument("source", type=Path)
@@ -127,7 +128,8 @@ def _describe(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _convert(arguments: argparse.Namespace) -> dict[str, Any]:
     text = TextOptions(arguments.separator, arguments.decimal, arguments.encoding)
-    asked = Asked(arguments.to_schema, arguments.force, text, asked_bins(arguments.bin))
+    description = _given()[0] if arguments.described else None
+    asked = Asked(arguments.to_schema, arguments.force, text, asked_bins(arguments.bin), description)
     done = exchanged(arguments.source, arguments.target, asked)
     ranges = [{**to_json(each), "names": list(each.names)} for each in done.bins]
     return {"path": arguments.target, **to_json(done), "bins": ranges}

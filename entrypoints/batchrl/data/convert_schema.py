@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from batchrl.contract import columns
+from batchrl.contract.errors import InputError
 from batchrl.data.convert import convert, lists_of, write_batches
 from batchrl.data.dataset import Flags, Integers, default_names
 from batchrl.data.formats import TextOptions
@@ -48,6 +49,36 @@ def convert_schema(
     checked.rows.require_plain("a change of schema")
     _require_next_states(checked, schema)
     return write_batches((batch for _, batch in batches_of(checked, schema)), target, overwrite)
+
+
+def convert_described(
+    source: Path, target: Path, settings: DataSettings, schema: Schema = "B", overwrite: bool = False
+) -> tuple[int, tuple[str, ...]]:
+    """Write a log that names its columns itself in batchrl's names, rows in the order of each episode's steps.
+
+    A column ``age`` of the state becomes ``state_feature_age``.
+
+    Args:
+        source, target, schema, overwrite: as of ``convert_schema``.
+        settings: the description.
+
+    Returns:
+        The number of rows, and what was assumed or mended, in words.
+
+    Raises:
+        InputError: the data is wrong, states are no plain numbers, several policies logged it, or schema A is wanted
+            and a last step has no next state.
+    """
+    checked = read_checked(source, settings, with_targets=True)
+    checked.rows.require_plain("a conversion to batchrl's names")
+    if checked.rows.loggers is not None:
+        raise InputError(
+            "data.columns.logger: batchrl's own names have none for who logged an episode.",
+            "Leave it out, or convert the log of each policy on its own.",
+        )
+    _require_next_states(checked, schema)
+    rows = write_batches((batch for _, batch in batches_of(checked, schema)), target, overwrite)
+    return rows, (*checked.rows.notes, *checked.notes)
 
 
 def batches_of(checked: CheckedRows, schema: Schema) -> Iterator[tuple[Chunk, pa.RecordBatch]]:
@@ -117,10 +148,11 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, unknown: Flags, 
         columns.REWARD: cells(steps(rows.rewards)),
     }
     states = steps(rows.states)
-    for number, name in enumerate(rows.state_columns):
+    features = [_of_state(name) for name in rows.state_columns]
+    for number, name in enumerate(features):
         table[name] = cells(states[:, number], following[closed - 1, number])
     if schema == "B":
-        for number, name in enumerate(rows.state_columns):
+        for number, name in enumerate(features):
             after = name.replace(columns.STATE_FEATURE_PREFIX, columns.NEXT_STATE_FEATURE_PREFIX)
             table[after] = pa.array(following[:, number], mask=unknown)
     table[columns.TERMINAL] = cells(terminal.astype(np.int64))
@@ -128,6 +160,10 @@ def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, unknown: Flags, 
     for name, values in rows.targets.items():
         table[name] = cells(steps(values))
     return pa.RecordBatch.from_pydict(table)
+
+
+def _of_state(name: str) -> str:
+    return name if name.startswith(columns.STATE_FEATURE_PREFIX) else f"{columns.STATE_FEATURE_PREFIX}{name}"
 
 
 def _actions(rows: Rows, codes: Integers) -> Array:

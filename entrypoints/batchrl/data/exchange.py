@@ -17,7 +17,7 @@ from batchrl.data import d3rlpyfiles, minaridata
 from batchrl.data.actions import RANGES
 from batchrl.data.binning import Bins, notes_on, quantile_bins
 from batchrl.data.convert import convert, format_of, whole_target, write_batches
-from batchrl.data.convert_schema import convert_schema
+from batchrl.data.convert_schema import convert_described, convert_schema
 from batchrl.data.dataset import default_names
 from batchrl.data.formats import HDF5_MAGIC, TextOptions
 from batchrl.data.loader import CheckedRows, Schema, read_checked
@@ -37,12 +37,21 @@ class Asked:
         overwrite: whether the target may be replaced.
         text: how text files of the source are to be read.
         bins: the number of ranges of each column that holds quantities.
+        description: of a source that names its columns itself; the target has batchrl's names then.
     """
 
     schema: Schema | None = None
     overwrite: bool = False
     text: TextOptions = AS_FOUND
     bins: Mapping[str, int] = field(default_factory=dict)
+    description: DataSettings | None = None
+
+    @property
+    def settings(self) -> DataSettings:
+        """How the source is read."""
+        if self.description is not None:
+            return self.description
+        return DataSettings(separator=self.text.separator, decimal=self.text.decimal, encoding=self.text.encoding)
 
 
 @dataclass(frozen=True)
@@ -80,11 +89,18 @@ def exchanged(source: str, target: str, asked: Asked) -> Converted:
         bins = quantile_bins(path, asked.bins, asked.text)
         if bins and asked.schema is not None:
             raise InputError("--bin and --to-schema are two conversions.", "Make ranges first, and convert the result.")
+        if bins and asked.description is not None:
+            raise InputError(
+                "--bin and a description are two conversions.", "Make ranges first, and convert the result."
+            )
         told = (*notes, *(notes_on(bins, list(open_tables(path, asked.text)[0].names)) if bins else ()))
         if elsewhere:
             return _written(path, target, asked, bins, told)
         file = Path(target)
-        if asked.schema is not None:
+        if asked.description is not None:
+            rows, more = convert_described(path, file, asked.description, asked.schema or "B", asked.overwrite)
+            told = (*told, *more)
+        elif asked.schema is not None:
             rows = convert_schema(path, file, asked.schema, asked.overwrite, asked.text)
         else:
             rows = convert(path, file, asked.overwrite, asked.text, bins)
@@ -169,9 +185,7 @@ def _written(path: Path, target: str, asked: Asked, bins: tuple[Bins, ...], told
             ranges = Path(folder) / "ranges.parquet"
             convert(path, ranges, text=asked.text, bins=bins)
             path = ranges
-        text = asked.text
-        settings = DataSettings(separator=text.separator, decimal=text.decimal, encoding=text.encoding)
-        checked = read_checked(path, settings)
+        checked = read_checked(path, asked.settings)
         checked.rows.require_plain(target)
         if target.startswith(minaridata.SCHEME):
             _require_ends(checked, target)

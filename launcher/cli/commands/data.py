@@ -203,6 +203,8 @@ def describe(
         "batchrl data convert doses.csv log.parquet --bin dose=5",
         "batchrl data convert minari:CartPole/random-v0 log.parquet",
         "batchrl data convert log.csv buffer.h5",
+        "batchrl data convert raw.csv log.parquet \\",
+        "    --data-spec data.yaml",
     ),
 )
 @click.argument("source")
@@ -219,6 +221,8 @@ def describe(
     multiple=True,
     help="Write the quantities of COLUMN as K ranges, of about as many rows each.",
 )
+@set_option
+@data_options
 @output_options
 def convert(
     source: str,
@@ -229,6 +233,8 @@ def convert(
     decimal: str | None,
     encoding: str | None,
     bins: tuple[str, ...],
+    settings: tuple[str, ...],
+    described: Mapping[str, str],
     out: Output,
 ) -> None:
     """Write all rows of SOURCE into the file TARGET; its name says the format.
@@ -237,23 +243,26 @@ def convert(
     computer (with the package minari); TARGET likewise: NAME.h5, or minari:NAME-v0. Their formats hold neither
     propensities nor names of actions; what is lost is told.
 
-    The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows.
+    The order of rows is kept. With --to-schema, rows come episode after episode, with the columns that batchrl knows;
+    so they do of a SOURCE that is described (--data-spec, --map, --state-columns, --set), in batchrl's own names.
     """
-    import presets
     from launcher.library.ask import ask
     from launcher.staging.fetch import local_data
 
     text = {"separator": separator, "decimal": decimal, "encoding": encoding}
     said = {name: value for name, value in text.items() if value is not None}
-    presets.resolve_train(DEFAULT_PRESETS[TRAIN_SCRIPT], {f"data.{name}": value for name, value in said.items()})
+    section = _section(
+        DEFAULT_PRESETS[TRAIN_SCRIPT], settings, {**{f"data.{k}": v for k, v in said.items()}, **described}
+    )
     options = [
         *(("--to-schema", to_schema) if to_schema else ()),
         *(("--force",) if force else ()),
         *(f"--{name}={value}" for name, value in said.items()),
         *(f"--bin={text}" for text in bins),
+        *(("--described",) if described or settings else ()),
     ]
     with local_data(source, out.byte_progress) as path:
-        answer = ask("convert", str(path), target, *options)
+        answer = ask("convert", str(path), target, *options, settings=section)
     lines = {"wrote": target, "rows": answer["rows"], "size": size(answer["bytes"])}
     out.record(answer, "path", lines)
     if out.for_people:

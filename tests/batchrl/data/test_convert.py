@@ -15,7 +15,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data import storage
 from batchrl.data.convert import convert
-from batchrl.data.convert_schema import convert_schema
+from batchrl.data.convert_schema import convert_described, convert_schema
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import LoadedData, load_dataset
 from presets.dataschema import DataSettings
@@ -191,3 +191,51 @@ def test_files_with_other_columns_are_not_joined(tmp_path: Path, frame: Frame) -
     frame().assign(extra=1).to_csv(folder / "b.csv", index=False)
     with pytest.raises(InputError, match=r"b\.csv: its columns differ from those of .*a\.csv: extra"):
         convert(folder, tmp_path / "all.csv")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_described_log_is_written_in_the_products_own_names(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "user": np.repeat([f"u{number}" for number in range(20)], 3),
+            "when": rng.permutation(60),
+            "treatment": rng.choice(["mail", "none"], 60),
+            "margin": rng.normal(size=60).round(3),
+            "p": 0.5,
+            "age": rng.integers(18, 80, 60),
+            "visits": rng.integers(0, 9, 60),
+            "offers": "mail|none",
+        }
+    )
+    table.to_csv(tmp_path / "raw.csv", index=False)
+    columns_of = {"episode": "user", "time": "when", "action": "treatment", "reward": "margin", "propensity": "p"}
+    described = {"columns": {**columns_of, "eligible": "offers"}, "state_columns": ["age", "visits"]}
+    settings = DataSettings.model_validate(described)
+    rows, _ = convert_described(tmp_path / "raw.csv", tmp_path / f"log{suffix}", settings)
+    assert rows == 60
+    before = load_dataset(tmp_path / "raw.csv", settings).dataset
+    after = load_dataset(tmp_path / f"log{suffix}", DataSettings()).dataset
+    assert after.state_columns == ("state_feature_age", "state_feature_visits")
+    for name in ("states", "actions", "rewards", "next_states", "terminal", "offsets", "propensities", "eligible"):
+        assert np.array_equal(getattr(after, name), getattr(before, name)), name
+    assert after.action_names == ("mail", "none")
+    assert after.episode_ids == before.episode_ids
+
+
+def test_what_the_products_names_cannot_say_of_a_described_log_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"a": [0, 1] * 4, "r": 1.0, "plan": ["gold", "free"] * 4, "who": ["x", "y"] * 4, "age": range(8)}
+    )
+    table.to_csv(tmp_path / "raw.csv", index=False)
+    given = {"columns": {"action": "a", "reward": "r"}, "episode_ids": "per_row"}
+    with pytest.raises(InputError, match="a conversion to batchrl's names writes states of plain numbers"):
+        convert_described(
+            tmp_path / "raw.csv", tmp_path / "x.csv", DataSettings.model_validate({**given, "state_columns": ["plan"]})
+        )
+    given["columns"] = {"action": "a", "reward": "r", "logger": "who"}
+    with pytest.raises(InputError, match="none for who logged an episode"):
+        convert_described(
+            tmp_path / "raw.csv", tmp_path / "x.csv", DataSettings.model_validate({**given, "state_columns": ["age"]})
+        )
+    assert not (tmp_path / "x.csv").exists()
