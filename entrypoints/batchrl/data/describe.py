@@ -52,12 +52,14 @@ class ActionSupport:
         mean_probability: under the logging policy, over all transitions; None where only that of the taken action was
             logged.
         smallest_taken: the smallest logged probability with which it was taken; None where it never was.
+        eligible: share of the transitions in which it could be taken; None where they do not say.
     """
 
     action: str
     share: float
     mean_probability: float | None
     smallest_taken: float | None
+    eligible: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _support(data: Dataset) -> tuple[ActionSupport, ...]:
     counts = np.zeros(data.n_actions, np.int64)
     chances = np.zeros(data.n_actions)
     smallest = np.full(data.n_actions, np.inf)
+    could = None if data.eligible is None else data.eligible.sum(axis=0)
     for start, stop in chunks(data.n_transitions):
         actions = data.actions[start:stop]
         counts += np.bincount(actions, minlength=data.n_actions)
@@ -180,6 +183,7 @@ def _support(data: Dataset) -> tuple[ActionSupport, ...]:
             float(counts[action] / n),
             None if data.behavior_policy is None else float(chances[action] / n),
             float(smallest[action]) if counts[action] else None,
+            None if could is None else float(could[action] / n),
         )
         for action in range(data.n_actions)
     )

@@ -29,6 +29,7 @@ SPREAD = (
 SUPPORT = (
     Column("action", "ACTION"),
     Column("share", "SHARE", right=True),
+    Column("eligible", "ELIGIBLE", right=True),
     Column("mean_probability", "MEAN PROBABILITY", right=True),
     Column("smallest_taken", "SMALLEST OF THE TAKEN", right=True),
 )
@@ -304,7 +305,8 @@ def _described(answer: Mapping[str, Any], with_slices: bool, width: int) -> Iter
         rows.append({"what": f"return, discount {answer['discount']:g}", **answer["discounted_returns"]})
     yield from table(rows, SPREAD, width)
     yield ""
-    yield from table(answer["support"], SUPPORT, width)
+    lists = any(row["eligible"] is not None for row in answer["support"])
+    yield from table(answer["support"], [each for each in SUPPORT if lists or each.key != "eligible"], width)
     yield from slice_tables(answer["slices"], with_slices, width)
     yield from logger_tables(answer["loggers"], width)
     yield ""

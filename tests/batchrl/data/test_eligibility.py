@@ -16,6 +16,7 @@ from batchrl.contract.errors import InputError
 from batchrl.data.contradictions import contradiction
 from batchrl.data.convert_schema import convert_schema
 from batchrl.data.dataset import Dataset
+from batchrl.data.describe import describe
 from batchrl.data.loader import load_dataset
 from presets.dataschema import DataSettings
 
@@ -248,3 +249,13 @@ def test_propensities_are_held_against_the_rows_in_which_the_action_could_be_tak
     told = contradiction(load(written(tmp_path / "wrong.csv", wrong)))
     assert told is not None
     assert told.startswith("action call was taken")
+
+
+def test_a_description_tells_in_which_share_of_the_rows_each_action_could_be_taken(tmp_path: Path) -> None:
+    table = frame()
+    found = describe(load_dataset(written(tmp_path / "log.csv", table), DataSettings()))
+    assert [support.eligible for support in found.support] == pytest.approx(wanted(table).mean(axis=0).tolist())
+    without = describe(
+        load_dataset(written(tmp_path / "without.csv", table.drop(columns="eligible_actions")), DataSettings())
+    )
+    assert [support.eligible for support in without.support] == [None] * 3
