@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from command_line import Ended, Run, shell
 
 from launcher.cli import main
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of a short name: pytest's own grows with the number of its runs, and lines are held to 80 characters."""
+    with tempfile.TemporaryDirectory(prefix="b-") as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture

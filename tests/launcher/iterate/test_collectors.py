@@ -103,8 +103,11 @@ def test_a_script_does_not_outlive_the_command_that_was_killed(tmp_path: Path, n
     """It would go on writing into a folder that the next command has swept."""
     script, told = tmp_path / "script.py", tmp_path / "pid"
     script.write_text(f"import os, time\nopen({str(told)!r}, 'w').write(f'{{os.getpid()}}.')\ntime.sleep(600)")
+    # What runs in the background of a shell ignores SIGHUP, and so would its children.
     program = (
-        f"from pathlib import Path; from launcher.library import answering; answering.run(Path({str(script)!r}), [])"
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "from pathlib import Path\nfrom launcher.library import answering\n"
+        f"answering.run(Path({str(script)!r}), [])"
     )
     command = subprocess.Popen([sys.executable, "-c", program])
     eventually(lambda: told.exists() and told.read_text().endswith("."))
