@@ -23,6 +23,9 @@ from batchrl.contract.parallel import run_all
 # From this size on it is worth it.
 RANGED_BYTES = 64 * 1024 * 1024
 PART_BYTES = 16 * 1024 * 1024
+# Larger parts ask less often, as long as every connection has some.
+MOST_PART_BYTES = 64 * 1024 * 1024
+PARTS_A_STREAM = 2
 MOST_STREAMS = 8
 
 
@@ -57,7 +60,8 @@ def read_parts(
         botocore.exceptions.BotoCoreError: it does not answer, or a body broke off.
         OSError: the disk is full.
     """
-    parts = [range(start, min(start + PART_BYTES, size)) for start in range(0, size, PART_BYTES)]
+    length = max(PART_BYTES, min(MOST_PART_BYTES, -(-size // (PARTS_A_STREAM * streams))))
+    parts = [range(start, min(start + length, size)) for start in range(0, size, length)]
     order = _InOrder(handle, parts, seen)
 
     def bring(number: int) -> None:
