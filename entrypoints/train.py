@@ -42,10 +42,11 @@ def say_what_was_read(loaded: LoadedData, source: Path) -> None:
     mean = student_interval(Quotients.mean(data.returns), 0.95)
     shown = f"{mean.value:.{mean.interval.decimals(2)}f}"
     sizes = f"{data.n_episodes} episodes, {data.n_transitions} transitions, {data.n_actions} actions, mean return"
-    if of_decisions(data):
+    words = OF_DECISIONS if of_decisions(data) else OF_EPISODES
+    if words is OF_DECISIONS:
         sizes = f"{data.n_episodes} decisions, {data.n_actions} actions, mean reward"
     say(f"data: {sizes} {shown}, schema {loaded.schema} ({source})")
-    for note in (*loaded.notes, *remarks_on_loggers(data, OF_DECISIONS if of_decisions(data) else OF_EPISODES)):
+    for note in (*loaded.notes, *remarks_on_loggers(data, words)):
         say(f"note: {note}")
     if loaded.unknown_ends:
         cut = f"{loaded.unknown_ends} episodes were cut short without a next state"

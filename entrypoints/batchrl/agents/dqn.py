@@ -36,11 +36,13 @@ class DoubleDQN(ValueAgent):
     ) -> Tensor:
         """The target network's value of the action that the online network prefers, [E, B]."""
         assert online_next is not None
-        if batch.at_random is not None and batch.at_random.any():
-            shape = (len(online_next), int(batch.at_random.sum()), online_next.shape[2])
-            online_next = online_next.clone()
-            online_next[:, batch.at_random] = torch.from_numpy(rng.random(shape, dtype=np.float32))
-        best = among(online_next, batch.allowed).argmax(dim=2, keepdim=True)
+        if batch.allowed is not None:
+            online_next = among(online_next, batch.allowed)
+            if batch.at_random is not None and batch.at_random.any():
+                shape = (len(online_next), int(batch.at_random.sum()), online_next.shape[2])
+                drawn = torch.from_numpy(rng.random(shape, dtype=np.float32))
+                online_next[:, batch.at_random] = among(drawn, batch.allowed[batch.at_random])
+        best = online_next.argmax(dim=2, keepdim=True)
         return target_next.gather(2, best).squeeze(2)
 
 

@@ -323,6 +323,7 @@ def _rollouts(recording: Recording, actor: _Actor, share: _Share, turn: _Turn) -
         return rows
 
     terminal, cut = picked(recording.terminal), picked(unfinished)
+    eligible = recording.eligible
     return Rollouts(
         actions=picked(recording.actions),
         probabilities=actor.fixed.take(environment, axis=0)
@@ -335,5 +336,5 @@ def _rollouts(recording: Recording, actor: _Actor, share: _Share, turn: _Turn) -
         terminal=terminal,
         truncated=(picked(recording.truncated) & ~terminal) | cut,
         unfinished=cut,
-        eligible=None if recording.eligible is None else picked(recording.eligible),
+        eligible=None if eligible is None else picked(eligible),
     )

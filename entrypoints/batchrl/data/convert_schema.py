@@ -24,6 +24,11 @@ from batchrl.data.tables import AS_FOUND
 from presets.dataschema import DataSettings
 
 
+def settings_of(text: TextOptions) -> DataSettings:
+    """How files of batchrl's own names are read whose text has some form."""
+    return DataSettings(separator=text.separator, decimal=text.decimal, encoding=text.encoding)
+
+
 def convert_schema(
     source: Path, target: Path, schema: Schema, overwrite: bool = False, text: TextOptions = AS_FOUND
 ) -> int:
@@ -42,8 +47,7 @@ def convert_schema(
     Raises:
         InputError: the data is wrong, or schema A is wanted and a last step has no next state.
     """
-    settings = DataSettings(separator=text.separator, decimal=text.decimal, encoding=text.encoding)
-    checked = read_checked(source, settings, with_targets=True)
+    checked = read_checked(source, settings_of(text), with_targets=True)
     if checked.schema == schema:
         return convert(source, target, overwrite, text)
     checked.rows.require_plain("a change of schema")

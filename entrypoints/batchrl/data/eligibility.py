@@ -28,7 +28,7 @@ from batchrl.contract.text import listed
 from batchrl.data.cells import labels
 from batchrl.data.dataset import Flags, Floats64, Integers
 from batchrl.data.locations import RowLocations
-from batchrl.data.probabilities import UnreadableProbabilities
+from batchrl.data.probabilities import UnreadableProbabilities, as_literal
 from batchrl.data.storage import Array, Storage, chunks
 from batchrl.data.vectors import is_list, vectors_of
 
@@ -93,8 +93,8 @@ class EligibleColumn:
         positions, unknown = _positions([items for items in lists if items is not None], names)
         if unknown and all_are_named:
             name, cell = next(iter(unknown.items()))
-            shown = name.replace("{", "{{").replace("}", "}}")
-            raise _refused(places, codes, cell, f"there is no action '{shown}', which '{{value}}' holds", names)
+            problem = f"there is no action '{as_literal(name)}', which '{{value}}' holds"
+            raise _refused(places, codes, cell, problem, names)
         flags = self._storage.empty((len(codes), len(names)), np.bool_)
         # One more at the end, which the code -1 of empty cells finds.
         found = np.zeros((len(positions) + 1, len(names)), np.bool_)

@@ -17,7 +17,7 @@ from batchrl.data import d3rlpyfiles, minaridata
 from batchrl.data.actions import RANGES
 from batchrl.data.binning import Bins, notes_on, quantile_bins
 from batchrl.data.convert import convert, format_of, whole_target, write_batches
-from batchrl.data.convert_schema import convert_described, convert_schema
+from batchrl.data.convert_schema import convert_described, convert_schema, settings_of
 from batchrl.data.dataset import default_names
 from batchrl.data.formats import HDF5_MAGIC, TextOptions
 from batchrl.data.loader import CheckedRows, Schema, read_checked
@@ -49,9 +49,7 @@ class Asked:
     @property
     def settings(self) -> DataSettings:
         """How the source is read."""
-        if self.description is not None:
-            return self.description
-        return DataSettings(separator=self.text.separator, decimal=self.text.decimal, encoding=self.text.encoding)
+        return settings_of(self.text) if self.description is None else self.description
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ RIGHT_VECTOR = "one number for each action, as [0.5, 0.5]"
 SAMPLE = 64
 
 
+def as_literal(text: str) -> str:
+    """A text for a problem in which ``{value}`` stands for a cell: its own braces are doubled."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 class UnreadableProbabilities(ValueError):
     """One text is no list of numbers, or its length differs from the first one's.
 
@@ -47,7 +52,7 @@ class UnreadableProbabilities(ValueError):
     @property
     def problem(self) -> str:
         """The reason where ``{value}`` stands for a cell: other braces are its own."""
-        return self.reason.replace("{", "{{").replace("}", "}}")
+        return as_literal(self.reason)
 
 
 class UnequalLengths(UnreadableProbabilities):

@@ -16,11 +16,9 @@ import orjson
 from batchrl.contract.text import listed
 from batchrl.data.dataset import Flags
 from batchrl.serving.media import Media
-from batchrl.serving.parsing import FEATURES, INSTANCES, ParsedRecords, Unreadable, blocks, in_words
+from batchrl.serving.parsing import FEATURES, INSTANCES, ParsedRecords, Unreadable, blocks, in_words, instances_of
 
 KEY = "eligible"
-# A record in the place of one that is faulty here: whoever reads the states finds a fault in it too, which is dropped.
-NOTHING: Mapping[str, Any] = {}
 SHOWN = 5
 
 
@@ -47,12 +45,10 @@ class EligibleRecords:
     def of_lines(self, body: bytes) -> Iterator[ParsedRecords]:
         """The records of JSON Lines, in blocks that bound the memory."""
         for block in blocks(body):
-            records = [_parsed(line) for line in block.split(b"\n")]
-            rest, flags, faults = self._apart(records)
+            lines = block.split(b"\n")
+            rest, flags, faults = self._apart([_parsed(line) for line in lines])
             # What is no JSON stays as it is: who reads the states says what is wrong with it.
-            lines = [
-                line if one is None else orjson.dumps(one) for line, one in zip(block.split(b"\n"), rest, strict=True)
-            ]
+            lines = [line if one is None else orjson.dumps(one) for line, one in zip(lines, rest, strict=True)]
             found = list(self.lines(b"\n".join(lines) + b"\n"))
             yield _joined(found, flags, faults)
 
@@ -62,19 +58,14 @@ class EligibleRecords:
         Raises:
             Unreadable: it is none of these.
         """
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise Unreadable(f"the body is not JSON: {error}") from error
-        if isinstance(document, dict):
-            document = document[INSTANCES] if document.keys() == {INSTANCES} else [document]
+        document = instances_of(body)
         if not isinstance(document, list) or not all(isinstance(record, dict) for record in document):
             raise Unreadable(
                 f'expected {{"{INSTANCES}": [{{..., "{KEY}": [...]}}, ...]}}, a list of such records, or one: each is '
                 f'an object that lists the actions that can be taken in "{KEY}"'
             )
         rest, flags, faults = self._apart(document)
-        plain = [one.get(FEATURES, one) if one is not None else NOTHING for one in rest]
+        plain = [one.get(FEATURES, one) for one in rest]
         return _joined([self.document(orjson.dumps({INSTANCES: plain}))], flags, faults)
 
     def csv(self, body: bytes) -> Iterator[ParsedRecords]:

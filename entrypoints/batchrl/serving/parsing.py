@@ -89,6 +89,30 @@ def trimmed(body: bytes) -> bytes | None:
     return body.removesuffix(b"\n").removesuffix(b"\r") if body.endswith(b"\n") else body
 
 
+def document_of(body: bytes) -> Any:
+    """A body as a JSON document.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"the body is not JSON: {error}") from error
+
+
+def instances_of(body: bytes) -> Any:
+    """The records of ``{"instances": [...]}``, or of a list, as it stands; another object is one record.
+
+    Raises:
+        Unreadable: it is no JSON.
+    """
+    document = document_of(body)
+    if isinstance(document, dict):
+        return document[INSTANCES] if document.keys() == {INSTANCES} else [document]
+    return document
+
+
 def read_document(body: bytes, n_features: int, columns: Sequence[str] = ()) -> ParsedRecords:
     """The records of a JSON document: ``{"instances": [row, ...]}``, a list of rows, or one row.
 
@@ -103,11 +127,7 @@ def read_document(body: bytes, n_features: int, columns: Sequence[str] = ()) -> 
     wanted = f'expected {{"{INSTANCES}": [[...], ...]}}, a list of lists of {n_features} numbers, or one such list'
     if columns:
         wanted += f", or objects, as {_example(columns)}, in the place of lists"
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Unreadable(f"the body is not JSON: {error}") from error
-    rows = document
+    document = rows = document_of(body)
     if isinstance(document, dict):
         if INSTANCES in document:
             rows = document[INSTANCES]

@@ -29,6 +29,7 @@ from batchrl.serving.parsing import (
     blocks,
     csv_cells,
     in_words,
+    instances_of,
     objects_at_once,
 )
 
@@ -63,12 +64,7 @@ class RawRecords:
         Raises:
             Unreadable: it is none of these.
         """
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise Unreadable(f"the body is not JSON: {error}") from error
-        if isinstance(document, dict):
-            document = document[INSTANCES] if document.keys() == {INSTANCES} else [document]
+        document = instances_of(body)
         if not isinstance(document, list):
             raise Unreadable(
                 f'expected {{"{INSTANCES}": [{self.example}, ...]}}, a list of such records, or one, '
