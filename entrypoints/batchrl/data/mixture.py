@@ -24,6 +24,7 @@ from batchrl.data.storage import CHUNK_ROWS, Array, Storage, chunks
 
 Floats64 = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,21 @@ class Mixture:
             before = np.concatenate([[0.0], reached[:-1]])
             before[begins] = 0.0
             result[start:stop] = np.minimum(np.exp(reached - before), 1.0)
+        return result
+
+    def possible_before(self, offsets: Integers) -> Flags:
+        """``[N, K]``, whether each logger could have taken all earlier actions of the episode.
+
+        Args:
+            offsets: ``[n + 1]``, the first step of each episode, and N.
+        """
+        result = np.empty(self.log_chances.shape, np.bool_)
+        for first, last in _blocks(offsets):
+            start, stop = offsets[first], offsets[last]
+            begins = offsets[first:last] - start
+            impossible = np.isneginf(_cumulated(self.log_chances[start:stop], begins))
+            result[start + 1 : stop] = ~impossible[:-1]
+            result[offsets[first:last]] = True
         return result
 
 

@@ -100,7 +100,7 @@ def judge_by_log(log: EpisodeLog, candidate: ScoredPolicy, level: Level) -> Gate
     log_weights = trajectory_log_weights(log_ratios)
     weights = WeightDiagnostics.of(log_weights)
     evidence = evidence_of(weights, log_weights, discounted_returns(log.rewards, log.discount))
-    of_support = doubt_of_support(log.dataset, candidate.probabilities, OF_EPISODES)
+    of_support = doubt_of_support(log, candidate.probabilities, OF_EPISODES, 1 - 2 * level.alpha, level.seed)
     doubt = doubt_of_policy(weights, evidence, log.clip is not None, of_support)
     quotients = paired_difference(log, candidate, log_ratios)
     confidence = 1 - 2 * level.alpha

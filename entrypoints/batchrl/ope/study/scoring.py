@@ -123,7 +123,7 @@ class Scorer:
         estimators = dict(zip(found.quotients, log.with_estimation(list(found.quotients.values())), strict=True))
         bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
-        of_support = doubt_of_support(log.dataset, policy.probabilities, self.words)
+        of_support = doubt_of_support(log, policy.probabilities, self.words, confidence, self.settings.seed)
         doubt = doubt_of_policy(
             weights,
             evidence_of(weights, sample.log_weights, sample.returns, self.words),

@@ -183,11 +183,11 @@ def test_intervals_hold_where_each_logger_never_does_what_the_other_does() -> No
 def test_what_no_logger_does_is_told_and_what_one_does_is_not() -> None:
     data = decisions(200, APART, np.random.default_rng(2))
     balanced = with_balanced_loggers(data)
-    assert doubt_of_support(balanced, target_on(data), OF_DECISIONS) is None
+    assert doubt_of_support(EpisodeLog(balanced, 1.0), target_on(data), OF_DECISIONS) is None
     never = with_balanced_loggers(
         decisions(200, np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0]]), np.random.default_rng(2))
     )
-    told = doubt_of_support(never, target_on(never), OF_DECISIONS)
+    told = doubt_of_support(EpisodeLog(never, 1.0), target_on(never), OF_DECISIONS)
     share = target_on(never)[:, 2].mean()
     assert told is not None and told.startswith(f"{share:.2%} of its probability") and "(c)" in told
 

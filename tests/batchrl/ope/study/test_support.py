@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,15 +38,36 @@ def log(steps: int, behaviour: Floats64, n: int = 400, seed: int = 0) -> Dataset
 def test_the_share_and_the_bound_are_those_of_a_decision() -> None:
     data = log(1, np.array([0.0, 0.5, 0.5]))
     chances = np.tile([0.2, 0.4, 0.4], (400, 1))
-    said = doubt_of_support(data, chances, OF_DECISIONS)
+    said = doubt_of_support(EpisodeLog(data, 1.0), chances, OF_DECISIONS)
     assert said is not None
-    assert "20.00% of its probability" in said and "(wait)" in said and "off by 0.2 for rewards from 0 to 1" in said
-    assert "nor is what would follow" in (doubt_of_support(data, chances, OF_EPISODES) or "")
+    assert "20.00% of its probability" in said and "(wait)" in said
+    found = re.search(r"its value can be anything from ([\d.]+) to ([\d.]+), for rewards from 0 to 1$", said)
+    assert found is not None
+    known = 0.8 * data.rewards.mean()  # the policy and the log agree on the rest
+    error = 0.8 * data.rewards.std() / np.sqrt(400)
+    assert float(found[1]) == pytest.approx(known - 1.96 * error, abs=0.01)
+    assert float(found[2]) == pytest.approx(known + 0.2 + 1.96 * error, abs=0.01)
+
+
+def test_in_episodes_one_such_action_costs_all_that_follows() -> None:
+    data = log(3, np.array([0.0, 0.5, 0.5]), n=4000)
+    chances = np.tile([0.2, 0.4, 0.4], (data.n_transitions, 1))
+    said = doubt_of_support(EpisodeLog(data, 1.0), chances, OF_EPISODES)
+    assert said is not None
+    assert "nor is what would follow, and 48.80% of its episodes would come to one" in said
+    found = re.search(r"from ([\d.]+) to ([\d.]+), for rewards from 0 to 1 in at most 3 steps$", said)
+    assert found is not None
+    known = 0.5 * (0.8 + 0.8**2 + 0.8**3)
+    assert float(found[1]) == pytest.approx(known, abs=0.05)
+    assert float(found[2]) == pytest.approx(known + 0.2 * 3 + 0.8 * 0.2 * 2 + 0.8**2 * 0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("chances", [[0.0, 0.9, 0.1], [1e-4, 0.5, 0.4999]])
 def test_what_is_supported_is_not_doubted(chances: list[float]) -> None:
-    assert doubt_of_support(log(1, np.array([0.0, 0.5, 0.5])), np.tile(chances, (400, 1)), OF_DECISIONS) is None
+    assert (
+        doubt_of_support(EpisodeLog(log(1, np.array([0.0, 0.5, 0.5])), 1.0), np.tile(chances, (400, 1)), OF_DECISIONS)
+        is None
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -70,4 +93,4 @@ def test_where_the_other_actions_probabilities_are_not_known_nothing_is_said() -
         action_names=known.action_names,
         taken_propensities=known.propensities,
     )
-    assert doubt_of_support(taken, np.tile([0.2, 0.4, 0.4], (400, 1)), OF_DECISIONS) is None
+    assert doubt_of_support(EpisodeLog(taken, 1.0), np.tile([0.2, 0.4, 0.4], (400, 1)), OF_DECISIONS) is None
