@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
 import draw_architecture
 import rooms
-from pages import BLOCK, ran
+from pages import BLOCK, commands, ran
 
 from batchrl.contract.errors import BatchRLError
 
@@ -73,25 +73,6 @@ def test_every_document_is_in_the_index() -> None:
 
 def test_the_front_page_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
-
-
-def commands() -> dict[str, click.Command]:
-    """All commands by their words, as ``model show``."""
-    from launcher.cli.entry import root
-
-    found: dict[str, click.Command] = {}
-
-    def enter(group: click.Group, words: str) -> None:
-        context = click.Context(group)
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            assert command is not None
-            found[f"{words} {name}".strip()] = command
-            if isinstance(command, click.Group):
-                enter(command, f"{words} {name}".strip())
-
-    enter(root, "")
-    return found
 
 
 def unknown_words(line: str, known: dict[str, click.Command]) -> list[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 import batchrl.contract
 
 LAUNCHER = Path(__file__).resolve().parents[1]
+COLLECT_SCRIPT = "collect.py"
+TRAIN_SCRIPT = "train.py"
+EVALUATE_SCRIPT = "evaluate.py"
 
 
 def product_file(name: str) -> Path:

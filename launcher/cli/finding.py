@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
-from launcher.library.scripts import EVALUATE_SCRIPT
+from launcher.jobs.kinds import EVALUATION, JOBS, KINDS, api_kind
 
 if TYPE_CHECKING:
     from launcher.jobs.handle import Handle
     from launcher.jobs.listing import JobSummary
     from launcher.jobs.training import Job
     from launcher.session.session import Session
-
-KINDS = (TRAINING, TRANSFORM, ENDPOINT)
-# Kinds that end by themselves; the newest of these is meant where none is named.
-JOBS = (TRAINING, TRANSFORM)
 
 
 def find_handle(name: str | None, aws: bool = False, kind: str | None = None) -> Handle:
@@ -38,10 +34,12 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
         if not newest:
             raise InputError(f"there are no {_plural(kind)} yet.", _START[kind or TRAINING])
         return handle_of(newest[0].kind, newest[0].name, session)
-    candidates = [handle_of(each, name, session) for each in ((kind,) if kind else KINDS)]
+    candidates = [handle_of(each, name, session) for each in dict.fromkeys(map(api_kind, (kind,) if kind else KINDS))]
     found = [handle for handle in candidates if handle.find() is not None]
-    if len(found) == 1:
+    if len(found) == 1 and kind in (None, _kind_of(found[0])):
         return found[0]
+    if len(found) == 1:
+        raise InputError(f"'{name}' is of kind {_kind_of(found[0])}, and not {kind}.")
     if found:
         nouns = " and ".join(f"a {handle.noun}" if handle.kind != ENDPOINT else "an endpoint" for handle in found)
         raise InputError(f"{nouns} are named '{name}'.", f"Say which one: --kind {found[-1].kind}")
@@ -55,7 +53,14 @@ def handle_of(kind: str, name: str, session: Session) -> Handle:
     from launcher.jobs.transform import TransformJob
 
     types: dict[str, type[Handle]] = {TRAINING: Job, TRANSFORM: TransformJob, ENDPOINT: Endpoint}
-    return types[kind](name, session)
+    return types[api_kind(kind)](name, session)
+
+
+def _kind_of(handle: Handle) -> str | None:
+    """The kind of something that there is."""
+    from launcher.jobs.training import Job, kind_of
+
+    return kind_of(handle) if isinstance(handle, Job) else handle.kind
 
 
 def list_kinds(
@@ -67,29 +72,34 @@ def list_kinds(
 ) -> list[JobSummary]:
     """The newest of several kinds, the newest first; arguments and errors as ``launcher.list_jobs``."""
     from launcher.jobs.endpoint import list_endpoints
-    from launcher.jobs.training import list_jobs
+    from launcher.jobs.training import list_by_script
     from launcher.jobs.transform import list_transform_jobs
 
-    lists = {TRAINING: list_jobs, TRANSFORM: list_transform_jobs, ENDPOINT: list_endpoints}
-    found = [summary for kind in kinds for summary in lists[kind](session, status, name_contains, limit)]
+    lists = {TRANSFORM: list_transform_jobs, ENDPOINT: list_endpoints}
+    found = [
+        summary for kind in kinds if kind in lists for summary in lists[kind](session, status, name_contains, limit)
+    ]
+    if scripts := tuple(kind for kind in kinds if kind not in lists):
+        found += list_by_script(session, scripts, status, name_contains, limit)
     return sorted(found, key=lambda summary: summary.created_at, reverse=True)[:limit]
 
 
 _START = {
     TRAINING: "Start one: batchrl demo, or batchrl train --training DATA",
+    EVALUATION: "Start one: batchrl evaluate",
     TRANSFORM: "Start one: batchrl transform DATA",
     ENDPOINT: "Start one: batchrl deploy JOB",
 }
 
 
 def _plural(kind: str | None) -> str:
-    return {None: "jobs", TRAINING: "training jobs", TRANSFORM: "transform jobs", ENDPOINT: "endpoints"}[kind]
+    return "jobs" if kind is None else "endpoints" if kind == ENDPOINT else f"{kind} jobs"
 
 
 def _unknown(name: str, kind: str | None, session: Session) -> InputError:
     from launcher.jobs.handle import where
 
-    what = {None: "job or endpoint", TRAINING: "job", TRANSFORM: "transform job", ENDPOINT: "endpoint"}[kind]
+    what = "job or endpoint" if kind is None else kind if kind == ENDPOINT else f"{kind} job"
     names = [summary.name for summary in list_kinds(session, (kind,) if kind else KINDS)]
     nearest = difflib.get_close_matches(name, names, 1)
     hint = f"Did you mean '{nearest[0]}'?" if nearest else "List them: batchrl ps"
@@ -115,14 +125,13 @@ def find_job(name: str | None, aws: bool = False, with_estimates: bool = False) 
         InputError: there is no such job, or none at all; the hint names the nearest.
         Unreachable: the cloud does not answer.
     """
-    from launcher.jobs.training import LOOKED_AT, Job, list_jobs, program_of
+    from launcher.jobs.training import Job, list_by_script, list_jobs
 
     session = session_for(aws)
     if name is None:
-        for summary in list_jobs(session, limit=LOOKED_AT if with_estimates else 1):
-            job = Job(summary.name, session)
-            if not with_estimates or program_of(job) != EVALUATE_SCRIPT:
-                return job
+        wanted = (TRAINING,) if with_estimates else (TRAINING, EVALUATION)
+        for summary in list_by_script(session, wanted, None, None, limit=1):
+            return Job(summary.name, session)
         kind = "training jobs" if with_estimates else "jobs"
         raise InputError(f"there are no {kind} yet.", "Start one: batchrl demo, or batchrl train --training DATA")
     try:

@@ -14,11 +14,11 @@ from batchrl.contract.paths import TRAINING_CHANNEL
 from launcher.api.instances import is_aws_type
 from launcher.api.joboptions import JobOptions
 from launcher.base.pairs import parse_pairs
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.cli.dataoptions import data_options
 from launcher.cli.finding import find_job
 from launcher.cli.flags import flag_options
 from launcher.cli.options import complete_jobs
-from launcher.library.scripts import TRAIN_SCRIPT
 
 
 def job_options(with_script: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

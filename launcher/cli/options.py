@@ -55,7 +55,7 @@ def job_argument(required: bool = False) -> Callable[[Function], Function]:
 
 def kind_option(function: Function) -> Function:
     """Add ``--kind``, for names that are of several kinds; the command receives it as ``kind``."""
-    from launcher.cli.finding import KINDS
+    from launcher.jobs.kinds import KINDS
 
     return click.option("--kind", type=click.Choice(KINDS), help="What it is, where several bear the name.")(function)
 

@@ -16,6 +16,7 @@ from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
 from launcher.diagnosis.facts import Facts, Living, Phase, Source
 from launcher.diagnosis.history import handles, of_events
+from launcher.jobs.kinds import api_kind, kind_in
 from launcher.local.events.eventfile import read
 from launcher.local.events.processes import command_of, processes_of, total_memory, waits_in
 from launcher.local.host.home import HomePaths, JobHome
@@ -45,10 +46,14 @@ def find_record(name: str, kind: str | None, home: Path | None = None) -> JobRec
         InputError: there is none, or several kinds bear the name.
     """
     with _records(home) as records:
-        found = [one for each in ((kind,) if kind else KINDS) if records and (one := records.find(name, each))]
+        found = [
+            one for each in ((api_kind(kind),) if kind else KINDS) if records and (one := records.find(name, each))
+        ]
         names = [one.name for one in records.list(Query())] if records and not found else []
     if len(found) > 1:
         raise InputError(f"several things are named '{name}'.", f"Say which one: --kind {found[-1].kind}")
+    if kind and any(one.kind == TRAINING and kind_in(one.request) != kind for one in found):
+        raise InputError(f"'{name}' is of kind {kind_in(found[0].request)}, and not {kind}.")
     if not found:
         nearest = difflib.get_close_matches(name, names, 1)
         hint = f"Did you mean '{nearest[0]}'?" if nearest else "List them: batchrl ps"

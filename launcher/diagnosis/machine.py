@@ -78,7 +78,7 @@ def disk_full(facts: Facts) -> Diagnosis | None:
     evidence += [line for line in facts.log if _NO_SPACE.search(line)][-2:]
     remedy = "Free some space (`batchrl cloud gc`, `batchrl rm`), or set BATCHRL_HOME to a folder on a larger disk."
     if facts.aws:
-        remedy = "Give the job a larger volume (--volume-size)."
+        remedy = "Give the job a larger volume: volume_size=100 (GiB) of RLEstimator."
     return Diagnosis(
         "disk_full", "The disk was full.", (*evidence, *kept_files(facts)), f"{remedy} {save_first(facts)}".strip()
     )

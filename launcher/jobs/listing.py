@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from launcher.api.constants import TRAINING
 from launcher.session.session import Session
+
+# Entries of one answer of the API, at most.
+PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class JobSummary:
         name: of the job or endpoint.
         status: its state.
         created_at, ended_at, modified_at: when; None where it has not happened, or the cloud does not say.
-        kind: ``training``, ``transform`` or ``endpoint``.
+        kind: ``training``, ``transform`` or ``endpoint``; ``evaluation`` where it was looked at what a job runs.
     """
 
     name: str
@@ -59,16 +63,23 @@ class Listing:
         Raises:
             Unreachable: the cloud does not answer.
         """
+        return list(self.each(session, status, name_contains, limit))
+
+    def each(
+        self, session: Session, status: str | None, name_contains: str | None, limit: int | None = None
+    ) -> Iterator[JobSummary]:
+        """As ``newest``, but page by page as they are read; None for all of them."""
         filters = {"StatusEquals": status, "NameContains": name_contains}
         client = session.sagemaker
         with session.reported(f"listing the {self.kind} jobs" if self.ended else f"listing the {self.kind}s", client):
             pages = client.get_paginator(self.operation).paginate(
                 SortBy="CreationTime",
                 SortOrder="Descending",
-                PaginationConfig={"MaxItems": limit, "PageSize": min(limit, 100)},
+                PaginationConfig={"MaxItems": limit, "PageSize": min(limit or PAGE, PAGE)},
                 **{key: value for key, value in filters.items() if value},
             )
-            return [self._summary(entry) for page in pages for entry in page[self.entries]]
+            for page in pages:
+                yield from (self._summary(entry) for entry in page[self.entries])
 
     def _summary(self, entry: dict[str, Any]) -> JobSummary:
         return JobSummary(

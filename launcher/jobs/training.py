@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.hyperparameters import PROGRAM, decode_value
 from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.store import list_objects
 from launcher.api.constants import TRAINING, TRAINING_GROUP
 from launcher.base.clock import Clock
 from launcher.jobs.handle import JobHandle
+from launcher.jobs.kinds import kind_in, program_in
 from launcher.jobs.listing import JobSummary, Listing
 from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 # How far back the newest job of a kind is looked for.
 LOOKED_AT = 50
+# The API's list does not say what a job runs: so many jobs are described at a time, by so many threads.
+DESCRIBED_AT_ONCE = 50
+THREADS = 4
+LISTING = Listing("list_training_jobs", "TrainingJobSummaries", "TrainingJob", "TrainingEndTime", TRAINING)
 
 
 __all__ = ["Job", "JobStatus", "JobSummary", "list_jobs"]
@@ -162,10 +169,40 @@ def list_jobs(
     Raises:
         Unreachable: the cloud does not answer.
     """
-    listing = Listing("list_training_jobs", "TrainingJobSummaries", "TrainingJob", "TrainingEndTime", TRAINING)
-    return listing.newest(session or Session.local(), status, name_contains, limit)
+    return LISTING.newest(session or Session.local(), status, name_contains, limit)
+
+
+def kind_of(job: Job) -> str | None:
+    """``training``, or ``evaluation``, by the script that a job runs; None where there is no such job (any more).
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+    answer = job.find()
+    return None if answer is None else kind_in(answer)
+
+
+def list_by_script(
+    session: Session, kinds: tuple[str, ...], status: str | None, name_contains: str | None, limit: int
+) -> list[JobSummary]:
+    """The newest training jobs of the API that are of one of these kinds, the newest first, each with its kind.
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+
+    def told() -> Iterator[JobSummary]:
+        entries = LISTING.each(session, status, name_contains)
+        with ThreadPoolExecutor(THREADS) as threads:
+            while several := list(itertools.islice(entries, min(limit, DESCRIBED_AT_ONCE))):
+                found = threads.map(lambda entry: kind_of(Job(entry.name, session)), several)
+                yield from (
+                    replace(entry, kind=kind) for entry, kind in zip(several, found, strict=True) if kind in kinds
+                )
+
+    return list(itertools.islice(told(), limit))
 
 
 def program_of(job: Job) -> object:
     """The script that a job runs, None where its request names none."""
-    return decode_value(job.describe().get("HyperParameters", {}).get(PROGRAM, "null"))
+    return program_in(job.describe())

@@ -13,11 +13,6 @@ from batchrl.contract.errors import EXIT_INTERRUPTED, InputError
 from launcher.base import extras
 from launcher.base.product import product_scripts
 
-COLLECT_SCRIPT = "collect.py"
-TRAIN_SCRIPT = "train.py"
-EVALUATE_SCRIPT = "evaluate.py"
-
-
 SIGNALLED = 128
 # So long a script that was interrupted by the terminal has for ending, before it is taken for not interrupted at all.
 OWN_INTERRUPT_SECONDS = 2.0

@@ -11,8 +11,8 @@ from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import EVALUATION_NAME
 from launcher.base.notices import say
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.jobs.training import LOOKED_AT, program_of
-from launcher.library.scripts import TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

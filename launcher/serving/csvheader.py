@@ -57,12 +57,23 @@ def _first_rows(path: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _names_columns(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether a row can only be the header of the other: several names, all different, above numbers alone."""
+    """Whether a row can only be the header of the other: several names, all different, most of them above numbers.
+
+    A list of numbers counts as one, as logs hold probabilities; texts are what a log has of ids, dates and categories.
+    """
     if len(first) < 2 or len(first) != len(second) or len(set(first)) < len(first):
         return False
-    numbers = [cell for cell in second if cell.strip()]
+    filled = [cell for cell in second if cell.strip()]
     named = all(_NAME.fullmatch(cell) and not _is_number(cell) for cell in first)
-    return named and bool(numbers) and all(map(_is_number, numbers))
+    return named and sum(map(_holds_numbers, filled)) > len(filled) / 2
+
+
+def _holds_numbers(cell: str) -> bool:
+    """Whether a cell is a number, or a list of them in JSON."""
+    text = cell.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return all(map(_is_number, text[1:-1].split(",")))
+    return _is_number(text)
 
 
 def _is_number(cell: str) -> bool:

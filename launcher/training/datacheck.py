@@ -13,8 +13,8 @@ from batchrl.contract.errors import InputError
 from batchrl.contract.manifest import sha256_of
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, TRAINING_CHANNEL
 from launcher.base.notices import say
+from launcher.base.product import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.library.ask import CouldNotAsk, ask
-from launcher.library.scripts import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.staging.datasets import Inputs, LocalInput
 from launcher.staging.package import cache_folder
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batchrl.contract.hyperparameters import LEGACY_PRESET, PRESET, decode_value
 from launcher.api.joboptions import JobOptions
 from launcher.api.options import keywords
-from launcher.library.scripts import EVALUATE_SCRIPT, TRAIN_SCRIPT
+from launcher.base.product import EVALUATE_SCRIPT, TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.training.estimator import RLEstimator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
-from launcher.library.scripts import EVALUATE_SCRIPT, TRAIN_SCRIPT
+from launcher.base.product import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.staging.source import USER_PRESETS
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
+
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A block without a language is commands, one of this language is output.
 OUTPUT = "text"
@@ -52,3 +54,22 @@ def ran(commands: str, folder: Path, home: Path, environ: Mapping[str, str] | No
         return done.stdout
     finally:
         subprocess.run(["batchrl", "cloud", "down", "--stop-jobs"], env=environment, capture_output=True, timeout=60)
+
+
+def commands() -> dict[str, click.Command]:
+    """All commands by their words, as ``model show``."""
+    from launcher.cli.entry import root
+
+    found: dict[str, click.Command] = {}
+
+    def enter(group: click.Group, words: str) -> None:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            found[f"{words} {name}".strip()] = command
+            if isinstance(command, click.Group):
+                enter(command, f"{words} {name}".strip())
+
+    enter(root, "")
+    return found

@@ -10,8 +10,9 @@ import sys
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.base.product import COLLECT_SCRIPT
 from launcher.cli.groups import make_command
-from launcher.library.scripts import COLLECT_SCRIPT, run_script, script_path
+from launcher.library.scripts import run_script, script_path
 
 
 @make_command(

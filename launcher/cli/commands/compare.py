@@ -14,6 +14,7 @@ import click
 from batchrl.contract.errors import InputError
 from batchrl.contract.interval import with_interval
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
+from launcher.base.product import EVALUATE_SCRIPT
 from launcher.cli.estimates import number
 from launcher.cli.finding import find_job, session_for
 from launcher.cli.groups import make_command
@@ -21,7 +22,6 @@ from launcher.cli.options import aws_option, complete_jobs
 from launcher.cli.output import Form, Output, echo, plain
 from launcher.cli.scoring import score, scoring_options
 from launcher.jobs.training import LOOKED_AT, program_of
-from launcher.library.scripts import EVALUATE_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

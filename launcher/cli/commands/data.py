@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from launcher.base.pairs import parse_settings
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.base.units import size
 from launcher.cli.dataoptions import data_options
 from launcher.cli.groups import make_group
@@ -15,7 +16,6 @@ from launcher.cli.loggertables import logger_tables
 from launcher.cli.options import complete_presets, output_options, set_option
 from launcher.cli.output import Column, Output, echo, fields, stdout_width, table
 from launcher.cli.slicetables import slice_tables, slice_warning
-from launcher.library.scripts import TRAIN_SCRIPT
 from launcher.training.joboptions import DEFAULT_PRESETS
 
 SPREAD = (

@@ -12,13 +12,13 @@ from batchrl.contract.layout import S3_SCHEME
 from batchrl.contract.paths import CHECKPOINT_CHANNEL
 from launcher.api.instances import is_aws_type
 from launcher.api.joboptions import JobOptions
+from launcher.base.product import EVALUATE_SCRIPT
 from launcher.cli.finding import find_job, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import checkpoint_place, job_options
 from launcher.cli.options import complete_jobs, output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
-from launcher.library.scripts import EVALUATE_SCRIPT
 from launcher.reports.evaluations import newest_training, read_evaluation
 from launcher.training.joboptions import estimator_of, names_preset
 

@@ -27,7 +27,7 @@ from launcher.cli.scoring import score, scoring_options
     multiple=True,
     metavar="MODEL",
     help="A trained policy: checkpoints, a .pt file, an exported model, a model.tar.gz, an S3 URL, "
-    "or the name of a training job.",
+    "or the name of a training job; module:name of a policy in Python.",
 )
 @click.option("--estimators", metavar="LIST", help="Some of them, as wis,wdr.")
 @scoring_options

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, TRAINING
 from launcher.base.units import duration, size
-from launcher.cli.finding import KINDS, list_kinds, session_for
+from launcher.cli.finding import list_kinds, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output
+from launcher.jobs.kinds import KINDS, api_kind
 
 if TYPE_CHECKING:
     from launcher.jobs.training import JobSummary
@@ -33,7 +34,7 @@ FACTS = ("name", "kind", "status", "created_at", "ended_at", "size_bytes")
 
 
 @make_command("ps", examples=("batchrl ps", "batchrl ps --status Failed --json", "batchrl stop $(batchrl ps -q -n 1)"))
-@click.option("--kind", type=click.Choice(KINDS), help="Only training jobs, transform jobs or endpoints.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only jobs of this kind, or endpoints.")
 @click.option(
     "--status",
     type=click.Choice(STATUSES, case_sensitive=False),
@@ -57,7 +58,7 @@ def command(
     wanted = session.is_local if sizes is None else sizes
     known = _sizes(session, summaries) if wanted else {}
     now = datetime.now(UTC)
-    rows = [_row(summary, known.get((summary.kind, summary.name)), now) for summary in summaries]
+    rows = [_row(summary, known.get((api_kind(summary.kind), summary.name)), now) for summary in summaries]
     out.rows(
         rows if out.for_people else [{fact: row[fact] for fact in FACTS} for row in rows],
         COLUMNS,
@@ -94,7 +95,7 @@ def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str
     from launcher.local.usage import local_bytes
     from launcher.session.session import LocalSession
 
-    jobs = [(summary.kind, summary.name) for summary in summaries if summary.kind in (TRAINING, TRANSFORM)]
+    jobs = [(api_kind(summary.kind), summary.name) for summary in summaries if summary.kind != ENDPOINT]
     if isinstance(session, LocalSession):
         return local_bytes(session.home, jobs)
     return {

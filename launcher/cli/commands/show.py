@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batchrl.contract import jsontext
 from batchrl.contract.hyperparameters import user_values
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.base.units import duration
 from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
 from launcher.cli.finding import find_handle
@@ -14,7 +15,6 @@ from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output
 from launcher.jobs.training import program_of
-from launcher.library.scripts import TRAIN_SCRIPT
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import click
 
 from launcher.api.joboptions import JobOptions
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import checkpoint_place, training_channels, training_options, with_description
 from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
-from launcher.library.scripts import TRAIN_SCRIPT
 from launcher.training.joboptions import estimator_of
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from launcher.jobs.training import Job
-from launcher.library.scripts import COLLECT_SCRIPT, TRAIN_SCRIPT, run_script, script_path
+from launcher.base.product import COLLECT_SCRIPT, TRAIN_SCRIPT
+from launcher.library.scripts import run_script, script_path
 
 ENVIRONMENT = "CartPole-v0"
 NUM_ENVS = 100

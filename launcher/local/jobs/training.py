@@ -77,9 +77,7 @@ class TrainingDriver(Driver):
         definitions = definitions_in(self._request["AlgorithmSpecification"].get("MetricDefinitions"))
         self._prepare()
         self._progress.refuse_if_stopped()
-        self._progress.move(
-            states.TRAINING, f"Training image download completed. Training in progress ({executor.name})."
-        )
+        self._progress.move(states.TRAINING, f"Training in progress ({executor.name}).")
         self._end(self._train(executor, definitions))
 
     def _prepare(self) -> None:

@@ -94,6 +94,31 @@ def test_a_job_runs_shows_its_log_and_can_be_looked_at_pulled_and_deleted(
     assert run("rm", "hello").code == 2
 
 
+def test_jobs_are_told_apart_by_the_script_that_they_run(run: Run, tmp_path: Path) -> None:
+    for name, script in (("kinds-one", "train.py"), ("kinds-two", "evaluate.py"), ("kinds-three", "evaluate.py")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / script).write_text("print('done')")
+        source = ("--source-dir", str(tmp_path / name), "--entry-point", script)
+        ended = run("train", *source, "--instance-type", "local_process", "--job-name", name)
+        assert ended.code == 0, ended.err
+    listed = ("ps", "--name", "kinds-", "-q")
+
+    assert run(*listed, "--kind", "training", "-n", "1").out == "kinds-one\n"
+    assert run(*listed, "--kind", "evaluation").out == "kinds-three\nkinds-two\n"
+    assert run(*listed).out == "kinds-three\nkinds-two\nkinds-one\n"
+    kinds = {row["name"]: row["kind"] for row in run("ps", "--name", "kinds-", "--json").json()}
+    assert kinds == {"kinds-one": "training", "kinds-two": "evaluation", "kinds-three": "evaluation"}
+
+    assert run("logs", "--kind", "evaluation", "kinds-two").out.endswith("done\n")
+    assert run("show", "--kind", "training").out.startswith("job           kinds-one\n")
+    for command in ("show", "doctor"):
+        refused = run(command, "--kind", "training", "kinds-two")
+        assert (refused.code, refused.out) == (2, "")
+        assert "'kinds-two' is of kind evaluation, and not training." in refused.err
+    assert "image" not in run("show", "kinds-one").out
+    assert run("rm", "kinds-one", "kinds-two", "kinds-three", "--results").code == 0
+
+
 def test_a_failing_script_shows_its_own_exception_and_exit_code_1(start: Callable[..., object], run: Run) -> None:
     ended = start(FAILING, "failing")
 

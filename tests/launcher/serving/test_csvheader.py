@@ -18,6 +18,9 @@ from launcher.serving.csvheader import check_no_header
         "a,b\n0.5,\n",
         '"position","velocity of it"\n1,2\n',
         "action,state_feature_0,state_feature_1\n1,0.5,0.25\n",
+        'episode_id,age,visits,action,all_action_probabilities,reward\nu0,26,0,0,"[0.5, 0.5]",1\n',
+        'action,state_feature_0,state_feature_1,all_action_probabilities\nmail,0.5,0.25,"[0.5, 0.5]"\n',
+        "sent_at,customer_id,age,plan,visits,p,margin\n2026-03-02 08:00,c1,34,basic,6,0.6,0\n",
     ],
 )
 def test_a_header_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
@@ -33,6 +36,7 @@ def test_a_header_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
     "text",
     [
         *("", "\n", "1,2\n3,4\n", "red,large\n7,small\n", "hello\n42\n", ",\n1,2\n", "a,a\n1,2\n", "nan,inf\n1,2\n"),
+        *("a,b,c\nd,[],1\n", "a,b\n[0.5;1],1\n", "red,large,new\n7,small,old\n"),
         *("a,b\n", "a,b\nc,d\n", "a,b\n1,2,3\n", "a,1\n2,3\n", "a b?,c\n1,2\n", "x" * 200_000 + ",b\n1,2\n"),
     ],
 )

@@ -1,0 +1,30 @@
+"""Kinds of what runs, as people tell them apart: to the API whatever runs a script is a training job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchrl.contract.hyperparameters import PROGRAM, decode_value
+from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.base.product import EVALUATE_SCRIPT
+
+# A training job to the API that runs the script of an evaluation.
+EVALUATION = "evaluation"
+KINDS = (TRAINING, EVALUATION, TRANSFORM, ENDPOINT)
+# Kinds that end by themselves; the newest of these is meant where none is named.
+JOBS = (TRAINING, EVALUATION, TRANSFORM)
+
+
+def api_kind(kind: str) -> str:
+    """The API's kind of a kind: names are unique within it."""
+    return TRAINING if kind == EVALUATION else kind
+
+
+def program_in(request: dict[str, Any]) -> object:
+    """The script that a request or a description of a training job names; None where it names none."""
+    return decode_value(request.get("HyperParameters", {}).get(PROGRAM, "null"))
+
+
+def kind_in(request: dict[str, Any]) -> str:
+    """``training`` or ``evaluation``, by that script."""
+    return EVALUATION if program_in(request) == EVALUATE_SCRIPT else TRAINING
