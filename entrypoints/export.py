@@ -70,6 +70,7 @@ def make_parser() -> Parser:
     add("--policy", choices=KINDS, help="the target policy (default: the one of its training)")
     add("--epsilon", type=float, help="epsilon_greedy: probability of a random action")
     add("--temperature", type=float, help="softmax: temperature of the values")
+    add("--encoded", action="store_true", help="ONNX: take encoded features in place of raw records")
     add("--force", action="store_true", help="replace TARGET where it exists")
     add("--json", action="store_true", help="print what was written as JSON")
     return parser
@@ -82,6 +83,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--epsilon got {epsilon}.", "Give a probability from 0 to 1.")
     if temperature is not None and not 0 < temperature < float("inf"):
         raise InputError(f"--temperature got {temperature}.", "Give a number above 0.")
+    if arguments.encoded and not target.name.endswith(ONNX):
+        raise InputError(
+            f"--encoded is about ONNX files, and {target} is none: whatever serves the model encodes raw records.",
+            f"Leave it out, or give a name that ends in {ONNX}.",
+        )
     if not is_file_name(target) and target.suffix.lower() in OTHER_FILES:
         raise InputError(
             f"{target}: no model is written as a {target.suffix} file.",
@@ -121,7 +127,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         if target.name.endswith(ONNX):
             from batchrl.checkpoints.onnx_export import export_onnx
 
-            compared = export_onnx(target, source.model, source.facts)
+            compared = export_onnx(target, source.model, source.facts, arguments.encoded)
             return told | {"kind": "onnx", "compared_states": compared.states, "undecided_states": compared.undecided}
         folder = Path(scratch) / "model"
         export_model(folder, source.model, source.facts, source.preset_json, source.code)

@@ -1,7 +1,9 @@
 """A policy as an ONNX file, which is kept only if onnxruntime gives what torch gives.
 
-Input: ``states`` ``[batch, d]`` float32. Outputs: ``probabilities`` ``[batch, A]`` float64 and ``action`` ``[batch]``;
-with values also ``value`` ``[batch]`` and ``values`` ``[batch, A]``; with a mask also ``mask`` ``[batch, A]``.
+Inputs: of a policy with an encoding one a column of raw records, ``[batch]``: float64 for numbers, texts for categories
+and dates; else ``states`` ``[batch, d]`` float32. Outputs: ``probabilities`` ``[batch, A]`` float64 and ``action``
+``[batch]``; with values also ``value`` ``[batch]`` and ``values`` ``[batch, A]``; with a mask also ``mask``
+``[batch, A]``.
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ import torch
 from batchrl.agents.masks import NearestNeighbourMask
 from batchrl.agents.model import PolicyModel
 from batchrl.checkpoints.files import publish
-from batchrl.checkpoints.onnx_graph import PolicyGraph
+from batchrl.checkpoints.onnx_encoding import Cells, EncodingGraph
+from batchrl.checkpoints.onnx_graph import PolicyGraph, RecordGraph
+from batchrl.checkpoints.onnx_records import input_names, inputs_in_words, records_near
+from batchrl.checkpoints.onnx_texts import BATCH, CELLS, OPSET, CellsGraph
 from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.data.dataset import Floats32
+from batchrl.data.encoding import Encoding
 
 PACKAGES_HINT = "Install with: pip install 'batchrl[onnx]'"
 # A file of one message, as ONNX is without files beside it, has 2 GiB at most.
@@ -37,6 +43,7 @@ TOLERANCE = 1e-4
 # States in which such a difference decides between two actions, or about a threshold.
 MOST_UNDECIDED = 0.01
 PRODUCER = "batchrl"
+STATES = "states"
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,14 @@ class Comparison:
         )
 
 
-def export_onnx(path: Path, model: PolicyModel, facts: Mapping[str, Any]) -> Comparison:
+def export_onnx(path: Path, model: PolicyModel, facts: Mapping[str, Any], encoded: bool = False) -> Comparison:
     """Write a policy as an ONNX file.
 
     Args:
         path: of the file.
         model: the policy, with the target policy that is wanted.
         facts: where it comes from, in JSON's types; they stand in the file's metadata.
+        encoded: whether the input is features, even where the policy has an encoding.
 
     Raises:
         InputError: packages are missing, or the model is too large for such a file.
@@ -84,31 +92,59 @@ def export_onnx(path: Path, model: PolicyModel, facts: Mapping[str, Any]) -> Com
             f"the model has {size / 1e9:.1f} GB of weights and keys; an ONNX file holds {MOST_BYTES / 1e9:g} GB.",
             "Serve the exported model instead, or train with a smaller bcq.knn_capacity.",
         )
-    graph = PolicyGraph(model, model.target).eval()
-    with TemporaryDirectory(prefix="batchrl-") as scratch:
-        raw = Path(scratch) / "policy.onnx"
-        with _silence():
-            torch.onnx.export(
-                graph,
-                (torch.zeros(2, model.n_features),),
-                raw,
-                input_names=["states"],
-                output_names=graph.output_names,
-                dynamic_shapes={"states": {0: torch.export.Dim("batch")}},
-                dynamo=True,
-                external_data=False,
-            )
-        content = _cleaned(onnx, raw, facts)
+    encoding = None if encoded else Encoding.of_facts(facts)
+    policy = PolicyGraph(model, model.target).eval()
+    states = states_for(model)
+    if encoding is None:
+        given = {STATES: states}
+        content = _cleaned(onnx, _traced(onnx, policy, torch.zeros(2, model.n_features), STATES), facts)
+    else:
+        names = input_names(encoding, policy.output_names)
+        states, cells = records_near(encoding, states)
+        given = {names[column]: values for column, values in cells.items()}
+        inputs = {"inputs": inputs_in_words(encoding, names)}
+        content = _cleaned(onnx, _of_records(onnx, policy, encoding, names), {**facts, **inputs})
     try:
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        outputs = session.run(None, {"states": states_for(model)})
+        outputs = session.run(None, given)
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise BatchRLError(f"onnxruntime cannot run the graph, which was not written: {error}") from error
-    found = compare(model, dict(zip(graph.output_names, outputs, strict=True)))
+    found = compare(model, dict(zip(policy.output_names, outputs, strict=True)), states)
     if not found.holds:
         raise BatchRLError(f"the ONNX graph does not give what the policy gives, and was not written: {found}.")
     publish(path, content)
     return found
+
+
+def _of_records(onnx: Any, policy: PolicyGraph, encoding: Encoding, names: Mapping[str, str]) -> Any:
+    """The model of raw records: texts to numbers by ONNX's own operations, and all else as torch does it."""
+    graph = RecordGraph(EncodingGraph(encoding), policy).eval()
+    zeros = torch.zeros(2, Cells(encoding).total, dtype=torch.float64)
+    second = _traced(onnx, graph, zeros, CELLS, opset_version=OPSET)
+    # Longer than any column's name, so that none of the graph's values is called like one.
+    prefix = "_" * max(map(len, names.values())) + "/"
+    second = onnx.compose.add_prefix(second, prefix, rename_outputs=False)
+    first = CellsGraph(onnx, encoding, names, prefix).model(second.ir_version)
+    return onnx.compose.merge_models(first, second, [(prefix + CELLS, prefix + CELLS)])
+
+
+def _traced(onnx: Any, graph: PolicyGraph | RecordGraph, example: torch.Tensor, name: str, **settings: Any) -> Any:
+    """The model of a torch module with one input of that name, ``[batch, k]``."""
+    with TemporaryDirectory(prefix="batchrl-") as scratch:
+        path = Path(scratch) / "policy.onnx"
+        with _silence():
+            torch.onnx.export(
+                graph,
+                (example,),
+                path,
+                input_names=[name],
+                output_names=graph.output_names,
+                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+                dynamo=True,
+                external_data=False,
+                **settings,
+            )
+        return onnx.load(str(path))
 
 
 def states_for(model: PolicyModel) -> Floats32:
@@ -128,9 +164,8 @@ def states_for(model: PolicyModel) -> Floats32:
     return result
 
 
-def compare(model: PolicyModel, outputs: Mapping[str, Any]) -> Comparison:
-    """Compare a graph's outputs for ``states_for`` the model with the model's own."""
-    states = states_for(model)
+def compare(model: PolicyModel, outputs: Mapping[str, Any], states: Floats32) -> Comparison:
+    """Compare a graph's outputs for some states with the model's own."""
     wanted = model.decide(states, model.target)
     differing = outputs["action"] != wanted.probabilities.argmax(axis=1)
     if wanted.allowed is not None:
@@ -179,9 +214,8 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def _cleaned(onnx: Any, path: Path, facts: Mapping[str, Any]) -> bytes:
-    """The file's content with our own metadata in place of the exporter's, which names paths of this machine."""
-    model = onnx.load(str(path))
+def _cleaned(onnx: Any, model: Any, facts: Mapping[str, Any]) -> bytes:
+    """A model as a file with our own metadata in place of the exporter's, which names paths of this machine."""
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
         part.ClearField("metadata_props")

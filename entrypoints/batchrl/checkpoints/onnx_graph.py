@@ -15,6 +15,7 @@ from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNei
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.networks import Network
 from batchrl.agents.target_policy import TargetPolicy
+from batchrl.checkpoints.onnx_encoding import EncodingGraph
 
 CANDIDATES = 16
 
@@ -59,6 +60,41 @@ class PolicyGraph(nn.Module):
             values = scores if self.values is None else self.values(states)
             outputs += [(probabilities * values).sum(dim=1).float(), values]
         return tuple(outputs) if self.mask is None else (*outputs, mask)
+
+
+class RecordGraph(nn.Module):
+    """A policy of raw records, whose cells are numbers already.
+
+    A record that cannot be read, or whose numbers are too large, has the probabilities and values ``nan``, the action
+    -1 and an empty mask.
+
+    Args:
+        encoding: from cells to features.
+        policy: from features to outputs.
+    """
+
+    def __init__(self, encoding: EncodingGraph, policy: PolicyGraph) -> None:
+        super().__init__()
+        self.encoding, self.policy = encoding, policy
+        self.output_names = policy.output_names
+
+    def forward(self, cells: Tensor) -> tuple[Tensor, ...]:
+        """Of cells ``[B, C]`` what ``PolicyGraph`` gives of states."""
+        states, readable = self.encoding(cells)
+        outputs = self.policy(states)
+        for output in outputs:
+            if output.dtype.is_floating_point:
+                finite = output.isfinite()
+                readable = readable & (finite if output.dim() == 1 else finite.all(dim=1))
+        return tuple(unless(readable, output) for output in outputs)
+
+
+def unless(readable: Tensor, output: Tensor) -> Tensor:
+    """An output ``[B]`` or ``[B, A]`` with what stands for nothing in rows that are not readable, ``[B]``."""
+    rows = readable if output.dim() == 1 else readable.unsqueeze(1)
+    if output.dtype == torch.bool:
+        return output & rows
+    return torch.where(rows, output, torch.nan if output.dtype.is_floating_point else -1)
 
 
 class NetworkGraph(nn.Module):

@@ -85,6 +85,7 @@ def show(model: str | None, aws: bool, out: Output) -> None:
 @click.option("--policy", type=click.Choice(KINDS), help="The target policy; by default the one of its training.")
 @click.option("--epsilon", type=float, help="epsilon_greedy: share of random actions.")
 @click.option("--temperature", type=float, help="softmax: of the values.")
+@click.option("--encoded", is_flag=True, help="ONNX: take encoded features, not raw records.")
 @click.option("--force", is_flag=True, help="Replace TARGET where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 @aws_option
@@ -95,7 +96,9 @@ def export(model: str, target: str, aws: bool, **options: Any) -> int:
     name, checkpoints, a .pt file, an exported model, a model.tar.gz, or an S3 URL of these. Of a
     job that has ended, its own model is taken unless --which is given.
 
-    An ONNX file is kept only if onnxruntime computes what torch computes; it needs the packages onnx,
+    An ONNX file of a model with categories, dates or missing values takes raw records, an input a
+    column, as its metadata says (docs/serving.md); with --encoded, one matrix of encoded features.
+    It is kept only if onnxruntime computes what torch computes; it needs the packages onnx,
     onnxscript and onnxruntime: pip install 'batchrl[onnx]'.
     """
     from launcher.cli.scoring import find_policy

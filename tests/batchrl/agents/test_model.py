@@ -96,7 +96,8 @@ def test_checkpoints_and_exports_of_every_algorithm_give_the_same_policy(
         assert policy.q_values(STATES).any() == (algorithm not in ("bc", "ips-policy"))
         graph = PolicyGraph(policy.model, policy.model.target)
         outputs = zip(graph.output_names, graph(torch.from_numpy(states_for(policy.model))), strict=True)
-        assert compare(policy.model, {name: tensor.numpy() for name, tensor in outputs}).holds
+        found = {name: tensor.numpy() for name, tensor in outputs}
+        assert compare(policy.model, found, states_for(policy.model)).holds
     np.testing.assert_array_equal(*(policy.q_values(STATES) for policy in policies))
     np.testing.assert_array_equal(*(policy.action_probabilities(STATES) for policy in policies))
 

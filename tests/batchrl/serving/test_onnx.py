@@ -71,7 +71,7 @@ def outputs(model: PolicyModel) -> dict[str, np.ndarray]:
 def test_the_graph_does_what_the_policy_does(mask: str, fallback: str, target: str) -> None:
     for preferences, values in scorers().values():
         model = PolicyModel(preferences, values, TARGETS[target], masks()[mask], fallback)  # type: ignore[arg-type]
-        found = compare(model, outputs(model))
+        found = compare(model, outputs(model), states_for(model))
         assert found.holds, found
         assert found.undecided <= 1
 
@@ -95,8 +95,9 @@ def test_a_graph_that_does_something_else_is_found_out(part: str) -> None:
     other = replace(model, preferences=Scorer(network(3, 3, seed=9), 2.0), values=None)
     if part == "mask":
         other = replace(model, mask=ImitationMask(network(3, 3, (6,), seed=4), 0.5, relative=False))
-    assert compare(model, outputs(model)).holds
-    assert not compare(model, outputs(model) | {k: v for k, v in outputs(other).items() if k != "value"}).holds
+    assert compare(model, outputs(model), states_for(model)).holds
+    mixed = outputs(model) | {k: v for k, v in outputs(other).items() if k != "value"}
+    assert not compare(model, mixed, states_for(model)).holds
 
 
 FILES = {

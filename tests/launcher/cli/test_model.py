@@ -158,6 +158,7 @@ def test_a_model_is_exported_as_onnx(run: Run, folder: Path, tmp_path: Path) -> 
         (("MODEL", "NEW", "--temperature", "-1"), "--temperature got -1"),
         (("MODEL", "NEW", "--policy", "best"), "--policy"),
         (("MODEL", "NEW", "--which", "last"), "--which"),
+        (("MODEL", "NEW", "--encoded"), "--encoded is about ONNX files"),
         (("MODEL", "policy.pt"), "no model is written as a .pt file"),
         (("MODEL", "policy.pt"), "ends in .tar.gz or .onnx"),
         (("policy.onnx", "NEW"), "is an ONNX file: batchrl writes these and does not read them"),
