@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from batchrl.contract.errors import InputError, Unreachable
 from batchrl.contract.files import write_atomically
 from launcher.base import lock, notices
-from launcher.local.host.address import BUCKET, DamagedFile, Identity, StoreSettings
+from launcher.local.host.address import DamagedFile, Identity, StoreSettings
 from launcher.local.host.home import HomePaths
 from launcher.local.host.logfile import last_lines
 from launcher.local.host.processes import POLL_SECONDS, Activity, ProcessId, spawn_detached
 from launcher.local.host.role import lock_holder
+from launcher.local.host.shell import SDK_CONFIG
 from launcher.local.host.store import end_store
 from launcher.local.host.version import fingerprint
 from launcher.local.records.records import SCHEMA_VERSION
@@ -103,7 +104,7 @@ def start(paths: HomePaths) -> Identity:
     """
     identity = _identity_to_use(paths)
     identity.address(paths)  # an external store without credentials is the user's mistake: say so here
-    write_atomically(paths.sdk_config, _SDK_CONFIG, shared=True, private=True)
+    write_atomically(paths.sdk_config, SDK_CONFIG, shared=True, private=True)
     child = spawn_detached(
         (sys.executable, "-m", "launcher.local.server.process", "--home", str(paths.root)), paths.server_log
     )
@@ -191,13 +192,3 @@ def locked(paths: HomePaths) -> Iterator[None]:
         time.sleep(POLL_SECONDS)
     with held:
         yield
-
-
-_SDK_CONFIG = f"""SchemaVersion: '1.0'
-SageMaker:
-  PythonSDK:
-    Modules:
-      TelemetryOptOut: true
-      Session:
-        DefaultS3Bucket: {BUCKET}
-"""

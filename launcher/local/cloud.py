@@ -8,7 +8,6 @@ replaced; jobs never notice, because each has a shim of its own.
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ __all__ = [
     "job_rules",
     "set_job_rules",
     "set_store",
-    "shell_exports",
     "status",
 ]
 
@@ -250,28 +248,6 @@ def set_job_rules(
         rules = JobRules.read(paths.job_rules).with_changes(calling_roles, root_images, memory_bytes, processes)
         rules.write(paths.job_rules)
     return rules
-
-
-def shell_exports(address: CloudAddress) -> list[str]:
-    """Lines that point the AWS CLI, boto3 and the ``sagemaker`` SDK of a shell at a cloud.
-
-    A store of the user's own is reached through the API server, so that its credentials stay where they are.
-    """
-    values = {
-        "BATCHRL_HOME": str(address.home),
-        "AWS_ENDPOINT_URL": address.api_url,
-        "AWS_ENDPOINT_URL_S3": address.s3_url,
-        "AWS_REGION": address.region,
-        "AWS_DEFAULT_REGION": address.region,
-        "AWS_ACCESS_KEY_ID": address.access_key,
-        "AWS_SECRET_ACCESS_KEY": address.secret_key,
-        # The embedded store answers ranged reads with the checksum of the whole object, which boto3 then refuses.
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(HomePaths.of(address.home).sdk_config),
-    }
-    unset = "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN"
-    return [unset, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
 
 
 def _stop_jobs(paths: HomePaths) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
+from launcher.api.roles import MANAGED_POLICY, TRUST_POLICY
 from launcher.base.notices import say
-from launcher.local.host.address import ACCOUNT_ID
+from launcher.local.host.address import ACCOUNT_ID, ROLE
 from launcher.session.answers import is_denied
 from launcher.session.session import AwsSession, Session
-
-LOCAL_ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/batchrl-local"
-POLICY_ARN = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
 
 
 def get_execution_role(role_name: str = "sagemaker", session: Session | None = None) -> str:
@@ -36,10 +29,10 @@ def get_execution_role(role_name: str = "sagemaker", session: Session | None = N
         aws = Session.aws()
         if aws.boto_session.get_credentials() is None:
             say("No AWS credentials found: this role is for local jobs.")
-            return LOCAL_ROLE
+            return ROLE
         session = aws
     if not isinstance(session, AwsSession):
-        return LOCAL_ROLE
+        return ROLE
     return _aws_role(role_name, session)
 
 
@@ -52,7 +45,7 @@ def role_arn(role: str | None, session: Session) -> str:
     if role and role.startswith("arn:"):
         return role
     if session.is_local:
-        return f"arn:aws:iam::{ACCOUNT_ID}:role/{re.sub('[^a-zA-Z0-9_+=,.@-]', '-', role)}" if role else LOCAL_ROLE
+        return f"arn:aws:iam::{ACCOUNT_ID}:role/{re.sub('[^a-zA-Z0-9_+=,.@-]', '-', role)}" if role else ROLE
     if not role:
         raise InputError("a job on AWS needs a role.", "role=launcher.get_execution_role(), or the ARN of your own.")
     return f"arn:aws:iam::{session.account_id}:role/{role}"
@@ -64,8 +57,8 @@ def _aws_role(name: str, session: AwsSession) -> str:
         try:
             return str(iam.get_role(RoleName=name)["Role"]["Arn"])
         except iam.exceptions.NoSuchEntityException:
-            arn = str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"])
-            iam.attach_role_policy(RoleName=name, PolicyArn=POLICY_ARN)
+            arn = str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST_POLICY)["Role"]["Arn"])
+            iam.attach_role_policy(RoleName=name, PolicyArn=MANAGED_POLICY)
             say(f"Created the role {name} with the policy AmazonSageMakerFullAccess.")
             return arn
     except botocore.exceptions.ClientError as error:

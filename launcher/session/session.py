@@ -293,9 +293,7 @@ class AwsSession(Session):
 
     def _refuse_foreign_credentials(self, endpoint_url: str) -> None:
         """AWS's credentials never go to loopback: only those of ``batchrl cloud env`` may."""
-        identity = Identity.read(HomePaths.of().cloud_file)
-        credentials = self.boto_session.get_credentials()
-        if identity is not None and credentials is not None and credentials.access_key == identity.access_key:
+        if _has_local_keys(self.boto_session):
             return
         raise InputError(
             f"the environment points AWS at {endpoint_url}, with credentials that are not the local cloud's.",
@@ -335,11 +333,12 @@ def session_from(given: object) -> Session:
     """A session from what a user gave as one, where nothing else tells the cloud.
 
     Args:
-        given: ours, a boto3 session, a session of SageMaker's SDK (both mean AWS), or None for the local cloud.
+        given: ours, a boto3 session or a session of SageMaker's SDK (the cloud that their credentials open), or None
+            for the local cloud.
     """
     if given is None:
         return Session.local()
-    return given if isinstance(given, Session) else Session.aws(_boto_session(given))
+    return given if isinstance(given, Session) else _cloud_of(_boto_session(given))
 
 
 def resolve_session(session: object, instance_type: str) -> Session:
@@ -357,13 +356,27 @@ def resolve_session(session: object, instance_type: str) -> Session:
         return Session.for_instance_type(instance_type)
     if not isinstance(session, Session):
         boto_session = _boto_session(session)
-        session = Session.aws(boto_session) if on_aws else Session.local()
+        session = _cloud_of(boto_session) if on_aws else Session.local()
     if not session.is_local and not on_aws:
         raise InputError(
             f"instance_type '{instance_type}' runs on this computer, but the session is AWS's.",
             "Leave the session out, or choose an ml.* type.",
         )
     return session
+
+
+def _cloud_of(boto_session: Any) -> Session:
+    """The cloud that the credentials of a boto3 session open: the local one's open nothing else."""
+    return Session.local() if _has_local_keys(boto_session) else Session.aws(boto_session)
+
+
+def _has_local_keys(boto_session: Any) -> bool:
+    try:
+        identity = Identity.read(HomePaths.of().cloud_file)
+    except InputError:  # there is no local cloud that could be meant
+        return False
+    credentials = boto_session.get_credentials()
+    return identity is not None and credentials is not None and bool(credentials.access_key == identity.access_key)
 
 
 def _boto_session(given: object) -> Any:

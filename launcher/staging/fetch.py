@@ -48,13 +48,13 @@ def local_data(given: str, progress: Progress) -> Iterator[Path]:
             progress(f"download of {source}", total) as on_bytes,
         ):
             download(session.s3, transfers, Manner(on_bytes=on_bytes))
-        base = str(source)[: str(source).rfind("/") + 1]
         try:
             yield Path(folder)
         except InputError as error:
-            raise InputError(
-                error.message.replace(f"{folder}/", base).replace(folder, str(source)), error.hint
-            ) from error
+            message = error.message
+            for transfer in sorted(transfers, key=lambda one: -len(str(one.file))):
+                message = message.replace(str(transfer.file), str(transfer.url))
+            raise InputError(message.replace(folder, str(source)), error.hint) from error
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ def below_folder(key: str, prefix: str) -> str:
 
 
 def relative_path(key: str, prefix: str) -> str | None:
-    """Path of an object below a channel (contract 48, 49): its key without the folder of the prefix.
+    """Path of an object below a channel (contract 48, 49).
+
+    It is the key without the prefix and the slash that follows it; where no slash follows, without the folder of the
+    prefix: below ``train``, ``train/a.csv`` is ``a.csv``, and ``train-2/a.csv`` stays as it is.
 
     Returns:
         None for a folder marker, which holds no data.
@@ -31,7 +34,8 @@ def relative_path(key: str, prefix: str) -> str | None:
     Raises:
         InputError: the key would leave the folder that it is downloaded to.
     """
-    relative = below_folder(key, prefix)
+    is_folder = bool(prefix) and not prefix.endswith("/") and key.startswith(f"{prefix}/")
+    relative = below_folder(key, f"{prefix}/" if is_folder else prefix)
     if key.endswith("/"):
         return None
     parts = PurePosixPath(relative).parts
@@ -64,10 +68,17 @@ def plan_download(client: Client, source: S3Url, folder: Path) -> list[Transfer]
     """What a raw prefix would put into a folder.
 
     Raises:
-        InputError: a key cannot be a file, or is both a file and a folder.
+        InputError: a key cannot be a file, is both a file and a folder, or would be the same file as another key.
     """
     transfers = list(list_transfers(client, source, folder))
-    files = {transfer.file for transfer in transfers}
+    files: dict[Path, Transfer] = {}
+    for transfer in transfers:
+        if (other := files.setdefault(transfer.file, transfer)) is not transfer:
+            raise InputError(
+                f"s3://{source.bucket}: '{other.url.key}' and '{transfer.url.key}' would both be the file "
+                f"'{transfer.file.relative_to(folder)}'.",
+                f"Write {source}/ to name the folder alone.",
+            )
     for transfer in transfers:
         if clash := next((parent for parent in transfer.file.parents if parent in files), None):
             raise InputError(

@@ -192,16 +192,30 @@ def status(out: Output) -> int | None:
     return None
 
 
-@command.command("env", examples=('eval "$(batchrl cloud env)"', "aws sagemaker list-training-jobs"))
+@command.command(
+    "env",
+    examples=(
+        'eval "$(batchrl cloud env)"',
+        'aws --endpoint-url "$AWS_ENDPOINT_URL" \\',
+        "    sagemaker list-training-jobs",
+    ),
+)
 def env() -> None:
     """Print shell commands that point AWS tools at the local cloud, which is started if need be.
 
-    They hold its credentials, which open nothing else.
+    They hold its credentials, which open nothing else. Which AWS tools do not listen to them is said on stderr.
     """
+    from launcher.base import notices
     from launcher.local import cloud
+    from launcher.local.host import shell
 
-    for line in cloud.shell_exports(cloud.ensure_up()):
+    for line in shell.shell_exports(cloud.ensure_up()):
         click.echo(line)
+    if version := shell.deaf_cli():
+        notices.say(
+            f"Note: the AWS CLI here ({version}) ignores AWS_ENDPOINT_URL and would ask AWS itself. Write: "
+            'aws --endpoint-url "$AWS_ENDPOINT_URL" ...; or install 2.13 (1.29 of version 1) or newer.'
+        )
 
 
 @command.command("gc", examples=("batchrl cloud gc", "batchrl cloud gc --json"))

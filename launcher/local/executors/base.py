@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from launcher.local.executors.address import ServerAddress
+from launcher.local.host.address import LOOPBACK_NAMES, NO_PROXY_VARIABLES
 from launcher.local.host.home import HomePaths
 
 DOCKER = "docker"
@@ -16,8 +17,6 @@ PROCESS = "process"
 
 # A proxy of the request's or of this machine must not stand between a job and its own loopback.
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
-LOOPBACK_NAMES = "127.0.0.1,localhost"
 
 _GPU_TYPE = re.compile(r"^ml\.(p|g)\d")
 

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 BUCKET = "batchrl-local"
+ROLE_NAME = "batchrl-local"
+ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/{ROLE_NAME}"
 HOST = "127.0.0.1"
+# How loopback is written where no proxy is to be asked, and where that is said.
+LOOPBACK_NAMES = "127.0.0.1,localhost"
+NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
 
 
 class DamagedFile(InputError):

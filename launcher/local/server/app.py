@@ -34,7 +34,7 @@ from launcher.local.host.faults import is_full_disk
 from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
 from launcher.local.keys.grants import Grant
-from launcher.local.server import jobcalls
+from launcher.local.server import callers, jobcalls
 from launcher.local.server.connections import LET_IN, Budget, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
@@ -179,11 +179,11 @@ class App:
             return self._gateway.answer(request, keys.grant)
         OF_A_JOB.set(keys.grant is not None)
         CALLER.set(request.headers.get("user-agent", ""))
+        if signature.service == callers.STS and (
+            answer := callers.identity(keys, request, body, self._context.account_id)
+        ):
+            return answer
         if keys.grant is not None:
-            if signature.service == jobcalls.STS and (
-                answer := jobcalls.identity(keys.grant, request, body, self._context.account_id)
-            ):
-                return answer
             calling_roles = JobRules.read(self._context.paths.job_rules).calling_roles
             jobcalls.check_caller(keys.grant, signature.service, calling_roles)
         if signature.service == OWN_SERVICE and request.path == VERSION_PATH and keys.grant is None:

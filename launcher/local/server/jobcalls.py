@@ -18,31 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from launcher.api.errors import ApiError
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.local.keys.grants import Grant
-from launcher.local.server.protocol.wire import Request, Response
-
-STS = "sts"
-IDENTITY = "GetCallerIdentity"
-
-
-def identity(grant: Grant, request: Request, body: bytes, account_id: str) -> Response | None:
-    """The answer to GetCallerIdentity: the role of the job, as SageMaker assumes it; None for another operation."""
-    fields = parse_qs(body.decode("utf-8", "replace")) or parse_qs(request.query)
-    if fields.get("Action") != [IDENTITY]:
-        return None
-    role = escape(grant.role_arn.rpartition("/")[2] or "none")
-    xml = (
-        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-        f"<Arn>arn:aws:sts::{account_id}:assumed-role/{role}/SageMaker</Arn>"
-        f"<UserId>AROA{grant.access_key[-16:]}:SageMaker</UserId><Account>{account_id}</Account>"
-        "</GetCallerIdentityResult></GetCallerIdentityResponse>"
-    )
-    return Response(200, f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'.encode(), (("Content-Type", "text/xml"),))
+from launcher.local.server.callers import IDENTITY, STS
 
 
 def check_caller(grant: Grant, service: str, calling_roles: Collection[str]) -> None:

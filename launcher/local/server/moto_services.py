@@ -1,19 +1,24 @@
 """STS, IAM and ECR's metadata, answered by moto; nothing else is let through to it.
 
-moto takes more than a second to import, so that it is imported with the first request that needs it.
+moto takes more than a second to import, so that it is imported with the first request that needs it. It keeps nothing
+when the API server ends: what a caller made in IAM is gone then, the local cloud's own role is there again.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from xml.etree import ElementTree
 
 from launcher.api.errors import ApiError
+from launcher.api.roles import MANAGED_POLICY, TRUST_POLICY
+from launcher.local.host.address import REGION, ROLE_NAME
+from launcher.local.server.callers import ROLE_ARN, SIMULATE, simulated
 from launcher.local.server.protocol.auth import Keyring, Keys
 from launcher.local.server.protocol.errors import unknown_operation
 from launcher.local.server.protocol.wire import Request, Response
@@ -30,6 +35,10 @@ ALLOWED = {
 }
 ISSUING = frozenset({"AssumeRole", "GetSessionToken"})
 DEFAULT_SECONDS = 3600
+FORM = "application/x-www-form-urlencoded"
+# moto reads these when it is imported: the account that it speaks for, and that AWS's own policies are there.
+ACCOUNT_VARIABLE = "MOTO_ACCOUNT_ID"
+POLICIES_VARIABLE = "MOTO_IAM_LOAD_MANAGED_POLICIES"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -46,6 +55,7 @@ class MotoServices:
         self._account_id = account_id
         self._keyring = keyring
         self._app: WsgiApp | None = None
+        self._has_role = False
         self._lock = threading.Lock()
 
     def answer(self, request: Request, body: bytes, service: str) -> Response:
@@ -55,14 +65,18 @@ class MotoServices:
             ApiError: the operation is not on the list.
         """
         action = _action(request, body)
-        if (service, action) == ("iam", "SimulatePrincipalPolicy"):
-            # The `sagemaker` SDK reads a denial as "unknown, go on"; moto's own answer would crash it.
-            raise ApiError("AccessDenied", "The local cloud does not simulate policies.", 403)
+        if service == "iam":
+            self._provide_role()
+        if (service, action) == ("iam", SIMULATE):
+            return self._simulate(parse_qs(body.decode("utf-8", "replace")))
         if action not in ALLOWED.get(service, ()):
             raise unknown_operation(f"{service}:{action or request.method}")
-        environ = dict(request.environ)
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
+        answer = self._ask(request.environ, body)
+        if action in ISSUING and answer.status == 200:
+            self._lend(bytes(answer.body), body)
+        return answer
+
+    def _ask(self, environ: dict[str, Any], body: bytes) -> Response:
         status, headers = 500, []
 
         def start_response(line: str, given: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], None]:
@@ -70,16 +84,54 @@ class MotoServices:
             status, headers = int(line.split()[0]), given
             return lambda data: None
 
+        environ = environ | {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         content = b"".join(self._loaded()(environ, start_response))
-        if action in ISSUING and status == 200:
-            self._lend(content, body)
         kept = tuple((name, value) for name, value in headers if name.lower() in ("content-type", "x-amzn-requestid"))
         return Response(status, content, kept)
+
+    def _ask_iam(self, action: str, **parameters: str) -> Response:
+        host = "iam.amazonaws.com"
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/",
+            "QUERY_STRING": "",
+            "SERVER_NAME": host,
+            "SERVER_PORT": "80",
+            "HTTP_HOST": host,
+            "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/iam/aws4_request",
+            "CONTENT_TYPE": FORM,
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": sys.stderr,
+        }
+        return self._ask(environ, urlencode({"Action": action, "Version": "2010-05-08"} | parameters).encode())
+
+    def _provide_role(self) -> None:
+        """Have the local cloud's role in IAM, once: a caller may delete it."""
+        self._loaded()
+        with self._lock:
+            if self._has_role:
+                return
+            self._has_role = True
+        self._ask_iam("CreateRole", RoleName=ROLE_NAME, AssumeRolePolicyDocument=TRUST_POLICY)
+        self._ask_iam("AttachRolePolicy", RoleName=ROLE_NAME, PolicyArn=MANAGED_POLICY)
+
+    def _simulate(self, parameters: dict[str, list[str]]) -> Response:
+        """What a role may do, if there is that role.
+
+        Raises:
+            ApiError: it is no role that is asked about.
+        """
+        role = ROLE_ARN.fullmatch(parameters.get("PolicySourceArn", [""])[0])
+        if role is None:
+            raise ApiError("InvalidInput", "The local cloud simulates policies of roles: give the ARN of one.", 400)
+        found = self._ask_iam("GetRole", RoleName=role["name"])
+        return simulated(parameters) if found.status == 200 else found
 
     def _loaded(self) -> WsgiApp:
         with self._lock:
             if self._app is None:
-                os.environ["MOTO_ACCOUNT_ID"] = self._account_id
+                os.environ[ACCOUNT_VARIABLE] = self._account_id
+                os.environ[POLICIES_VARIABLE] = "true"
                 from moto.server import (  # type: ignore[attr-defined]
                     DomainDispatcherApplication,
                     create_backend_app,
@@ -98,6 +150,6 @@ class MotoServices:
 def _action(request: Request, body: bytes) -> str:
     if target := request.headers.get("x-amz-target"):
         return target.rpartition(".")[2]
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if request.headers.get("content-type", "").startswith(FORM):
         return parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
     return ""

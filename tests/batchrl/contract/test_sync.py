@@ -370,16 +370,27 @@ def test_a_changed_manifest_is_refused():
 @pytest.mark.parametrize(
     ("name", "prefix", "expected"),
     [
-        ("train/a/b.csv", "train", "train/a/b.csv"),
+        ("train/a/b.csv", "train", "a/b.csv"),
+        ("train.csv", "train", "train.csv"),
+        ("train/train/b.csv", "train", "train/b.csv"),
+        ("a/b.csv", "", "a/b.csv"),
         ("train/a/b.csv", "train/", "a/b.csv"),
-        ("x/train/a.csv", "x/train", "train/a.csv"),
+        ("x/train/a.csv", "x/train", "a.csv"),
+        ("x/train-2/a.csv", "x/train", "train-2/a.csv"),
         ("train-2/x", "train", "train-2/x"),
         ("x/data.csv", "x/data.csv", "data.csv"),
         ("x/folder/", "x/", None),
+        ("x/folder/", "x/folder", None),
     ],
 )
-def test_A48_A49_path_is_the_key_without_the_folder_of_the_prefix(name, prefix, expected):
+def test_A48_A49_path_is_the_key_without_the_prefix_and_a_slash_or_without_its_folder(name, prefix, expected):
     assert relative_path(name, prefix) == expected
+
+
+def test_two_keys_are_never_one_file(s3, tmp_path):
+    s3.objects = {"d/train/train-2": b"1", "d/train-2": b"2"}
+    with pytest.raises(InputError, match=r"'d/train-2' and 'd/train/train-2' would both be the file 'train-2'"):
+        download_prefix(s3, S3Url("bucket", "d/train"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a/../../etc/passwd", "a//etc/passwd", "a/..", "a/b//c"])

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -13,10 +14,10 @@ import pytest
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.jobs.training import list_jobs
-from launcher.local.host.address import CloudAddress, Identity, StoreAddress
+from launcher.local.host.address import ROLE, CloudAddress, Identity, StoreAddress
 from launcher.local.host.home import HomePaths
-from launcher.session.roles import LOCAL_ROLE, get_execution_role, role_arn
-from launcher.session.session import AwsSession, LocalSession, Session, resolve_session
+from launcher.session.roles import get_execution_role, role_arn
+from launcher.session.session import AwsSession, LocalSession, Session, resolve_session, session_from
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -147,6 +148,20 @@ def test_the_instance_type_chooses_the_cloud() -> None:
         resolve_session("us-east-1", "local")
 
 
+def test_a_session_with_the_local_clouds_keys_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHRL_HOME", str(tmp_path))
+    theirs = boto3.Session("AKIATEST", "x", region_name="us-east-1")
+    assert not session_from(theirs).is_local  # there is no local cloud at all
+    identity = Identity.create()
+    identity.write(HomePaths.of(tmp_path).cloud_file)
+    ours = boto3.Session(identity.access_key, identity.secret_key, region_name="us-east-1")
+    of_the_sdk = SimpleNamespace(boto_session=ours)
+    assert [session_from(one).is_local for one in (ours, of_the_sdk, theirs)] == [True, True, False]
+    assert [resolve_session(one, "ml.m5.large").is_local for one in (ours, of_the_sdk, theirs)] == [True, True, False]
+    HomePaths.of(tmp_path).cloud_file.write_text("damaged")
+    assert not session_from(ours).is_local
+
+
 def test_the_default_buckets(aws: AwsSession) -> None:
     assert Session.local().default_bucket == "batchrl-local"
     assert aws.default_bucket == f"sagemaker-us-east-1-{aws.account_id}"
@@ -188,8 +203,8 @@ def test_a_role_that_may_not_be_made_is_told_with_what_to_ask_for(
 
 
 def test_local_jobs_need_no_role(capsys: Any) -> None:
-    assert get_execution_role(session=Session.local()) == LOCAL_ROLE
-    assert get_execution_role() == LOCAL_ROLE
+    assert get_execution_role(session=Session.local()) == ROLE
+    assert get_execution_role() == ROLE
     assert "No AWS credentials" in capsys.readouterr().err
     assert role_arn("my role", Session.local()) == "arn:aws:iam::000000000000:role/my-role"
     assert role_arn("arn:aws:iam::123456789012:role/x", Session.local()) == "arn:aws:iam::123456789012:role/x"

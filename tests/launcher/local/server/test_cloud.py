@@ -19,6 +19,7 @@ from api_servers import eventually, job_request, of_cloud
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.api.constants import TRAINING
 from launcher.local import apiserver, cleanup, cloud
+from launcher.local.host import shell
 from launcher.local.host.address import HOST, Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
@@ -224,7 +225,7 @@ def test_a_shell_gets_all_it_needs_and_loses_what_would_interfere(home: Path, tm
         "import boto3; print(boto3.client('sagemaker').list_training_jobs()['TrainingJobSummaries'], "
         "boto3.client('s3').list_buckets()['Buckets'][0]['Name'])"
     )
-    script.write_text("\n".join([*cloud.shell_exports(address), f"{sys.executable} -c {shlex.quote(program)}"]))
+    script.write_text("\n".join([*shell.shell_exports(address), f"{sys.executable} -c {shlex.quote(program)}"]))
     environ = os.environ | {"AWS_PROFILE": "of-work", "AWS_SESSION_TOKEN": "of-work"}
     answer = subprocess.run(["bash", str(script)], env=environ, capture_output=True, text=True, timeout=60)
     assert answer.stdout == "[] batchrl-local\n", answer.stderr
@@ -282,7 +283,7 @@ def test_it_listens_on_loopback_only(home: Path) -> None:
 
 def test_boto3_from_the_environment_alone_works(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = cloud.ensure_up(home)
-    for line in cloud.shell_exports(address)[1:]:
+    for line in shell.shell_exports(address)[1:]:
         name, _, value = line.removeprefix("export ").partition("=")
         monkeypatch.setenv(name, shlex.split(value)[0])
     session = boto3.Session()

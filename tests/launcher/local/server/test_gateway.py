@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from batchrl.contract.errors import InputError, Unreachable
 from launcher.local import cloud
+from launcher.local.host import shell
 from launcher.local.host.address import CloudAddress
 from launcher.local.server.protocol.auth import Keys, digest_of, sign
 
@@ -149,7 +150,7 @@ def test_a_store_of_the_users_own_is_reached_through_the_server(
         False,
         mine.api_url,
     )
-    assert address.secret_key not in "".join(cloud.shell_exports(mine))
+    assert address.secret_key not in "".join(shell.shell_exports(mine))
     of_cloud("s3", mine).put_object(Bucket=mine.bucket, Key="through/both", Body=b"x")
     assert of_cloud("s3", address).get_object(Bucket=address.bucket, Key="through/both")["Body"].read() == b"x"
     status = cloud.status(home)

@@ -183,15 +183,6 @@ def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again
         assert answer["ResponseMetadata"]["RetryAttempts"] == 0
 
 
-def test_policies_are_not_simulated(api_server: RunningServer) -> None:
-    iam = api_server.client("iam")
-    arguments = {
-        "PolicySourceArn": f"arn:aws:iam::{api_server.context.account_id}:role/x",
-        "ActionNames": ["s3:GetObject"],
-    }
-    assert _code(iam.simulate_principal_policy, **arguments) == ("AccessDenied", 403)
-
-
 def test_roles_and_image_metadata_come_from_moto(api_server: RunningServer) -> None:
     iam = api_server.client("iam")
     iam.create_role(RoleName="trainer", AssumeRolePolicyDocument="{}")
