@@ -72,8 +72,8 @@ class MotoServices:
         if action not in ALLOWED.get(service, ()):
             raise unknown_operation(f"{service}:{action or request.method}")
         answer = self._ask(request.environ, body)
-        if action in ISSUING and answer.status == 200:
-            self._lend(bytes(answer.body), body)
+        if action in ISSUING and answer.status == 200 and isinstance(answer.body, bytes):
+            self._lend(answer.body, body)
         return answer
 
     def _ask(self, environ: dict[str, Any], body: bytes) -> Response:
