@@ -28,6 +28,8 @@ EXAMPLES = """examples:
 """
 KINDS = ("greedy", "epsilon_greedy", "softmax")
 ARCHIVE, ONNX = ".tar.gz", ONNX_SUFFIX
+# What an ONNX file takes, if not features.
+RAW = "raw records"
 # Endings of files that hold models elsewhere: no folder is meant by them.
 OTHER_FILES = (
     ".bin",
@@ -126,8 +128,11 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         # 2. The file or folder; neither appears before it is whole.
         if target.name.endswith(ONNX):
             from batchrl.checkpoints.onnx_export import export_onnx
+            from batchrl.data.encoding import Encoding
 
             compared = export_onnx(target, source.model, source.facts, arguments.encoded)
+            is_raw = not arguments.encoded and Encoding.of_facts(source.facts) is not None
+            told["takes"] = RAW if is_raw else "features"
             return told | {"kind": "onnx", "compared_states": compared.states, "undecided_states": compared.undecided}
         folder = Path(scratch) / "model"
         export_model(folder, source.model, source.facts, source.preset_json, source.code)
@@ -160,6 +165,8 @@ def tell(written: dict[str, Any], as_json: bool) -> None:
     what = "the folder " if written["kind"] == "folder" else ""
     print(f"wrote {what}{written['path']}: {name}, epoch {written['epoch']}, {written['target_policy']}")
     if written["kind"] == "onnx":
+        if written["takes"] == RAW:
+            print(f"it takes {RAW}, an input a column")
         print(f"onnxruntime gives what torch gives in {written['compared_states']} states")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from batchrl.agents.masks import ActionMask, Fallback, ImitationMask, NearestNeighbourMask
+from batchrl.agents.masks import FARTHEST, ActionMask, Fallback, ImitationMask, NearestNeighbourMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.networks import Network
 from batchrl.agents.target_policy import TargetPolicy
@@ -44,29 +44,36 @@ class PolicyGraph(nn.Module):
         if model.mask is not None:
             self.output_names.append("mask")
 
-    def forward(self, states: Tensor) -> tuple[Tensor, ...]:
-        """Of states ``[B, d]``, what ``output_names`` names: probabilities ``[B, A]``, action ``[B]``, value ``[B]``,
-        values ``[B, A]``, mask ``[B, A]``."""
+    def forward(self, states: Tensor, eligible: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What ``output_names`` names: probabilities, values and mask ``[B, A]``, action and value ``[B]``.
+
+        Args:
+            states: ``[B, d]``.
+            eligible: ``[B, A]``, the actions that can be taken; None: all. For a row without any, see ``unless``.
+        """
         scores = self.preferences(states)
         if self.mask is None:
             mask = torch.ones_like(scores, dtype=torch.bool)
-            allowed, at_random = mask, None
+            allowed, at_random = mask if eligible is None else eligible, None
         else:
-            mask, likeliest = self.mask(states)
-            allowed, at_random = with_fallback(mask, likeliest, self._fallback)
+            mask, likeliest = self.mask(states, eligible)
+            allowed, at_random = with_fallback(mask, likeliest, self._fallback, eligible)
         probabilities = target_probabilities(self._target, scores.double(), allowed, at_random)
         outputs = [probabilities, probabilities.argmax(dim=1)]
         if self._shares_values or self.values is not None:
             values = scores if self.values is None else self.values(states)
             outputs += [(probabilities * values).sum(dim=1).float(), values]
-        return tuple(outputs) if self.mask is None else (*outputs, mask)
+        if self.mask is not None:
+            outputs.append(mask)
+        if eligible is None:
+            return tuple(outputs)
+        return tuple(unless(eligible.any(dim=1), output) for output in outputs)
 
 
 class RecordGraph(nn.Module):
     """A policy of raw records, whose cells are numbers already.
 
-    A record that cannot be read, or whose numbers are too large, has the probabilities and values ``nan``, the action
-    -1 and an empty mask.
+    For a record that cannot be read, or whose numbers are too large, see ``unless``.
 
     Args:
         encoding: from cells to features.
@@ -78,10 +85,10 @@ class RecordGraph(nn.Module):
         self.encoding, self.policy = encoding, policy
         self.output_names = policy.output_names
 
-    def forward(self, cells: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, cells: Tensor, eligible: Tensor | None = None) -> tuple[Tensor, ...]:
         """Of cells ``[B, C]`` what ``PolicyGraph`` gives of states."""
         states, readable = self.encoding(cells)
-        outputs = self.policy(states)
+        outputs = self.policy(states, eligible)
         for output in outputs:
             if output.dtype.is_floating_point:
                 finite = output.isfinite()
@@ -90,7 +97,7 @@ class RecordGraph(nn.Module):
 
 
 def unless(readable: Tensor, output: Tensor) -> Tensor:
-    """An output ``[B]`` or ``[B, A]`` with what stands for nothing in rows that are not readable, ``[B]``."""
+    """An output ``[B]`` or ``[B, A]`` of readable rows, ``[B]``; of others ``nan``, the action -1, or an empty mask."""
     rows = readable if output.dim() == 1 else readable.unsqueeze(1)
     if output.dtype == torch.bool:
         return output & rows
@@ -170,16 +177,22 @@ class ImitationGraph(nn.Module):
         self.logged: Tensor
         self.register_buffer("logged", logged)
 
-    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Support of a classifier's mask: allowed actions and the likeliest one."""
-        logits = torch.where(self.logged, self.classifier(states)[0], -torch.inf)
+    def forward(self, states: Tensor, eligible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Support of a classifier's mask: allowed actions and the likeliest one, among the eligible ones."""
+        known = self.logged if eligible is None else self.logged & eligible
+        logits = torch.where(known, self.classifier(states)[0], -torch.inf)
         probabilities = logits.softmax(dim=1)
         top = probabilities.amax(dim=1, keepdim=True)
         if self._relative:
             allowed = (probabilities > self._threshold * top) | (probabilities == top)
         else:
             allowed = (probabilities >= self._threshold) & (probabilities > 0)
-        return allowed, probabilities.argmax(dim=1)
+        if eligible is None:
+            return allowed, probabilities.argmax(dim=1)
+        # Where only actions that were never logged are eligible, the classifier knows of none.
+        some = known.any(dim=1)
+        likeliest = torch.where(some, probabilities.argmax(dim=1), eligible.int().argmax(dim=1))
+        return allowed & known & some.unsqueeze(1), likeliest
 
 
 class NearestGraph(nn.Module):
@@ -197,13 +210,17 @@ class NearestGraph(nn.Module):
         self.thresholds: Tensor
         self.register_buffer("thresholds", torch.tensor(mask.thresholds, dtype=torch.float64))
 
-    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Support of a nearest-neighbour mask: allowed actions and the nearest one."""
+    def forward(self, states: Tensor, eligible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Support of a nearest-neighbour mask: allowed actions and the nearest one, among the eligible ones."""
         queries = (states if self.embedding is None else self.embedding(states)).double()
         distances = torch.stack(
             [self._nearest(queries, keys, size) for keys, size in zip(self.keys, self._sizes, strict=True)], dim=1
         )
-        return distances <= self.thresholds, distances.argmin(dim=1)
+        near = distances <= self.thresholds
+        if eligible is None:
+            return near, distances.argmin(dim=1)
+        finite = torch.where(distances.isinf(), FARTHEST, distances)
+        return near & eligible, torch.where(eligible, finite, torch.inf).argmin(dim=1)
 
     def _nearest(self, queries: Tensor, keys: Tensor, size: int) -> Tensor:
         """Distances ``[B]`` to the nearest of some keys; infinite where there are none."""
@@ -224,19 +241,23 @@ def mask_graph(mask: ActionMask) -> nn.Module:
     return NearestGraph(mask)
 
 
-def with_fallback(mask: Tensor, likeliest: Tensor, fallback: Fallback) -> tuple[Tensor, Tensor | None]:
+def with_fallback(
+    mask: Tensor, likeliest: Tensor, fallback: Fallback, eligible: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """What ``Support.with_fallback`` gives; None where no choice is drawn at random."""
     none = ~mask.any(dim=1, keepdim=True)
     if fallback == "most_likely":
         actions = torch.arange(mask.shape[1])
         # Not torch.where: onnxruntime chooses between numbers only.
         return mask | (none & (actions == likeliest.unsqueeze(1))), None
-    return mask | none, none if fallback == "random" else None
+    every = none if eligible is None else none & eligible
+    return mask | every, none if fallback == "random" else None
 
 
 def target_probabilities(target: TargetPolicy, scores: Tensor, allowed: Tensor, at_random: Tensor | None) -> Tensor:
     """What ``TargetPolicy.probabilities`` gives."""
     count = scores.shape[1]
+    uniform = allowed.double() / allowed.double().sum(dim=1, keepdim=True)
     limited = torch.where(allowed, scores, -torch.inf)
     if target.kind == "softmax":
         exponents = ((limited - limited.amax(dim=1, keepdim=True)) / target.temperature).exp()
@@ -244,6 +265,5 @@ def target_probabilities(target: TargetPolicy, scores: Tensor, allowed: Tensor, 
     else:
         result = (torch.arange(count) == limited.argmax(dim=1, keepdim=True)).double()
         if target.kind == "epsilon_greedy":
-            uniform = allowed.double() / allowed.double().sum(dim=1, keepdim=True)
             result = (1 - target.epsilon) * result + target.epsilon * uniform
-    return result if at_random is None else torch.where(at_random, 1.0 / count, result)
+    return result if at_random is None else torch.where(at_random, uniform, result)

@@ -21,6 +21,7 @@ from batchrl.data.encoding import CategoryFeature, DateFeature, Encoding, Featur
 OPSET = 20
 BATCH = "batch"
 CELLS = "cells"
+ACTION_NAME = "action_name"
 # What Python's str.strip takes away.
 BLANK = r"[\x09-\x0d\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]*"
 DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
@@ -161,3 +162,13 @@ def element_type(onnx: Any, feature: Feature) -> int:
     """Of a column's input."""
     texts = isinstance(feature, (CategoryFeature, DateFeature))
     return int(onnx.TensorProto.STRING if texts else onnx.TensorProto.DOUBLE)
+
+
+def name_actions(onnx: Any, graph: Any, action: str, names: Sequence[str], prefix: str) -> None:
+    """Give a graph the output ``ACTION_NAME``, ``[batch]``: the name of the action, and an empty text for -1."""
+    helper, kind = onnx.helper, onnx.TensorProto.STRING
+    # -1 is the last one.
+    texts = helper.make_tensor("", kind, [len(names) + 1], [*names, ""])
+    graph.node.append(helper.make_node("Constant", [], [prefix + ACTION_NAME], value=texts))
+    graph.node.append(helper.make_node("Gather", [prefix + ACTION_NAME, action], [ACTION_NAME], axis=0))
+    graph.output.append(helper.make_tensor_value_info(ACTION_NAME, kind, [BATCH]))

@@ -20,7 +20,7 @@ from batchrl.agents.registry import ALGORITHMS
 from batchrl.agents.target_policy import TargetPolicy
 from batchrl.checkpoints.export import export_model, import_model
 from batchrl.checkpoints.files import publish_state, read_state
-from batchrl.checkpoints.onnx_export import compare, states_for
+from batchrl.checkpoints.onnx_comparison import compare, states_for
 from batchrl.checkpoints.onnx_graph import PolicyGraph
 from batchrl.checkpoints.policy import load_policy
 from batchrl.contract.errors import InputError

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelservers import CSV, JSON, JSON_LINES, parsed, policy_model
+from onnxrecipe import by_onnx
 from scripts import script_module
 
 from batchrl.checkpoints.policy import LoadedPolicy, load_policy
@@ -131,6 +132,22 @@ def test_what_is_wrong_with_a_list_is_said_in_its_line(service: Service, record:
     first, fault, last = parsed(service.answer(JSON_LINES, "", body.encode()).body)
     assert first["action"] == last["action"] == "mail"
     assert fault["error"].startswith(f"line 2: {says}")
+
+
+def test_an_onnx_file_answers_them_as_the_server_does(run: tuple[Path, Path], service: Service, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    assert script_module("export").main([str(run[1] / "model"), str(tmp_path / "policy.onnx")]) == 0
+    session = runtime.InferenceSession((tmp_path / "policy.onnx").read_bytes())
+    sent = [*records(run[0]), {"age": 30, "plan": "gold", "eligible": []}]
+    given = by_onnx(session, sent)
+    answered = parsed(service.answer(JSON_LINES, "", "".join(json.dumps(one) + "\n" for one in sent).encode()).body)
+    assert "error" in answered.pop() and given["names"][-1] == "" and not given["mask"][-1].any()
+    assert given["names"][:-1].tolist() == [line["action"] for line in answered]
+    assert given["mask"][:-1].tolist() == [line["mask"] for line in answered]
+    wanted = [line["predictions"][0] for line in answered]
+    np.testing.assert_allclose(given["probabilities"][:-1], wanted, atol=1e-6)
+    assert set(given["names"]) > {"call", "mail"}
 
 
 def test_lines_that_are_no_json_and_documents_that_are_none(service: Service) -> None:

@@ -14,8 +14,9 @@ from modelservers import FACTS, network, policy_model, states
 from batchrl.agents.masks import ImitationMask, NearestNeighbourMask
 from batchrl.agents.model import PolicyModel, Scorer
 from batchrl.agents.target_policy import TargetPolicy
-from batchrl.checkpoints import onnx_export
-from batchrl.checkpoints.onnx_export import compare, export_onnx, states_for
+from batchrl.checkpoints import onnx_comparison, onnx_export
+from batchrl.checkpoints.onnx_comparison import compare, eligible_for, states_for
+from batchrl.checkpoints.onnx_export import export_onnx
 from batchrl.checkpoints.onnx_graph import PolicyGraph
 from batchrl.contract.errors import BatchRLError, InputError
 
@@ -57,11 +58,11 @@ def scorers() -> dict[str, tuple[Scorer, Scorer | None]]:
     }
 
 
-def outputs(model: PolicyModel) -> dict[str, np.ndarray]:
+def outputs(model: PolicyModel, eligible: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """What the graph gives, by torch itself."""
     graph = PolicyGraph(model, model.target).eval()
     with torch.no_grad():
-        found = graph(torch.from_numpy(states_for(model)))
+        found = graph(torch.from_numpy(states_for(model)), None if eligible is None else torch.from_numpy(eligible))
     return {name: tensor.numpy() for name, tensor in zip(graph.output_names, found, strict=True)}
 
 
@@ -74,6 +75,24 @@ def test_the_graph_does_what_the_policy_does(mask: str, fallback: str, target: s
         found = compare(model, outputs(model), states_for(model))
         assert found.holds, found
         assert found.undecided <= 1
+        eligible = eligible_for(model)
+        assert 0.3 < eligible.mean() < 0.8 and eligible.any(axis=1).all()
+        limited = outputs(model, eligible)
+        assert compare(model, limited, states_for(model), eligible).undecided <= 1
+        assert compare(model, limited, states_for(model), eligible).holds
+        assert not (limited["probabilities"] > 0)[~eligible].any()
+
+
+@pytest.mark.parametrize("mask", masks())
+def test_where_no_action_can_be_taken_none_is(mask: str) -> None:
+    model = replace(policy_model(n_actions=3, mask=masks()[mask]), target=TARGETS["greedy"])
+    eligible = eligible_for(model)
+    eligible[::2] = False
+    given = outputs(model, eligible)
+    assert (given["action"] == -1).tolist() == [True, False] * (len(eligible) // 2)
+    for name in ("probabilities", "values", "value"):
+        assert np.isnan(given[name][::2]).all()
+        assert np.isfinite(given[name][1::2]).all()
 
 
 def test_the_states_that_are_compared_tell_masks_and_fallbacks_apart() -> None:
@@ -107,6 +126,25 @@ FILES = {
     "nearest": ("ensemble", "nearest", "most_likely", "softmax"),
     "everything": ("apart", "nearest embedding", "random", "epsilon"),
 }
+
+
+@pytest.mark.parametrize("kind", ["fallback", "everything"])
+def test_the_file_takes_the_actions_that_can_be_taken_where_training_had_lists(kind: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    scorer, mask, fallback, target = FILES[kind]
+    model = PolicyModel(*scorers()[scorer], TARGETS[target], masks()[mask], fallback)  # type: ignore[arg-type]
+    export_onnx(tmp_path / "policy.onnx", model, FACTS | {"eligible_actions": True})
+    session = runtime.InferenceSession((tmp_path / "policy.onnx").read_bytes())
+    assert [(one.name, one.type) for one in session.get_inputs()] == [
+        ("states", "tensor(float)"),
+        ("eligible", "tensor(bool)"),
+    ]
+    rows = states(300, seed=3)
+    eligible = eligible_for(model)[: len(rows)]
+    given, action = session.run(["probabilities", "action"], {"states": rows, "eligible": eligible})
+    wanted = model.decide(rows, model.target, eligible)
+    np.testing.assert_allclose(given, wanted.probabilities, atol=1e-5)
+    np.testing.assert_array_equal(action, wanted.probabilities.argmax(axis=1))
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -149,7 +187,7 @@ def test_the_file_gives_in_onnxruntime_what_torch_gives(kind: str, tmp_path: Pat
 
 def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnx")
-    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(onnx_comparison, "TOLERANCE", -1.0)
     with pytest.raises(BatchRLError, match="does not give what the policy gives"):
         export_onnx(tmp_path / "policy.onnx", policy_model(), FACTS)
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from onnxrecipe import by_onnx, metadata
 from scripts import script_module
 
 from batchrl.checkpoints.policy import load_policy
@@ -19,7 +19,6 @@ from batchrl.serving.settings import ServingSettings
 
 # One is called as an output of the graph is.
 COLUMNS = ["age", "plan", "sent_at", "shop", "day", "account", "value"]
-DOCUMENT = Path(__file__).parents[3] / "docs/serving.md"
 
 
 def logged(rows: int = 240) -> pd.DataFrame:
@@ -64,26 +63,10 @@ def session(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return runtime.InferenceSession(path.read_bytes())
 
 
-def by_onnx(session: Any, records: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The outputs for records, by the documentation's own lines."""
-    (block,) = re.findall(r'InferenceSession\("policy.onnx"\)\n(.*?)\n```', DOCUMENT.read_text(), flags=re.DOTALL)
-    told = {one["name"]: one["column"] for one in metadata(session)["inputs"]}
-    renamed = [{name: record[column] for name, column in told.items()} for record in records]
-    names: dict[str, Any] = {"session": session, "numpy": np, "records": renamed}
-    exec(block, names)
-    found = (names["probabilities"], names["actions"], *names["rest"])
-    return dict(zip((one.name for one in session.get_outputs()), found, strict=True))
-
-
 def by_server(model: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     service = load_service(model, ServingSettings.from_environment({}, 1)).service
     body = "".join(json.dumps(record) + "\n" for record in records)
     return [json.loads(line) for line in service.answer("application/jsonlines", "", body.encode()).body.splitlines()]
-
-
-def metadata(session: Any) -> dict[str, Any]:
-    texts = session.get_modelmeta().custom_metadata_map
-    return {name: json.loads(texts[name]) for name in ("inputs", "preprocessing", "actions")}
 
 
 def whole_record() -> dict[str, Any]:
@@ -127,7 +110,8 @@ def test_onnxruntime_answers_raw_records_as_the_server_does(model: Path, session
     given, wanted = by_onnx(session, records), by_server(model, records)
     np.testing.assert_allclose(given["probabilities"], [one["predictions"][0] for one in wanted], atol=1e-6)
     np.testing.assert_allclose(given["value"], [one["value"] for one in wanted], rtol=1e-4, atol=1e-5)
-    assert [told["actions"][action] for action in given["action"]] == [one["action"] for one in wanted]
+    assert given["names"].tolist() == [one["action"] for one in wanted]
+    assert [told["actions"][action] for action in given["action"]] == given["names"].tolist()
     assert len({round(float(one), 4) for one in given["value"]}) > len(records) / 2
     alone = by_onnx(session, records[-1:])
     np.testing.assert_allclose(alone["probabilities"], given["probabilities"][-1:], atol=1e-6)
@@ -148,7 +132,7 @@ def test_a_record_that_the_server_refuses_has_no_action(model: Path, session: An
     faulty = [False, *(True for _ in wrong), False]
     assert ["error" in one for one in by_server(model, records)] == faulty
     given = by_onnx(session, records)
-    assert (given["action"] == -1).tolist() == faulty
+    assert (given["action"] == -1).tolist() == (given["names"] == "").tolist() == faulty
     for name in ("probabilities", "value", "values"):
         assert np.isnan(given[name]).reshape(len(faulty), -1).all(axis=1).tolist() == faulty
 
@@ -166,10 +150,13 @@ def test_the_inputs_are_the_columns_in_their_own_types(session: Any) -> None:
     assert told["actions"] == ["mail", "none"]
 
 
-def test_encoded_features_are_taken_where_they_are_asked_for(model: Path, tmp_path: Path) -> None:
+def test_encoded_features_are_taken_where_they_are_asked_for(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runtime = pytest.importorskip("onnxruntime")
     path = tmp_path / "policy.onnx"
-    assert script_module("export").main([str(model), str(path), "--encoded"]) == 0
+    assert script_module("export").main([str(model), str(path), "--encoded", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["takes"] == "features"
     session = runtime.InferenceSession(path.read_bytes())
     policy = load_policy(model)
     states = np.random.default_rng(0).normal(size=(50, policy.n_features)).astype(np.float32)
