@@ -52,7 +52,7 @@ setup: .venv/.installed
 	@touch $@
 
 demo: setup
-	.venv/bin/batchrl demo $(ARGS)
+	@.venv/bin/batchrl demo $(ARGS)
 
 test: setup
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

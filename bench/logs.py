@@ -25,7 +25,7 @@ from presets.errors import PresetError
 
 FIRST_LOG = 2000
 LOGS = 20
-PRESETS = ("cartpole-ddqn-bcq", "cartpole-best")
+PRESETS = ("cartpole-ddqn-bcq", "generic-discrete")
 SOLVED = 195.0
 WANTED_SHARE = 19 / 20
 

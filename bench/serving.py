@@ -3,7 +3,7 @@
 Speed: one worker on one core, one client on another, HTTP on loopback; a request is 60,000 lines of CartPole states.
 The bound is what the answer cannot do without: the network's forward pass on the same rows and orjson's parsing of the
 same lines, on the same core, with one thread. Both take turns, and the median of the rounds' ratios counts. The network
-is the seed's (256 and 512 units); that of the preset cartpole-best (five of 64 and 64) is so small that writing the
+is the seed's (256 and 512 units); that of the preset generic-discrete (five of 64 and 64) is so small that writing the
 answer takes longer than computing it.
 
 Clients: each sends requests of 1 to 50 lines in all three formats, one after the other on a connection of its own, and

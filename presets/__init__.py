@@ -13,6 +13,7 @@ the file and the nearest valid name. Importing this package is cheap: pydantic a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,10 +43,12 @@ __all__ = [
     "resolve_evaluate",
     "resolve_iterate",
     "resolve_train",
+    "summary",
 ]
 
-# Names that the seed's users know, and ours.
+# Names that the seed's users know, an earlier one of ours, and ours.
 ALIASES: dict[str, str] = {
+    "cartpole-best": "generic-discrete",
     "preset-cartpole-ddqnbcq": "cartpole-ddqn-bcq",
     "preset-cartpole-ddqnbcq-env": "cartpole-ddqn-bcq-env",
 }
@@ -65,12 +68,23 @@ def is_path(name_or_path: str | Path) -> bool:
 
 
 def evaluation_of(name: str) -> str | None:
-    """The evaluation preset of the problem that a preset of the product is for; None for any other name or file."""
+    """The evaluation preset of the problem that a preset of the product is for.
+
+    Returns:
+        None for a preset that is for no simulated problem, and for any other name or file.
+    """
     ours = names()
-    problem, _, agent = ALIASES.get(name, name).partition("-")
-    if f"{problem}-{agent}" not in ours:
+    known = ALIASES.get(name, name)
+    if known not in ours:
         return None
-    return next((each for each in ours if each.startswith(f"{problem}-") and each.endswith("-env")), None)
+    problems = [each.partition("-")[0] for each in (known, name)]
+    return next((each for problem in problems for each in ours if re.fullmatch(rf"{problem}-(.+-)?env", each)), None)
+
+
+def summary(name: str) -> str:
+    """What a preset of the product is, in a line: the first line of its file."""
+    with (FOLDER / f"{name}{SUFFIX}").open(encoding="utf-8") as file:
+        return file.readline().removeprefix("#").strip()
 
 
 def load(name_or_path: str | Path) -> Preset:

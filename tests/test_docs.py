@@ -143,7 +143,7 @@ def test_every_line_that_a_page_shows_is_one_that_the_command_takes() -> None:
 
 def test_a_line_with_a_word_too_many_is_found() -> None:
     known = commands()
-    assert "unexpected extra argument" in str(refused("batchrl train cartpole.csv --preset cartpole-best", known))
+    assert "unexpected extra argument" in str(refused("batchrl train cartpole.csv --preset generic-discrete", known))
     assert refused("batchrl train --training cartpole.csv   # a comment", known) is None
 
 
@@ -191,9 +191,9 @@ def test_the_front_pages_example_of_ones_own_log_runs(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     section = text[text.index("## Your own log") : text.index("## From Python")]
     shown, script = [block for _, block in BLOCK.findall(section)]
-    assert "--preset cartpole-best" in script
+    assert "--preset generic-discrete" in script
     script = script.replace(
-        "--preset cartpole-best", "--preset cartpole-best --set epochs=2 --set reward_model.epochs=2"
+        "--preset generic-discrete", "--preset generic-discrete --set epochs=2 --set reward_model.epochs=2"
     )
     made = subprocess.run(
         [sys.executable, ROOT / "examples" / "customers.py"], capture_output=True, text=True, timeout=60

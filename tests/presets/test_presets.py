@@ -59,9 +59,19 @@ def test_every_preset_has_an_evaluation_in_the_simulator_of_its_problem() -> Non
     assert found.pop("acrobot-iql") == "acrobot-env"
     assert found.pop("cartpole-best") == found.pop("preset-cartpole-ddqnbcq") == EVALUATE
     # Nothing simulates the decisions of a log.
-    assert {found.pop(name) for name in presets.names() if name.startswith("decisions-")} == {None}
+    assert {found.pop(name) for name in presets.names() if name.startswith(("decisions-", "generic-"))} == {None}
     assert all(isinstance(presets.load(name or ""), EvaluatePreset) for name in found.values())
     assert presets.evaluation_of("presets/mine.yaml") is presets.evaluation_of("mail") is None
+
+
+def test_every_preset_says_in_a_short_line_what_it_is() -> None:
+    said = {name: presets.summary(name) for name in presets.names()}
+    assert all(line.endswith(".") and line[0].isupper() for line in said.values())
+    assert max(max(map(len, said)) + 2 + len(line) for line in said.values()) <= 80
+    # Within a problem they tell apart.
+    for problem in ("cartpole-", "mail-", "acrobot-", "decisions-"):
+        lines = [line for name, line in said.items() if name.startswith(problem)]
+        assert len(lines) == len(set(lines)) > 1
 
 
 def test_importing_the_package_loads_neither_pydantic_nor_yaml() -> None:

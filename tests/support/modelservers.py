@@ -30,7 +30,7 @@ JSON_LINES, JSON, CSV = "application/jsonlines", "application/json", "text/csv"
 DEADLINE = 60.0
 FACTS = {
     "job_name": "a-job",
-    "preset": "cartpole-best",
+    "preset": "generic-discrete",
     "seed": 0,
     "algorithm": "one-step",
     "discount": 0.99,

@@ -12,7 +12,7 @@ from launcher.cli.output import Output
 
 EXECUTORS = ("auto", "docker", "process")
 # The agent that learns most of a log of random play.
-DEFAULT_PRESET = "cartpole-best"
+DEFAULT_PRESET = "generic-discrete"
 
 
 @make_command("demo", examples=("batchrl demo", "batchrl demo --preset cartpole-ddqn-bcq", "batchrl demo --epochs 5"))
@@ -46,7 +46,6 @@ def command(preset: str, executor: str, epochs: int | None, folder: Path, seed: 
 
     report = Demo(executor, preset, epochs, folder, seed, say=out.text if out.for_people else out.note).run()
     if out.for_people:
-        out.text()
         for line in report.lines():
             out.text(line)
     else:

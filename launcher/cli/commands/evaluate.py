@@ -22,6 +22,9 @@ from launcher.cli.running import run_job, tell
 from launcher.reports.evaluations import newest_training, read_evaluation
 from launcher.training.joboptions import estimator_of, names_preset
 
+# The key of an evaluation preset that names the simulator.
+ENVIRONMENT = "env.id"
+
 
 @make_command(
     "evaluate",
@@ -48,7 +51,8 @@ def command(
     """Play episodes with a trained policy in its simulator, as a job, and report its mean return.
 
     Without --job and --checkpoint the newest training job is evaluated, by its best checkpoint. Without
-    --preset the simulator is that of the job's own preset: acrobot-env for acrobot-iql.
+    --preset the simulator is that of the job's own preset: acrobot-env for acrobot-iql. A preset for any log
+    (generic-discrete), or a file of yours, has none.
     """
     if trained is not None and checkpoint is not None:
         raise InputError("--job and --checkpoint both say what to evaluate.", "Keep one of them.")
@@ -66,12 +70,23 @@ def command(
 
 
 def _for_problem_of(trained: str, job: JobOptions) -> JobOptions:
-    """The options with the evaluation preset of the problem that a job was trained on, where none is given."""
+    """The options with the evaluation preset of the problem that a job was trained on, where none is given.
+
+    Raises:
+        InputError: its preset is for no simulated problem, and no environment is named.
+    """
     import presets
 
-    if job.preset or names_preset(job) or trained.startswith(S3_SCHEME):
+    if job.preset or names_preset(job) or trained.startswith(S3_SCHEME) or ENVIRONMENT in (job.hyperparameters or {}):
         return job
     described = find_job(trained, aws=is_aws_type(job.instance_type)).describe()
     given = user_values(described.get("HyperParameters", {}))
-    own = presets.evaluation_of(str(given.get(PRESET) or given.get(LEGACY_PRESET)))
+    named = given.get(PRESET) or given.get(LEGACY_PRESET)
+    own = presets.evaluation_of(str(named))
+    if own is None:
+        ours = [name for name in presets.names() if name.endswith("-env")]
+        raise InputError(
+            f"{trained} was trained {f'with {named}' if named else 'without a preset'}, to which no simulator belongs.",
+            f"Say which one it plays in: --preset {', '.join(ours[:-1])} or {ours[-1]}, or --set {ENVIRONMENT}=ID.",
+        )
     return replace(job, preset=own)

@@ -18,7 +18,7 @@ from launcher.cli.output import Column, Output
 if TYPE_CHECKING:
     from presets import Preset, Setting
 
-COLUMNS = (Column("name", "PRESET"), Column("kind", "KIND"), Column("aliases", "ALSO KNOWN AS"))
+COLUMNS = (Column("name", "PRESET"), Column("summary", "WHAT IT IS"))
 
 preset_argument = click.argument("preset", shell_complete=complete_presets)
 
@@ -40,9 +40,16 @@ def list_presets(out: Output) -> None:
     aliases: dict[str, list[str]] = {name: [] for name in presets.names()}
     for alias, name in presets.ALIASES.items():
         aliases[name].append(alias)
-    rows = [{"name": name, "kind": _kind(presets.load(name)), "aliases": known} for name, known in aliases.items()]
-    shown = [row | {"aliases": ", ".join(row["aliases"])} for row in rows] if out.for_people else rows
-    out.rows(shown, COLUMNS, "There are no presets.")
+    rows = [
+        {"name": name, "kind": _kind(presets.load(name)), "aliases": known, "summary": presets.summary(name)}
+        for name, known in aliases.items()
+    ]
+    out.rows(rows, COLUMNS, "There are no presets.")
+    if out.for_people:
+        out.text()
+        out.text("Also known:")
+        for alias, name in presets.ALIASES.items():
+            out.text(f"  {alias} is {name}")
 
 
 @command.command(

@@ -14,7 +14,7 @@ from launcher.cli.joboptions import checkpoint_place, training_channels, trainin
 from launcher.cli.options import output_options
 from launcher.cli.output import Output
 from launcher.cli.running import run_job, tell
-from launcher.training.joboptions import estimator_of
+from launcher.training.joboptions import DEFAULT_PRESETS, estimator_of
 
 
 @make_command(
@@ -53,10 +53,25 @@ def command(
     place = checkpoint_place(checkpoint_from, job.instance_type) if checkpoint_from else None
     started = run_job(estimator_of(job, checkpoint_s3_uri=place), channels, out, wait, job_name, debug, debug_port)
     own = job.entry_point != TRAIN_SCRIPT or job.source_dir is not None
-    tell(started, out, ("show", "pull") if own else after_training(training, described))
+    tell(
+        started,
+        out,
+        ("show", "pull")
+        if own
+        else after_training(training, described, str(job.preset or DEFAULT_PRESETS[TRAIN_SCRIPT])),
+    )
 
 
-def after_training(training: str | None, described: Mapping[str, str]) -> tuple[str, ...]:
-    """What comes next: of a log that names its columns itself there is no simulator that the product knows."""
+def after_training(training: str | None, described: Mapping[str, str], preset: str) -> tuple[str, ...]:
+    """What comes next; an evaluation only where the product knows the simulator of the log.
+
+    Args:
+        training: the logged data.
+        described: how it was described; a log that names its columns itself comes from no simulator of the product.
+        preset: of the training.
+    """
+    import presets
+
     estimate = () if training is None else (f"ope {shlex.quote(training)} --model",)
-    return ("metrics", "plot", *estimate, *(() if described else ("evaluate --job",)))
+    simulated = not described and presets.evaluation_of(preset) is not None
+    return ("metrics", "plot", *estimate, *(("evaluate --job",) if simulated else ()))

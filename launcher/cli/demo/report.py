@@ -17,7 +17,9 @@ from launcher.base.units import duration
 from launcher.cli.estimates import interval, number
 from launcher.reports.evaluations import Evaluation
 
-WIDTH = 60
+WIDTH = 79
+# What to look at first, of what lies on this computer.
+SHOWN_FILES = ("curves", "an episode")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Selection:
         epoch: its number.
         epochs: how many there were to choose from.
         reason: why this one, in words.
-        beside: the policy that SDR and WIS score.
+        beside: the policy that SDR and WIS score, as Intel Coach did; it stands beside the one that is served.
         discount: of the agent.
         row: the epoch's line of the csv of estimates.
         score: the chosen policy against the logging policy.
@@ -110,7 +112,8 @@ class DemoReport:
         logged: the data.
         selection: the chosen epoch with its estimates.
         evaluation: what the chosen policy reached in the simulator.
-        files: what lies on this computer, by what it is.
+        folder: of what lies on this computer.
+        files: what lies there, by what it is.
         objects: what lies in the bucket, by what it is.
         seconds: how long everything took.
     """
@@ -122,97 +125,76 @@ class DemoReport:
     logged: LoggedData
     selection: Selection
     evaluation: Evaluation
+    folder: Path
     files: dict[str, Path]
     objects: dict[str, str]
     seconds: float
 
     def lines(self) -> Iterator[str]:
-        """The report for people, at most 60 characters a line but for paths."""
+        """The report for people, at most 79 characters a line but for names and paths."""
+        yield f"Report ({duration(self.seconds)})"
         yield from self._findings()
         yield from self._meaning()
-        yield "On this computer:"
-        yield from (f"  {path}  ({what})" for what, path in self.files.items())
-        yield "In the bucket:"
-        yield from (f"  {url}  ({what})" for what, url in self.objects.items())
-        yield ""
-        yield "Next:"
-        if shutil.which("batchrl") is None:
-            yield f"  . {_near(Path(sys.executable).parent / 'activate')}"
-        yield f"  batchrl show {self.training_job}"
-        yield f"  batchrl metrics {self.training_job}"
-        yield f"  batchrl evaluate --job {self.training_job}"
-        yield f"  batchrl presets show {self.preset} > my.yaml"
-        yield f"  batchrl train --preset my.yaml --training {self.files['logged data']}"
+        yield from self._next()
 
     def _findings(self) -> Iterator[str]:
-        logged, chosen, found = self.logged, self.selection, self.evaluation
-        yield f"Report ({duration(self.seconds)})"
-        yield ""
-        yield f"  Logged policy      {logged.mean_return:.2f} +- {logged.standard_error:.2f} (s.e.)"
-        yield f"                     mean return, {logged.episodes} episodes"
-        yield f"  Chosen epoch       {chosen.epoch} of {chosen.epochs}"
-        yield f"    {chosen.score.name or 'Score':<16} {chosen.score.shown}"
-        yield f"    SDR [95 %]       {interval(chosen.row, columns.SDR, 2)}"
-        yield f"    WIS [95 %]       {interval(chosen.row, columns.WIS, 2)}"
-        yield (
-            f"    effective        {number(chosen.row.get(columns.WIS_ESS), 1)} "
-            f"of {number(chosen.row.get(columns.OPE_EPISODES), 0)} episodes"
-        )
-        yield f"  Evaluated policy   {found.mean}"
-        yield f"                     mean return, {found.episodes} episodes,"
-        yield f"                     {found.min_return:g} to {found.max_return:g}"
-        if found.discounted_return is not None:
-            yield f"    discounted       {found.discounted_mean}"
-            yield f"                     (logged policy: {logged.discounted_return:.2f})"
-        yield ""
+        logged, chosen, found, row = self.logged, self.selection, self.evaluation, self.selection.row
+        mean = f"{logged.mean_return:.2f} +- {logged.standard_error:.2f} (s.e.)"
+        ends = f"{found.min_return:g} to {found.max_return:g}"
+        yield f"  Logged policy   {mean} mean return, {logged.episodes} episodes"
+        yield f"  Chosen policy   {found.mean} mean return, {found.episodes} episodes, {ends}"
+        yield f"  Chosen epoch    {chosen.epoch} of {chosen.epochs}, from the log alone"
+        score = f"{chosen.score.name or 'Score':<15} {chosen.score.shown}: {chosen.score.evidence}"
+        yield from _filled(score, "    ", 16)
+        yield f"    SDR [95 %]      {interval(row, columns.SDR, 2)}"
+        yield f"    WIS [95 %]      {interval(row, columns.WIS, 2)}"
+        effective, used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
+        of_them = f"{number(effective, 1)} of {number(used, 0)} episodes are effective"
+        if effective is None or effective < LEAST_EFFECTIVE:
+            of_them += ", not to be relied on"
+        yield from _filled(f"both of {chosen.beside}: {of_them}", "    ")
 
     def _meaning(self) -> Iterator[str]:
-        """What the figures estimate, and what they do not."""
-        yield "What the estimates mean:"
-        for paragraph in self._paragraphs():
-            yield textwrap.fill(paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-        yield ""
-
-    def _paragraphs(self) -> Iterator[str]:
-        chosen, row, score = self.selection, self.selection.row, self.selection.score
-        yield f"Epoch {chosen.epoch} was chosen from the log alone: {chosen.reason}."
+        """What the score estimates, what stands against it, and the truth in the same estimand."""
+        score, found = self.selection.score, self.evaluation
         if score.name is None:
-            yield f"Nothing could be scored: {score.doubt}; {score.evidence}."
+            yield from _filled(f"Nothing could be scored: {score.doubt}.")
         else:
             episodes = f"{score.episodes} episodes that neither training nor the choice saw"
             if not score.unseen:
                 episodes = f"the {score.episodes} episodes that chose the epoch, which flatters it"
-            aim = f"The interval is nominally of {score.confidence:.0%}"
-            yield f"{score.name}: {score.meaning}; from {episodes}. {aim}: {score.evidence}."
-            if score.doubt is not None:
-                yield f"It is not to be relied on: {score.doubt}."
-        yield from self._truth()
-        yield (
-            f"SDR and WIS estimate the discounted return of the policy '{chosen.beside}', as Intel Coach did: it "
-            "stands beside the target policy, which was scored and is served."
-        )
-        effective, episodes_used = row.get(columns.WIS_ESS), row.get(columns.OPE_EPISODES)
-        if effective is not None and episodes_used and effective < LEAST_EFFECTIVE:
-            yield (
-                f"Only {effective:.0f} of {episodes_used:.0f} episodes are effective for them: intervals are too "
-                "narrow, and WIS can never exceed the best logged return."
+            said = f"{score.name}: {score.meaning}; {score.confidence:.0%} interval, nominally, from {episodes}."
+            doubt = "" if score.doubt is None else f" It is not to be relied on: {score.doubt}."
+            yield from _filled(said + doubt)
+        if found.discounted_return is not None and found.discount is not None:
+            truth = (
+                f"In the simulator it returns {found.discounted_return:.2f} with this discount, the logging policy "
+                f"{self.logged.discounted_return:.2f}"
             )
+            if score.name is not None and columns.window_steps(score.name) is not None:
+                truth += "; the score credits a few steps only: compare its sign"
+            truth += "."
+            yield from _filled(truth)
 
-    def _truth(self) -> Iterator[str]:
-        """The simulator's figures in the estimand of the score."""
-        found, logged, name = self.evaluation, self.logged, self.selection.score.name
-        if found.discounted_return is None or found.discount is None:
-            return
-        gain = found.discounted_return - logged.discounted_return
-        words = (
-            f"In the simulator the policy that acts returns {found.discounted_return:.2f} (discount "
-            f"{found.discount:g}), {gain:+.2f} against the logged {logged.discounted_return:.2f}."
-        )
-        if name is not None and columns.window_steps(name) is not None:
-            words += (
-                " The score credits a few steps only and starts from all logged states: its sign is to be compared."
-            )
-        yield words
+    def _next(self) -> Iterator[str]:
+        shown = [self.files[what] for what in SHOWN_FILES if what in self.files]
+        yield f"Files in {_near(self.folder)}: {', '.join(str(path.relative_to(self.folder)) for path in shown)}"
+        yield "Next:"
+        if shutil.which("batchrl") is None:
+            yield f"  . {_near(Path(sys.executable).parent / 'activate')}"
+        data = _near(self.files["logged data"])
+        yield f"  batchrl metrics {self.training_job}  # every epoch"
+        yield f"  batchrl show {self.training_job}  # why this epoch"
+        yield f"  batchrl logs {self.training_job}  # what is estimated"
+        yield f"  batchrl ope {data} --model {self.training_job}"
+        yield f"  batchrl train --training {data} --preset cartpole-iql"
+
+
+def _filled(text: str, indent: str = "  ", hanging: int = 0) -> list[str]:
+    """A paragraph below a heading; its further lines are indented by so much more."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent + " " * hanging, break_on_hyphens=False
+    )
 
 
 def _near(path: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +23,10 @@ from batchrl.contract.paths import (
     TRAINING_SUMMARY_NAME,
 )
 from launcher.base import extras
-from launcher.cli.demo.report import DemoReport, LoggedData, Score, Selection
+from launcher.cli.demo.report import WIDTH, DemoReport, LoggedData, Score, Selection
 from launcher.cli.estimates import HEADING, follow_frames, new_rows, shown_row
 from launcher.reports.evaluations import Evaluation
+from launcher.session.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,8 @@ NUM_ENVS = 100
 EPISODES_PER_ENV = 5
 EVALUATE_PRESET = "cartpole-ddqn-bcq-env"
 EVALUATE_STEPS = 1000
+# So many lines of estimates, and the first epoch's; `batchrl metrics` has all of them.
+SHOWN_EPOCHS = 6
 
 Say = Callable[[str], None]
 
@@ -85,11 +90,14 @@ class Demo:
         """
         started = time.monotonic()
         epochs = self._epochs()
+        self.say("Starting the local cloud.")
         extras.require("the demo", extras.LOCAL, extras.JOB, extras.PLOTS)
         chosen = choose_executor(self.executor)
-        self.say(chosen.sentence)
+        for line in textwrap.wrap(chosen.sentence, WIDTH, break_on_hyphens=False):
+            self.say(line)
         data, picture = self.folder / "cartpole.csv", self.folder / "ope.png"
         self._make_folder()
+        _ = Session.local().address  # asking for it starts the cloud
         self._collect(data)
         training = self._train(data, chosen.instance_type, epochs)
         training.metrics().plot(picture)
@@ -120,7 +128,7 @@ class Demo:
             ) from error
 
     def _collect(self, data: Path) -> None:
-        self.say(f"\n1. Collect: {NUM_ENVS} environments, {EPISODES_PER_ENV} episodes each, uniform policy")
+        self.say(f"1. Collect: {NUM_ENVS} environments, {EPISODES_PER_ENV} episodes each, uniform policy")
         options = {
             "--env": ENVIRONMENT,
             "--num-envs": str(NUM_ENVS),
@@ -146,19 +154,20 @@ class Demo:
             hyperparameters=self._settings(),
             base_job_name="demo-train",
         )
-        self.say(f"\n2. Train: {Path(self.preset).stem}, {epochs} epochs; estimates are read as they arrive")
         job = estimator.fit({TRAINING_CHANNEL: str(data)}, wait=False)
-        self.say(f"   job {job.name}\n{HEADING}")
+        self.say(f"2. Train: {Path(self.preset).stem}, {epochs} epochs, job {job.name}\n{HEADING}")
+        every = math.ceil(epochs / SHOWN_EPOCHS)
         with stopped_on_interrupt(job):
             for row in new_rows(follow_frames(job)):
-                self.say(shown_row(row))
+                epoch = int(row[columns.EPOCH])
+                if epoch == 1 or epoch % every == 0 or epoch == epochs:
+                    self.say(shown_row(row))
             job.wait()
         return job
 
     def _evaluate(self, training: Job, instance_type: str) -> Job:
         from launcher.training.estimator import RLEstimator
 
-        self.say(f"\n3. Evaluate the chosen checkpoint: at least {EVALUATE_STEPS} steps")
         estimator = RLEstimator(
             "evaluate.py",
             preset=EVALUATE_PRESET,
@@ -167,7 +176,7 @@ class Demo:
             base_job_name="demo-evaluate",
         )
         job = estimator.fit({CHECKPOINT_CHANNEL: training.checkpoint_uri}, wait=False)
-        self.say(f"   job {job.name}")
+        self.say(f"3. Evaluate in the simulator: job {job.name}")
         with stopped_on_interrupt(job):
             job.wait()
         return job
@@ -195,6 +204,7 @@ class Demo:
             logged=logged_data(data, discount),
             selection=_selection(summary, training.metrics().frame, discount),
             evaluation=Evaluation.read(files["evaluation"]),
+            folder=self.folder,
             files=files,
             objects={"checkpoints": training.checkpoint_uri, "model": training.model_uri},
             seconds=seconds,

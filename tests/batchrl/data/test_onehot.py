@@ -195,12 +195,12 @@ def test_names_are_those_of_the_columns_without_what_all_begin_with(
 
 def test_columns_are_said_in_presets_and_in_words() -> None:
     for said in (["a", "b"], "[a, b]", '["a", "b"]', "['a', 'b']"):
-        assert resolve_train("cartpole-best", {"data.columns.action": said}).data.columns.action == ("a", "b")
+        assert resolve_train("generic-discrete", {"data.columns.action": said}).data.columns.action == ("a", "b")
     described = overrides_of(None, "action=arm_*,reward=gain", None)
     assert changed(DataSettings(), described).columns.action == "arm_*"
     for wrong in ("[a]", "[]", "[a, a]"):
         with pytest.raises(PresetError, match="a list of two or more"):
-            resolve_train("cartpole-best", {"data.columns.action": wrong})
+            resolve_train("generic-discrete", {"data.columns.action": wrong})
 
 
 @pytest.mark.parametrize(

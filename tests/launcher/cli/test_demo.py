@@ -100,13 +100,14 @@ def report(score: Score, discounted: float | None = 55.5) -> DemoReport:
     discount, error = (None, None) if discounted is None else (0.99, 0.42)
     return DemoReport(
         executor="as processes",
-        preset="cartpole-best",
+        preset="generic-discrete",
         training_job="demo-train",
         evaluation_job="demo-evaluate",
         logged=LoggedData(500, 21.65, 0.5, 19.09),
         selection=Selection(36, 50, reason, "softmax of values at temperature 1", 0.99, row, score),
         evaluation=Evaluation(146.8, 3.23, 80, 200, 100, 14680, discount, discounted, error),
-        files={"logged data": Path("x.csv")},
+        folder=Path("out"),
+        files={"logged data": Path("out/x.csv"), "curves": Path("out/ope.png")},
         objects={"model": "s3://b/m"},
         seconds=69,
     )
@@ -127,29 +128,25 @@ GOOD = Score(
 )
 
 
-def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_fits_a_narrow_terminal() -> None:
+def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_fits_a_terminal() -> None:
     text = "\n".join(report(GOOD).lines())
 
     for part in (
         "21.65 +- 0.50",
-        "3.20 [1.94, 4.41]",
+        "3.20 [1.94, 4.41]: improves on the logging policy",
         "Window 3 Score: gain in expected return, discount 0.99, when the target policy (greedy)",
-        "52 episodes that neither training nor the choice saw",
-        "nominally of 95%: improves on the logging policy",
-        "returns 55.50 (discount 0.99), +36.41 against the logged 19.09",
-        "its sign is to be compared",
-        "146.80 +- 3.23",
-        "55.50 +- 0.42",
+        "95% interval, nominally, from 52 episodes that neither training nor the choice saw",
+        "it returns 55.50 with this discount, the logging policy 19.09; the score credits a few steps only",
+        "146.80 +- 3.23 (s.e.) mean return, 100 episodes, 80 to 200",
         "34.10 [29.70, 39.30]",
-        "softmax of values at temperature 1",
-        "Only 11 of 293 episodes are effective",
-        "Epoch 36 was chosen from the log alone: latest epoch within one standard error",
-        "batchrl presets show cartpole-best",
-        "x.csv  (logged data)",
-        "s3://b/m  (model)",
+        "both of softmax of values at temperature 1: 11.4 of 293 episodes are effective, not to be relied on",
+        "36 of 50, from the log alone",
+        "batchrl show demo-train",
+        "batchrl ope out/x.csv --model demo-train",
+        "Files in out: ope.png",
     ):
         assert part in re.sub(r"\n +", " ", text) or part in text, part
-    assert max(map(len, text.splitlines())) <= 60
+    assert max(map(len, text.splitlines())) <= 79
 
 
 @pytest.mark.parametrize(
@@ -162,22 +159,22 @@ def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_
         (replace(GOOD, unseen=False), "the 52 episodes that chose the epoch, which flatters it"),
         (replace(GOOD, doubt="1.7 effective episodes, fewer than 30"), "not to be relied on: 1.7 effective episodes"),
         (replace(GOOD, name=None, value=None, lower=None, upper=None, doubt="too few"), "Nothing could be scored"),
-        (replace(GOOD, name=columns.PAIRED), "+36.41 against the logged 19.09."),
+        (replace(GOOD, name=columns.PAIRED), "the logging policy 19.09."),
     ],
 )
 def test_the_report_says_in_words_what_a_score_cannot_show(score: Score, part: str) -> None:
     text = "\n".join(report(score).lines())
-    assert part in re.sub(r"\n +", " ", text)
-    assert max(map(len, text.splitlines())) <= 60
+    assert part in re.sub(r"\s+", " ", text)
+    assert max(map(len, text.splitlines())) <= 79
 
 
 def test_a_policy_that_does_not_say_its_discount_has_no_discounted_truth() -> None:
     text = "\n".join(report(GOOD, discounted=None).lines())
-    assert "In the simulator" not in text and "discounted   " not in text
+    assert "In the simulator" not in text
 
 
 def test_a_preset_that_cannot_train_is_refused_before_anything_is_played(run: Run, tmp_path: Path) -> None:
-    for preset, words in (("cartpole-bets", "cartpole-best"), ("cartpole-ddqn-bcq-env", "not of kind 'train'")):
+    for preset, words in (("generic-discret", "generic-discrete"), ("cartpole-ddqn-bcq-env", "not of kind 'train'")):
         ended = run("demo", "--preset", preset, "--output", str(tmp_path / "out"))
         assert ended.code == 2
         assert words in ended.err
@@ -192,12 +189,18 @@ def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> No
         first = shell(*arguments, environ=environ, timeout_s=240)
         quick = ("--preset", str(quick_preset(tmp_path)))
         again = shell(*arguments, *quick, "--json", environ=environ, timeout_s=240)
+        (first_job,) = re.findall(r"batchrl show (\S+)", first.out)
+        generic = shell("evaluate", "--job", first_job, environ=environ)
     finally:
         shell("cloud", "down", "--stop-jobs", environ=environ)
 
     assert first.code == 0, first.err
     assert re.search(r"^ +1 .*\n +2 ", first.out, re.MULTILINE), "each epoch's estimates are shown"
-    assert "Evaluated policy" in first.out
+    assert "Chosen policy" in first.out
+    assert first.out.startswith("Starting the local cloud.\n") and len(first.out.splitlines()) <= 40
+    assert (generic.code, generic.out) == (2, "")
+    assert "trained with generic-discrete, to which no simulator belongs." in generic.err
+    assert "--preset acrobot-env, cartpole-ddqn-bcq-env or mail-env, or --set env.id=ID." in generic.err
     assert again.code == 0, again.err
     report = again.json()
     assert report["logged"]["episodes"] == 500

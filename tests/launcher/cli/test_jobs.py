@@ -297,13 +297,17 @@ def test_what_has_ended_badly_is_never_told_as_well() -> None:
 
 def test_a_training_on_a_log_of_ones_own_is_not_followed_by_a_simulator() -> None:
     """No environment of the product is the one that the log came from."""
-    assert after_training("my log.csv", {"data.columns.action": "treatment"}) == (
+    assert after_training("my log.csv", {"data.columns.action": "treatment"}, "mail-iql") == (
         "metrics",
         "plot",
         "ope 'my log.csv' --model",
     )
-    assert after_training("cartpole.csv", {}) == ("metrics", "plot", "ope cartpole.csv --model", "evaluate --job")
-    assert after_training(None, {}) == ("metrics", "plot", "evaluate --job")
+    estimate = ("metrics", "plot", "ope cartpole.csv --model")
+    assert after_training("cartpole.csv", {}, "cartpole-ddqn-bcq") == (*estimate, "evaluate --job")
+    assert after_training("cartpole.csv", {}, "mail-iql") == (*estimate, "evaluate --job")
+    for of_any_log in ("generic-discrete", "decisions-dr", "my.yaml"):
+        assert after_training("cartpole.csv", {}, of_any_log) == estimate
+    assert after_training(None, {}, "cartpole-best") == ("metrics", "plot", "evaluate --job")
 
 
 def test_a_crash_that_was_followed_is_told_once(start: Callable[..., object], run: Run) -> None:

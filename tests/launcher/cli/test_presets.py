@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,18 @@ PRESET = "cartpole-ddqn-bcq"
 def test_the_presets_are_listed_with_the_names_that_users_of_the_seed_know(run: Run) -> None:
     rows = {row["name"]: row for row in run("presets", "list", "--json").json()}
 
-    assert rows[PRESET] == {"name": PRESET, "kind": "train", "aliases": ["preset-cartpole-ddqnbcq"]}
+    summary = "Double DQN with action drop: the article's, default."
+    assert rows[PRESET] == {
+        "name": PRESET,
+        "kind": "train",
+        "aliases": ["preset-cartpole-ddqnbcq"],
+        "summary": summary,
+    }
     assert rows[f"{PRESET}-env"]["kind"] == "evaluate"
     assert run("presets", "list", "-q").out.splitlines() == list(rows)
-    assert "preset-cartpole-ddqnbcq" in run("presets", "list").out
+    listed = run("presets", "list").out
+    assert "preset-cartpole-ddqnbcq" in listed and re.search(rf"^{PRESET} +{summary}$", listed, re.MULTILINE)
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 def test_what_show_prints_is_a_preset_file_that_means_the_same(run: Run, tmp_path: Path) -> None:

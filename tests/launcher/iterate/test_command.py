@@ -199,7 +199,7 @@ def test_a_loop_is_not_gone_on_with_as_another_one(
         (("--set", "gate.q_function=fqe", "--set", "gate.fqe_updates=400"), "gate.fqe_updates is 400"),
         (("--set", "collect.episodes=10", "--set", "gate.holdout=0.9"), "gate.holdout=0.9 leaves 1 to learn from"),
         (("--set", "train.data.max_transitions=2"), "train.data.max_transitions is 2"),
-        (("--preset", "cartpole-best"), "not of kind 'iterate'"),
+        (("--preset", "generic-discrete"), "not of kind 'iterate'"),
         (("--instance-type", "locl"), "'locl' is unknown"),
         (("--instance-type", "local_debug"), "runs a job in the terminal"),
         (("--instance-type", "ml.m5.xlarge"), "no credentials found"),

@@ -137,7 +137,7 @@ def test_presets_of_the_product_go_by_their_names(tmp_path: Path) -> None:
     settings = LoopSettings.of("loop", jobs("train.agent.embedder=[8, 8]", "evaluate.seed=3"), None)
     assert settings.preset_files() == {}
     job, evaluation = settings.training_job(tmp_path), settings.evaluation_job(tmp_path)
-    assert (job.preset, job.hyperparameters) == ("cartpole-best", {"agent.embedder": "[8, 8]"})
+    assert (job.preset, job.hyperparameters) == ("generic-discrete", {"agent.embedder": "[8, 8]"})
     assert evaluation is not None and evaluation.hyperparameters == {"seed": "3"}
     assert LoopSettings.of("loop", jobs("evaluate.preset=null"), None).evaluation_job(tmp_path) is None
 
