@@ -85,6 +85,32 @@ def _cells(chance: random.Random, folder: Path) -> Case:
     )
 
 
+@kind("datasets: several cells that cannot be", 3)
+def _several_cells(chance: random.Random, folder: Path) -> Case:
+    columns = chance.sample(CELLS, chance.randrange(2, 5))
+    rows = [[*row[0].split(",")[:1], row[1], *row[2].split(",")[1:]] for row in (row.split('"') for row in ROWS)]
+    wrong = {
+        column: chance.choice(["x" * chance.choice([1, 9_000]), "{0}", "1;2", "2026-13-45", "é"]) for column in columns
+    }
+    wrong |= dict.fromkeys({"episode_id"} & wrong.keys(), "")
+    for column, cell in wrong.items():
+        for number in chance.sample(range(len(rows)), chance.randrange(1, 4)):
+            rows[number][CELLS.index(column)] = cell
+    file = folder / "x.jsonl"
+    file.write_text("".join(json.dumps(dict(zip(CELLS, row, strict=True))) + "\n" for row in rows), encoding="utf-8")
+
+    def all_are_named() -> None:
+        try:
+            load_dataset(file, DataSettings())
+        except InputError as error:
+            for column in columns:
+                assert f"'{column}'" in str(error), f"{column} is not named"
+            assert len(str(error)) < 5_000, "too long a message"
+            raise
+
+    return Case(f"{wrong}"[:200], all_are_named, (InputError,), invalid=True)
+
+
 def _member(chance: random.Random) -> tuple[tarfile.TarInfo, bytes]:
     names = [
         "a",

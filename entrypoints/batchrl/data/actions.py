@@ -24,21 +24,20 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from batchrl.contract import columns
-from batchrl.contract.errors import InputError
 from batchrl.contract.text import DECIMAL, listed
-from batchrl.data.cells import is_text, labels, numbers
-from batchrl.data.dataset import Floats64, default_names
+from batchrl.data.cells import is_text, labels, read_numbers
+from batchrl.data.dataset import Floats64, Integers, default_names
+from batchrl.data.findings import NOWHERE, Finding, of_cells
 from batchrl.data.locations import RowLocations
-from batchrl.data.probabilities import UnreadableProbabilities
 from batchrl.data.storage import Array, Storage
-from batchrl.data.vectors import is_list, vectors_of
+from batchrl.data.vectors import each_vector, is_list
 
 # The number of ranges that a message proposes for quantities.
 RANGES = 5
@@ -58,11 +57,17 @@ class NamedActions:
             and a cell holds none of them, which the checks of steps refuse.
         names: ``A`` names.
         note: what was assumed, in words; None for nothing.
+        findings: what is wrong; the codes of their rows mean nothing, and nor do all where it is the data as a whole.
     """
 
     codes: Floats64
     names: tuple[str, ...]
     note: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def but(self, *findings: Finding) -> NamedActions:
+        """The same, of which more is wrong."""
+        return replace(self, findings=(*findings, *self.findings))
 
 
 class ActionColumn:
@@ -76,25 +81,27 @@ class ActionColumn:
         self._column = storage.column()
         self._texts: dict[str, int] = {}
         self._named: bool | None = None
+        self._mixed = False
 
-    def append(self, cells: pa.Array) -> None:
+    def append(self, cells: pa.Array) -> Integers:
         """Add rows: numbers as they are, texts by their position among all texts so far.
 
-        Raises:
-            InputError: these are numbers and those before were texts, or the other way round.
+        Returns:
+            The positions of cells that are neither. Where these are numbers and those before were texts, or the other
+            way round, ``finding`` says so, and they count as empty.
         """
         kind = cells.type
         named = pa.types.is_dictionary(kind) or is_text(kind) or pa.types.is_boolean(kind) or is_list(kind)
         if self._named is None:
             self._named = named
         if self._named != named:
-            raise InputError(
-                "the column of actions holds numbers in some files or rows, and names in others.",
-                "Write them alike in all: as names, or as numbers.",
-            )
+            self._mixed = True
+            self._column.append(np.full(len(cells), np.nan))
+            return NOWHERE
         if not named:
-            self._column.append(numbers(cells)[0])
-            return
+            values, wrong = read_numbers(cells)
+            self._column.append(values)
+            return wrong
         if is_list(kind):
             cells = pa.array([None if cell is None else str(cell) for cell in cells.to_pylist()])
         codes, texts = labels(cells)
@@ -103,6 +110,15 @@ class ActionColumn:
         filled = codes >= 0
         values[filled] = known[codes[filled]]
         self._column.append(values)
+        return NOWHERE
+
+    @property
+    def finding(self) -> Finding | None:
+        """That the column is of no one kind."""
+        if not self._mixed:
+            return None
+        problem = "the column of actions holds numbers in some files or rows, and names in others"
+        return _of_all(problem, "Write them alike in all: as names, or as numbers.")
 
     def finish(self) -> tuple[Floats64, tuple[str, ...] | None]:
         """``[M]`` values; and, where they are positions, the texts that they stand for."""
@@ -125,31 +141,43 @@ def named_actions(
         n_probabilities: ``A`` where the probabilities of all actions were logged, else None.
         places: of the rows.
         entries: what the entries of vectors are called, where they stand in columns of their own.
-
-    Raises:
-        InputError: names the first row whose action is none, or says why names cannot be matched with probabilities.
     """
     values, texts = read
+    if np.isnan(values).all():
+        problem = f"column '{places.called(columns.ACTION)}': every cell is empty"
+        names = given or entries or default_names(n_probabilities or 1)
+        advice = "Right is: the action taken; say which column holds it: data.columns.action."
+        return NamedActions(values, tuple(names), findings=(_of_all(problem, advice),))
     if texts is not None:
         if entries is not None:
             return _of_entries(values, texts, entries, given, n_probabilities, places)
         ranges = any((found := RANGE.fullmatch(text)) and found[2] == ")" for text in texts)
         known = ranges or (given is not None and set(texts) <= set(given))
-        vectors = None if known else _one_hot(values, texts, places, several=False)
+        vectors = None if known else _one_hot(values, texts, several=False)
         if vectors is not None:
-            names = tuple(given) if given is not None else default_names(vectors[1])
-            if len(names) != vectors[1]:
-                raise _other_number(given or (), vectors[1], "entries in each action's vector")
-            return NamedActions(vectors[0], names)
-        meant, wrong = numbers(pa.array(texts, pa.string()))
-        if given is None and wrong is not None and any(DECIMAL.fullmatch(text) for text in texts):
-            first = int(np.flatnonzero(values == wrong)[0])
-            raise places.refuse(first, columns.ACTION, "'{value}' is not a number, as other actions are", "one number")
+            codes, width, findings = vectors
+            if given is not None and width is not None and len(given) != width:
+                findings = (_other_number(given, width, "entries in each action's vector"), *findings)
+            names = tuple(given) if given is not None else default_names(width or n_probabilities or 1)
+            return NamedActions(codes, names, findings=findings)
+        meant, wrong = read_numbers(pa.array(texts, pa.string()))
+        are_numbers = given is None and any(DECIMAL.fullmatch(text) for text in texts)
+        if len(wrong) and are_numbers:
+            rows = np.flatnonzero(np.isin(values, wrong))
+            numbers = _meant(np.where(np.isin(values, wrong), np.nan, values), meant)
+            return _of_numbers(numbers, given, n_probabilities, places).but(
+                of_cells(columns.ACTION, "'{value}' is not a number, as other actions are", "one number", rows)
+            )
         booleans = {text.lower() for text in texts} <= {"true", "false"} and n_probabilities is None
-        if wrong is not None or booleans or (given is not None and set(texts) <= set(given)):
+        if len(wrong) or booleans or (given is not None and set(texts) <= set(given)):
             return _of_names(values, texts, given, n_probabilities, places)
-        values = np.where(np.isnan(values), np.nan, meant[np.nan_to_num(values).astype(np.int64)])
+        values = _meant(values, meant)
     return _of_numbers(values, given, n_probabilities, places)
+
+
+def _meant(values: Floats64, meant: Floats64) -> Floats64:
+    """``[M]``, what the texts mean whose positions ``[M]`` are given; ``nan`` in empty cells."""
+    return np.append(meant, np.nan)[np.where(np.isnan(values), len(meant), values).astype(np.int64)]
 
 
 def _of_entries(
@@ -161,27 +189,26 @@ def _of_entries(
     places: RowLocations,
 ) -> NamedActions:
     """The actions of one-hot columns, as ``NamedActions`` has them."""
-    found = _one_hot(values, texts, places, several=True)
-    codes = np.full(len(values), np.nan) if found is None else found[0]
+    found = _one_hot(values, texts, several=True)
+    codes, _, findings = (np.full(len(values), np.nan), None, ()) if found is None else found
     if given is None:
         if n_probabilities not in (None, len(entries)):
-            raise InputError(
-                f"{places.tables[0].path}: there are {len(entries)} columns of actions "
-                f"({places.called(columns.ACTION)}), but '{places.called(columns.ALL_ACTION_PROBABILITIES)}' has "
-                f"{n_probabilities} probabilities.",
-                "Name a column for each, in the order of the probabilities: data.columns.action.",
+            problem = (
+                f"there are {len(entries)} columns of actions ({places.called(columns.ACTION)}), but "
+                f"'{places.called(columns.ALL_ACTION_PROBABILITIES)}' has {n_probabilities} probabilities"
             )
-        return NamedActions(codes, entries, None if n_probabilities is None else _in_this_order(entries))
+            advice = "Name a column for each, in the order of the probabilities: data.columns.action."
+            return NamedActions(codes, entries, findings=(_of_all(problem, advice), *findings))
+        note = None if n_probabilities is None else _in_this_order(entries)
+        return NamedActions(codes, entries, note, findings)
     if sorted(given) != sorted(entries):
-        raise InputError(
-            f"data.actions names {_listed(given)}, but the columns of actions are those of {_listed(entries)}.",
-            "Name those, in the order that you want, or none.",
-        )
-    _check_number(given, n_probabilities)
+        problem = f"data.actions names {_listed(given)}, but the columns of actions are those of {_listed(entries)}"
+        wrong = _of_all(problem, "Name those, in the order that you want, or none.")
+        return NamedActions(codes, entries, findings=(wrong, *findings))
     position = np.array([given.index(name) for name in entries], np.float64)
     filled = ~np.isnan(codes)
     codes[filled] = position[codes[filled].astype(np.int64)]
-    return NamedActions(codes, tuple(given))
+    return NamedActions(codes, tuple(given), findings=(*_number_checked(given, n_probabilities), *findings))
 
 
 def _of_numbers(
@@ -189,40 +216,43 @@ def _of_numbers(
 ) -> NamedActions:
     if given is None and n_probabilities is not None:
         return NamedActions(values, default_names(n_probabilities))
+    findings = []
+    fraction = np.flatnonzero(~np.isnan(values) & ((values != np.floor(values)) | np.isinf(values)))
+    if len(fraction):
+        problem = "{value} is a quantity; batchrl learns to choose among a number of actions, not how much"
+        right = f"a name or an integer, such as a range that the quantity lies in: {_ranges(places)}"
+        findings.append(of_cells(columns.ACTION, problem, right, fraction))
+        values[fraction] = np.nan
     filled = ~np.isnan(values)
-    rows = np.arange(len(values))
-    fraction = filled & (values != np.floor(values))
-    places.refuse_any(
-        fraction,
-        rows,
-        columns.ACTION,
-        "{value} is a quantity; batchrl learns to choose among a number of actions, not how much",
-        f"a name or an integer, such as a range that the quantity lies in: {_ranges(places)}",
-    )
     distinct = np.unique(values[filled])
     if given is None:
         if len(distinct) > MOST_ACTIONS:
-            raise InputError(
-                f"{places.tables[0].path}, column '{places.called(columns.ACTION)}': {len(distinct)} different "
-                "integers are more than can be chosen among.",
-                "Is it an id? Name the column of the action: data.columns.action. Is it an amount? Choose among "
-                f"ranges: {_ranges(places)}.",
+            problem = (
+                f"column '{places.called(columns.ACTION)}': {len(distinct)} different integers are more than can be "
+                "chosen among"
             )
+            advice = (
+                "Is it an id? Name the column of the action: data.columns.action. Is it an amount? Choose among "
+                f"ranges: {_ranges(places)}."
+            )
+            return NamedActions(values, default_names(2), findings=(*findings, _of_all(problem, advice)))
         positions = np.full(len(values), np.nan)
         positions[filled] = np.searchsorted(distinct, values[filled])
-        return NamedActions(positions, tuple(f"{value:.0f}" for value in distinct))
-    _check_number(given, n_probabilities)
+        return NamedActions(positions, tuple(f"{value:.0f}" for value in distinct), findings=tuple(findings))
+    findings += _number_checked(given, n_probabilities)
     known = {name.strip(): float(position) for position, name in enumerate(given)}
     if not all(name.lstrip("+-").isdigit() for name in known):
-        return NamedActions(values, tuple(given))
+        return NamedActions(values, tuple(given), findings=tuple(findings))
     codes = np.full(len(values), np.nan)
+    unknown: dict[str, Integers] = {}
     for value in distinct:
         name = f"{value:.0f}"
         where = values == value
-        if name not in known:
-            raise _unknown(name, given, int(np.flatnonzero(where)[0]), places, int(where.sum()))
-        codes[where] = known[name]
-    return NamedActions(codes, tuple(given))
+        if name in known:
+            codes[where] = known[name]
+        else:
+            unknown[name] = np.flatnonzero(where)
+    return NamedActions(codes, tuple(given), findings=(*findings, *_unknown(unknown, given)))
 
 
 def _ranges(places: RowLocations) -> str:
@@ -240,30 +270,24 @@ def _of_names(
     n_probabilities: int | None,
     places: RowLocations,
 ) -> NamedActions:
-    note = None
+    note, findings = None, []
     if given is None:
         names = tuple(sorted(texts, key=_place))
         if n_probabilities is not None and n_probabilities != len(names):
-            raise InputError(
-                f"{places.tables[0].path}: the log holds {len(names)} actions ({_listed(names)}), but "
-                f"'{places.called(columns.ALL_ACTION_PROBABILITIES)}' has {n_probabilities} probabilities.",
-                "Name all actions in the order of the probabilities: data.actions.",
+            problem = (
+                f"the log holds {len(names)} actions ({_listed(names)}), but "
+                f"'{places.called(columns.ALL_ACTION_PROBABILITIES)}' has {n_probabilities} probabilities"
             )
-        if n_probabilities is not None:
+            findings.append(_of_all(problem, "Name all actions in the order of the probabilities: data.actions."))
+        elif n_probabilities is not None:
             note = _in_this_order(names)
     else:
         names = tuple(given)
-        _check_number(names, n_probabilities)
+        findings += _number_checked(names, n_probabilities)
     known = {name: float(position) for position, name in enumerate(names)}
-    for position, text in enumerate(texts):
-        if text not in known:
-            where = np.flatnonzero(values == position)
-            raise _unknown(text, names, int(where[0]), places, len(where))
-    order = np.array([known[text] for text in texts])
-    codes = np.full(len(values), np.nan)
-    filled = ~np.isnan(values)
-    codes[filled] = order[values[filled].astype(np.int64)]
-    return NamedActions(codes, names, note)
+    unknown = {text: np.flatnonzero(values == position) for position, text in enumerate(texts) if text not in known}
+    meaning = np.array([known.get(text, np.nan) for text in texts], np.float64)
+    return NamedActions(_meant(values, meaning), names, note, (*findings, *_unknown(unknown, names)))
 
 
 def _in_this_order(names: Sequence[str]) -> str:
@@ -280,41 +304,38 @@ def _place(text: str) -> tuple[float, str]:
 
 
 def _one_hot(
-    values: Floats64, texts: Sequence[str], places: RowLocations, several: bool
-) -> tuple[Floats64, int] | None:
-    """``[M]`` positions and the number of entries, where every text is a vector; None where not.
+    values: Floats64, texts: Sequence[str], several: bool
+) -> tuple[Floats64, int | None, tuple[Finding, ...]] | None:
+    """``[M]`` positions, the number of entries and what is wrong, where every text is a vector; None where not.
 
     Args:
         values: ``[M]``, positions among the texts, ``nan`` in empty cells.
         texts: the distinct cells.
-        places: of the rows.
         several: whether the vectors are cells of several columns.
 
-    Raises:
-        InputError: names the first row whose vector is not one-hot.
+    Returns:
+        See above; the number of entries is None where no text can be read.
     """
     if not texts or not all(text.startswith(("[", "(", "array")) for text in texts):
         return None
     right = "a vector of one 1 and else 0, or the action's name"
     if several:
         right = "1 in one of these columns and 0 in the others; a list names them where a pattern names too many"
-
-    def first(position: int) -> int:
-        return int(np.flatnonzero(values == position)[0])
-
-    try:
-        vectors = vectors_of(pa.array(texts, pa.large_string()))
-    except UnreadableProbabilities as error:
-        raise places.refuse(first(error.position), columns.ACTION, error.problem, right) from None
-    assert vectors is not None
-    whole = ((vectors == 0) | (vectors == 1)).all(axis=1) & (vectors.sum(axis=1) == 1)
-    if not whole.all():
-        wrong = int(np.argmin(whole))
-        raise places.refuse(first(wrong), columns.ACTION, _problem(vectors[wrong]), right)
-    codes = np.full(len(values), np.nan)
-    filled = ~np.isnan(values)
-    codes[filled] = vectors.argmax(axis=1)[values[filled].astype(np.int64)]
-    return codes, vectors.shape[1]
+    vectors, unread = each_vector(pa.array(texts, pa.large_string()))
+    kinds = [(kind.problem, kind.positions) for kind in unread]
+    width = None if vectors is None else vectors.shape[1]
+    meaning = np.full(len(texts), np.nan)
+    if vectors is not None:
+        whole = ((vectors == 0) | (vectors == 1)).all(axis=1) & (vectors.sum(axis=1) == 1)
+        meaning[whole] = vectors[whole].argmax(axis=1)
+        odd = np.setdiff1d(np.flatnonzero(~whole), [at for _, positions in kinds for at in positions])
+        if len(odd):
+            kinds.append((_problem(vectors[odd[0]]), odd))
+    findings = [
+        of_cells(columns.ACTION, problem, right, np.flatnonzero(np.isin(values, positions)))
+        for problem, positions in kinds
+    ]
+    return _meant(values, meaning), width, tuple(findings)
 
 
 def _problem(vector: Floats64) -> str:
@@ -325,22 +346,32 @@ def _problem(vector: Floats64) -> str:
     return f"{{value}} is no one-hot vector: {'no entry is 1' if ones == 0 else f'{ones} entries are 1'}"
 
 
-def _check_number(given: Sequence[str], n_probabilities: int | None) -> None:
-    if n_probabilities is not None and n_probabilities != len(given):
-        raise _other_number(given, n_probabilities, "probabilities in each row")
+def _number_checked(given: Sequence[str], n_probabilities: int | None) -> tuple[Finding, ...]:
+    if n_probabilities in (None, len(given)):
+        return ()
+    return (_other_number(given, n_probabilities, "probabilities in each row"),)
 
 
-def _other_number(given: Sequence[str], count: int, of_what: str) -> InputError:
-    return InputError(
-        f"data.actions names {len(given)} actions ({_listed(given)}), but there are {count} {of_what}.",
+def _other_number(given: Sequence[str], count: int, of_what: str) -> Finding:
+    return _of_all(
+        f"data.actions names {len(given)} actions ({_listed(given)}), but there are {count} {of_what}",
         "Name all of them, in the same order.",
     )
 
 
-def _unknown(name: str, names: Sequence[str], row: int, places: RowLocations, count: int) -> InputError:
-    near = difflib.get_close_matches(name, names, n=1)
+def _of_all(problem: str, advice: str) -> Finding:
+    """What keeps all actions from being understood, and with them what is said of actions elsewhere."""
+    return Finding(problem, advice, NOWHERE, spoils=(columns.ACTION, columns.ELIGIBLE))
+
+
+def _unknown(rows_of: Mapping[str, Integers], names: Sequence[str]) -> tuple[Finding, ...]:
+    """That there are no actions of some names, which some rows have."""
+    if not rows_of:
+        return ()
+    first = min(rows_of, key=lambda name: int(rows_of[name][0]))
+    near = difflib.get_close_matches(first, names, n=1)
     right = f"one of {_listed(names)}" + (f"; {near[0]}, perhaps" if near else "")
-    return places.refuse(row, columns.ACTION, "there is no action {value}", right, count - 1)
+    return (of_cells(columns.ACTION, "there is no action {value}", right, np.concatenate(list(rows_of.values()))),)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -79,31 +79,6 @@ def flags(cells: pa.Array) -> tuple[Bytes, Integers]:
     return result, np.flatnonzero(wrong)
 
 
-def times(cells: pa.Array) -> tuple[Floats64, int | None]:
-    """A column of times or step numbers, as numbers that sort as they do.
-
-    Returns:
-        ``[m]`` with ``nan`` in empty cells: numbers as they are, dates (also as text, ISO 8601; without a zone they are
-        UTC) in seconds since 1970; and the position of the first cell that is neither.
-    """
-    kind = cells.type
-    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
-        if pa.types.is_time(kind):
-            return numbers(cells.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()))
-        microseconds, wrong = numbers(cells.cast(pa.timestamp("us")).cast(pa.int64()))
-        return microseconds / 1e6, wrong
-    values, wrong = numbers(cells)
-    if wrong is None or not (is_text(kind) or pa.types.is_dictionary(kind)):
-        return values, wrong
-    texts = pd.Series(cells.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
-    since = seconds_of_texts(texts)
-    undated = np.isnan(since) & texts.notna().to_numpy()
-    if undated.any():
-        neither = np.flatnonzero(undated & np.isnan(values))
-        return values, int(neither[0]) if len(neither) else wrong
-    return since, None
-
-
 def seconds_of_texts(texts: pd.Series) -> Floats64:
     """``[m]``, seconds since 1970 of dates in ISO 8601 (without a zone they are UTC); ``nan`` where a text is none."""
     dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
@@ -117,6 +92,8 @@ def labels(cells: pa.Array) -> tuple[Integers, list[str]]:
         ``[m]``, -1 in empty cells, else the position of the cell's text in the list; the list is in the order in which
         its texts first occur.
     """
+    if pa.types.is_null(cells.type):
+        return np.full(len(cells), -1, np.int64), []
     coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
     codes = _codes(coded)
     if not _in_order(codes, len(coded.dictionary)):

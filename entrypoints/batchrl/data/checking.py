@@ -110,6 +110,7 @@ class Check:
         right: what would be right.
         wrong: ``[m]``, which rows are.
         after: other columns whose faults are the cause where they have any.
+        in_order: whether it is about a row's place in its episode.
     """
 
     column: str
@@ -117,3 +118,4 @@ class Check:
     right: str
     wrong: Callable[[Values], Flags]
     after: tuple[str, ...] = ()
+    in_order: bool = False

@@ -15,7 +15,7 @@ from batchrl.contract.text import listed
 from batchrl.data.checking import Check, Values
 from batchrl.data.dataset import Flags, Floats64, Integers, default_names
 from batchrl.data.eligibility import RIGHT as RIGHT_LIST
-from batchrl.data.findings import Finding
+from batchrl.data.findings import Finding, Known, of_cells
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks, taken
@@ -55,23 +55,33 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
         checks += [_flag_check(name) for name in rows.flags]
     for name, values in rows.targets.items():
         checks += _target_checks(name, values.shape[1], n_actions)
-    of_states = _run(_state_checks(rows), rows, layout, also=layout.closing if layout.drop_last else None)
-    return [*rows.findings, *of_states, *_run(checks, rows, layout), *_of_whole_episodes(rows, layout)]
+    known = Known(rows.findings)
+    of_states = _run(_state_checks(rows), rows, layout, known, also=layout.closing if layout.drop_last else None)
+    of_steps = _run(checks, rows, layout, known)
+    return [*rows.findings, *of_states, *of_steps, *_of_whole_episodes(rows, layout, known)]
 
 
-def _run(checks: Sequence[Check], rows: Rows, layout: Layout, also: Integers | None = None) -> list[Finding]:
-    """Go through all steps, and through the rows ``also``."""
+def _run(
+    checks: Sequence[Check], rows: Rows, layout: Layout, known: Known, also: Integers | None = None
+) -> list[Finding]:
+    """Go through all steps, and through the rows ``also``; what is found is known then."""
+    checks = [check for check in checks if not known.everywhere(check.column, *check.after)]
     if not any(check.wrong(values).any() for values, _ in _pieces(rows, layout, also) for check in checks):
         return []
     findings: list[Finding] = []
-    known = {finding.column: finding.rows for finding in rows.findings if finding.column}
+    unsettled = rows.unsettled
+    # Where it is not known which row is an episode's last, one without an action may be, and is no step then.
+    no_step = None if unsettled is None or not layout.drop_last else unsettled & np.isnan(rows.actions)
     for check in checks:
         found = np.concatenate([where[check.wrong(values)] for values, where in _pieces(rows, layout, also)])
-        for column in (check.column, *check.after):
-            found = np.setdiff1d(found, known.get(column, found[:0]))
+        found = np.setdiff1d(found, known.rows(check.column, *check.after))
+        if no_step is not None:
+            found = found[~no_step[found]]
+        if unsettled is not None and check.in_order:
+            found = found[~unsettled[found]]
         if len(found):
-            findings.append(Finding(check.problem, f"Right is: {check.right}.", found, check.column))
-            known[check.column] = np.union1d(known.get(check.column, found[:0]), found)
+            findings.append(of_cells(check.column, check.problem, check.right, found))
+            known.add(check.column, found)
     return findings
 
 
@@ -88,10 +98,10 @@ def _no_weight(values: Values) -> Flags:
     return ~((values.weights > 0) & np.isfinite(values.weights))
 
 
-def _of_whole_episodes(rows: Rows, layout: Layout) -> list[Finding]:
+def _of_whole_episodes(rows: Rows, layout: Layout, known: Known) -> list[Finding]:
     """Episodes whose rows differ in what is one thing of an episode."""
     findings = []
-    if rows.loggers is not None:
+    if rows.loggers is not None and not known.everywhere(columns.LOGGER):
         named = np.where(rows.loggers < 0, np.nan, rows.loggers)
         advice = (
             "An episode belongs to the one policy that acted in it from first to last: figures are told and weighed by "
@@ -100,18 +110,18 @@ def _of_whole_episodes(rows: Rows, layout: Layout) -> list[Finding]:
             "probability of each row is right then, whoever acted; without logged ones, name the column in "
             "data.state_columns, so that the estimated ones depend on it."
         )
-        findings += _unlike_their_first(named, columns.LOGGER, "logger", advice, rows, layout)
+        findings += _unlike_their_first(named, columns.LOGGER, "logger", advice, rows, layout, known)
     if rows.weights is not None:
         advice = (
             "A weight is that of an episode, which is kept or left out as a whole: write the same one in all of its "
             "rows."
         )
-        findings += _unlike_their_first(rows.weights, columns.WEIGHT, "weight", advice, rows, layout)
+        findings += _unlike_their_first(rows.weights, columns.WEIGHT, "weight", advice, rows, layout, known)
     return findings
 
 
 def _unlike_their_first(
-    values: Floats64, column: str, what: str, advice: str, rows: Rows, layout: Layout
+    values: Floats64, column: str, what: str, advice: str, rows: Rows, layout: Layout, known: Known
 ) -> list[Finding]:
     """The rows whose value ``[M]`` is not that of their episode's first; ``nan`` is none."""
     first = np.repeat(taken(values, layout.first_steps), np.diff(layout.offsets))
@@ -119,7 +129,7 @@ def _unlike_their_first(
     for chunk in layout.chunks():
         here, expected = taken(values, chunk.rows), first[chunk.start : chunk.stop]
         others.append(chunk.numbers[(here != expected) & ~np.isnan(here) & ~np.isnan(expected)])
-    found = np.sort(np.concatenate(others))
+    found = np.setdiff1d(np.concatenate(others), known.rows(columns.EPISODE_ID))
     if not len(found):
         return []
     episodes = len(np.unique(taken(rows.episode, found)))
@@ -273,7 +283,7 @@ def _eligible_checks(rows: Rows) -> list[Check]:
         return lambda values: np.asarray(((take(values) > BELOW_ZERO) & ~values.eligible).any(axis=1))
 
     right = "lists that hold the action taken"
-    empty = Check(name, "the cell is empty", RIGHT_LIST, lambda values: np.asarray(~values.eligible.any(axis=1)))
+    empty = Check(name, "{value} names no action", RIGHT_LIST, lambda values: np.asarray(~values.eligible.any(axis=1)))
     lacks = Check(name, "{value} does not hold the action that was taken", right, not_taken, after=(columns.ACTION,))
     checks = [empty, lacks]
     problem, right = "{value} gives an action a probability that was not eligible", "0 for actions that are not"
@@ -313,6 +323,7 @@ def _flag_check(name: str) -> Check:
         "the value is 1, but the episode goes on",
         "1 only in an episode's last row",
         lambda values: values.flag(name) & ~values.is_end,
+        in_order=True,
     )
 
 
@@ -322,6 +333,7 @@ def _target_checks(name: str, width: int, n_actions: int) -> list[Check]:
         f"{{value}} has {width} entries, but there are {n_actions} actions",
         "one number for each action",
         lambda values: values.every(width != n_actions),
+        after=(columns.ACTION,),
     )
     chances = name == columns.TARGET_ACTION_PROBABILITIES
     return [other, *_vector_checks(name, lambda values: values.target(name), "one number for each action", chances)]

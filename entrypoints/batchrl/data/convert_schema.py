@@ -17,8 +17,9 @@ from batchrl.data.convert import convert, lists_of, write_batches
 from batchrl.data.dataset import Flags, Integers, default_names
 from batchrl.data.formats import TextOptions
 from batchrl.data.layout import Chunk
-from batchrl.data.loader import CheckedRows, Schema, read_checked, states_after
+from batchrl.data.loader import CheckedRows, read_checked, states_after
 from batchrl.data.rows import Rows
+from batchrl.data.schemas import Schema
 from batchrl.data.storage import Array, taken
 from batchrl.data.tables import AS_FOUND
 from presets.dataschema import DataSettings

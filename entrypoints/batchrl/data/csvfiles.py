@@ -19,6 +19,8 @@ from batchrl.data.opening import CellOfAnotherType, guarded, open_text
 # A row must fit into a block; a few blocks are in memory at a time.
 BLOCK_BYTES = 8 * 1024**2
 LARGEST_CELL = 2**31 - 1
+# Further lines that a message names.
+NAMED = 2
 
 Types = Mapping[str, pa.DataType | None]
 
@@ -93,29 +95,45 @@ def _open(path: Path, form: FileFormat) -> Any:
 
 
 def _refuse_ragged(path: Path, form: FileFormat) -> None:
-    """Name the first row whose cells are fewer or more than the header's."""
+    """Name the first row whose cells are fewer or more than the header's, and count all of them."""
     rows = records_of(path, form)
     _, header = next(rows)
-    for line, cells in rows:
-        if len(cells) != len(header):
-            spaced = any(cell.startswith(" ") and cell.lstrip().startswith('"') for cell in cells)
-            separator = "comma" if form.separator == "," else f"'{form.separator}'"
-            raise InputError(
-                f"{path}, line {line}: the row has {len(cells)} cells, but the header names {len(header)} columns.",
-                f"Right is: a cell for each column; a cell with a {separator} in it stands in double quotes"
-                f"{', which count only where no space stands before them' if spaced else ''}.",
-            )
+    ragged = ((line, cells) for line, cells in rows if len(cells) != len(header))
+    if first := next(ragged, None):
+        line, cells = first
+        spaced = any(cell.startswith(" ") and cell.lstrip().startswith('"') for cell in cells)
+        separator = "comma" if form.separator == "," else f"'{form.separator}'"
+        raise InputError(
+            f"{path}, line {line}: the row has {len(cells)} cells, but the header names {len(header)} columns"
+            f"{_also([line, *(other for other, _ in ragged)])}.",
+            f"Right is: a cell for each column; a cell with a {separator} in it stands in double quotes"
+            f"{', which count only where no space stands before them' if spaced else ''}.",
+        )
+
+
+def _also(lines: Sequence[int]) -> str:
+    """How many lines but the first are wrong as well, and which are the first of them."""
+    more = len(lines) - 1
+    if not more:
+        return ""
+    named = ", ".join(f"line {line}" for line in lines[1 : 1 + NAMED])
+    dots = ", ..." if more > NAMED else ""
+    return f" ({more:,} more line{'s' if more > 1 else ''} like it: {named}{dots})"
 
 
 def _refuse_bytes(path: Path, form: FileFormat) -> None:
-    """Name the first line that is no UTF-8."""
+    """Name the first line that is no UTF-8, and count all of them."""
+    wrong: list[tuple[int, int]] = []
     with open_text(path, form, "surrogateescape") as file:
         for line, text in enumerate(file, start=1):
-            if wrong := next((sign for sign in text if "\udc80" <= sign <= "\udcff"), None):
-                raise InputError(
-                    f"{path}, line {line}: the byte 0x{ord(wrong) - 0xDC00:02x} is no UTF-8.",
-                    "Save the file as UTF-8, or say what it is: data.encoding=cp1252 for most files of Windows.",
-                )
+            if sign := next((sign for sign in text if "\udc80" <= sign <= "\udcff"), None):
+                wrong.append((line, ord(sign) - 0xDC00))
+    if wrong:
+        line, byte = wrong[0]
+        raise InputError(
+            f"{path}, line {line}: the byte 0x{byte:02x} is no UTF-8{_also([line for line, _ in wrong])}.",
+            "Save the file as UTF-8, or say what it is: data.encoding=cp1252 for most files of Windows.",
+        )
 
 
 def _invalid(row: Any) -> str:

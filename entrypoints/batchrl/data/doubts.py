@@ -29,10 +29,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batchrl.contract import columns
 from batchrl.contract.errors import shortened
 from batchrl.contract.text import NULLS
 from batchrl.data.copies import copies_of
 from batchrl.data.dataset import Integers
+from batchrl.data.findings import NOWHERE, Known
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import CHUNK_ROWS, taken
@@ -67,6 +69,9 @@ class Doubt:
 def doubts_of(rows: Rows, layout: Layout, closes: bool) -> Iterator[Doubt]:
     """Everything that is odd.
 
+    Rows of which a cell cannot be read are left out where they could be odd for that alone; where there are any, what
+    may be meant is not looked for.
+
     Args:
         rows: all rows.
         layout: which of them are steps.
@@ -75,11 +80,12 @@ def doubts_of(rows: Rows, layout: Layout, closes: bool) -> Iterator[Doubt]:
     yield from _next_states(rows, layout)
     yield from _id_spellings(rows)
     yield from _duplicates(rows, layout)
-    if closes:
+    if closes and not Known(rows.findings).everywhere(columns.ACTION):
         yield from _closing_rewards(rows, layout)
-    yield from _reused_ids(rows)
-    yield from _missing_ids(rows)
-    yield from _rewards(rows, layout)
+    if not rows.findings:
+        yield from _reused_ids(rows)
+        yield from _missing_ids(rows)
+        yield from _rewards(rows, layout)
 
 
 def _settled(kind: str, repaired: str | None = None) -> str:
@@ -104,7 +110,10 @@ def _next_states(rows: Rows, layout: Layout) -> Iterator[Doubt]:
             off = (np.abs(given.astype(np.float64) - following) > SAME_STATE * spread + 1e-6 * np.abs(following)).any(1)
         wrong.append(here[both & off])
         compared += int(both.sum())
-    found = np.sort(np.concatenate(wrong)) if wrong else np.zeros(0, np.int64)
+    found = np.concatenate(wrong) if wrong else NOWHERE
+    found = np.setdiff1d(found, Known(rows.findings).rows(*rows.state_columns, *rows.next_state_columns))
+    if rows.unsettled is not None:
+        found = found[~rows.unsettled[found]]
     if len(found):
         yield Doubt(
             "next_states",
@@ -151,20 +160,25 @@ def _id_spellings(rows: Rows) -> Iterator[Doubt]:
 
 def _duplicates(rows: Rows, layout: Layout) -> Iterator[Doubt]:
     copies = copies_of(rows, layout)
-    if len(copies.rows) and not copies.natural:
+    # Cells that cannot be read are all alike to a program.
+    found = np.setdiff1d(copies.rows, Known(rows.findings).all_rows)
+    if len(found) and not copies.natural:
         yield Doubt(
             "duplicates",
             True,
-            f"{len(copies.rows):,} of {layout.n_steps:,} rows are exact copies of one before in their episode",
+            f"{len(found):,} of {layout.n_steps:,} rows are exact copies of one before in their episode",
             "They were probably logged twice, and their rewards would count twice. "
             + _settled("duplicates", "drops the copies"),
-            copies.rows,
+            found,
         )
 
 
 def _closing_rewards(rows: Rows, layout: Layout) -> Iterator[Doubt]:
     rewards = taken(rows.rewards, layout.closing)
     paid = np.isfinite(rewards) & (rewards != 0)
+    paid &= ~np.isin(layout.closing, Known(rows.findings).all_rows)
+    if rows.unsettled is not None:
+        paid &= ~rows.unsettled[layout.closing]
     if paid.any():
         yield Doubt(
             "closing_rewards",
@@ -219,11 +233,10 @@ def _rewards(rows: Rows, layout: Layout) -> Iterator[Doubt]:
         lowest, highest = min(lowest, float(rewards.min())), max(highest, float(rewards.max()))
         returns += np.bincount(taken(rows.episode, chunk.rows), weights=rewards, minlength=len(returns))
         huge.append(chunk.numbers[np.abs(rewards) >= HUGE_REWARD])
-    nowhere = np.zeros(0, np.int64)
     kept = returns[layout.kept]
     if lowest == highest == 0:
         advice = f"Nothing can be learnt from it: see that the right column is the reward. {_settled('no_rewards')}"
-        yield Doubt("no_rewards", False, f"every reward of {layout.n_steps:,} rows is 0", advice, nowhere)
+        yield Doubt("no_rewards", False, f"every reward of {layout.n_steps:,} rows is 0", advice, NOWHERE)
     elif n >= LEAST_EPISODES and kept.max() - kept.min() <= 1e-12 * np.abs(kept).max():
         yield Doubt(
             "equal_returns",
@@ -231,9 +244,9 @@ def _rewards(rows: Rows, layout: Layout) -> Iterator[Doubt]:
             f"all {n:,} episodes return {float(kept[0]):.6g}",
             "Nothing tells a good episode from a bad one, and intervals of the logged return have no width. "
             + _settled("equal_returns"),
-            nowhere,
+            NOWHERE,
         )
-    found = np.sort(np.concatenate(huge)) if huge else nowhere
+    found = np.sort(np.concatenate(huge)) if huge else NOWHERE
     if len(found):
         yield Doubt(
             "huge_rewards",

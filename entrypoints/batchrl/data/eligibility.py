@@ -16,24 +16,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from batchrl.contract import columns
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import shortened
 from batchrl.contract.text import listed
 from batchrl.data.cells import labels
 from batchrl.data.dataset import Flags, Floats64, Integers
-from batchrl.data.locations import RowLocations
+from batchrl.data.findings import Finding, Known, of_cells
 from batchrl.data.probabilities import UnreadableProbabilities, as_literal
 from batchrl.data.storage import Array, Storage, chunks
-from batchrl.data.vectors import is_list, vectors_of
+from batchrl.data.vectors import NO_LIST, Unread, is_list, vectors_of
 
 RIGHT = 'the actions that could be taken, as ["a", "b"] or a|b'
-SHOWN = 5
+SHOWN, SHOWN_NAME = 5, 80
 _SEPARATOR = re.compile(r"[|;,]")
 
 
@@ -46,12 +46,14 @@ class Eligible:
         codes: ``[M]``, which list a row has; -1 for none.
         positions: the actions of each list, in its order.
         note: what was assumed, in words; None for nothing.
+        findings: cells that are no list, or hold an action that there is not; their flags mean nothing.
     """
 
     flags: Flags
     codes: Integers
     positions: Sequence[Sequence[int]]
     note: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class EligibleColumn:
@@ -74,27 +76,23 @@ class EligibleColumn:
         known = np.array([self._texts.setdefault(text.strip(), len(self._texts)) for text in texts], np.int64)
         self._column.append(np.where(codes < 0, -1, known[codes] if len(known) else -1))
 
-    def finish(self, names: Sequence[str], all_are_named: bool, places: RowLocations) -> Eligible:
+    def finish(self, names: Sequence[str], all_are_named: bool) -> Eligible:
         """What the cells mean.
 
         Args:
             names: ``A`` names of the actions.
             all_are_named: whether they were given, or there are probabilities of all; else an action that was never
                 taken is left out.
-            places: of the rows.
-
-        Raises:
-            InputError: names the first row whose cell is no list, or holds an action that there is not.
         """
         codes: Array = self._column.finish()
         lists = [items_of(text) for text in self._texts]
-        if None in lists:
-            raise _refused(places, codes, lists.index(None), "'{value}' is no list of actions")
-        positions, unknown = _positions([items for items in lists if items is not None], names)
+        positions, unknown = _positions([items or [] for items in lists], names)
+        findings = []
+        if no_lists := [number for number, items in enumerate(lists) if items is None]:
+            rows = np.flatnonzero(np.isin(codes, no_lists))
+            findings.append(of_cells(columns.ELIGIBLE, "'{value}' is no list of actions", RIGHT, rows))
         if unknown and all_are_named:
-            name, cell = next(iter(unknown.items()))
-            problem = f"there is no action '{as_literal(name)}', which '{{value}}' holds"
-            raise _refused(places, codes, cell, problem, names)
+            findings.append(_unknown(unknown, lists, codes, names))
         flags = self._storage.empty((len(codes), len(names)), np.bool_)
         # One more at the end, which the code -1 of empty cells finds.
         found = np.zeros((len(positions) + 1, len(names)), np.bool_)
@@ -102,7 +100,8 @@ class EligibleColumn:
             found[number, of_cell] = True
         for start, stop in chunks(len(codes)):
             flags[start:stop] = found[codes[start:stop]]
-        return Eligible(flags, codes, positions, _note(list(unknown)))
+        note = None if all_are_named else _note(list(unknown))
+        return Eligible(flags, codes, positions, note, tuple(findings))
 
 
 class RaggedColumn:
@@ -117,47 +116,54 @@ class RaggedColumn:
         self._vectors: list[Floats64] = []
         self._column = storage.column()
 
-    def append(self, cells: pa.Array) -> None:
+    def append(self, cells: pa.Array) -> tuple[Unread, ...]:
         """Add rows.
 
-        Raises:
-            UnreadableProbabilities: names the first cell, by its position among these, that is no vector.
+        Returns:
+            What is wrong with cells that are no vectors, which count as empty.
         """
         codes = np.full(len(cells), -1, np.int64)
+        wrong = []
         for position in np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)).tolist():
             try:
                 read = vectors_of(cells.slice(position, 1))
-            except UnreadableProbabilities as error:
-                raise UnreadableProbabilities(position, error.reason) from None
+            except UnreadableProbabilities:
+                wrong.append(position)
+                continue
             assert read is not None
             codes[position] = len(self._vectors)
             self._vectors.append(read[0])
         self._column.append(codes)
+        return (Unread(NO_LIST, NO_LIST, np.array(wrong, np.int64)),) if wrong else ()
 
-    def finish(self, eligible: Eligible, places: RowLocations) -> Floats64:
-        """``[M, A]``, 0 for actions that are not eligible; ``nan`` in rows whose cell is empty.
+    def finish(self, eligible: Eligible) -> tuple[Floats64, list[Finding]]:
+        """``[M, A]``, 0 for actions that are not eligible, ``nan`` in rows whose cell is empty; and what is wrong.
 
-        Raises:
-            InputError: names the first row that has another number of probabilities than of eligible actions.
+        Wrong are rows that have another number of probabilities than of eligible actions; they are ``nan`` as well.
         """
         n_actions = eligible.flags.shape[1]
         codes: Integers = self._column.finish()
         result: Floats64 = self._storage.empty((len(codes), n_actions), np.float64)
+        wrong, problem = [], ""
+        listed_well = np.ones(len(codes), np.bool_)
+        listed_well[Known(eligible.findings).rows(columns.ELIGIBLE)] = False
         for row, (code, of_row) in enumerate(zip(codes.tolist(), eligible.codes.tolist(), strict=True)):
-            result[row] = np.nan if code < 0 else 0.0
-            if code < 0:
+            result[row] = np.nan
+            if code < 0 or not listed_well[row]:
                 continue
             vector = self._vectors[code]
             where: Sequence[int] = () if of_row < 0 else eligible.positions[of_row]
             if len(where) != len(vector) == n_actions:
                 where = range(n_actions)
             if len(where) != len(vector):
-                problem = f"{{value}} has {len(vector)} numbers, but {len(where)} actions are eligible"
-                raise places.refuse(
-                    row, columns.ALL_ACTION_PROBABILITIES, problem, "one for each of them, in their order"
-                )
+                wrong.append(row)
+                problem = problem or f"{{value}} has {len(vector)} numbers, but {len(where)} actions are eligible"
+                continue
+            result[row] = 0.0
             result[row, list(where)] = vector
-        return result
+        name, right = columns.ALL_ACTION_PROBABILITIES, "one for each of them, in their order"
+        findings = [of_cells(name, problem, right, np.array(wrong, np.int64))] if wrong else []
+        return result, findings
 
 
 def items_of(text: str) -> list[str] | None:
@@ -196,12 +202,16 @@ def _are_masks(lists: Sequence[Sequence[str]], n_actions: int) -> bool:
     )
 
 
-def _refused(
-    places: RowLocations, codes: Array, cell: int, problem: str, names: Sequence[str] | None = None
-) -> InputError:
-    where = np.flatnonzero(codes == cell)
-    right = RIGHT if names is None else f"some of {listed(names, SHOWN)}"
-    return places.refuse(int(where[0]), columns.ELIGIBLE, problem, right, len(where) - 1)
+def _unknown(
+    unknown: Mapping[str, int], lists: Sequence[Sequence[str] | None], codes: Integers, names: Sequence[str]
+) -> Finding:
+    """That lists hold actions that there are not."""
+    odd = [number for number, items in enumerate(lists) if items and not unknown.keys().isdisjoint(items)]
+    rows = np.flatnonzero(np.isin(codes, odd))
+    first = next(item for item in lists[codes[rows[0]]] or () if item in unknown)
+    others = f", nor {len(unknown) - 1:,} more that are held elsewhere" if len(unknown) > 1 else ""
+    problem = f"there is no action '{as_literal(shortened(first, SHOWN_NAME))}', which '{{value}}' holds{others}"
+    return of_cells(columns.ELIGIBLE, problem, f"some of {listed(names, SHOWN)}", rows)
 
 
 def _note(unknown: Sequence[str]) -> str | None:

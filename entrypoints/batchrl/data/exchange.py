@@ -20,7 +20,8 @@ from batchrl.data.convert import convert, format_of, whole_target, write_batches
 from batchrl.data.convert_schema import convert_described, convert_schema, settings_of
 from batchrl.data.dataset import default_names
 from batchrl.data.formats import HDF5_MAGIC, TextOptions
-from batchrl.data.loader import CheckedRows, Schema, read_checked
+from batchrl.data.loader import CheckedRows, read_checked
+from batchrl.data.schemas import Schema
 from batchrl.data.tables import AS_FOUND, open_tables
 from batchrl.data.trajectories import Trajectory, batches_of, is_quantity, trajectories_of
 from presets.dataschema import DataSettings

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.text import NULLS
-from batchrl.data.cells import is_text, labels, numbers, seconds_of_texts, times
-from batchrl.data.dataset import Floats32, Floats64
+from batchrl.data.cells import is_text, labels, numbers, read_numbers, seconds_of_texts
+from batchrl.data.dataset import Floats32, Floats64, Integers
 from batchrl.data.encoding import Kind, RawColumn, needs_offset
 from batchrl.data.formats import has_decimal_comma
 from batchrl.data.tables import Table
+from batchrl.data.timecolumn import seconds_of_temporal
 from presets.dataschema import DataSettings
 
 FIRST_TEXTS = 100
@@ -111,12 +112,12 @@ class StateColumns:
         self._kinds = dict(kinds)
         self._levels: dict[str, dict[str, int]] = {name: {} for name, kind in kinds.items() if kind == "category"}
 
-    def values(self, name: str, cells: pa.Array) -> tuple[Floats64, int | None]:
-        """The cells of a column, and the position of the first that cannot be read; see ``numbers``."""
+    def values(self, name: str, cells: pa.Array) -> tuple[Floats64, Integers]:
+        """The cells of a column, and the positions of those that cannot be read; see ``read_numbers``."""
         kind = self._kinds[name]
         if kind == "category":
             return self._codes(name, cells)
-        return seconds(cells) if kind == "date" else numbers(cells)
+        return seconds(cells) if kind == "date" else read_numbers(cells)
 
     def words(self, name: str) -> tuple[str, str]:
         """What is wrong with a cell of a column that cannot be read, and what it is to be."""
@@ -126,40 +127,38 @@ class StateColumns:
         """The columns, with the levels so far."""
         return tuple(RawColumn(name, kind, tuple(self._levels.get(name, ()))) for name, kind in self._kinds.items())
 
-    def _codes(self, name: str, cells: pa.Array) -> tuple[Floats64, int | None]:
+    def _codes(self, name: str, cells: pa.Array) -> tuple[Floats64, Integers]:
         if pa.types.is_floating(cells.type) or pa.types.is_nested(cells.type):
-            filled = cells.is_valid().to_numpy(zero_copy_only=False)
-            return np.full(len(cells), np.nan), int(np.argmax(filled)) if filled.any() else None
+            return np.full(len(cells), np.nan), np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
         positions, texts = labels(cells)
         known = self._levels[name]
         codes = [_code(text.strip(), known) for text in texts]
-        return np.array([*codes, np.nan], np.float64)[positions], None
+        return np.array([*codes, np.nan], np.float64)[positions], np.zeros(0, np.int64)
 
 
 def _code(text: str, known: dict[str, int]) -> float:
     return known.setdefault(text, len(known)) if text else np.nan
 
 
-def seconds(cells: pa.Array) -> tuple[Floats64, int | None]:
+def seconds(cells: pa.Array) -> tuple[Floats64, Integers]:
     """A column of dates in seconds since 1970 (without a zone they are UTC); numbers are that already.
 
     Returns:
-        ``[m]`` with ``nan`` in empty cells, and the position of the first cell that is neither.
+        ``[m]`` with ``nan`` in empty cells, and the positions of those that are neither.
     """
     kind = cells.type
     if pa.types.is_dictionary(kind):
         return seconds(cells.dictionary_decode())
-    if pa.types.is_temporal(kind):
-        return times(cells)
-    values, wrong = numbers(cells)
-    if wrong is None or not is_text(kind):
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        return seconds_of_temporal(cells), np.zeros(0, np.int64)
+    values, wrong = read_numbers(cells)
+    if not len(wrong) or not is_text(kind):
         return values, wrong
     texts = pd.Series(pc.utf8_trim_whitespace(cells).to_numpy(zero_copy_only=False), dtype=object)
     since = seconds_of_texts(texts)
     dated = ~np.isnan(since)
     result = np.where(dated, since, values)
-    neither = np.isnan(result) & texts.notna().to_numpy() & ~texts.isin(NULLS).to_numpy()
-    return result, int(np.argmax(neither)) if neither.any() else None
+    return result, np.flatnonzero(np.isnan(result) & texts.notna().to_numpy() & ~texts.isin(NULLS).to_numpy())
 
 
 class Bounds:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Flags, Floats64, Integers
+from batchrl.data.findings import NOWHERE, Finding, refuse_all
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks
 
@@ -91,7 +91,7 @@ class Layout:
         """Keep the episodes that have a step, and the first ones of at most ``max_transitions`` steps.
 
         Raises:
-            InputError: none is left.
+            InputError: none is left; names what is wrong with the rows as well.
         """
         lengths = episodes.counts - 1 if drop_last else episodes.counts
         keep = lengths > 0
@@ -102,8 +102,8 @@ class Layout:
             none = (
                 "no episode has a step" if max_transitions is None else f"no episode fits into {max_transitions} steps"
             )
-            path = rows.places.tables[0].path
-            raise InputError(f"{path}: {none}.", "Log more data, or raise data.max_transitions.")
+            advice = "Log more data, or raise data.max_transitions."
+            refuse_all([*rows.findings, Finding(none, advice, NOWHERE)], rows.places)
         offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
         return cls(episodes, kept, drop_last, offsets)
 

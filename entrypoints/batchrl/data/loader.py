@@ -1,7 +1,4 @@
-"""From rows to transitions: the two schemas, the ends of episodes, and every check on the values.
-
-Schema A: an episode ends with a row that holds only the terminal observation. Schema B: every row is a step and the
-terminal observation is not written.
+"""From rows that are checked to transitions, with the ends of their episodes.
 
 =================================  =============================================================
 the last step of an episode        its bootstrap
@@ -17,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -31,14 +27,14 @@ from batchrl.data.encoded import are_left, encoded, fitted
 from batchrl.data.encoding import Encoding
 from batchrl.data.layout import Chunk, Episodes, Layout
 from batchrl.data.normalising import normalised
+from batchrl.data.reading import read_rows
 from batchrl.data.repairs import with_closing_rewards, with_one_spelling
-from batchrl.data.rows import Rows, read_rows
+from batchrl.data.rows import Rows
+from batchrl.data.schemas import Schema, with_schema
 from batchrl.data.soundness import Warned, sound
 from batchrl.data.storage import Array, taken
 from batchrl.data.thinning import thinned
 from presets.dataschema import DataSettings
-
-Schema = Literal["A", "B"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,7 @@ def read_checked(
     if "id_spellings" in settings.repair:
         rows = with_one_spelling(rows)
     episodes = Episodes.of(rows.episode, rows.times)
-    schema = _schema(rows, episodes, settings.csv_schema)
+    rows, schema = with_schema(rows, episodes, settings.csv_schema)
     drop_last = schema == "A" or settings.legacy_drop_last
     layout = Layout.of(rows, episodes, drop_last, settings.max_transitions)
     if "duplicates" in settings.repair and len(copied := copies_of(rows, layout).rows):
@@ -191,25 +187,6 @@ def read_checked(
     ends, unknown = _ends(rows, layout, as_coach)
     left_out = len(layout.episodes.counts) - whole
     return CheckedRows(rows, layout, schema, ends, unknown, (*notes, *told), doubts, left_out)
-
-
-def _schema(rows: Rows, episodes: Episodes, wanted: str) -> Schema:
-    last = episodes.lasts
-    blank_last = np.isnan(rows.actions[last])
-    if wanted == "B" or (wanted == "auto" and not blank_last[0]):
-        return "B"
-    blank = np.flatnonzero(np.isnan(rows.actions))
-    inner = blank[~np.isin(blank, last)]
-    problem = "the cell is empty, but this is not the episode's last row"
-    rows.places.refuse_any(np.ones(len(inner), np.bool_), inner, columns.ACTION, problem, "the action taken")
-    rows.places.refuse_any(
-        ~blank_last,
-        last,
-        columns.ACTION,
-        "the episode's last row has action {value}, but other episodes end with a row that holds only a state",
-        "every episode ends with a row whose action is empty, or none does (schema B)",
-    )
-    return "A"
 
 
 def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, Flags]:

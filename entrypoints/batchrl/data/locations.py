@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from batchrl.contract import columns
-from batchrl.contract.errors import InputError
+from batchrl.contract.errors import InputError, shortened
 from batchrl.contract.text import NULLS
 from batchrl.data.dataset import Flags, Integers
 from batchrl.data.formats import has_decimal_comma
@@ -19,6 +19,8 @@ from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
 from batchrl.data.tables import Table
 
 EMPTY = "empty"
+# Characters of a cell, an id or a column's name that a message shows.
+SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,14 @@ class RowLocation:
 
     Args:
         words: its file and its line (csv, JSON Lines) or row (Parquet), both counted from 1, and its episode.
+        file: its file.
+        place: its line or row.
         cells: its cells by the names of their columns; ``EMPTY`` where there is nothing.
     """
 
     words: str
+    file: str
+    place: str
     cells: dict[str, str]
 
 
@@ -69,8 +75,9 @@ class RowLocations:
                 if row in wanted:
                     shown = {name: _shown(name, cell) for name, cell in cells}
                     episode = shown.get(columns.EPISODE_ID, EMPTY)
-                    whose = f", episode {episode}" if episode != EMPTY else ""
-                    found[start + row] = RowLocation(f"{table.path}, {unit} {place}{whose}", shown)
+                    whose = f", episode {shortened(episode, SHOWN)}" if episode != EMPTY else ""
+                    file, at = str(table.path), f"{unit} {place}"
+                    found[start + row] = RowLocation(f"{file}, {at}{whose}", file, at, shown)
                     wanted.remove(row)
                     if not wanted:
                         break
@@ -119,14 +126,25 @@ class RowLocations:
         """
         return InputError(*self.said(self.find(position), column, problem, f"Right is: {right}.", more))
 
-    def said(self, place: RowLocation, column: str, problem: str, advice: str, more: int) -> tuple[str, str]:
-        """Message and advice that a cell is wrong; see ``refuse``."""
-        further = f" ({more:,} more row{'s' if more > 1 else ''} like it)" if more else ""
+    def said(
+        self,
+        place: RowLocation,
+        column: str,
+        problem: str,
+        advice: str,
+        more: int,
+        others: Sequence[RowLocation] = (),
+    ) -> tuple[str, str]:
+        """Message and advice that a cell is wrong; see ``refuse``. ``others`` are the first of the further rows."""
         cell = place.cells.get(column, EMPTY)
-        said = problem.format(value=cell)
+        said = problem.format(value=shortened(cell, SHOWN))
         comma = has_decimal_comma(cell) and self.tables[0].format.decimal == "."
         decimal = " A decimal comma is read with data.decimal=comma." if comma else ""
-        return f"{place.words}, column '{self.called(column)}': {said}{further}.", f"{advice}{decimal}"
+        further = _further(place, more, others) if more else ""
+        return (
+            f"{place.words}, column '{shortened(self.called(column), SHOWN)}': {said}{further}.",
+            f"{advice}{decimal}",
+        )
 
     def called(self, column: str) -> str:
         """What the first file itself calls a column of ours."""
@@ -145,6 +163,15 @@ class RowLocations:
         if wrong.any():
             found = rows[wrong]
             raise self.refuse(int(found.min()), column, problem, right, len(found) - 1)
+
+
+def _further(place: RowLocation, more: int, others: Sequence[RowLocation]) -> str:
+    """How many rows are wrong like one, and where the first of them are."""
+    rows = f"{more:,} more row{'s' if more > 1 else ''} like it"
+    if not others:
+        return f" ({rows})"
+    named = ", ".join(other.place if other.file == place.file else f"{other.file}, {other.place}" for other in others)
+    return f" ({rows}: {named}{', ...' if more > len(others) else ''})"
 
 
 def _shown(name: str, cell: Any) -> str:

@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from batchrl.contract.text import DECIMAL
-
 _NUMPY_SCALAR = re.compile(r"(?:np\.|numpy\.)?float(?:16|32|64)\(([^()]*)\)")
 _ARRAY = re.compile(r"(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=[\w.]+)?\)")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
@@ -40,14 +38,12 @@ class UnreadableProbabilities(ValueError):
     Args:
         position: of the text in the sequence that was read.
         reason: what is wrong with it.
-        are_numbers: whether this text and all others are one number each.
     """
 
-    def __init__(self, position: int, reason: str, are_numbers: bool = False) -> None:
+    def __init__(self, position: int, reason: str) -> None:
         super().__init__(reason)
         self.position = position
         self.reason = reason
-        self.are_numbers = are_numbers
 
     @property
     def problem(self) -> str:
@@ -86,7 +82,7 @@ def parse_arrow(texts: pa.Array) -> NDArray[np.float64]:
         return vectors
     except UnreadableProbabilities as error:
         first = int(np.argmax(codes == error.position))
-        raise type(error)(first, error.reason, error.are_numbers) from None
+        raise type(error)(first, error.reason) from None
 
 
 def _parse_distinct(texts: pa.Array) -> NDArray[np.float64]:
@@ -140,11 +136,10 @@ def _content(texts: pa.Array) -> bytes:
 def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
     vectors: list[list[float]] = []
     for number, text in enumerate(texts):
-        vector = _parse_one(text)
+        vector = parse_one(text)
         if vector is None:
             shown = text if len(text) <= 60 else f"{text[:57]}..."
-            are_numbers = all(DECIMAL.fullmatch(other.strip()) for other in texts)
-            raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers", are_numbers)
+            raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers")
         if vectors and len(vector) != len(vectors[0]):
             reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"
             raise UnequalLengths(number, reason)
@@ -152,7 +147,8 @@ def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
     return np.array(vectors, dtype=np.float64)
 
 
-def _parse_one(text: str) -> list[float] | None:
+def parse_one(text: str) -> list[float] | None:
+    """The numbers of one text; None where it is no list of numbers."""
     plain = _ARRAY.sub(r"\1", _NUMPY_SCALAR.sub(r"\1", text)).strip()
     if len(plain) < 2 or (plain[0], plain[-1]) not in {("[", "]"), ("(", ")")}:
         return None

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from batchrl.data.probabilities import UnequalLengths, UnreadableProbabilities, parse_arrow
+from batchrl.contract.text import DECIMAL
+from batchrl.data.cells import labels
+from batchrl.data.dataset import Integers
+from batchrl.data.probabilities import UnequalLengths, UnreadableProbabilities, parse_arrow, parse_one
 from batchrl.data.storage import Array, Storage
+
+NO_LIST = "'{value}' is not a list of numbers"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Cells that are no vectors, or of another length than the others.
+
+    Args:
+        problem: what is wrong with the first, where ``{value}`` stands for it.
+        kind: what they have in common.
+        positions: of them.
+    """
+
+    problem: str
+    kind: str
+    positions: Integers
+
+    @property
+    def are_vectors(self) -> bool:
+        """Whether they are vectors, but of another length."""
+        return self.kind != NO_LIST
 
 
 class VectorColumn:
@@ -23,28 +52,32 @@ class VectorColumn:
         self._pending = 0
         self.width: int | None = None
 
-    def append(self, cells: pa.Array) -> None:
+    def append(self, cells: pa.Array) -> tuple[Unread, ...]:
         """Add rows.
 
-        Raises:
-            UnreadableProbabilities: names the first cell, by its position among these, that is no vector or whose
-                length differs from that of the cells before.
+        Returns:
+            What is wrong with cells that are no vectors, or whose length differs from that of those before; their rows
+            are ``nan``.
         """
-        values = vectors_of(cells)
+        unread: tuple[Unread, ...] = ()
+        try:
+            values = vectors_of(cells)
+        except UnreadableProbabilities:
+            values, unread = each_vector(cells, self.width)
+        if values is not None and self.width not in (None, values.shape[1]):
+            values, unread = each_vector(cells, self.width)
         if values is None:
             if self.width is None:
                 self._pending += len(cells)
             else:
                 self._column.append(np.full((len(cells), self.width), np.nan))
-            return
+            return unread
         if self.width is None:
             self.width = values.shape[1]
             if self._pending:
                 self._column.append(np.full((self._pending, self.width), np.nan))
-        elif values.shape[1] != self.width:
-            position = int(np.argmax(cells.is_valid().to_numpy(zero_copy_only=False)))
-            raise UnequalLengths(position, f"{values.shape[1]} numbers, but {self.width} in the first row")
         self._column.append(values)
+        return unread
 
     def finish(self) -> Array:
         """``[M, A]``, ``nan`` in rows whose cell is empty; there must have been one that is not."""
@@ -60,7 +93,7 @@ def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
         values = _of_lists(filled) if is_list(cells.type) else _of_texts(filled)
     except UnreadableProbabilities as error:
         valid = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
-        raise type(error)(int(valid[error.position]), error.reason, error.are_numbers) from None
+        raise type(error)(int(valid[error.position]), error.reason) from None
     if len(filled) == len(cells):
         return values
     result = np.full((len(cells), values.shape[1]), np.nan)
@@ -92,3 +125,53 @@ def _of_texts(cells: pa.Array) -> NDArray[np.float64]:
         return parse_arrow(cells.cast(pa.large_string()))
     except pa.ArrowException:
         raise UnreadableProbabilities(0, f"'{cells[0].as_py()}' is not a list of numbers") from None
+
+
+def are_numbers(cells: pa.Array) -> bool:
+    """Whether most of the cells that are not empty are one number each, which is no vector."""
+    if is_list(cells.type):
+        return False
+    codes, texts = labels(cells)
+    plain = np.array([bool(DECIMAL.fullmatch(text.strip())) for text in texts], np.bool_)
+    filled = codes[codes >= 0]
+    return bool(len(filled)) and bool(plain[filled].mean() > 0.5)
+
+
+def each_vector(cells: pa.Array, width: int | None = None) -> tuple[NDArray[np.float64] | None, tuple[Unread, ...]]:
+    """Cells looked at one by one, equal ones once.
+
+    Args:
+        cells: of which one is no vector at least.
+        width: of the vectors; None: that of most.
+
+    Returns:
+        ``[m, A]``, ``nan`` where a cell is empty or wrong, and what is wrong; None where no cell is a vector.
+    """
+    if is_list(cells.type):
+        cells = pa.array([None if cell is None else str(cell) for cell in cells.to_pylist()], pa.string())
+    codes, texts = labels(cells)
+    read = [parse_one(text) for text in texts]
+    lengths = np.array([0 if vector is None else len(vector) for vector in read], np.int64)
+    filled = np.flatnonzero(codes >= 0)
+    of_cells = lengths[codes[filled]]
+    if width is None:
+        found = Counter(of_cells[of_cells > 0].tolist()).most_common(1)
+        width = found[0][0] if found else None
+    unread = []
+    if (lists := filled[of_cells == 0]).size:
+        unread.append(Unread(NO_LIST, NO_LIST, lists))
+    if width is None:
+        return None, tuple(unread)
+    if (others := filled[(of_cells > 0) & (of_cells != width)]).size:
+        length = lengths[codes[others[0]]]
+        unread.append(Unread(f"{length} numbers, but {width} in other rows", "another length", others))
+    return _filled(read, width)[codes], tuple(unread)
+
+
+def _filled(read: Sequence[list[float] | None], width: int) -> NDArray[np.float64]:
+    """A row for each, ``nan`` where it is no vector of a width, and one of ``nan`` at the end."""
+    result = np.full((len(read) + 1, width), np.nan)
+    for number, vector in enumerate(read):
+        if vector is not None and len(vector) == width:
+            result[number] = vector
+    return result

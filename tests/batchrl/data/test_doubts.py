@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from batchrl.contract.errors import InputError
-from batchrl.data.findings import MOST
 from batchrl.data.loader import LoadedData, load_dataset
 from presets.dataschema import DataSettings
 
@@ -252,10 +251,10 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     assert "line 52, episode u12, column 'state_feature_1': the value is inf" in lines[0]
     assert lines[2] == "Also wrong:" and len(lines) == 9
     for words in (
-        "line 42, episode u10, column 'reward': the value is empty (1 more row like it). Right is: a finite number.",
+        "line 42, episode u10, column 'reward': the value is empty (1 more row like it: line 43). Right is: a finite",
         "line 72, episode u17, column 'all_action_probabilities': [0.5, -0.5] has a negative entry.",
         "line 62, episode u15, column 'all_action_probabilities': [0.5, 0.6] does not sum to 1.",
-        "line 11, episode u2, column 'action': there is no action 5 (2 more rows like it).",
+        "line 11, episode u2, column 'action': there is no action 5 (2 more rows like it: line 22, line 32).",
         "1 ids differ from others by spaces or by '.0' alone, in 2 rows",
         "1 of 241 rows are exact copies",
     ):
@@ -281,13 +280,15 @@ def test_cells_that_cannot_be_read_come_with_everything_else(tmp_path: Path, kin
     with pytest.raises(InputError) as caught:
         load_dataset(tmp_path / "log", DataSettings())
     message, (unit, ahead) = str(caught.value), {"csv": ("line", 2), "jsonl": ("line", 1), "parquet": ("row", 1)}[kind]
-    for row, words in (
-        (40, "episode u10, column 'reward': 'high' is not a number (2 more rows like it)."),
-        (60, "episode u15, column 'terminal': 7 is no flag (1 more row like it)."),
-        (70, "episode u17, column 'all_action_probabilities': [0.5, 0.6] does not sum to 1."),
-        (80, "episode u20, column 'action': there is no action 9 (1 more row like it)."),
+    for row, words, more in (
+        (40, "episode u10, column 'reward': 'high' is not a number", [41, 200]),
+        (60, "episode u15, column 'terminal': 7 is no flag", [61]),
+        (70, "episode u17, column 'all_action_probabilities': [0.5, 0.6] does not sum to 1", []),
+        (80, "episode u20, column 'action': there is no action 9", [81]),
     ):
-        assert f"{unit} {row + ahead}, {words}" in message
+        places = ", ".join(f"{unit} {other + ahead}" for other in more)
+        further = f" ({len(more)} more row{'s' if len(more) > 1 else ''} like it: {places})" if more else ""
+        assert f"{unit} {row + ahead}, {words}{further}." in message
     assert len(message.splitlines()) == 6
     frame.loc[90, "all_action_probabilities"] = "half"
     frame.to_csv(tmp_path / "log", index=False)
@@ -295,15 +296,6 @@ def test_cells_that_cannot_be_read_come_with_everything_else(tmp_path: Path, kin
         load_dataset(tmp_path / "log", DataSettings())
     for words in ("'high' is not a number (2 more", "line 92", "'half' is not a list of numbers"):
         assert words in str(caught.value)
-
-
-def test_the_list_of_faults_is_bounded(tmp_path: Path) -> None:
-    frame = log()
-    for number in range(30):
-        frame[f"state_feature_{number}"] = np.inf
-    message = refused(tmp_path, frame)
-    assert message.count("the value is inf") == MOST
-    assert f"and {30 - MOST} more kinds of fault" in message
 
 
 def test_doubts_are_the_same_in_mapped_files(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_probabilities_of_the_eligible_actions_alone_stand_in_the_order_of_their
 def test_without_lists_other_numbers_of_probabilities_are_refused_with_what_would_be_right(tmp_path: Path) -> None:
     table = frame().drop(columns="propensity")
     path = written(tmp_path / "log.csv", table.drop(columns="eligible_actions"), all_action_probabilities=table["own"])
-    with pytest.raises(InputError, match=r"numbers, but . in the first row.*") as caught:
+    with pytest.raises(InputError, match=r"numbers, but . in other rows.*") as caught:
         load(path)
     assert "data.columns.eligible" in str(caught.value.hint)
 
@@ -150,7 +150,7 @@ def _set(table: pd.DataFrame, row: int, **cells: Any) -> pd.DataFrame:
     [
         (lambda table: _set(table, 4, eligible_actions="[]"), r"line 6.*'\[\]' is no list of actions"),
         (lambda table: _set(table, 4, eligible_actions="[call"), r"line 6.*'\[call' is no list of actions"),
-        (lambda table: _set(table, 4, eligible_actions=None), r"line 6.*'offers': the cell is empty"),
+        (lambda table: _set(table, 4, eligible_actions=None), r"line 6.*'offers': empty names no action"),
         (
             lambda table: _set(table, 4, action="mail", eligible_actions="call|none"),
             r"line 6.*call\|none does not hold the action that was taken",

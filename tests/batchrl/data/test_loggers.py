@@ -107,7 +107,7 @@ def test_a_row_without_its_logger_is_refused(tmp_path: Path) -> None:
     frame = log_of(60)
     frame.loc[[7, 9], "variant"] = ["", " "]
     said = refusal(tmp_path, frame)
-    assert "line 9, episode v7, column 'variant': the cell is empty (1 more row like it)" in said
+    assert "line 9, episode v7, column 'variant': the cell is empty (1 more row like it: line 11)" in said
     assert "the name of the policy that logged the episode" in said
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrl.data import csvfiles, tables
-from batchrl.data import rows as rows_module
+from batchrl.data import reading as reading_module
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
 from batchrl.data.probabilities import parse_probabilities
@@ -158,13 +158,13 @@ def test_numbers_that_arrow_does_not_know_do_not_slow_down_the_others(
 ) -> None:
     """Only a file with such a cell is read as text."""
     ways: list[bool] = []
-    reading = rows_module._Reading
+    reading = reading_module._Reading
 
     def watched(chosen: Any, settings: Any, how: Any) -> Any:
         ways.append(how.as_text)
         return reading(chosen, settings, how)
 
-    monkeypatch.setattr(rows_module, "_Reading", watched)
+    monkeypatch.setattr(reading_module, "_Reading", watched)
     load(tmp_path / "a.csv", PLAIN)
     load(tmp_path / "b.csv", PLAIN.replace(",1.5,", ", 1.5 ,"))
     assert ways == [False, False]
