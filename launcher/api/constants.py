@@ -6,10 +6,12 @@ from __future__ import annotations
 TRAINING = "training"
 TRANSFORM = "transform"
 ENDPOINT = "endpoint"
+PROCESSING = "processing"
 
 # Log groups of each kind (contract 117, 177); an endpoint has one of its own.
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 TRANSFORM_GROUP = "/aws/sagemaker/TransformJobs"
+PROCESSING_GROUP = "/aws/sagemaker/ProcessingJobs"
 ENDPOINT_GROUPS = "/aws/sagemaker/Endpoints/"
 
 # What a transform's output is called beside its input (contract 147).

@@ -131,6 +131,25 @@ _TRANSFORM: Table = {
     **_told(EXPERIMENTS, "ExperimentConfig"),
 }
 
+_PROCESSED = "ProcessingOutputConfig.Outputs"
+_PROCESSING: Table = {
+    **_done("ProcessingJobName", "RoleArn", "Tags", "Environment", "StoppingCondition", "AppSpecification"),
+    **_done("ProcessingInputs.InputName", "ProcessingInputs.AppManaged", "ProcessingInputs.S3Input"),
+    **_refused("put the data into the object store and give S3Input", "ProcessingInputs.DatasetDefinition"),
+    **_done(f"{_PROCESSED}.OutputName", f"{_PROCESSED}.S3Output", f"{_PROCESSED}.AppManaged"),
+    **_refused("give S3Output", f"{_PROCESSED}.FeatureStoreOutput"),
+    **_told(ENCRYPTION, "ProcessingOutputConfig.KmsKeyId", "ProcessingResources.ClusterConfig.VolumeKmsKeyId"),
+    **_done("ProcessingResources.ClusterConfig.InstanceType", "ProcessingResources.ClusterConfig.InstanceCount"),
+    **_moot("a job has the disk of this computer", "ProcessingResources.ClusterConfig.VolumeSizeInGB"),
+    **_refused("give InstanceType and InstanceCount", "ProcessingResources.ClusterConfig.InstancePreferences"),
+    **_refused(LEAVE_OUT, "ProcessingResources.ClusterConfig.SelectedInstanceType"),
+    **_refused(LEAVE_OUT, "ProcessingResources.ClusterConfig.SelectedInstanceCount"),
+    **_done("NetworkConfig.EnableNetworkIsolation"),
+    **_moot("a job has one machine", "NetworkConfig.EnableInterContainerTrafficEncryption"),
+    **_told(NETWORK, "NetworkConfig.VpcConfig"),
+    **_told(EXPERIMENTS, "ExperimentConfig"),
+}
+
 
 def _container(at: str) -> Table:
     source = f"{at}.ModelDataSource.S3DataSource"
@@ -197,6 +216,9 @@ TABLES: Mapping[str, Table] = {
     "CreateTransformJob": _TRANSFORM,
     "ListTransformJobs": _RUNS,
     **dict.fromkeys(("DescribeTransformJob", "StopTransformJob"), _done("TransformJobName")),
+    "CreateProcessingJob": _PROCESSING,
+    "ListProcessingJobs": _RUNS,
+    **dict.fromkeys(("DescribeProcessingJob", "StopProcessingJob", "DeleteProcessingJob"), _done("ProcessingJobName")),
     "CreateModel": _MODEL,
     "ListModels": _PAGE,
     **dict.fromkeys(("DescribeModel", "DeleteModel"), _done("ModelName")),

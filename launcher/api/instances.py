@@ -11,13 +11,14 @@ _AWS_PREFIX = "ml."
 CONTAINER_INSTANCE_TYPES = ("local", "local_gpu")
 PROCESS_INSTANCE_TYPES = ("local_process", "local_debug")
 LOCAL_INSTANCE_TYPES = (*CONTAINER_INSTANCE_TYPES, *PROCESS_INSTANCE_TYPES)
-# A model has no terminal to be debugged on.
+# A model or a processing job has no terminal to be debugged on.
 LOCAL_SERVING_TYPES = (*CONTAINER_INSTANCE_TYPES, "local_process")
 # The local cloud's own values, by the shape whose enumeration they make longer.
 EXTRA_VALUES: Mapping[str, tuple[str, ...]] = {
     "TrainingInstanceType": LOCAL_INSTANCE_TYPES,
     "TransformInstanceType": LOCAL_SERVING_TYPES,
     "ProductionVariantInstanceType": LOCAL_SERVING_TYPES,
+    "ProcessingInstanceType": LOCAL_SERVING_TYPES,
 }
 
 

@@ -20,6 +20,8 @@ from launcher.local.host.trees import remove_tree, tree_bytes
 from launcher.local.jobs.evidence import why_kept
 from launcher.local.records.records import JobRecord, Records
 
+NOT_IN_S3 = "its outputs are not known to be in S3; remove it by hand if it is of no use"
+
 
 @dataclass(frozen=True)
 class Removed:
@@ -143,7 +145,11 @@ def _ended(
     paths: HomePaths, record: JobRecord, jobs: Iterable[JobRecord], client: Callable[[], Client]
 ) -> Iterator[_Useless | Kept]:
     home = paths.job(record.key)
-    if record.kind == TRAINING and (why := why_kept(record, home, jobs, client)):
+    if record.kind == TRAINING:
+        why = why_kept(record, home, jobs, client)
+    else:
+        why = NOT_IN_S3 if record.unpublished and home.ml.exists() else None
+    if why is not None:
         yield Kept(home.ml, tree_bytes(home.ml), why)
         return
     for root in home.roots(record.instances):

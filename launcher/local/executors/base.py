@@ -40,6 +40,8 @@ class Program:
         outside: a folder outside of ``/opt/ml`` as the program spells it, and where it lies on this machine.
         read_only: folders below ``/opt/ml``, as the program spells them, that a container cannot write.
         serves: whether it is a model server, which somebody here will talk to.
+        names_places: whether words of its command and its variables name places below ``/opt/ml``, which a program
+            without a file system of its own finds below ``root``.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Program:
     outside: tuple[str, Path] | None = None
     read_only: tuple[str, ...] = ()
     serves: bool = False
+    names_places: bool = False
 
     @property
     def name(self) -> str:

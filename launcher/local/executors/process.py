@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from launcher.local.host.faults import JobFault, client_fault
 CHUNK_BYTES = 64 * 1024
 SIGNAL_EXIT_BASE = 128
 COMMAND_NOT_FOUND = 127
+# What an image calls the Python that a process has from here.
+PYTHONS = ("python", "python3")
+_PLATFORM_PATH = re.compile(rf"(?<![\w./-]){re.escape(PLATFORM_ROOT)}(?=/|$)")
 # Variables that say who and where a process is: the caller's must not reach a job.
 WITHHELD_PREFIXES = ("AWS_", "BATCHRL_", "SM_", "SAGEMAKER_", "TRAINING_JOB_")
 
@@ -117,13 +121,29 @@ def command(program: Program) -> list[str]:
             f"CheckpointConfig.LocalPath {program.outside[0]} lies outside of {PLATFORM_ROOT}: "
             "a job that runs as a process has no file system of its own. Use a folder below it, or a container."
         )
-    return [*(program.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(program.arguments or [])]
+    if not program.names_places:
+        return [*(program.entrypoint or [sys.executable, "-m", "batchrl.boot"]), *(program.arguments or [])]
+    if not program.entrypoint:
+        raise client_fault(
+            "AppSpecification.ContainerEntrypoint is missing: a job that runs as a process has no image whose own "
+            "entry point it could take. Give one, or use a container."
+        )
+    words = [_placed(word, program.root) for word in (*program.entrypoint, *(program.arguments or []))]
+    return [sys.executable if words[0] in PYTHONS else words[0], *words[1:]]
 
 
 def environment(program: Program) -> dict[str, str]:
     """A program's whole environment: this machine's, the program's own on top."""
-    own = inherited(os.environ) | dict(program.environment) | {ROOT_VARIABLE: str(program.root)}
+    told = dict(program.environment)
+    if program.names_places:
+        told = {name: _placed(text, program.root) for name, text in told.items()}
+    own = inherited(os.environ) | told | {ROOT_VARIABLE: str(program.root)}
     return own | direct_loopback(own)
+
+
+def _placed(word: str, root: Path) -> str:
+    """A word in which places below ``/opt/ml`` are named as they lie on this machine."""
+    return _PLATFORM_PATH.sub(lambda _: str(root), word)
 
 
 @contextlib.contextmanager

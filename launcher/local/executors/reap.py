@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import ENDPOINT, TRAINING
+from launcher.api.constants import ENDPOINT
 from launcher.local.executors.base import DOCKER, PROCESS, instance_name, server_socket_name
 from launcher.local.executors.process import kill_processes
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.sockets import socket_path
 from launcher.local.host.trees import remove_tree
+from launcher.local.records.jobrecord import PUBLISHING
 from launcher.local.records.records import JobRecord
 
 
@@ -32,7 +33,7 @@ def reap(home: HomePaths, record: JobRecord) -> None:
 
         remove_containers(home, record.key)
         _remove_sockets(home, record)
-    if record.kind != TRAINING:
+    if record.kind not in PUBLISHING:
         for root in roots:
             remove_tree(root)
 

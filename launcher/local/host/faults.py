@@ -71,16 +71,19 @@ def combined(faults: list[JobFault]) -> JobFault:
     return JobFault(f"{INTERNAL if ours else CLIENT}: {'; '.join(texts)}")
 
 
-def algorithm_reason(exit_code: int, output: JobFolder, out_of_memory: bool, last_words: str = "") -> str:
+def algorithm_reason(
+    exit_code: int, output: JobFolder, out_of_memory: bool, last_words: str = "", name: str = FAILURE_NAME
+) -> str:
     """FailureReason of a script that ended with an exit code other than 0: ``AlgorithmError: <text>, exit code: N``.
 
     Args:
         exit_code: of the script.
-        output: its output folder, whose file ``failure`` holds the text. It is cut so that all fits 1,024 characters.
+        output: its output folder, where a file holds the text. It is cut so that all fits 1,024 characters.
         out_of_memory: whether it was killed for want of memory.
         last_words: the end of what it printed, which stands in for a file that could not be written.
+        name: of that file.
     """
-    text = _first_characters(output)
+    text = first_characters(output, name)
     if not text and out_of_memory:
         text = "the container ran out of memory and was killed"
     text = text or last_words
@@ -89,11 +92,12 @@ def algorithm_reason(exit_code: int, output: JobFolder, out_of_memory: bool, las
     return f"{ALGORITHM}: {text[:room]}{suffix}"
 
 
-def _first_characters(output: JobFolder) -> str:
+def first_characters(output: JobFolder, name: str) -> str:
+    """The beginning of a file that a job left, 1,024 characters at most; empty where there is none."""
     try:
-        return output.read(FAILURE_NAME, 4 * MAX_REASON).decode("utf-8", "replace")[:MAX_REASON].strip()
+        return output.read(name, 4 * MAX_REASON).decode("utf-8", "replace")[:MAX_REASON].strip()
     except (LeftOut, InputError) as error:
-        return f"its file {output}/{FAILURE_NAME} is not read: {error.args[0]}"
+        return f"its file {output}/{name} is not read: {error.args[0]}"
     except OSError:
         return ""
 

@@ -63,6 +63,32 @@ def _read_only(request: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, (paths.input_config, *channels)))
 
 
+def processing_program(record: JobRecord, home: HomePaths, address: CloudAddress, grant: Grant | None) -> Program:
+    """The program of a processing job.
+
+    Args:
+        record: the job.
+        home: the data folder.
+        address: its cloud.
+        grant: its key; None under network isolation.
+    """
+    request, application = record.request, record.request["AppSpecification"]
+    return Program(
+        key=record.key,
+        home=home,
+        root=home.job(record.key).ml,
+        image=str(application["ImageUri"]),
+        instance_type=str(request["ProcessingResources"]["ClusterConfig"]["InstanceType"]),
+        arguments=application.get("ContainerArguments") or None,
+        environment=cloud_variables(address, grant) | (request.get("Environment") or {}),
+        endpoints=(address.api_url, address.s3_url),
+        isolated=grant is None,
+        entrypoint=application.get("ContainerEntrypoint") or None,
+        read_only=(f"{PLATFORM_ROOT}/config",),
+        names_places=True,
+    )
+
+
 def serving_program(
     record: JobRecord,
     home: HomePaths,

@@ -8,6 +8,8 @@ code as an S3 URL (sagemaker_submit_directory)   that object                    
 S3OutputPath of a training job                   the folder <S3OutputPath>/<job>/            both
 sagemaker_s3_output                              the folder of this job's intermediate files both
 CheckpointConfig.S3Uri                           that folder                                 both
+an input of a processing job                     every key that begins so                    reading
+an output of a processing job                    that folder                                 both
 a model: ModelDataUrl, or data that is Gzip      that object                                 reading
 a model: data that is a prefix                   every key that begins so                    reading
 ===============================================  ==========================================  ==============
@@ -83,6 +85,20 @@ def training_places(name: str, request: Mapping[str, Any]) -> Places:
         writes.append(Place.folder(JobLayout(url, name).intermediate))
     for url in _parsed([(request.get("CheckpointConfig") or {}).get("S3Uri")]):
         writes.append(Place.folder(url))
+    return Places(tuple(reads), tuple(writes))
+
+
+def processing_places(request: Mapping[str, Any]) -> Places:
+    """What a processing job's request names.
+
+    Args:
+        request: CreateProcessingJob, as it was checked.
+    """
+    reads = _urls(
+        [(one.get("S3Input") or {}).get("S3Uri") for one in request.get("ProcessingInputs") or ()], exact=False
+    )
+    outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
+    writes = [Place.folder(url) for url in _parsed([(one.get("S3Output") or {}).get("S3Uri") for one in outputs])]
     return Places(tuple(reads), tuple(writes))
 
 

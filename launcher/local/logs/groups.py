@@ -4,6 +4,7 @@
 group                                streams
 ===================================  ==============================================================================
 ``/aws/sagemaker/TrainingJobs``      ``<job>/algo-1-<epoch>``
+``/aws/sagemaker/ProcessingJobs``    ``<job>/algo-1-<epoch>``
 ``/aws/sagemaker/TransformJobs``     ``<job>/<instance>-<epoch>``, what the container wrote, and
                                      ``<job>/<instance>-<epoch>/data-log``, what the platform says of the data
 ``/aws/sagemaker/Endpoints/<name>``  ``<variant>/<instance>``
@@ -18,10 +19,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.api.constants import ENDPOINT, ENDPOINT_GROUPS, TRAINING_GROUP, TRANSFORM, TRANSFORM_GROUP
+from launcher.api.constants import (
+    ENDPOINT,
+    ENDPOINT_GROUPS,
+    PROCESSING,
+    PROCESSING_GROUP,
+    TRAINING_GROUP,
+    TRANSFORM,
+    TRANSFORM_GROUP,
+)
 from launcher.local.host.home import HomePaths, JobHome
 from launcher.local.logs.joblogs import LogReader
 from launcher.local.records.jobrecord import job_key
+
+# Groups of the kinds whose folders are marked with the kind.
+_GROUPS = {TRANSFORM: TRANSFORM_GROUP, PROCESSING: PROCESSING_GROUP}
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Stream:
 
 def groups(paths: HomePaths) -> list[str]:
     """Names of the groups that hold something, sorted."""
-    known = {_group_of(folder.name) for folder in paths.jobs.glob("*")}
+    known = {group for folder in paths.jobs.glob("*") if (group := _group_of(folder.name))}
     return sorted(group for group in known if any(True for _ in streams(paths, group)))
 
 
@@ -51,7 +63,8 @@ def streams(paths: HomePaths, group: str, prefix: str = "") -> Iterator[Stream]:
         folder = paths.job(job_key(ENDPOINT, group.removeprefix(ENDPOINT_GROUPS)))
         yield from _within(folder, "", prefix)
         return
-    mark = job_key(TRANSFORM, "") if group == TRANSFORM_GROUP else ""
+    kind = next((kind for kind, name in _GROUPS.items() if name == group), None)
+    mark = job_key(kind, "") if kind else ""
     job, slash, _ = prefix.partition("/")
     found = [paths.jobs / f"{mark}{job}"] if slash else sorted(paths.jobs.glob(f"{mark}*"))
     for path in found:
@@ -74,7 +87,8 @@ def _size(file: Path) -> int:
 
 
 def _group_of(key: str) -> str:
+    """The group of a job's folder; empty for a folder that is no job's."""
     kind, dot, name = key.partition(".")
     if not dot:
         return TRAINING_GROUP
-    return f"{ENDPOINT_GROUPS}{name}" if kind == ENDPOINT else TRANSFORM_GROUP
+    return f"{ENDPOINT_GROUPS}{name}" if kind == ENDPOINT else _GROUPS.get(kind, "")

@@ -68,6 +68,10 @@ MIGRATIONS = (
     """
     ALTER TABLE jobs ADD COLUMN published_at REAL;
     """,
+    # What a processing job said at its end.
+    """
+    ALTER TABLE jobs ADD COLUMN exit_message TEXT;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

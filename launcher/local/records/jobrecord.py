@@ -9,10 +9,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from batchrl.contract.text import storable
-from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
 from launcher.local.records import states
 
-MACHINES = {TRAINING: states.TRAINING_JOB, TRANSFORM: states.TRANSFORM_JOB, ENDPOINT: states.ENDPOINT}
+MACHINES = {
+    TRAINING: states.TRAINING_JOB,
+    TRANSFORM: states.TRANSFORM_JOB,
+    PROCESSING: states.PROCESSING_JOB,
+    ENDPOINT: states.ENDPOINT,
+}
 # What the API server keeps in a record's request beside the caller's members: the model of a transform job, variants
 # and models of an endpoint, as they were when it was created. They may be deleted while it waits or runs.
 MODEL_MEMBER = "Model"
@@ -20,6 +25,8 @@ MODELS_MEMBER = "Models"
 VARIANTS_MEMBER = "ProductionVariants"
 # Also there: whether a job created it, so that it runs in containers and never as processes of this computer.
 CONTAINED_MEMBER = "Contained"
+# Kinds whose results lie on disk until they are in S3.
+PUBLISHING = (TRAINING, PROCESSING)
 MAX_STATUS_MESSAGE = 1024
 MAX_FAILURE_REASON = 1024
 
@@ -64,7 +71,7 @@ class JobRecord:
 
     Args:
         name: its name, unique among its kind.
-        kind: what it is: ``training``, ``transform`` or ``endpoint``.
+        kind: what it is: ``training``, ``transform``, ``processing`` or ``endpoint``.
         arn: its ARN.
         request: the request that created it, as it came over the wire.
         created_at: when it was created.
@@ -79,7 +86,9 @@ class JobRecord:
         log_stream: name of its newest log stream.
         size_bytes: bytes of its results.
         servers: model servers of an endpoint that is in service.
-        published_at: when all that a training job left had reached S3; None where it did not, or nobody knows.
+        published_at: when all that a training or processing job left had reached S3; None where it did not, or nobody
+            knows.
+        exit_message: what a processing job said at its end.
     """
 
     name: str
@@ -105,6 +114,7 @@ class JobRecord:
     size_bytes: int = 0
     servers: tuple[ServerRecord, ...] = ()
     published_at: float | None = None
+    exit_message: str | None = None
 
     @classmethod
     def new(cls, name: str, kind: str, arn: str, request: dict[str, Any], at: float, message: str) -> JobRecord:
@@ -134,13 +144,13 @@ class JobRecord:
 
     @property
     def began(self) -> bool:
-        """Whether a training job's script was started, so that there may be results of it."""
-        return any(entry.status == states.TRAINING for entry in self.transitions)
+        """Whether the program of a training or processing job was started, so that there may be results of it."""
+        return any(entry.status in (states.TRAINING, states.PROCESSING) for entry in self.transitions)
 
     @property
     def unpublished(self) -> bool:
-        """Whether a training job's script was started whose results are not known to be in S3."""
-        return self.kind == TRAINING and self.began and self.published_at is None
+        """Whether a training or processing job's program was started whose results are not known to be in S3."""
+        return self.kind in PUBLISHING and self.began and self.published_at is None
 
     @property
     def instances(self) -> int:

@@ -65,7 +65,7 @@ class JobRunning(Exception):
 # What `update` and `transition` may set beside the status, which has a way of its own.
 UPDATABLE = frozenset(
     {"failure_reason", "metrics", "model_artifacts", "shim_pid", "shim_started_at", "executor", "container"}
-    | {"log_stream", "size_bytes", "started_at", "servers", "published_at"}
+    | {"log_stream", "size_bytes", "started_at", "servers", "published_at", "exit_message"}
 )
 _SORTABLE = frozenset({"created_at", "name", "status"})
 _NAMED = "kind = ? AND name = ?"

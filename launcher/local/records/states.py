@@ -18,6 +18,7 @@ Uploading            Completed, Stopping, Stopped, MaxRuntimeExceeded, MaxWaitTi
 ===================  ================================================================================
 
 A transform job: Starting, then Transforming, then Completed, Failed or, by way of Stopping, Stopped.
+A processing job: Starting, Downloading, Processing, Uploading, with the ends of a training job.
 An endpoint: Creating, InService, and Deleting until its record is gone; Failed from all of them.
 """
 
@@ -31,6 +32,7 @@ STARTING = "Starting"
 PENDING = "Pending"
 DOWNLOADING = "Downloading"
 TRANSFORMING = "Transforming"
+PROCESSING = "Processing"
 INTERRUPTED = "Interrupted"
 STOPPING = "Stopping"
 UPLOADING = "Uploading"
@@ -135,6 +137,18 @@ TRANSFORM_JOB = Machine(
         STOPPING: frozenset({STOPPED, FAILED}),
     },
     begun=frozenset({TRANSFORMING}),
+    running=IN_PROGRESS,
+    stopping=STOPPING,
+)
+PROCESSING_JOB = Machine(
+    following={
+        STARTING: frozenset({DOWNLOADING, PROCESSING, STOPPING, STOPPED, FAILED}),
+        DOWNLOADING: frozenset({PROCESSING, STOPPING, STOPPED, FAILED}),
+        PROCESSING: frozenset({UPLOADING, STOPPING, FAILED}),
+        STOPPING: _LIMITS | {UPLOADING, FAILED},
+        UPLOADING: _LIMITS | {COMPLETED, STOPPING, FAILED},
+    },
+    begun=frozenset({DOWNLOADING, PROCESSING}),
     running=IN_PROGRESS,
     stopping=STOPPING,
 )

@@ -38,7 +38,7 @@ from launcher.local.server import callers, jobcalls
 from launcher.local.server.connections import LET_IN, Budget, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
-from launcher.local.server.operations import endpoints, logs, models, runtime, tags, training, transforms
+from launcher.local.server.operations import endpoints, logs, models, processing, runtime, tags, training, transforms
 from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Operation
 from launcher.local.server.protocol import auth, validation
 from launcher.local.server.protocol.auth import Keyring, Keys, Signature
@@ -53,7 +53,12 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 JSON_SERVICES: dict[str, tuple[str, dict[str, Operation]]] = {
     "SageMaker": (
         "sagemaker",
-        training.OPERATIONS | transforms.OPERATIONS | models.OPERATIONS | endpoints.OPERATIONS | tags.OPERATIONS,
+        training.OPERATIONS
+        | transforms.OPERATIONS
+        | processing.OPERATIONS
+        | models.OPERATIONS
+        | endpoints.OPERATIONS
+        | tags.OPERATIONS,
     ),
     "Logs_20140328": ("logs", logs.OPERATIONS),
 }

@@ -163,8 +163,9 @@ class ShimPool:
         if current.published_at is not None:
             reason += " (its results are published)"
             remove_trees(self._paths.job(record.key).roots(record.instances))
-        elif current.kind == TRAINING and current.began:
-            reason += kept_note(self._paths.job(record.key).ml, record.name)
+        elif current.unpublished:
+            root = self._paths.job(record.key).ml
+            reason += kept_note(root, record.name) if current.kind == TRAINING else f" (its files are kept in {root})"
         ended = self._records.transition(
             record.name, states.FAILED, reason, kind=record.kind, failure_reason=reason, servers=()
         )

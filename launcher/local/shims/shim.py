@@ -8,13 +8,14 @@ import os
 
 import boto3
 
-from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
 from launcher.local.executors.base import Executor
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.jobs.driver import Driver
 from launcher.local.jobs.endpoint import EndpointDriver
+from launcher.local.jobs.processing import ProcessingDriver
 from launcher.local.jobs.training import TrainingDriver
 from launcher.local.jobs.transform import TransformDriver
 from launcher.local.records.records import Records
@@ -22,6 +23,7 @@ from launcher.local.records.records import Records
 DRIVERS: dict[str, type[Driver]] = {
     TRAINING: TrainingDriver,
     TRANSFORM: TransformDriver,
+    PROCESSING: ProcessingDriver,
     ENDPOINT: EndpointDriver,
 }
 

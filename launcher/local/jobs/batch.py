@@ -1,0 +1,152 @@
+"""A job whose one program runs to its end, a training or a processing job: its output, its limits, how it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from batchrl.contract.nofollow import JobFolder
+from batchrl.contract.paths import JobPaths
+from launcher.local.events.kinds import CutShort
+from launcher.local.executors.base import Execution
+from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
+from launcher.local.executors.output import OutputPump
+from launcher.local.host.faults import MAX_REASON, JobFault, algorithm_reason, internal_fault
+from launcher.local.jobs.driver import Driver, stop_grace
+from launcher.local.records import states
+from launcher.local.volumes.tree import HOST
+
+DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
+# After the end of a job's processes its output is closed; more than this is a fault (seconds).
+OUTPUT_DRAIN_SECONDS = 60.0
+# Characters of a program's last words in the reason of its failure, where it could not write one.
+LAST_WORDS = 600
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the program's part of a job ended."""
+
+    outcome: Outcome
+    out_of_memory: bool
+
+
+class BatchDriver(Driver):
+    """One job with one program, driven to its end.
+
+    Attributes:
+        NOUN: what messages call the job.
+        MESSAGE_FILE: the file of the job's output folder that says why it failed.
+    """
+
+    NOUN: ClassVar[str]
+    MESSAGE_FILE: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._name = self.record.name
+        self._paths = JobPaths(self._folder.ml)
+        self._stream = f"{HOST}-{int(time.time())}"
+        # From the program's start until its results are published, its files are all there is of them.
+        self._unsaved = False
+        self._lost_output = ""
+        self._pump: OutputPump | None = None
+
+    @abstractmethod
+    def _publish(self) -> None:
+        """Bring all results to S3.
+
+        Raises:
+            JobFault: some of them did not come there; the rest did.
+        """
+
+    @property
+    @abstractmethod
+    def _output_folder(self) -> JobFolder:
+        """Where the program may say why it failed."""
+
+    @abstractmethod
+    def _kept_note(self) -> str:
+        """What the reason of a job says whose results are on disk alone."""
+
+    def _beside(self, log_file: Path, pump: OutputPump) -> AbstractContextManager[None]:
+        """What goes on as long as the program writes to its log."""
+        return nullcontext()
+
+    def _accompany(self, execution: Execution) -> Run:
+        """Read the program's output and wait for its end, which a stop or the time limit may bring."""
+        stream = self._stream
+        log_file = self._folder.log_file(stream)
+        pump = self._pump = OutputPump(
+            execution.output,
+            log_file,
+            lambda: self._progress.note(log_stream=f"{self._name}/{stream}"),
+            execution.kill,
+        )
+        pump.start()
+        with self._beside(log_file, pump):
+            outcome = watch(execution, self._limits(), self._progress.stop_requested, self._on_cut)
+            log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
+            if not pump.finish(OUTPUT_DRAIN_SECONDS):
+                log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
+        out_of_memory = execution.remove()
+        if pump.fault is not None:
+            self._lost_output = f"the output of the job could not be read any more, so it was ended: {pump.fault}"
+        return Run(outcome, out_of_memory)
+
+    def _end(self, run: Run) -> None:
+        """Publish and take the terminal status; a program's own failure comes before that of an upload."""
+        code, cut = run.outcome.exit_code, run.outcome.cut
+        reason = internal_fault(self._lost_output).reason if self._lost_output else None
+        if code and cut is None and reason is None:
+            said = self._pump.last_words()[-LAST_WORDS:] if self._pump else ""
+            reason = algorithm_reason(code, self._output_folder, run.out_of_memory, said, self.MESSAGE_FILE)
+        try:
+            self._publish()
+        except JobFault as fault:
+            raise JobFault(reason or fault.reason) from fault
+        if reason is not None:
+            raise JobFault(reason)
+        self._remove_trees()
+        noun = self.NOUN.capitalize()
+        if cut is Cut.TIME_LIMIT:
+            self._progress.move(states.MAX_RUNTIME_EXCEEDED, f"{noun} runtime exceeded MaxRuntimeInSeconds provided")
+        elif cut is Cut.STOP_REQUESTED:
+            self._progress.move(states.STOPPED, f"{noun} stopped")
+        else:
+            self._progress.move(states.COMPLETED, f"{noun} completed")
+
+    def _tell(self, lines: list[str]) -> None:
+        """Words of ours at the end of the job's log."""
+        if self._pump is not None:
+            for line in lines:
+                self._pump.say(f"batchrl: {line}")
+            self._pump.settle()
+
+    def _stopped(self) -> None:
+        self._remove_trees()
+        super()._stopped()
+
+    def _fail(self, reason: str) -> None:
+        if self._unsaved:
+            note = self._kept_note()
+            reason = reason[: MAX_REASON - len(note)] + note
+        else:
+            self._remove_trees()
+        super()._fail(reason)
+
+    def _on_cut(self, cut: Cut) -> None:
+        self._events.add(CutShort(cut.value, self._limits().max_runtime))
+        message = f"Stopping the {self.NOUN}" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
+        self._progress.pass_through(states.STOPPING, message)
+
+    def _limits(self) -> Limits:
+        condition = self._request.get("StoppingCondition") or {}
+        return Limits(float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS), stop_grace())
