@@ -1,10 +1,12 @@
-"""What people want to know of a transform job and of an endpoint, label to value."""
+"""What people want to know of a transform job, a processing job and an endpoint, label to value."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.units import duration
 
 if TYPE_CHECKING:
@@ -59,6 +61,38 @@ def transform_lines(answer: Wire, places: Mapping[str, str], model: Wire) -> dic
             "records": {label: value for label, value in records.items() if value not in DEFAULTS},
             "requests": {label: value for label, value in requests.items() if value not in DEFAULTS},
             "settings": dict(answer.get("Environment") or {}),
+            **places,
+        }
+    )
+
+
+def processing_lines(answer: Wire, places: Mapping[str, str]) -> dict[str, Any]:
+    """Lines about a processing job.
+
+    Args:
+        answer: of DescribeProcessingJob.
+        places: where its log is.
+    """
+    cluster, application = answer["ProcessingResources"]["ClusterConfig"], answer["AppSpecification"]
+    outputs = (answer.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
+    started, ended = answer.get("ProcessingStartTime"), answer.get("ProcessingEndTime")
+    words = (application.get("ContainerEntrypoint") or []) + (application.get("ContainerArguments") or [])
+    return without_empty(
+        {
+            "processing job": answer["ProcessingJobName"],
+            "status": answer["ProcessingJobStatus"],
+            "reason": answer.get("FailureReason"),
+            "message": answer.get("ExitMessage"),
+            "created": answer.get("CreationTime"),
+            "started": started,
+            "ended": ended,
+            "took": duration((ended - started).total_seconds()) if started and ended else None,
+            "runs on": f"{cluster['InstanceCount']} x {cluster['InstanceType']}",
+            "image": None if cluster["InstanceType"] in PROCESS_INSTANCE_TYPES else application["ImageUri"],
+            "command": shlex.join(words),
+            "settings": dict(answer.get("Environment") or {}),
+            "inputs": {one["InputName"]: one["S3Input"]["S3Uri"] for one in answer.get("ProcessingInputs") or ()},
+            "outputs": {one["OutputName"]: one["S3Output"]["S3Uri"] for one in outputs if "S3Output" in one},
             **places,
         }
     )

@@ -6,8 +6,8 @@ import difflib
 from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
-from launcher.jobs.kinds import EVALUATION, JOBS, KINDS, api_kind
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.jobs.kinds import EVALUATION, JOBS, api_kind, looked_at
 
 if TYPE_CHECKING:
     from launcher.jobs.handle import Handle
@@ -34,7 +34,8 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
         if not newest:
             raise InputError(f"there are no {_plural(kind)} yet.", _START[kind or TRAINING])
         return handle_of(newest[0].kind, newest[0].name, session)
-    candidates = [handle_of(each, name, session) for each in dict.fromkeys(map(api_kind, (kind,) if kind else KINDS))]
+    kinds = dict.fromkeys(map(api_kind, looked_at(kind, session.is_local)))
+    candidates = [handle_of(each, name, session) for each in kinds]
     found = [handle for handle in candidates if handle.find() is not None]
     if len(found) == 1 and kind in (None, _kind_of(found[0])):
         return found[0]
@@ -49,10 +50,16 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
 def handle_of(kind: str, name: str, session: Session) -> Handle:
     """A handle of a kind; nothing is asked."""
     from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
 
-    types: dict[str, type[Handle]] = {TRAINING: Job, TRANSFORM: TransformJob, ENDPOINT: Endpoint}
+    types: dict[str, type[Handle]] = {
+        TRAINING: Job,
+        TRANSFORM: TransformJob,
+        PROCESSING: ProcessingJob,
+        ENDPOINT: Endpoint,
+    }
     return types[api_kind(kind)](name, session)
 
 
@@ -72,10 +79,11 @@ def list_kinds(
 ) -> list[JobSummary]:
     """The newest of several kinds, the newest first; arguments and errors as ``launcher.list_jobs``."""
     from launcher.jobs.endpoint import list_endpoints
+    from launcher.jobs.processing import list_processing_jobs
     from launcher.jobs.training import list_by_script
     from launcher.jobs.transform import list_transform_jobs
 
-    lists = {TRANSFORM: list_transform_jobs, ENDPOINT: list_endpoints}
+    lists = {TRANSFORM: list_transform_jobs, PROCESSING: list_processing_jobs, ENDPOINT: list_endpoints}
     found = [
         summary for kind in kinds if kind in lists for summary in lists[kind](session, status, name_contains, limit)
     ]
@@ -88,6 +96,7 @@ _START = {
     TRAINING: "Start one: batchrl demo, or batchrl train --training DATA",
     EVALUATION: "Start one: batchrl evaluate",
     TRANSFORM: "Start one: batchrl transform DATA",
+    PROCESSING: "Start one by CreateProcessingJob: docs/local-cloud.md shows how.",
     ENDPOINT: "Start one: batchrl deploy JOB",
 }
 
@@ -100,7 +109,7 @@ def _unknown(name: str, kind: str | None, session: Session) -> InputError:
     from launcher.jobs.handle import where
 
     what = "job or endpoint" if kind is None else kind if kind == ENDPOINT else f"{kind} job"
-    names = [summary.name for summary in list_kinds(session, (kind,) if kind else KINDS)]
+    names = [summary.name for summary in list_kinds(session, looked_at(kind, session.is_local))]
     nearest = difflib.get_close_matches(name, names, 1)
     hint = f"Did you mean '{nearest[0]}'?" if nearest else "List them: batchrl ps"
     return InputError(f"there is no {what} named '{name}' {where(session)}.", hint)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import ENDPOINT, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
 from launcher.diagnosis.facts import Facts, Living, Phase, Source
 from launcher.diagnosis.history import handles, of_events
 from launcher.jobs.kinds import api_kind, kind_in
@@ -25,7 +25,7 @@ from launcher.local.logs.joblogs import LogEvent, LogReader
 from launcher.local.records.jobrecord import MODEL_MEMBER, MODELS_MEMBER, JobRecord, Query
 from launcher.local.records.records import Records
 
-KINDS = (TRAINING, TRANSFORM, ENDPOINT)
+KINDS = (TRAINING, TRANSFORM, PROCESSING, ENDPOINT)
 SHOWN_LINES = 12
 LOOK_SECONDS = 1.0
 INSTALLS = "Installing what requirements.txt asks for."
@@ -180,5 +180,6 @@ def _image(request: dict[str, Any]) -> str:
     """The container image that a request names, its first model's for an endpoint."""
     models = [request.get(MODEL_MEMBER) or {}, *(request.get(MODELS_MEMBER) or {}).values()]
     containers = [model.get("PrimaryContainer") or {} for model in models]
-    named = (request.get("AlgorithmSpecification") or {}).get("TrainingImage")
+    application = request.get("AppSpecification") or {}
+    named = (request.get("AlgorithmSpecification") or {}).get("TrainingImage") or application.get("ImageUri")
     return str(named or next((one["Image"] for one in containers if one.get("Image")), ""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.contract.layout import JobLayout, S3Url
-from launcher.api.constants import OUTPUT_SUFFIX, TRAINING
+from launcher.api.constants import OUTPUT_SUFFIX, TRAINING, TRANSFORM
 from launcher.local.store.usage import stored_bytes
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def local_bytes(home: Path | None, jobs: Iterable[tuple[str, str]]) -> dict[tupl
         found = [record for kind, name in jobs if (record := records.find(name, kind)) is not None]
     finally:
         records.close()
-    # What a transform wrote is known when it has ended; others may have written to the same place.
+    # What a transform or processing job wrote is known when it has ended; others may have written to the same place.
     return {
         (record.kind, record.name): _stored_bytes(paths, record)
-        if embedded and (record.kind == TRAINING or not record.ended)
+        if embedded and (record.kind == TRAINING or (record.kind == TRANSFORM and not record.ended))
         else record.size_bytes
         for record in found
     }

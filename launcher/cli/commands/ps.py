@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher.api.constants import ENDPOINT, TRAINING
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING
 from launcher.base.units import duration, size
 from launcher.cli.finding import list_kinds, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output
-from launcher.jobs.kinds import KINDS, api_kind
+from launcher.jobs.kinds import KINDS, api_kind, looked_at
 
 if TYPE_CHECKING:
     from launcher.jobs.training import JobSummary
@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """List jobs and endpoints, the newest first: kind, state, age, time taken, and the size of what they wrote."""
     session = session_for(aws)
-    kinds = (kind,) if kind else KINDS
+    kinds = looked_at(kind, session.is_local)
     asked = tuple(each for each in kinds if status in (None, *(_statuses(each))))
     found = list_kinds(session, asked, status, name, limit + 1)
     summaries = found[:limit]
@@ -99,5 +99,7 @@ def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str
     if isinstance(session, LocalSession):
         return local_bytes(session.home, jobs)
     return {
-        (kind, name): results_bytes((Job if kind == TRAINING else TransformJob)(name, session)) for kind, name in jobs
+        (kind, name): results_bytes((Job if kind == TRAINING else TransformJob)(name, session))
+        for kind, name in jobs
+        if kind != PROCESSING
     }

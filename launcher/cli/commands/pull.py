@@ -39,10 +39,17 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
     Of a transform job these are the outputs below its output path. Every file is verified. What is there and good is
     not fetched again.
     """
+    from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
 
     found = find_handle(job, aws, kind)
+    if isinstance(found, ProcessingJob):
+        places = " ".join(found.output_uris.values()) or "it has no outputs"
+        raise InputError(
+            f"'{job}' is a processing job, whose outputs lie where its request says: {places}",
+            "Fetch them with any S3 client: eval $(batchrl cloud env), then aws s3 cp --recursive",
+        )
     if not isinstance(found, Job | TransformJob):
         raise InputError(f"'{job}' is an endpoint, which writes no results.", f"Ask it: batchrl invoke {job}")
     if isinstance(found, TransformJob) and (what != "all" or unpack):

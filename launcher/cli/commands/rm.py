@@ -75,6 +75,7 @@ def _settle_unsaved(names: list[str], force: bool) -> None:
 
 def _delete(handle: Handle, results: bool, out: Output) -> dict[str, Any]:
     from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.serving.modelplan import delete_models_of
 
@@ -82,6 +83,9 @@ def _delete(handle: Handle, results: bool, out: Output) -> dict[str, Any]:
     if isinstance(handle, Endpoint):
         removed = handle.delete()
         return facts | {"models": list(removed.models), "kept": list(removed.kept)}
+    if isinstance(handle, ProcessingJob):
+        handle.delete()
+        return facts
     assert isinstance(handle, Job)
     place = str(handle.layout.job)
     try:

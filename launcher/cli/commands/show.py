@@ -9,7 +9,7 @@ from batchrl.contract.hyperparameters import user_values
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.product import TRAIN_SCRIPT
 from launcher.base.units import duration
-from launcher.cli.described import endpoint_lines, model_of, transform_lines, without_empty
+from launcher.cli.described import endpoint_lines, model_of, processing_lines, transform_lines, without_empty
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
@@ -32,6 +32,7 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
     --json gives the whole answer of the API's Describe operation, the places of results and log, and the choice.
     """
     from launcher.jobs.endpoint import Endpoint
+    from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
     from launcher.jobs.waiting import log_place
@@ -52,6 +53,8 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
             "TransformJobName",
             transform_lines(answer, places, model),
         )
+    elif isinstance(found, ProcessingJob):
+        out.record(answer | {"Places": log}, "ProcessingJobName", processing_lines(answer, log))
     elif isinstance(found, Endpoint):
         config = found.config()
         models = [model_of(found.session, name) for name in found.model_names()]

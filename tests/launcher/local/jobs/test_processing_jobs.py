@@ -10,6 +10,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 from api_servers import eventually, of_cloud
+from jobs import run_command
 
 from launcher.local import cloud as clouds
 from launcher.local.cleanup import gc
@@ -251,6 +252,26 @@ def test_an_input_without_objects_fails_the_job_in_words(processing: Processing)
     found = processing.ended("empty")
     assert found["ProcessingJobStatus"] == "Failed"
     assert "input 'numbers'" in found["FailureReason"] and "no S3 objects found" in found["FailureReason"]
+
+
+@pytest.mark.parametrize("executor", ["local_process"])
+def test_the_command_line_lists_shows_and_removes_them(processing: Processing) -> None:
+    outputs = [processing.output("result")]
+    request = processing.request("seen", "print('here')", ProcessingOutputConfig={"Outputs": outputs})
+    processing.api.create_processing_job(**request)
+    home = processing.home
+    assert "Completed" in run_command(home, "wait", "seen").stdout
+    assert run_command(home, "logs", "seen").stdout == "here\n"
+    (row,) = json.loads(run_command(home, "ps", "--json").stdout)
+    assert (row["name"], row["kind"], row["status"], row["size_bytes"]) == ("seen", "processing", "Completed", 0)
+    shown = run_command(home, "show", "seen").stdout
+    assert "python3 /opt/ml/processing/input/code/script.py none" in shown and "out/result" in shown
+    assert json.loads(run_command(home, "show", "--kind", "processing", "--json").stdout)["ProcessingJobName"] == "seen"
+    assert "Completed" in run_command(home, "doctor", "seen").stdout
+    pulled = run_command(home, "pull", "seen", check=False)
+    assert pulled.returncode == 2 and "s3://batchrl-local/out/result" in pulled.stderr
+    assert run_command(home, "rm", "seen").stdout == "Deleted seen.\n"
+    assert json.loads(run_command(home, "ps", "--json").stdout) == []
 
 
 @pytest.mark.parametrize("executor", ["local_process"])
