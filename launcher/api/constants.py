@@ -7,6 +7,7 @@ TRAINING = "training"
 TRANSFORM = "transform"
 ENDPOINT = "endpoint"
 PROCESSING = "processing"
+TUNING = "tuning"
 
 # Log groups of each kind (contract 117, 177); an endpoint has one of its own.
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"

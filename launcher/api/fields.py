@@ -120,6 +120,50 @@ _TRAINING: Table = {
     **_refused("there are no model packages here; " + LEAVE_OUT, "ModelPackageConfig"),
 }
 
+_DEFINITION = "TrainingJobDefinition"
+_HYPERBAND = "use Strategy Bayesian, Random or Grid"
+
+
+def _of_definition() -> Table:
+    """What a tuning job does with its training job definition: what is done with the same fields of a training job."""
+    shared = ("AlgorithmSpecification", "RoleArn", "InputDataConfig", "VpcConfig", "OutputDataConfig", "ResourceConfig")
+    more = ("StoppingCondition", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "Environment")
+    names = {*shared, *more, "EnableManagedSpotTraining", "CheckpointConfig", "RetryStrategy"}
+    of_training_jobs_alone = {
+        *("AlgorithmSpecification.ContainerEntrypoint", "AlgorithmSpecification.ContainerArguments"),
+        *("AlgorithmSpecification.EnableSageMakerMetricsTimeSeries", "AlgorithmSpecification.TrainingImageConfig"),
+    }
+    return {
+        f"{_DEFINITION}.{path}": decision
+        for path, decision in _TRAINING.items()
+        if path.partition(".")[0] in names and path not in of_training_jobs_alone
+    }
+
+
+_TUNING_CONFIG = "HyperParameterTuningJobConfig"
+_INSTEAD = f"{_DEFINITION}.HyperParameterTuningResourceConfig"
+_TUNING: Table = {
+    **_done("HyperParameterTuningJobName", "WarmStartConfig", "Tags"),
+    **_done(f"{_TUNING_CONFIG}.Strategy", f"{_TUNING_CONFIG}.HyperParameterTuningJobObjective"),
+    **_done(f"{_TUNING_CONFIG}.ResourceLimits", f"{_TUNING_CONFIG}.TrainingJobEarlyStoppingType"),
+    **_done(f"{_TUNING_CONFIG}.TuningJobCompletionCriteria", f"{_TUNING_CONFIG}.RandomSeed"),
+    **_done(f"{_TUNING_CONFIG}.ParameterRanges.IntegerParameterRanges"),
+    **_done(f"{_TUNING_CONFIG}.ParameterRanges.ContinuousParameterRanges"),
+    **_done(f"{_TUNING_CONFIG}.ParameterRanges.CategoricalParameterRanges"),
+    **_refused("give the range of each hyperparameter", f"{_TUNING_CONFIG}.ParameterRanges.AutoParameters"),
+    **_refused(_HYPERBAND, f"{_TUNING_CONFIG}.StrategyConfig"),
+    **_of_definition(),
+    **_done(f"{_DEFINITION}.DefinitionName", f"{_DEFINITION}.StaticHyperParameters"),
+    **_refused(f"give it as {_TUNING_CONFIG}.HyperParameterTuningJobObjective", f"{_DEFINITION}.TuningObjective"),
+    **_refused(f"give them as {_TUNING_CONFIG}.ParameterRanges", f"{_DEFINITION}.HyperParameterRanges"),
+    **_done(f"{_INSTEAD}.InstanceType", f"{_INSTEAD}.InstanceCount"),
+    **_moot("a job has the disk of this computer", f"{_INSTEAD}.VolumeSizeInGB"),
+    **_told(ENCRYPTION, f"{_INSTEAD}.VolumeKmsKeyId"),
+    **_refused("give InstanceType and InstanceCount", f"{_INSTEAD}.AllocationStrategy", f"{_INSTEAD}.InstanceConfigs"),
+    **_refused(f"give one {_DEFINITION}", "TrainingJobDefinitions"),
+    **_refused("give ranges and limits yourself", "Autotune"),
+}
+
 _TRANSFORM: Table = {
     **_done("TransformJobName", "ModelName", "MaxConcurrentTransforms", "ModelClientConfig", "MaxPayloadInMB"),
     **_done("BatchStrategy", "Environment", "TransformInput", "DataProcessing", "Tags"),
@@ -219,6 +263,19 @@ TABLES: Mapping[str, Table] = {
     "CreateProcessingJob": _PROCESSING,
     "ListProcessingJobs": _RUNS,
     **dict.fromkeys(("DescribeProcessingJob", "StopProcessingJob", "DeleteProcessingJob"), _done("ProcessingJobName")),
+    "CreateHyperParameterTuningJob": _TUNING,
+    "ListHyperParameterTuningJobs": _RUNS,
+    "ListTrainingJobsForHyperParameterTuningJob": _done(
+        "HyperParameterTuningJobName", "NextToken", "MaxResults", "StatusEquals", "SortBy", "SortOrder"
+    ),
+    **dict.fromkeys(
+        (
+            "DescribeHyperParameterTuningJob",
+            "StopHyperParameterTuningJob",
+            "DeleteHyperParameterTuningJob",
+        ),
+        _done("HyperParameterTuningJobName"),
+    ),
     "CreateModel": _MODEL,
     "ListModels": _PAGE,
     **dict.fromkeys(("DescribeModel", "DeleteModel"), _done("ModelName")),

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from batchrl.contract.text import storable
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
 from launcher.local.records import states
 
 MACHINES = {
     TRAINING: states.TRAINING_JOB,
     TRANSFORM: states.TRANSFORM_JOB,
     PROCESSING: states.PROCESSING_JOB,
+    TUNING: states.TUNING_JOB,
     ENDPOINT: states.ENDPOINT,
 }
 # What the API server keeps in a record's request beside the caller's members: the model of a transform job, variants
@@ -25,6 +26,8 @@ MODELS_MEMBER = "Models"
 VARIANTS_MEMBER = "ProductionVariants"
 # Also there: whether a job created it, so that it runs in containers and never as processes of this computer.
 CONTAINED_MEMBER = "Contained"
+# And the tuning job that a training job was created by.
+TUNING_MEMBER = "TuningJobArn"
 # Kinds whose results lie on disk until they are in S3.
 PUBLISHING = (TRAINING, PROCESSING)
 MAX_STATUS_MESSAGE = 1024
@@ -71,7 +74,7 @@ class JobRecord:
 
     Args:
         name: its name, unique among its kind.
-        kind: what it is: ``training``, ``transform``, ``processing`` or ``endpoint``.
+        kind: what it is: ``training``, ``transform``, ``processing``, ``tuning`` or ``endpoint``.
         arn: its ARN.
         request: the request that created it, as it came over the wire.
         created_at: when it was created.

@@ -124,6 +124,11 @@ class Records:
         where, values, order = _sql(query or Query())
         return [from_row(row) for row in self._database.rows(f"SELECT * FROM jobs WHERE {where} {order}", values)]
 
+    def named_after(self, name: str, kind: str = TRAINING) -> Sequence[JobRecord]:
+        """Jobs whose names are another name, a dash and more, by name; the index finds them among many."""
+        statement = "SELECT * FROM jobs WHERE kind = ? AND name > ? AND name < ? ORDER BY name"
+        return [from_row(row) for row in self._database.rows(statement, (kind, f"{name}-", f"{name}."))]
+
     def running(self) -> Sequence[JobRecord]:
         """Jobs of all kinds that have not ended, the oldest first."""
         marks = ", ".join("?" for _ in states.ENDED)
@@ -152,6 +157,16 @@ class Records:
                 (shim_pid, shim_started_at, kind, name, shim_pid, shim_started_at),
             )
             return changed.rowcount == 1
+
+    def release(self, record: JobRecord) -> None:
+        """Let another process be the shim of a job whose shim is gone; one that has a new shim by now keeps it."""
+        values = (record.kind, record.name, record.shim_pid, record.shim_started_at)
+        with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET shim_pid = NULL, shim_started_at = NULL "
+                f"WHERE {_NAMED} AND shim_pid = ? AND shim_started_at = ?",
+                values,
+            )
 
     def transition(
         self,

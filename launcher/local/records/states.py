@@ -1,4 +1,4 @@
-"""The status machines of training jobs (contract A12), transform jobs (contract 176) and endpoints, as pure functions.
+"""The status machines of training jobs (contract A12), transform jobs (contract 176), tuning jobs and endpoints: pure.
 
 The secondary status is what moves; the primary one follows from it and from whether a stop was asked for. The API shows
 a secondary status of training jobs alone.
@@ -19,6 +19,7 @@ Uploading            Completed, Stopping, Stopped, MaxRuntimeExceeded, MaxWaitTi
 
 A transform job: Starting, then Transforming, then Completed, Failed or, by way of Stopping, Stopped.
 A processing job: Starting, Downloading, Processing, Uploading, with the ends of a training job.
+A tuning job: Starting, then Tuning, with the ends of a transform job.
 An endpoint: Creating, InService, and Deleting until its record is gone; Failed from all of them.
 """
 
@@ -33,6 +34,7 @@ PENDING = "Pending"
 DOWNLOADING = "Downloading"
 TRANSFORMING = "Transforming"
 PROCESSING = "Processing"
+TUNING = "Tuning"
 INTERRUPTED = "Interrupted"
 STOPPING = "Stopping"
 UPLOADING = "Uploading"
@@ -149,6 +151,16 @@ PROCESSING_JOB = Machine(
         UPLOADING: _LIMITS | {COMPLETED, STOPPING, FAILED},
     },
     begun=frozenset({DOWNLOADING, PROCESSING}),
+    running=IN_PROGRESS,
+    stopping=STOPPING,
+)
+TUNING_JOB = Machine(
+    following={
+        STARTING: frozenset({TUNING, STOPPING, STOPPED, FAILED}),
+        TUNING: frozenset({STOPPING, COMPLETED, STOPPED, FAILED}),
+        STOPPING: frozenset({STOPPED, FAILED}),
+    },
+    begun=frozenset({TUNING}),
     running=IN_PROGRESS,
     stopping=STOPPING,
 )

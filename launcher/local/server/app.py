@@ -30,6 +30,7 @@ from urllib.parse import parse_qs
 from batchrl.contract import jsontext
 from launcher.api import asked
 from launcher.api.errors import ApiError
+from launcher.api.tuning import TUNING_HEADER
 from launcher.local.host.faults import is_full_disk
 from launcher.local.host.jobrules import JobRules
 from launcher.local.host.version import OWN_SERVICE, VERSION_PATH, proof
@@ -38,8 +39,18 @@ from launcher.local.server import callers, jobcalls
 from launcher.local.server.connections import LET_IN, Budget, Refusals
 from launcher.local.server.gateway import Gateway
 from launcher.local.server.moto_services import ALLOWED, MotoServices
-from launcher.local.server.operations import endpoints, logs, models, processing, runtime, tags, training, transforms
-from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Operation
+from launcher.local.server.operations import (
+    endpoints,
+    logs,
+    models,
+    processing,
+    runtime,
+    tags,
+    training,
+    transforms,
+    tunings,
+)
+from launcher.local.server.operations.context import CALLER, FOR_TUNING_JOB, OF_A_JOB, Context, Operation
 from launcher.local.server.protocol import auth, validation
 from launcher.local.server.protocol.auth import Keyring, Keys, Signature
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
@@ -56,6 +67,7 @@ JSON_SERVICES: dict[str, tuple[str, dict[str, Operation]]] = {
         training.OPERATIONS
         | transforms.OPERATIONS
         | processing.OPERATIONS
+        | tunings.OPERATIONS
         | models.OPERATIONS
         | endpoints.OPERATIONS
         | tags.OPERATIONS,
@@ -183,6 +195,7 @@ class App:
         if signature.service == "s3":
             return self._gateway.answer(request, keys.grant)
         OF_A_JOB.set(keys.grant is not None)
+        FOR_TUNING_JOB.set("" if keys.grant else request.headers.get(TUNING_HEADER, ""))
         CALLER.set(request.headers.get("user-agent", ""))
         if signature.service == callers.STS and (
             answer := callers.identity(keys, request, body, self._context.account_id)

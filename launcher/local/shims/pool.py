@@ -11,6 +11,8 @@ before a shim was named in the record    a record without a shim: assigned now
 after that                               a shim that is in the record: left alone
 =======================================  ==========================================================
 
+A shim that is gone has taken its job with it, which then Failed; a tuning job alone gets another shim, because its work
+is that of its training jobs, and they have shims of their own.
 Where two shims come to one job, the record takes one of them, and the other ends.
 """
 
@@ -25,8 +27,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from launcher.api.constants import ENDPOINT, TRAINING
-from launcher.local.events.eventfile import EventFile
+from launcher.api.constants import ENDPOINT, TRAINING, TUNING
+from launcher.local.events.eventfile import EventFile, read
 from launcher.local.events.kinds import ServerBegan, ShimLost, StatusTaken
 from launcher.local.host.faults import kept_note
 from launcher.local.host.home import HomePaths
@@ -39,6 +41,8 @@ from launcher.local.records.records import Records, UnknownJob
 FOREGROUND_TYPE = "local_debug"
 # The client of a foreground job comes at once; one that was killed in between never does.
 CLIENT_SECONDS = 60.0
+# A tuning job gets a new shim so often; then whatever ends them would end the next one, too.
+MOST_SUCCESSORS = 10
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +142,10 @@ class ShimPool:
             self._forkserver = spawn_detached(self._command, self._paths.server_log, stdin=subprocess.PIPE, umask=0o022)
         return self._forkserver
 
+    def _losses(self, record: JobRecord) -> int:
+        """How many shims a job has lost."""
+        return sum(isinstance(one.event, ShimLost) for one in read(self._paths.job(record.key).events))
+
     def _expect_client(self, record: JobRecord) -> None:
         """Fail a foreground job whose client never came to run it."""
         if time.time() - record.created_at > CLIENT_SECONDS:
@@ -157,6 +165,13 @@ class ShimPool:
         from launcher.local.executors.reap import reap
 
         EventFile(self._paths.job(record.key).events).add(ShimLost(record.shim_pid or 0))
+        if record.kind == TUNING and self._losses(record) <= MOST_SUCCESSORS:
+            # All that it knew is in the records: another one goes on. Its training jobs have shims of their own.
+            self._records.release(record)
+            with self._lock:
+                self._told.discard(record.key)
+            self.assign(record.name, record.kind)
+            return
         reap(self._paths, record)
         shim_log = self._paths.job(record.key).shim_log
         reason = f"InternalServerError: the process that ran the job ended unexpectedly; its log is {shim_log}"

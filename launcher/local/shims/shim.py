@@ -8,7 +8,7 @@ import os
 
 import boto3
 
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
 from launcher.local.executors.base import Executor
 from launcher.local.host.address import Identity
 from launcher.local.host.home import HomePaths
@@ -18,12 +18,14 @@ from launcher.local.jobs.endpoint import EndpointDriver
 from launcher.local.jobs.processing import ProcessingDriver
 from launcher.local.jobs.training import TrainingDriver
 from launcher.local.jobs.transform import TransformDriver
+from launcher.local.jobs.tuning import TuningDriver
 from launcher.local.records.records import Records
 
 DRIVERS: dict[str, type[Driver]] = {
     TRAINING: TrainingDriver,
     TRANSFORM: TransformDriver,
     PROCESSING: ProcessingDriver,
+    TUNING: TuningDriver,
     ENDPOINT: EndpointDriver,
 }
 

@@ -46,6 +46,8 @@ class Context:
 CALLER: ContextVar[str] = ContextVar("CALLER", default="")
 # Whether it is a job's: what it creates runs in containers only.
 OF_A_JOB: ContextVar[bool] = ContextVar("OF_A_JOB", default=False)
+# The tuning job for which the owner's own process creates a training job; empty for all other requests.
+FOR_TUNING_JOB: ContextVar[str] = ContextVar("FOR_TUNING_JOB", default="")
 
 Operation = Callable[[Context, Wire], Wire]
 

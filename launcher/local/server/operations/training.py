@@ -6,12 +6,13 @@ import math
 
 from batchrl.contract.layout import JobLayout, S3Url
 from launcher.api import training_rules
-from launcher.api.constants import TRAINING
+from launcher.api.constants import TRAINING, TUNING
 from launcher.api.errors import validation
 from launcher.local.executors.metricscan import definition_faults, definitions_in
 from launcher.local.host.trees import remove_tree
+from launcher.local.records.jobrecord import CONTAINED_MEMBER, TUNING_MEMBER
 from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
-from launcher.local.server.operations.context import Context, Operation, Wire
+from launcher.local.server.operations.context import FOR_TUNING_JOB, Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
 from launcher.local.server.operations.paging import ASCENDING, without_none
 
@@ -35,9 +36,33 @@ JOBS = JobKind(
 
 def create(context: Context, request: Wire) -> Wire:
     """Record a job and hand it to a shim."""
+    check(request)
+    return JOBS.create(context, request | _of_tuning_job(context))
+
+
+def check(request: Wire) -> None:
+    """Check a request that already agrees with the model.
+
+    Raises:
+        ApiError: it breaks a rule.
+    """
     training_rules.check_training_job(request)
     _check_metrics(request)
-    return JOBS.create(context, request)
+
+
+def _of_tuning_job(context: Context) -> Wire:
+    """What a training job has of the tuning job that creates it: its ARN, and that it runs in containers only.
+
+    Raises:
+        ApiError: there is no such tuning job that goes on.
+    """
+    if not (name := FOR_TUNING_JOB.get()):
+        return {}
+    tuning_job = context.records.find(name, TUNING)
+    if tuning_job is None or tuning_job.ended or tuning_job.stop_requested_at is not None:
+        raise validation(f"There is no tuning job '{name}' that goes on.")
+    contained = {CONTAINED_MEMBER: True} if tuning_job.request.get(CONTAINED_MEMBER) else {}
+    return {TUNING_MEMBER: tuning_job.arn} | contained
 
 
 def _check_metrics(request: Wire) -> None:
@@ -96,6 +121,7 @@ def delete(context: Context, request: Wire) -> Wire:
         ApiError: there is none, it has not ended, or its results are on this disk alone.
     """
     name = JOBS.name_in(request)
+    _refuse_if_tuned(context, name)
     record, files = JOBS.found(context, name), context.paths.job(job_key(TRAINING, name))
     if record.ended and record.unpublished and files.ml.exists():
         raise validation(
@@ -113,6 +139,14 @@ def delete(context: Context, request: Wire) -> Wire:
         ) from None
     remove_tree(files.folder)
     return {}
+
+
+def _refuse_if_tuned(context: Context, name: str) -> None:
+    """Refuse to forget what a running tuning job goes by."""
+    arn = str(JOBS.found(context, name).request.get(TUNING_MEMBER, ""))
+    tuning_job = context.records.by_arn(arn) if arn else None
+    if tuning_job is not None and not tuning_job.ended:
+        raise validation(f"The training job {name} belongs to {arn}, which has not ended and goes by its results.")
 
 
 def _model_artifacts(record: JobRecord, output: Wire) -> str:

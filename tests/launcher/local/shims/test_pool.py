@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from api_servers import eventually, job_request
 
-from launcher.api.constants import TRAINING
+from launcher.api.constants import TRAINING, TUNING
 from launcher.local.events.eventfile import read
 from launcher.local.events.kinds import ServerBegan, ShimLost
 from launcher.local.host.home import HomePaths
 from launcher.local.host.processes import ProcessId
 from launcher.local.records.records import JobRecord, Records
-from launcher.local.shims.pool import ShimPool
+from launcher.local.shims.pool import MOST_SUCCESSORS, ShimPool
 
 FAKE_SHIM = Path(__file__).with_name("fake_shim.py")
 
@@ -36,9 +36,9 @@ class Rig:
         self.pools.append(ShimPool(self.paths, self.records, command))
         return self.pools[-1]
 
-    def add(self, name: str, do: str) -> JobRecord:
+    def add(self, name: str, do: str, kind: str = TRAINING) -> JobRecord:
         request = job_request(name, HyperParameters={"do": do})
-        record = JobRecord.new(name, TRAINING, f"arn:{name}", request, 1000.0, "Starting")
+        record = JobRecord.new(name, kind, f"arn:{name}", request, 1000.0, "Starting")
         self.records.create(record)
         return record
 
@@ -144,6 +144,24 @@ def test_A82_a_job_whose_shim_is_gone_has_failed_and_says_why(rig: Rig, do: str)
     assert "shim.log" in reason
     told = [one.event for one in read(rig.paths.job("a").events)]
     assert ShimLost(rig.records.get("a").shim_pid or 0) in told and told[-1].kind == "status"
+
+
+def test_a_tuning_job_whose_shim_is_gone_gets_another(rig: Rig) -> None:
+    pool = rig.pool()
+    rig.add("a", "hang", TUNING)
+    pool.assign("a", TUNING)
+    for count in (1, 2, 3):
+        eventually(lambda count=count: len(rig.handed()) == count and rig.records.get("a", TUNING).shim_pid)
+        os.kill(rig.records.get("a", TUNING).shim_pid or 0, signal.SIGKILL)
+        _until(lambda count=count: len(rig.handed()) > count, pool)
+    assert rig.records.get("a", TUNING).status == "InProgress"
+
+
+def test_a_tuning_job_whose_shims_all_end_at_once_fails(rig: Rig) -> None:
+    pool = rig.pool()
+    rig.add("a", "crash", TUNING)
+    _until(lambda: rig.records.get("a", TUNING).status == "Failed", pool)
+    assert len(rig.handed()) == MOST_SUCCESSORS + 1
 
 
 @pytest.mark.parametrize("published", [True, False])
