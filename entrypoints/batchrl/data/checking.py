@@ -41,6 +41,12 @@ class Values:
         return bool(np.isfinite(self.states).all())
 
     @cached_property
+    def largest_state(self) -> float:
+        """The largest absolute value of all states, of empty cells none."""
+        low, high = np.fmin.reduce(self.states, axis=None), np.fmax.reduce(self.states, axis=None)
+        return float(np.fmax(-low, high))
+
+    @cached_property
     def actions(self) -> Floats64:
         """Actions of the looked-at rows as they were read, [n]."""
         return taken(self._rows.actions, self._where)

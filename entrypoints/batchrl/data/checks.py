@@ -153,7 +153,11 @@ def _state_checks(rows: Rows) -> list[Check]:
 
 
 def _too_large(number: int) -> Callable[[Values], Flags]:
-    return lambda values: np.asarray(np.abs(values.states[:, number]) > LARGEST_FLOAT32)
+    return lambda values: (
+        np.asarray(np.abs(values.states[:, number]) > LARGEST_FLOAT32)
+        if values.largest_state > LARGEST_FLOAT32
+        else values.every(False)
+    )
 
 
 def _reward_checks() -> list[Check]:

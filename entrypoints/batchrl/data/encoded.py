@@ -37,14 +37,18 @@ def fitted(columns: Sequence[RawColumn], raw: Dataset, episodes: Integers) -> En
 
 
 def _columns_of(raw: Dataset, rows: Flags) -> Iterator[Floats64]:
-    """The values of each column in some rows."""
-    count, width = int(rows.sum()), raw.states.shape[1]
+    """The values of each column in some rows, until the next is asked for."""
+    every = bool(rows.all())
+    width = raw.states.shape[1]
+    values = np.empty((min(COLUMNS_AT_ONCE, width), int(rows.sum())))
     for first in range(0, width, COLUMNS_AT_ONCE):
-        chosen = np.empty((min(COLUMNS_AT_ONCE, width - first), count))
+        chosen = values[: width - first]
         filled = 0
         for start in range(0, len(rows), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            part = raw.states[block, first : first + COLUMNS_AT_ONCE][rows[block]]
+            part = raw.states[block, first : first + COLUMNS_AT_ONCE]
+            if not every:
+                part = part[rows[block]]
             chosen[:, filled : filled + len(part)] = part.T
             filled += len(part)
         yield from chosen

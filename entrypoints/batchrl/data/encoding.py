@@ -154,6 +154,10 @@ class CategoryFeature:
         empty = width + self.other if self.missing else nothing
         return np.array([*(self.places.get(level, unseen) for level in levels), empty], np.int64)
 
+    def holds(self, levels: Sequence[str]) -> bool:
+        """Whether each of some levels has a feature of its own."""
+        return all(level in self.places for level in levels)
+
     def fill(self, values: Floats64, places: Integers, into: Floats32) -> None:
         """Write the features of codes ``[m]`` into ``[m, k]``; ``places`` are those of their levels."""
         nothing = np.isnan(values)
@@ -328,7 +332,7 @@ class Encoding:
         """
         said = []
         for number, (feature, column) in enumerate(zip(self.features, columns, strict=True)):
-            if isinstance(feature, CategoryFeature) and not feature.other:
+            if isinstance(feature, CategoryFeature) and not feature.other and not feature.holds(column.levels):
                 codes = states[:, number]
                 counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(column.levels))
                 said += feature.unseen(column.levels, counts)

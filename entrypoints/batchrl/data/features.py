@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchrl.contract.errors import InputError
-from batchrl.contract.text import NULLS
+from batchrl.contract.text import DECIMAL, NULLS
 from batchrl.data.cells import is_text, labels, numbers, read_numbers, seconds_of_texts
 from batchrl.data.dataset import Floats32, Floats64, Integers
 from batchrl.data.encoding import Kind, RawColumn, needs_offset
@@ -78,6 +78,20 @@ def found_kinds(tables: Sequence[Table], states: Sequence[str], said: Mapping[st
             if all(name in found for name in wanted):
                 break
     return {name: found.get(name, "number") for name in states}
+
+
+def begins_with_text(table: Table, kinds: Mapping[str, Kind]) -> bool:
+    """Whether the first row of a CSV has a text where a number is supposed: a guess, which saves a vain attempt."""
+    own = [name for name, kind in kinds.items() if kind == "number" and name in table.names]
+    try:
+        records = table.records()
+        _, header = next(records)
+        _, cells = next(records)
+        first = dict(zip(header, cells, strict=True))
+    except (InputError, StopIteration, ValueError):
+        return False
+    texts = [first.get(table.names[name], "").strip() for name in own]
+    return any(text not in NULLS and not DECIMAL.fullmatch(text) for text in texts)
 
 
 def kind_of(cells: pa.Array) -> Kind | None:

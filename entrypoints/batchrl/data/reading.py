@@ -21,7 +21,7 @@ from batchrl.data.dataset import Floats32, Floats64, Integers
 from batchrl.data.eligibility import Eligible, EligibleColumn, RaggedColumn
 from batchrl.data.encoding import Kind
 from batchrl.data.episodeids import EpisodeIds
-from batchrl.data.features import Bounds, StateColumns, found_kinds, said_kinds
+from batchrl.data.features import Bounds, StateColumns, begins_with_text, found_kinds, said_kinds
 from batchrl.data.findings import NOWHERE, Finding, Findings, Known
 from batchrl.data.formats import TextOptions
 from batchrl.data.locations import RowLocations
@@ -62,7 +62,7 @@ def read_rows(
     chosen = Chosen.of(tables, settings, with_targets)
     said = said_kinds(chosen.states, settings) if kinds is None else {name: kinds[name] for name in chosen.states}
     supposed: dict[str, Kind] = {name: said.get(name, "number") for name in chosen.states}
-    if any(table.format.kind != "csv" for table in tables):
+    if any(table.format.kind != "csv" for table in tables) or begins_with_text(tables[0], supposed):
         supposed = found_kinds(tables, chosen.states, said)
     try:
         return _of_kinds(tables, chosen, settings, supposed, raw=kinds is not None)

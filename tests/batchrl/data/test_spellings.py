@@ -170,6 +170,9 @@ def test_numbers_that_arrow_does_not_know_do_not_slow_down_the_others(
     assert ways == [False, False]
     load(tmp_path / "c.csv", PLAIN.replace(",1.5,", ",TRUE,"))
     assert ways == [False, False, False, True]
+    # A text in the first row says at once that a column is a category.
+    load(tmp_path / "d.csv", PLAIN.replace("0.25\n", "gold\n").replace("1e-3", "gold").replace("100", "basic"))
+    assert ways == [False, False, False, True, False]
 
 
 @pytest.mark.parametrize(
