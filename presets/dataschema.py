@@ -91,6 +91,12 @@ class DataSettings(Section):
         "is refused without any; estimated: by a model of the actions, whatever the log has; auto: estimated where "
         "none were logged",
     )
+    behavior_model: Literal["logistic", "network", "auto"] = Field(
+        default="logistic",
+        description="Model of the probabilities where they are estimated: logistic: multinomial logistic regression; "
+        "network: one hidden layer beside it; auto: the network where its log loss of episodes that it did not see is "
+        "lower beyond chance",
+    )
     loggers: Literal["separate", "balanced"] = Field(
         default="separate",
         description="Of several loggers (columns.logger): separate: an episode is weighed by the probabilities of its "

@@ -6,29 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchrl.data.behaviour import mean_log_loss
-from batchrl.data.dataset import Dataset, Floats64, Integers
+from batchrl.data.behaviour_fit import CalibrationBin, LoggerFit, calibration_curve, in_ranges
+from batchrl.data.dataset import Dataset
 from batchrl.data.storage import chunks
-
-BINS = 10
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Estimated probabilities of a range, and how often those actions were taken.
-
-    Args:
-        lower, upper: the range.
-        probabilities: how many there are in it, one for each action of each transition.
-        mean_probability: their mean.
-        taken: the share of them whose action was taken.
-    """
-
-    lower: float
-    upper: float
-    probabilities: int
-    mean_probability: float
-    taken: float
 
 
 @dataclass(frozen=True)
@@ -55,49 +35,44 @@ class EstimatedBehavior:
         log_loss: mean of ``-log p`` of the taken actions, in nats.
         log_loss_of_shares: the same of the actions' shares in the log, alike in every state.
         calibration: by ranges of the probabilities, without empty ones.
+        calibration_before: the same before temperatures were applied; None where none was.
         overlap: by action.
+        loggers: which models, and how they were calibrated.
     """
 
     log_loss: float
     log_loss_of_shares: float
     calibration: tuple[CalibrationBin, ...]
+    calibration_before: tuple[CalibrationBin, ...] | None
     overlap: tuple[Overlap, ...]
+    loggers: tuple[LoggerFit, ...]
 
     @classmethod
     def of(cls, dataset: Dataset) -> EstimatedBehavior | None:
         """Of a data set; None where its probabilities were logged."""
         if dataset.estimated_on is None or dataset.behavior_policy is None:
             return None
-        counts, sums, taken = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
         weights, squares = np.zeros(dataset.n_actions), np.zeros(dataset.n_actions)
         for start, stop in chunks(dataset.n_transitions):
-            chances, actions = dataset.behavior_policy[start:stop], dataset.actions[start:stop]
-            places = _bin(chances).ravel()
-            counts += np.bincount(places, minlength=BINS)
-            sums += np.bincount(places, chances.ravel(), BINS)
-            propensities = dataset.own_propensities[start:stop]
-            taken += np.bincount(_bin(propensities), minlength=BINS)
+            actions, propensities = dataset.actions[start:stop], dataset.own_propensities[start:stop]
             weights += np.bincount(actions, 1 / propensities, dataset.n_actions)
             squares += np.bincount(actions, 1 / propensities**2, dataset.n_actions)
+        fit = dataset.behavior_fit
         effective = np.divide(weights**2, squares, out=np.zeros_like(weights), where=squares > 0)
         return cls(
             *mean_log_loss(dataset),
-            tuple(
-                CalibrationBin(
-                    number / BINS,
-                    (number + 1) / BINS,
-                    int(counts[number]),
-                    float(sums[number] / counts[number]),
-                    float(taken[number] / counts[number]),
-                )
-                for number in np.flatnonzero(counts).tolist()
-            ),
+            calibration_curve(in_ranges(dataset.behavior_policy, dataset.actions)),
+            None if fit is None else fit.before,
             tuple(
                 Overlap(name, float(rows), float(rows / dataset.n_transitions))
                 for name, rows in zip(dataset.action_names, effective, strict=True)
             ),
+            () if fit is None else fit.loggers,
         )
 
 
-def _bin(chances: Floats64) -> Integers:
-    return np.minimum((chances * BINS).astype(np.int64), BINS - 1)
+def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
+    """Mean of ``-log p`` over the taken actions, in nats: under the behaviour policy, and under the actions' shares."""
+    shares = np.bincount(dataset.actions, minlength=dataset.n_actions) / dataset.n_transitions
+    of_shares = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    return -float(np.log(dataset.own_propensities).mean()), of_shares

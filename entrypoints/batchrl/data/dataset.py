@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from batchrl.data.behaviour_fit import BehaviourFit
 from batchrl.data.encoding import Encoding
 from batchrl.data.mixture import Mixture
 from batchrl.data.storage import Array, Storage, chunks
@@ -46,6 +47,7 @@ class Dataset:
         encoding: by which the states came of the columns of the files; None where they are those columns.
         estimated_on: from how many episodes ``behavior_policy`` was estimated (``batchrl.data.behaviour``); None where
             it was logged.
+        behavior_fit: how it was estimated; None where it was logged.
         loggers: ``[n]``, positions among ``logger_names`` of the policy that logged each episode; None: one policy did.
         logger_names: ``K`` names, also of policies that logged none of these episodes.
         eligible: ``[N, A]``, whether each action could be taken; the taken one could. None: every action could.
@@ -66,6 +68,7 @@ class Dataset:
     taken_propensities: Floats64 | None = None
     encoding: Encoding | None = None
     estimated_on: int | None = None
+    behavior_fit: BehaviourFit | None = None
     loggers: Integers | None = None
     logger_names: tuple[str, ...] = ()
     eligible: Flags | None = None
@@ -190,6 +193,7 @@ class Dataset:
             taken_propensities=None if self.taken_propensities is None else chosen(self.taken_propensities),
             encoding=self.encoding,
             estimated_on=self.estimated_on,
+            behavior_fit=self.behavior_fit,
             loggers=None if self.loggers is None else self.loggers[episodes],
             logger_names=self.logger_names,
             eligible=None if self.eligible is None else chosen(self.eligible),

@@ -115,7 +115,8 @@ def _with_propensities(loaded: LoadedData, settings: DataSettings, logged: bool)
     """The same with estimated probabilities where none were logged, and a note on those that the actions contradict."""
     if logged:
         return replace(loaded, notes=(*contradictions(loaded.dataset), *loaded.notes))
-    dataset, told = with_estimated_behavior(loaded.dataset, settings.loggers == "balanced")
+    balanced = settings.loggers == "balanced"
+    dataset, told = with_estimated_behavior(loaded.dataset, balanced, settings.behavior_model)
     return replace(loaded, dataset=dataset, notes=(told, *loaded.notes))
 
 

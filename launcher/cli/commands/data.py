@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -47,6 +47,7 @@ CALIBRATION = (
     Column("taken", "TAKEN", right=True),
     Column("probabilities", "NUMBER", right=True),
 )
+CALIBRATION_BEFORE = (Column("range", "BEFORE CALIBRATION"), *CALIBRATION[1:])
 OVERLAP = (
     Column("action", "ACTION"),
     Column("effective_transitions", "EFFECTIVE TRANSITIONS", right=True),
@@ -321,10 +322,16 @@ def _estimated(estimated: Mapping[str, Any], width: int) -> Iterator[str]:
     losses = f"{estimated['log_loss']:.4g} nats; the actions' shares alone have {estimated['log_loss_of_shares']:.4g}"
     yield from fields({"estimated propensities": f"log loss {losses}"}, width)
     yield ""
-    bins = [{"range": f"{part['lower']:.1f} to {part['upper']:.1f}", **part} for part in estimated["calibration"]]
-    yield from table(bins, CALIBRATION, width)
+    if estimated["calibration_before"] is not None:
+        yield from table(_ranges(estimated["calibration_before"]), CALIBRATION_BEFORE, width)
+        yield ""
+    yield from table(_ranges(estimated["calibration"]), CALIBRATION, width)
     yield ""
     yield from table(estimated["overlap"], OVERLAP, width)
+
+
+def _ranges(curve: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"range": f"{part['lower']:.1f} to {part['upper']:.1f}", **part} for part in curve]
 
 
 def _entropy(entropy: Mapping[str, Any] | None) -> str:

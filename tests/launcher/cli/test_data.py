@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -336,3 +337,27 @@ def test_an_action_that_one_plan_never_gets_is_shown_with_its_slice(
     path.write_text("\n".join([lines[0], *(line for line in lines if line.endswith("basic"))]))
     fair = run("data", "describe", str(path), *words)
     assert "Warning" not in fair.err and "SHARE OF ALL" not in fair.out
+
+
+def test_the_calibration_of_an_estimated_logging_policy_is_shown_before_and_after(run: Run, tmp_path: Path) -> None:
+    rng = random.Random(6)
+    lines = [",".join(["action", "episode_id", "reward", *(f"state_feature_{number}" for number in range(25))])]
+    for episode in range(150):
+        state = [rng.gauss(0, 1) for _ in range(25)]
+        action = int(rng.random() < 1 / (1 + math.exp(-state[0])))
+        lines.append(",".join([str(action), str(episode), "1.0", *(f"{value:.6f}" for value in state)]))
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines) + "\n")
+    shown = run("data", "describe", str(path))
+    assert shown.code == 0, shown.err
+    assert "BEFORE CALIBRATION" in shown.out and "ESTIMATED PROBABILITY" in shown.out
+    assert "calibrated by temperature" in " ".join(shown.err.split())
+    estimated = run("data", "describe", str(path), "--json").json()["estimated_behavior"]
+    (fit,) = estimated["loggers"]
+    assert fit["temperature"] > 1 and fit["calibrated"]["after"] < fit["calibrated"]["before"]
+    assert estimated["calibration_before"] != estimated["calibration"]
+    compared = run("data", "describe", str(path), "--set", "data.behavior_model=auto", "--json").json()
+    (fit,) = compared["estimated_behavior"]["loggers"]
+    assert fit["model"] == "logistic" and fit["network"]["standard_error"] > 0
+    wrong = run("data", "describe", str(path), "--set", "data.behavior_model=forest")
+    assert wrong.code == 2 and "network" in wrong.err

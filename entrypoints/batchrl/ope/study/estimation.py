@@ -6,6 +6,11 @@ of an episode's log likelihood), the influence function is, to first order, what
 (Newey & McFadden 1994, theorem 6.1; Hirano, Imbens & Ridder 2003): the more of the weights' chance the model explains,
 the less is left. Cross-fitting over episodes changes nothing to that order.
 
+Of a network (``batchrl.data.behaviour_models``), S are the scores of the part that is linear in the state's own
+features: what these explain is as much as any of its scores explain, or less, so that an interval is right or too wide,
+as long as the network's own bias is small beside it. A temperature adds nothing, for to first order its score lies in
+the span of the others.
+
 As a summand with mean 0 it joins the estimate's other sums: its value stays, and every resample of episodes moves the
 coefficients as a fit to these episodes would, to first order, at no cost of a fit.
 """
@@ -18,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchrl.data.behaviour import Scale
+from batchrl.data.behaviour_fit import BehaviourFit
+from batchrl.data.behaviour_models import Scale
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
 from batchrl.data.storage import chunks
 from batchrl.ope.estimators.quotients import Block, Quotients
@@ -41,10 +47,12 @@ class Estimation:
             coefficients for it, or none that episodes say enough of, so that intervals take the propensities as given.
         share: how much of what the scores explain is taken away: 1 where the policy was fitted to the scored episodes
             alone, less where they are but some of those that it was fitted to.
+        fit: how the policy was estimated, where that is known.
     """
 
     basis: Floats64 | None
     share: float
+    fit: BehaviourFit | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Estimation | None:
@@ -55,13 +63,13 @@ class Estimation:
         coefficients = sum(len(actions) for _, actions in free) * (1 + dataset.n_features)
         many = coefficients * EPISODES_OF_A_COEFFICIENT > n or coefficients * n > MOST_NUMBERS
         if many or not coefficients:
-            return cls(None, 0.0)
+            return cls(None, 0.0, dataset.behavior_fit)
         scores = _scores(dataset, free)
         scores -= scores.mean(axis=0)
         left, sizes, _ = np.linalg.svd(scores, full_matrices=False)
         # With m of N episodes scored, the variance is that of psi / m less m / N of what the scores explain.
         share = 1 - math.sqrt(max(0.0, 1 - n / dataset.estimated_on))
-        return cls(left[:, sizes > 1e-9 * sizes[0]], share)
+        return cls(left[:, sizes > 1e-9 * sizes[0]], share, dataset.behavior_fit)
 
     def moved_by(self, estimator: Quotients) -> Quotients:
         """The same estimator, whose resamples and influence count the estimation of the propensities.
@@ -90,12 +98,19 @@ class Estimation:
             "with weights is right only as far as the states hold all that the logging policy looked at, and the model "
             "fits it."
         )
+        if self.fit is not None:
+            yield f"That model: {self.fit.told()}."
         if self.basis is None:
             yield "Intervals take the estimated propensities as given: too few episodes tell more of them."
         else:
             yield (
                 "Intervals count the estimation of the propensities, to first order, where enough episodes bear a "
                 "figure; other intervals and lower bounds take the propensities as given."
+            )
+        if self.fit is not None and self.fit.has_networks:
+            yield (
+                "Of a network, they count what is linear in the features alone; what it bends is taken as given, and "
+                "how far a network of finite data is off on average is in no interval."
             )
 
 
