@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
 import draw_architecture
 import rooms
-from pages import BLOCK, commands, ran
+from pages import BLOCK, commands
 
 from batchrl.contract.errors import BatchRLError
 
@@ -185,21 +184,3 @@ def test_files_that_a_page_names_in_backticks_exist() -> None:
                 if not place.exists():
                     missing.append(f"{page.name}: {name}")
     assert missing == []
-
-
-def test_the_front_pages_example_of_ones_own_log_runs(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    section = text[text.index("## Your own log") : text.index("## From Python")]
-    shown, script = [block for _, block in BLOCK.findall(section)]
-    assert "--preset generic-discrete" in script
-    script = script.replace(
-        "--preset generic-discrete", "--preset generic-discrete --set epochs=2 --set reward_model.epochs=2"
-    )
-    made = subprocess.run(
-        [sys.executable, ROOT / "examples" / "customers.py"], capture_output=True, text=True, timeout=60
-    )
-    (tmp_path / "log.csv").write_text(made.stdout)
-    assert made.stdout.startswith(shown)
-    said = ran(script, tmp_path, tmp_path / "home")
-    assert "improvement over the logging policy" in said
-    assert '"action":' in (tmp_path / "out" / "states.jsonl.out").read_text()
