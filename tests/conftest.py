@@ -29,7 +29,10 @@ import services
 
 # Whole families, so that no list of names has to be kept in step with botocore or the container contract.
 CLEARED_PREFIXES = ("AWS_", "SM_", "SAGEMAKER_", "BATCHRL_", "RLCOACH_")
-KEPT = (services.REQUIRE_VARIABLE, services.RGW_VARIABLE, services.CLIENTS_VARIABLE, services.WHEELS_VARIABLE)
+KEPT = (
+    *(services.REQUIRE_VARIABLE, services.RGW_VARIABLE, services.CLIENTS_VARIABLE, services.WHEELS_VARIABLE),
+    *services.SDK_VARIABLES.values(),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

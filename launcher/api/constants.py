@@ -22,6 +22,9 @@ OUTPUT_SUFFIX = ".out"
 MAX_MODEL_ENVIRONMENT_BYTES = 32 * 1024
 MAX_INVOCATION_BYTES = 6_291_456
 
+# Header of an answer: what of the request was taken and changes nothing on the local cloud.
+WITHOUT_EFFECT = "x-batchrl-without-effect"
+
 CSV = "text/csv"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"

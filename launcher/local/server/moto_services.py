@@ -70,7 +70,7 @@ class MotoServices:
         if (service, action) == ("iam", SIMULATE):
             return self._simulate(parse_qs(body.decode("utf-8", "replace")))
         if action not in ALLOWED.get(service, ()):
-            raise unknown_operation(f"{service}:{action or request.method}")
+            raise unknown_operation(service, action)
         answer = self._ask(request.environ, body)
         if action in ISSUING and answer.status == 200 and isinstance(answer.body, bytes):
             self._lend(answer.body, body)

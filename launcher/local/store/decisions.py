@@ -79,10 +79,17 @@ HEADERS = _words(
     "x-amz-source-expected-bucket-owner x-amz-storage-class x-amz-tagging x-amz-tagging-directive x-amz-trailer "
     "x-amz-user-agent"
 )
+# Headers that are taken and have no effect, which the answer says: S3 encrypts at rest, nothing here does. A client
+# notices no difference, so that a wish for it is no reason to refuse an object. Keys of the client's own are one.
+TOLD = _words(
+    "x-amz-server-side-encryption x-amz-server-side-encryption-aws-kms-key-id x-amz-server-side-encryption-context "
+    "x-amz-server-side-encryption-bucket-key-enabled"
+)
 # Of some headers only these values have a meaning here.
 VALUES = {
     "x-amz-acl": ("private", "bucket-owner-full-control", "bucket-owner-read"),
     "x-amz-object-ownership": ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"),
+    "x-amz-server-side-encryption": ("AES256", "aws:kms", "aws:kms:dsse"),
     "x-amz-storage-class": ("STANDARD",),
 }
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
@@ -122,11 +129,16 @@ def decide(method: str, level: str, parameters: Mapping[str, str], headers: Mapp
     return operation
 
 
+def without_effect(headers: Mapping[str, str]) -> list[str]:
+    """The headers of a request that change nothing here, though they would on S3."""
+    return sorted(TOLD.intersection(headers))
+
+
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not name.startswith("x-amz-") or name.startswith("x-amz-meta-"):
             continue
-        if name not in HEADERS and not name.startswith("x-amz-checksum-"):
+        if name not in HEADERS | TOLD and not name.startswith("x-amz-checksum-"):
             raise not_implemented(f"the header {name[:60]}")
         if name in VALUES and value not in VALUES[name]:
             raise not_implemented(f"{name}: {value[:60]}; it knows {', '.join(VALUES[name])}")

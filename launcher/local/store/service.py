@@ -7,9 +7,11 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 from batchrl.contract.errors import DISK_FULL
+from launcher.api.constants import WITHOUT_EFFECT
 from launcher.local.host.faults import is_full_disk
 from launcher.local.store import decisions, sigv4
 from launcher.local.store.access import Access
@@ -85,7 +87,9 @@ class Service:
     async def _run(self, operation: Operation, call: Call) -> Response:
         path = call.request.path
         try:
-            return await operation(call)
+            response = await operation(call)
+            noted = ", ".join(decisions.without_effect(call.request.headers))
+            return replace(response, headers=(*response.headers, (WITHOUT_EFFECT, noted))) if noted else response
         except NotModified as answer:
             return Response(304, answer.headers)
         except StoreError as error:

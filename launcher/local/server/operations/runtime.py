@@ -31,6 +31,10 @@ MAX_CUSTOM_ATTRIBUTES = 1024
 TARGET_VARIANT = "x-amzn-sagemaker-target-variant"
 
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+_REFUSED = {
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+    "async-invocations": "InvokeEndpointAsync",
+}
 _turns = itertools.count()
 
 
@@ -38,6 +42,11 @@ def endpoint_of(request: Request) -> str | None:
     """The endpoint that a request invokes; None for another request."""
     match = _PATH.fullmatch(request.path) if request.method == "POST" else None
     return urllib.parse.unquote(match.group(1)) if match else None
+
+
+def refused_operation(request: Request) -> str | None:
+    """The name of another operation on endpoints that a request is; None where it is none."""
+    return _REFUSED.get(request.path.rpartition("/")[2]) if request.path.startswith("/endpoints/") else None
 
 
 def invoke(context: Context, name: str, request: Request, body: bytes) -> Response:

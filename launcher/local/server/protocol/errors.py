@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from batchrl.contract.errors import DISK_FULL
+from launcher.api.elsewhere import refusal
 from launcher.api.errors import ApiError
 from launcher.local.server.protocol.wire import Request, Response
 
@@ -18,11 +19,9 @@ def disk_full(folder: Path) -> ApiError:
     return ApiError(DISK_FULL, f"the disk of {folder} is full.", 507)
 
 
-def unknown_operation(what: str) -> ApiError:
+def unknown_operation(service: str, operation: str) -> ApiError:
     """Something that the local cloud does not do; clients do not try it again."""
-    return ApiError(
-        "UnknownOperationException", f"The local cloud does not know {what}.", 400, s3_code="NotImplemented"
-    )
+    return ApiError("UnknownOperationException", refusal(service, operation), 400, s3_code="NotImplemented")
 
 
 def rendered(error: ApiError, request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,13 @@ import pytest
 from api_servers import RunningServer, of_cloud
 from botocore.exceptions import ClientError
 
+from launcher.api.roles import TRUST_POLICY
 from launcher.local import cloud
 from launcher.local.host.address import ACCOUNT_ID, ROLE, ROLE_NAME
 
+DOCUMENT = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+)
 POLICY = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
 
 
@@ -64,6 +70,42 @@ def test_every_action_is_allowed_to_a_role_that_there_is(api_server: RunningServ
     mine = f"arn:aws:iam::{ACCOUNT_ID}:role/service-role/mine"
     answer = iam.simulate_principal_policy(PolicySourceArn=mine, ActionNames=["s3:GetObject"])
     assert [one["EvalDecision"] for one in answer["EvaluationResults"]] == ["allowed"]
+
+
+def test_roles_have_policies_of_their_own_tags_and_another_trust(api_server: RunningServer) -> None:
+    iam, name = api_server.client("iam"), f"role-{uuid.uuid4()}"
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=DOCUMENT)
+    assert iam.list_role_policies(RoleName=name)["PolicyNames"] == ["inline"]
+    assert iam.get_role_policy(RoleName=name, PolicyName="inline")["PolicyDocument"] == json.loads(DOCUMENT)
+    iam.delete_role_policy(RoleName=name, PolicyName="inline")
+    assert iam.list_role_policies(RoleName=name)["PolicyNames"] == []
+    iam.tag_role(RoleName=name, Tags=[{"Key": "team", "Value": "rl"}])
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=TRUST_POLICY)
+    role = iam.get_role(RoleName=name)["Role"]
+    assert role["Tags"] == [{"Key": "team", "Value": "rl"}]
+    assert role["AssumeRolePolicyDocument"] == json.loads(TRUST_POLICY)
+
+
+def test_policies_are_made_listed_and_deleted(api_server: RunningServer) -> None:
+    iam, name = api_server.client("iam"), f"policy-{uuid.uuid4()}"
+    arn = iam.create_policy(PolicyName=name, PolicyDocument=DOCUMENT)["Policy"]["Arn"]
+    assert name in [one["PolicyName"] for one in iam.list_policies(Scope="Local", MaxItems=1000)["Policies"]]
+    iam.delete_policy(PolicyArn=arn)
+    assert code_of(iam.get_policy, PolicyArn=arn) == "NoSuchEntity"
+    assert code_of(iam.get_user, UserName=name) == "NoSuchEntity"
+
+
+def test_temporary_keys_and_metadata_of_images(api_server: RunningServer) -> None:
+    keys = api_server.client("sts").get_session_token()["Credentials"]
+    assert keys["SessionToken"]
+    ecr, name = api_server.client("ecr"), f"images-{uuid.uuid4()}"
+    ecr.create_repository(repositoryName=name)
+    assert ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryName"] == name
+    assert ecr.list_images(repositoryName=name)["imageIds"] == []
+    assert ecr.describe_images(repositoryName=name)["imageDetails"] == []
+    missing = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "none"}])
+    assert missing["failures"][0]["failureCode"] == "ImageNotFound"
 
 
 @pytest.mark.parametrize(
