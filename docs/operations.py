@@ -58,7 +58,7 @@ def testers() -> dict[str, list[str]]:
     """``service:Operation`` -> whose clients have a test of it."""
     declared = {client: set(_declared(script)) for client, script in SDK_SCRIPTS.items()}
     python = "\n".join(path.read_text() for folder in BOTO_TESTS for path in sorted(folder.rglob("*.py")))
-    called = set(re.findall(r"\.(\w+)\(", python)) | set(re.findall(r"\"([a-z_0-9]+)\"", python))
+    called = set(re.findall(r"\.([a-z_0-9]+)\b", python)) | set(re.findall(r"\"([a-z_0-9]+)\"", python))
     typed = CLI_TEST.read_text()
     found: dict[str, list[str]] = {}
     for service in KNOWN_SERVICES:
