@@ -19,7 +19,7 @@ from batchrl.commandline.arguments import ScriptArguments, run_script
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import SAVE_MODEL
-from batchrl.contract.paths import JOB_NAME_VARIABLE, RESOLVED_PRESET_NAME, TRAINING_CHANNEL, JobPaths
+from batchrl.contract.paths import JOB_NAME_VARIABLE, TRAINING_CHANNEL, JobPaths
 
 if TYPE_CHECKING:
     from batchrl.data.loader import LoadedData
@@ -71,7 +71,6 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.agents.prefit import costly_mask
     from batchrl.agents.registry import agent_class
     from batchrl.agents.target_policy import TargetPolicy
-    from batchrl.checkpoints.files import publish
     from batchrl.checkpoints.folder import CheckpointFolder
     from batchrl.naming import import_from_here
     from batchrl.ope.study.logged import of_decisions
@@ -79,7 +78,7 @@ def train(arguments: ScriptArguments) -> None:
     from batchrl.training.events import EventFile
     from batchrl.training.final import choice_lines
     from batchrl.training.randomness import make_deterministic
-    from batchrl.training.results import publish_epoch, publish_progress, publish_results
+    from batchrl.training.results import publish_epoch, publish_inputs, publish_progress, publish_results
     from batchrl.training.selection import finite, shown_score
     from batchrl.training.state import new_split, read_log, resumed, started
     from batchrl.training.stopping import EXIT_TERMINATED, StopRequests, TrainingStopped
@@ -119,7 +118,7 @@ def train(arguments: ScriptArguments) -> None:
 
     # 4. What stands on disk says the same as the run.
     folder.clean()
-    publish(paths.checkpoints / RESOLVED_PRESET_NAME, preset.to_json().encode())
+    publish_inputs(paths, preset, loaded, Path(__file__).name)
     if run.epoch:
         publish_progress(paths, folder, run)
     events = EventFile(paths, run.rows) if preset.tensorboard else None

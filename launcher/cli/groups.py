@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "ope": "Score policies on logged data.",
         "model": "Look at trained models, export them.",
         "compare": "Compare jobs or policies.",
+        "report": "A job or loop, told to its owner: HTML, PDF.",
         "plan": "Print a job's exact request; send nothing.",
         "package": "List what would travel with a job.",
         "presets": "List, show and check presets.",

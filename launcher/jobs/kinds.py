@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from batchrl.contract.hyperparameters import PROGRAM, decode_value
@@ -33,7 +34,7 @@ def api_kind(kind: str) -> str:
     return TRAINING if kind == EVALUATION else kind
 
 
-def program_in(request: dict[str, Any]) -> object:
+def program_in(request: Mapping[str, Any]) -> object:
     """The script that a request or a description of a training job names; None where it names none."""
     return decode_value(request.get("HyperParameters", {}).get(PROGRAM, "null"))
 

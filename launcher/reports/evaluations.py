@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
-from batchrl.contract.paths import EVALUATION_NAME
+from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME
 from launcher.base.notices import say
-from launcher.base.product import TRAIN_SCRIPT
+from launcher.base.product import EVALUATE_SCRIPT, TRAIN_SCRIPT
 from launcher.jobs.training import LOOKED_AT, program_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Evaluation:
         discount: of one step; None where the policy does not say it.
         discounted_return: mean over all episodes.
         discounted_standard_error: of that mean.
+        env: the simulator; None where the file does not say it.
+        policy: what it says of the policy that played.
     """
 
     mean_return: float
@@ -45,6 +48,8 @@ class Evaluation:
     discount: float | None = None
     discounted_return: float | None = None
     discounted_standard_error: float | None = None
+    env: str | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
@@ -55,8 +60,8 @@ class Evaluation:
         """
         try:
             values: dict[str, Any] = jsontext.parsed(path.read_text())
-            wanted = [field for field in fields(cls) if field.name in values or field.default is MISSING]
-            return cls(**{field.name: values[field.name] for field in wanted})
+            wanted = [each.name for each in fields(cls) if each.name in values or _is_needed(each)]
+            return cls(**{name: values[name] for name in wanted})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedContent(f"{path} does not hold an evaluation: {error!r}.") from error
 
@@ -83,6 +88,10 @@ class Evaluation:
         return f"Mean return {self.mean}, {self.episodes} episodes, {span}.{discounted}"
 
 
+def _is_needed(each: Field[Any]) -> bool:
+    return each.default is MISSING and each.default_factory is MISSING
+
+
 def _with_error(mean: float, error: float | None) -> str:
     return f"{mean:.2f}" if error is None else f"{mean:.2f} +- {error:.2f} (s.e.)"
 
@@ -98,6 +107,27 @@ def read_evaluation(job: Job) -> Evaluation:
     with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
         job.pull(folder, what="output", unpack=True)
         return Evaluation.read(Path(folder) / "output" / "data" / EVALUATION_NAME)
+
+
+def find_evaluation(trained: Job) -> tuple[Job, Evaluation] | None:
+    """The newest job among the newest that evaluated a training job's checkpoints, and what it found; None for none.
+
+    Raises:
+        DamagedContent: its output holds no evaluation.
+        Unreachable: cloud or store does not answer.
+    """
+    from launcher.jobs.training import Job, list_jobs
+
+    place = trained.checkpoint_uri.rstrip("/")
+    for summary in list_jobs(trained.session, status="Completed", limit=LOOKED_AT):
+        job = Job(summary.name, trained.session)
+        if program_of(job) != EVALUATE_SCRIPT:
+            continue
+        for channel in job.describe().get("InputDataConfig", ()):
+            uri = channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
+            if channel["ChannelName"] == CHECKPOINT_CHANNEL and uri.rstrip("/") == place:
+                return job, read_evaluation(job)
+    return None
 
 
 def newest_training(session: Session) -> Job:

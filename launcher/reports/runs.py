@@ -18,7 +18,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
 from batchrl.contract.interval import Interval
 from batchrl.contract.layout import BEST_NAME, S3Url
-from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME, TRAINING_SUMMARY_NAME
 from batchrl.contract.published import find_published
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Files:
     table: bytes | None
     preset: bytes | None
     summary: bytes | None
+    inputs: bytes | None = None
 
 
 def files_of_job(job: Job) -> Files:
@@ -115,15 +116,16 @@ def files_of_job(job: Job) -> Files:
         Unreachable: cloud or store does not answer.
     """
     place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
-    names = (BEST_NAME, columns.INTERMEDIATE_CSV, RESOLVED_PRESET_NAME)
+    names = (BEST_NAME, columns.INTERMEDIATE_CSV, RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME)
     with job.session.reported(f"reading the results of {job.name}", job.session.s3):
-        best, table, preset = (find_published(job.session.s3, place, name) for name in names)
+        best, table, preset, inputs = (find_published(job.session.s3, place, name) for name in names)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
         try:
             job.pull(folder, what="output", unpack=True)
         except InputError:  # it has not ended
-            return Files(best, table, preset, None)
-        return Files(best, table, preset, _content(Path(folder) / "output" / "data" / TRAINING_SUMMARY_NAME))
+            return Files(best, table, preset, None, inputs)
+        data = Path(folder) / "output" / "data"
+        return Files(best, table, preset, _content(data / TRAINING_SUMMARY_NAME), inputs)
 
 
 def files_of_folder(path: Path) -> Files:
@@ -134,6 +136,7 @@ def files_of_folder(path: Path) -> Files:
         table=_content(checkpoints / columns.INTERMEDIATE_CSV),
         preset=_content(checkpoints / RESOLVED_PRESET_NAME),
         summary=_content(checkpoints.parent / "output" / "data" / TRAINING_SUMMARY_NAME),
+        inputs=_content(checkpoints / TRAINING_INPUTS_NAME),
     )
 
 

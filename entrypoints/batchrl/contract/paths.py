@@ -34,6 +34,7 @@ OUTPUT_ARCHIVE_NAME = "output.tar.gz"
 RESOLVED_PRESET_NAME = "resolved_preset.json"
 EVALUATION_NAME = "evaluation.json"
 TRAINING_SUMMARY_NAME = "training_summary.json"
+TRAINING_INPUTS_NAME = "training_inputs.json"
 
 
 @dataclass(frozen=True)

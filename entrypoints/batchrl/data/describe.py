@@ -83,6 +83,14 @@ class Ends:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """When the first and the last of the steps were logged: ISO 8601, UTC."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
 class Entropy:
     """Entropy of the logging policy, in nats, over the transitions; ``highest`` is that of the uniform policy."""
 
@@ -101,6 +109,7 @@ class Description:
     transitions: int
     actions: int
     left_out_episodes: int
+    recorded: Recorded | None
     sha256: str
     ends: Ends
     lengths: Spread
@@ -135,6 +144,7 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         transitions=data.n_transitions,
         actions=data.n_actions,
         left_out_episodes=loaded.left_out,
+        recorded=None if loaded.recorded is None else Recorded(*map(_as_date, loaded.recorded)),
         sha256=data.sha256(),
         ends=Ends(ends_for_good - loaded.unknown_ends, data.n_episodes - ends_for_good, loaded.unknown_ends),
         lengths=Spread.of(data.lengths.astype(np.float64)),
@@ -149,6 +159,10 @@ def describe(loaded: LoadedData, discount: float | None = None) -> Description:
         features=_features(data),
         slices=slices_of(data),
     )
+
+
+def _as_date(seconds: float) -> str:
+    return f"{np.datetime64(0, 's') + np.timedelta64(math.floor(seconds), 's')}Z"
 
 
 def _entropy(data: Dataset) -> Entropy | None:

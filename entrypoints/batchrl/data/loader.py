@@ -52,6 +52,7 @@ class LoadedData:
         target_q: ``[N, A]``, finite values of ``target_q_values``; the same.
         notes: what was assumed or mended, and what became of columns that are no plain numbers, in words.
         doubts: what is odd about the data and may be meant.
+        recorded: the earliest and the latest time of its steps, in seconds since 1970; None where no column has dates.
     """
 
     dataset: Dataset
@@ -62,6 +63,7 @@ class LoadedData:
     target_q: Floats64 | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[Warned, ...] = ()
+    recorded: tuple[float, float] | None = None
 
 
 def load_dataset(
@@ -107,6 +109,7 @@ def load_dataset(
         target_q=_steps_of(rows, layout, rows.targets.get(columns.TARGET_Q_VALUES)),
         notes=notes,
         doubts=checked.doubts,
+        recorded=_recorded(rows, layout),
     )
     return _balanced(_with_propensities(loaded, settings, rows.chances is not None), settings)
 
@@ -203,6 +206,17 @@ def _ends(rows: Rows, layout: Layout, as_coach: bool) -> tuple[Flags, Flags]:
     if over is None or as_coach:
         over = np.ones(len(steps), dtype=np.bool_)
     return over | ~known, ~over & ~known
+
+
+def _recorded(rows: Rows, layout: Layout) -> tuple[float, float] | None:
+    """The earliest and the latest time of the steps; None where they have no dates."""
+    if rows.times is None or not rows.dated:
+        return None
+    first, last = np.inf, -np.inf
+    for chunk in layout.chunks():
+        moments = taken(rows.times, chunk.rows)
+        first, last = min(first, float(np.fmin.reduce(moments))), max(last, float(np.fmax.reduce(moments)))
+    return (first, last) if np.isfinite([first, last]).all() else None
 
 
 def _marked(rows: Rows, name: str, ends: Integers, closing: Integers) -> Flags | None:

@@ -209,6 +209,7 @@ class _Reading:
             propensities=None if propensities is None else propensities.finish(),
             eligible=None if eligible is None else eligible.flags,
             times=None if self._times is None else self._times.finish(),
+            dated=self._times is not None and self._times.dated,
             loggers=loggers[0],
             logger_names=loggers[1],
             weights=None if (weight := self._numbers.get(columns.WEIGHT)) is None else weight.finish(),

@@ -36,6 +36,7 @@ class Rows:
         propensities: ``[M]``, that of the taken action, ``nan`` in empty cells; None where they were not logged.
         eligible: ``[M, A]``, whether each action could be taken, all false in empty cells; None: every action could.
         times: ``[M]``, by which the rows of an episode are sorted, ``nan`` in empty cells; None: as they stand.
+        dated: whether these are dates, in seconds since 1970; else they number the steps.
         loggers: ``[M]``, positions among ``logger_names`` of the policy that logged the row, -1 in empty cells; None:
             one policy logged all rows.
         logger_names: sorted.
@@ -62,6 +63,7 @@ class Rows:
     propensities: Floats64 | None
     eligible: Flags | None
     times: Floats64 | None
+    dated: bool
     loggers: Integers | None
     logger_names: tuple[str, ...]
     weights: Floats64 | None

@@ -28,6 +28,7 @@ class TimeColumn:
     def __init__(self, storage: Storage) -> None:
         self._column = storage.column()
         self._are_dates: bool | None = None
+        self._of_day = False
 
     def append(self, cells: pa.Array) -> Integers:
         """Add rows.
@@ -38,8 +39,14 @@ class TimeColumn:
         values, wrong, are_dates = _times(cells, self._are_dates)
         if self._are_dates is None:
             self._are_dates = are_dates
+        self._of_day = pa.types.is_time(cells.type)
         self._column.append(values)
         return wrong
+
+    @property
+    def dated(self) -> bool:
+        """Whether the column holds dates, and neither numbers nor times of day."""
+        return self._are_dates is True and not self._of_day
 
     @property
     def right(self) -> str:

@@ -118,7 +118,7 @@ class FinalFigures:
             "episodes": self.score.episodes,
             "score": self.score.to_json(),
             "logged_return": estimate_json(self.scores.logged_return),
-            "policies": [report.to_json() for report in self.reports],
+            "policies": [report.to_json() | {"speaking": speaking(report)} for report in self.reports],
         }
 
     def lines(self) -> Iterator[str]:

@@ -8,12 +8,22 @@ from batchrl.checkpoints.files import publish, publish_json
 from batchrl.checkpoints.folder import CheckpointFolder, PointerDetails
 from batchrl.checkpoints.policy import load_policy
 from batchrl.contract import columns
-from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME, JobPaths
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME, TRAINING_SUMMARY_NAME, JobPaths
 from batchrl.data.loader import LoadedData
 from batchrl.training.final import FinalFigures, final_figures
+from batchrl.training.inputs import training_inputs
 from batchrl.training.selection import choose_best
 from batchrl.training.state import RunState
 from batchrl.training.table import Row, to_csv
+from presets.schema import TrainPreset
+
+
+def publish_inputs(paths: JobPaths, preset: TrainPreset, loaded: LoadedData, entry_point: str) -> None:
+    """Publish settings, log and code of a run before its first epoch: beside the checkpoints, and for the outputs."""
+    inputs = training_inputs(loaded, preset, paths, entry_point)
+    for folder in (paths.checkpoints, paths.output_data):
+        publish(folder / RESOLVED_PRESET_NAME, preset.to_json().encode())
+        publish_json(folder / TRAINING_INPUTS_NAME, inputs)
 
 
 def publish_epoch(paths: JobPaths, folder: CheckpointFolder, state: RunState, row: Row) -> None:
@@ -75,7 +85,6 @@ def publish_results(
         "estimates": figures.to_json(),
     }
     publish(paths.output_data / columns.INTERMEDIATE_CSV, to_csv(state.rows))
-    publish(paths.output_data / RESOLVED_PRESET_NAME, state.preset.to_json().encode())
     publish_json(paths.output_data / TRAINING_SUMMARY_NAME, summary)
     if save_model:
         facts = {**state.facts(), "epoch": best.epoch, "selection": best.reason}

@@ -13,18 +13,14 @@ import click
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.interval import with_interval
-from batchrl.contract.paths import CHECKPOINT_CHANNEL
-from launcher.base.product import EVALUATE_SCRIPT
 from launcher.cli.estimates import number
-from launcher.cli.finding import find_job, session_for
+from launcher.cli.finding import find_job
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, complete_jobs
 from launcher.cli.output import Form, Output, echo, plain
 from launcher.cli.scoring import score, scoring_options
-from launcher.jobs.training import LOOKED_AT, program_of
 
 if TYPE_CHECKING:
-    from launcher.jobs.training import Job
     from launcher.reports.runs import Run, Score
 
 LINE = "  {score:<25}{effective:>6}  {final:<25}{rely:<6}{simulator:>12}"
@@ -79,6 +75,7 @@ def command(runs: tuple[str, ...], data: str | None, against: str, scoring: dict
 
 
 def _read(name: str, aws: bool) -> Run:
+    from launcher.reports.evaluations import find_evaluation
     from launcher.reports.runs import files_of_folder, files_of_job, read_run
 
     path = Path(name).expanduser()
@@ -88,26 +85,10 @@ def _read(name: str, aws: bool) -> Run:
         raise InputError(f"{name} is no job and no folder of checkpoints.", "A policy alone needs --data DATA.")
     job = find_job(name, aws)
     found = read_run(job.name, files_of_job(job))
-    evaluated = _evaluated(job, aws)
-    return found if evaluated is None else replace(found, mean_return=evaluated[0], return_error=evaluated[1])
-
-
-def _evaluated(trained: Job, aws: bool) -> tuple[float, float | None] | None:
-    """Mean return and standard error of the newest evaluation of a job's checkpoints."""
-    from launcher.jobs.training import Job, list_jobs
-    from launcher.reports.evaluations import read_evaluation
-
-    session = session_for(aws)
-    for summary in list_jobs(session, status="Completed", limit=LOOKED_AT):
-        job = Job(summary.name, session)
-        if program_of(job) != EVALUATE_SCRIPT:
-            continue
-        for channel in job.describe().get("InputDataConfig", ()):
-            uri = channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
-            if channel["ChannelName"] == CHECKPOINT_CHANNEL and uri.rstrip("/") == trained.checkpoint_uri.rstrip("/"):
-                evaluation = read_evaluation(job)
-                return evaluation.mean_return, evaluation.standard_error
-    return None
+    if (evaluated := find_evaluation(job)) is None:
+        return found
+    _, played = evaluated
+    return replace(found, mean_return=played.mean_return, return_error=played.standard_error)
 
 
 def _tell(runs: list[Run], scoring: dict[str, Any]) -> None:

@@ -288,7 +288,7 @@ def _section(preset: str, settings: tuple[str, ...], described: Mapping[str, str
 
 
 def _described(answer: Mapping[str, Any], with_slices: bool, width: int) -> Iterator[str]:
-    ends = answer["ends"]
+    ends, recorded = answer["ends"], answer["recorded"]
     yield from fields(
         {
             "data": answer["path"],
@@ -296,6 +296,7 @@ def _described(answer: Mapping[str, Any], with_slices: bool, width: int) -> Iter
             "episodes": f"{answer['episodes']}: {ends['terminal']} end for good, {ends['truncated']} are cut with a "
             f"known next state, {ends['unknown']} without one",
             "transitions": str(answer["transitions"]),
+            **({} if recorded is None else {"recorded": f"{recorded['first']} to {recorded['last']}"}),
             "entropy": _entropy(answer["behavior_entropy"]),
         },
         width,

@@ -74,4 +74,4 @@ def after_training(training: str | None, described: Mapping[str, str], preset: s
 
     estimate = () if training is None else (f"ope {shlex.quote(training)} --model",)
     simulated = not described and presets.evaluation_of(preset) is not None
-    return ("metrics", "plot", *estimate, *(("evaluate --job",) if simulated else ()))
+    return ("metrics", "plot", "report", *estimate, *(("evaluate --job",) if simulated else ()))

@@ -55,7 +55,8 @@ def assert_same_end(resumed: Path, straight: Path, epochs: int) -> None:
     different = [name for name, tensor in tensors(mine).items() if not tensor.equal(tensors(its)[name])]
     assert different == []
     assert (mine["rng"], mine["epoch"], mine["agent"]["updates"]) == (its["rng"], its["epoch"], its["agent"]["updates"])
-    for name in ("model/model.safetensors", "model/model.json", "output/data/training_summary.json"):
+    results = ("model/model.safetensors", "model/model.json", "output/data/training_summary.json")
+    for name in (*results, "output/data/training_inputs.json"):
         assert (resumed / name).read_bytes() == (straight / name).read_bytes(), name
 
 

@@ -20,7 +20,7 @@ from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.layout import BEST_NAME, LATEST_NAME
 from batchrl.contract.manifest import sha256_of
-from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_SUMMARY_NAME
+from batchrl.contract.paths import RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME, TRAINING_SUMMARY_NAME
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
 from batchrl.ope.study.logged import EpisodeLog, policies_of
@@ -86,12 +86,14 @@ def test_what_a_run_leaves(trained: Path) -> None:
         f"checkpoints/{LATEST_NAME}",
         f"checkpoints/{BEST_NAME}",
         f"checkpoints/{RESOLVED_PRESET_NAME}",
+        f"checkpoints/{TRAINING_INPUTS_NAME}",
         f"checkpoints/{columns.INTERMEDIATE_CSV}",
         "model/model.json",
         "model/model.safetensors",
         f"model/{RESOLVED_PRESET_NAME}",
         f"output/data/{columns.INTERMEDIATE_CSV}",
         f"output/data/{RESOLVED_PRESET_NAME}",
+        f"output/data/{TRAINING_INPUTS_NAME}",
         "output/data/training_summary.json",
         f"output/intermediate/{columns.INTERMEDIATE_CSV}",
         "output/intermediate/events/events.out.tfevents.0.batchrl",

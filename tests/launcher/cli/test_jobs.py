@@ -302,12 +302,12 @@ def test_a_training_on_a_log_of_ones_own_is_not_followed_by_a_simulator() -> Non
         "plot",
         "ope 'my log.csv' --model",
     )
-    estimate = ("metrics", "plot", "ope cartpole.csv --model")
+    estimate = ("metrics", "plot", "report", "ope cartpole.csv --model")
     assert after_training("cartpole.csv", {}, "cartpole-ddqn-bcq") == (*estimate, "evaluate --job")
     assert after_training("cartpole.csv", {}, "mail-iql") == (*estimate, "evaluate --job")
     for of_any_log in ("generic-discrete", "decisions-dr", "my.yaml"):
         assert after_training("cartpole.csv", {}, of_any_log) == estimate
-    assert after_training(None, {}, "cartpole-best") == ("metrics", "plot", "evaluate --job")
+    assert after_training(None, {}, "cartpole-best") == ("metrics", "plot", "report", "evaluate --job")
 
 
 def test_a_crash_that_was_followed_is_told_once(start: Callable[..., object], run: Run) -> None:
