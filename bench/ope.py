@@ -16,7 +16,7 @@ from batchrl.ope.estimators.bootstrap import intervals
 from batchrl.ope.estimators.doubly_robust import ActionValues
 from batchrl.ope.estimators.grid import Grid
 from batchrl.ope.estimators.magic import MagicSettings, magic
-from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.sample import Sample, trajectory_estimators, value_bounds
 from batchrl.ope.estimators.student import student_interval
 from batchrl.ope.estimators.weights import WeightDiagnostics
 
@@ -82,7 +82,7 @@ def all_estimates(logged: Logged) -> tuple[float, float]:
     found["DR"] = doubly_robust(grid, ratios, sample.rewards, modelled, modelled)
     bootstrapped = intervals(list(found.values()), RESAMPLES, 0.95, seed=0)
     of_t = [student_interval(quotients, 0.95) for quotients in found.values()]
-    bounds = lower_bounds(sample, -10.0, 0.95, seed=0)
+    bounds = value_bounds(sample, (-10.0, 10.0), 0.95)
     weights = WeightDiagnostics.of(sample.log_weights)
     assert all(np.isfinite(estimate.upper) for estimate in (*bootstrapped, *of_t, weights.mean_weight_interval))
     assert len(bounds) == 2

@@ -20,7 +20,7 @@ from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import Estimate, resampled
 from batchrl.ope.estimators.doubly_robust import ActionValues
 from batchrl.ope.estimators.grid import Grid
-from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.sample import Sample, trajectory_estimators, value_bounds
 from batchrl.ope.estimators.student import student_interval
 from batchrl.ope.estimators.weights import WeightDiagnostics
 
@@ -38,7 +38,7 @@ CASES = (*((5, n, tilt) for n in SIZES for tilt in TILTS), *((25, 100, tilt) for
 
 DISCOUNT = 0.95
 REWARDS = np.array([[1.0, 0.0], [-0.5, 2.0]])
-LEAST_REWARD = -1.5
+REWARD_RANGE = (-1.5, 3.0)
 # Of each state and action: the probability that the episode ends, over 1 / T; and else, that state 1 follows.
 ENDING = np.array([[0.5, 1.0], [1.5, 0.25]])
 MOVING = np.array([[0.3, 0.8], [0.6, 0.4]])
@@ -56,7 +56,8 @@ class Coverage:
         effective_share: ESS / n, averaged over the logs.
         percentile: share of logs whose bootstrap interval contains the exact value, by estimator.
         student: the same of Student's interval.
-        bound: share of logs whose lower bound is below the exact value, by estimator.
+        lower: share of logs whose lower bound is below the exact value, by estimator.
+        upper: share of logs whose upper bound is above it.
     """
 
     steps: int
@@ -64,7 +65,8 @@ class Coverage:
     effective_share: float
     percentile: Mapping[str, float]
     student: Mapping[str, float]
-    bound: Mapping[str, float]
+    lower: Mapping[str, float]
+    upper: Mapping[str, float]
 
 
 def policy_of(tilt: float) -> Floats64:
@@ -119,7 +121,7 @@ def measure(steps: int, n_episodes: int, tilt: float, replicates: int = REPLICAT
     shares = []
     percentile = dict.fromkeys(ESTIMATORS, 0)
     student = dict.fromkeys(ESTIMATORS, 0)
-    bound = {names.IS: 0, names.PDIS: 0}
+    lower, upper = ({names.IS: 0, names.PDIS: 0} for _ in range(2))
     for start in range(0, replicates, AT_ONCE):
         samples = logs(policy, steps, min(AT_ONCE, replicates - start), n_episodes, rng)
         found = [trajectory_estimators(sample, wanted=ESTIMATORS) for sample in samples]
@@ -130,15 +132,18 @@ def measure(steps: int, n_episodes: int, tilt: float, replicates: int = REPLICAT
             for name, quotients in of_log.items():
                 percentile[name] += _holds(Estimate.of(quotients.value, next(draws), CONFIDENCE), exact)
                 student[name] += _holds(student_interval(quotients, CONFIDENCE), exact)
-            for name, lower in lower_bounds(sample, LEAST_REWARD, CONFIDENCE, seed=start).items():
-                bound[name] += lower <= exact
+            for name, bounds in value_bounds(sample, REWARD_RANGE, CONFIDENCE).items():
+                assert bounds.lower is not None and bounds.upper is not None
+                lower[name] += bounds.lower <= exact
+                upper[name] += exact <= bounds.upper
     return Coverage(
         steps,
         n_episodes,
         float(np.mean(shares)),
         {name: count / replicates for name, count in percentile.items()},
         {name: count / replicates for name, count in student.items()},
-        {name: count / replicates for name, count in bound.items()},
+        {name: count / replicates for name, count in lower.items()},
+        {name: count / replicates for name, count in upper.items()},
     )
 
 
@@ -149,7 +154,8 @@ def _holds(estimate: Estimate, exact: float) -> bool:
 def row(coverage: Coverage) -> str:
     """A line of the document's table."""
     intervals = (f"{100 * coverage.percentile[name]:.1f} / {100 * coverage.student[name]:.1f}" for name in ESTIMATORS)
-    bounds = (f"{100 * coverage.bound[name]:.1f}" for name in (names.IS, names.PDIS))
+    sides = (coverage.lower, coverage.upper)
+    bounds = (" / ".join(f"{100 * side[name]:.1f}" for side in sides) for name in (names.IS, names.PDIS))
     cells = (f"{coverage.steps}", f"{coverage.n_episodes}", f"{coverage.effective_share:.2f}", *intervals, *bounds)
     return f"| {' | '.join(cells)} |"
 
@@ -158,17 +164,18 @@ HEAD = f"""# How often the intervals hold
 
 How many of {REPLICATES} fresh logs of n episodes of at most T steps had an interval that contains the exact value, in
 percent: percentile bootstrap with {RESAMPLES} resamples / Student's t, both aiming at 95 %. The last columns are
-one-sided lower bounds at 95 % (Thomas et al. 2015). The standard error of a figure near 95 is 0.5.
+one-sided bounds at 95 %, lower / upper (`batchrl/ope/estimators/betting.py`). The standard error of a figure near 95
+is 0.5.
 `bench/ope_coverage.py` says what the logs are and rewrites this file:
 
     .venv/bin/python bench/ope_coverage.py
 
 Where the effective sample size (ESS) is most of the episodes, the intervals hold as promised; as it falls, they
 contain the exact value less and less often, because the heavy weights that matter are missing from the log and from all
-its resamples. The lower bounds hold all the same, and say little. Which figures are relied on then, and how often those
+its resamples. The bounds hold all the same, and say less. Which figures are relied on then, and how often those
 hold, is told [below](#where-a-figure-may-be-relied-on).
 
-| T | n | ESS/n | {" | ".join(SHORT[name] for name in ESTIMATORS)} | bound, IS | bound, PDIS |
+| T | n | ESS/n | {" | ".join(SHORT[name] for name in ESTIMATORS)} | bounds, IS | bounds, PDIS |
 |{"---|" * (len(ESTIMATORS) + 5)}
 """
 

@@ -84,7 +84,11 @@ def make_parser() -> Parser:
     add("--resamples", type=int, default=1000, help="of episodes, for the intervals (default: 1000)")
     add("--confidence", type=float, default=0.95, help="that intervals aim to cover (default: 0.95)")
     add("--seed", type=int, default=0, help="of resamples and of fitted values (default: 0)")
-    add("--least-reward", type=float, metavar="R", help="no step can pay less; for the lower bounds")
+    add(
+        "--reward-range",
+        metavar="LOW:HIGH",
+        help="what a step can pay, for the bounds, as 0:1 or --reward-range=-1:1 (default: the logged range)",
+    )
     add(
         "--clip", type=float, metavar="RATIO", help="largest ratio of a step: less variance, but a bias (default: none)"
     )
@@ -118,13 +122,13 @@ def check(arguments: argparse.Namespace) -> None:
         ("--resamples", arguments.resamples, 0 <= arguments.resamples <= 1_000_000, "0 to 1000000"),
         ("--confidence", arguments.confidence, 0 < arguments.confidence < 1, "a number between 0 and 1"),
         ("--seed", arguments.seed, 0 <= arguments.seed < 2**32, "0 or more"),
-        ("--least-reward", arguments.least_reward, math.isfinite(arguments.least_reward or 0.0), "a number"),
         ("--clip", arguments.clip, arguments.clip is None or arguments.clip >= 1, "a number from 1 on"),
         ("--fqe-updates", arguments.fqe_updates, arguments.fqe_updates >= 1, "at least 1"),
     )
     for option, value, right, words in rules:
         if not right:
             raise InputError(f"{option} got {value}.", f"Give {words}.")
+    reward_range(arguments.reward_range)
     for text in arguments.policy:
         if text not in KINDS and not is_given(text):
             raise InputError(f"--policy {text}: there is no such policy.", f"Write {', '.join(KINDS)}; or {WRITTEN}.")
@@ -132,6 +136,23 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(
             "--policy without --model: the columns of DATA are the policy already.", "Leave it out, or name a model."
         )
+
+
+def reward_range(text: str | None) -> tuple[float, float] | None:
+    """The ends of ``--reward-range``; None where it was not given.
+
+    Raises:
+        InputError: it is no range.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise InputError(f"--reward-range got '{text}'.", "Write the least and the greatest reward, as 0:1.")
+    return low, high
 
 
 def estimate(arguments: argparse.Namespace) -> OpeReport:
@@ -164,7 +185,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         arguments.confidence,
         arguments.seed,
         chosen_estimators(arguments.estimators),
-        arguments.least_reward,
+        reward_range(arguments.reward_range),
     )
     question = Question(
         source=arguments.data_name or str(arguments.data),

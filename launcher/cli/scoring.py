@@ -52,7 +52,11 @@ SHARED = (
     click.option("--resamples", type=int, help="Of episodes, by default 1000."),
     click.option("--confidence", type=float, help="That intervals aim to cover, by default 0.95."),
     click.option("--seed", type=int, help="Of resamples and fits, by default 0."),
-    click.option("--least-reward", type=float, help="No step can pay less; for lower bounds."),
+    click.option(
+        "--reward-range",
+        metavar="LOW:HIGH",
+        help="What a step can pay, for the bounds, as 0:1; by default the logged range.",
+    ),
     click.option("--clip", type=float, help="Largest ratio of a step; by default none is changed."),
     click.option("--fqe", is_flag=True, help="Fit values of each policy, on other episodes."),
     click.option("--fqe-data", metavar="DATA", help="Fit them on this data instead."),
@@ -182,5 +186,5 @@ def _spelled(scoring: dict[str, Any]) -> list[str]:
             spelled.append(option)
         else:
             for part in value if isinstance(value, tuple) else (value,):
-                spelled += [option, str(part)]
+                spelled.append(f"{option}={part}")  # a value may begin with a dash
     return spelled

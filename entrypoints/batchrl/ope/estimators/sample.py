@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from batchrl.contract import estimators as names
+from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
-from batchrl.ope.estimators import bounds, marginal, trajectories
+from batchrl.ope.estimators import betting, marginal, trajectories
 from batchrl.ope.estimators.doubly_robust import (
     ActionValues,
     direct_method_value,
@@ -81,20 +82,19 @@ def trajectory_estimators(
     return {name: make() for name, make in makers.items() if wanted is None or name in wanted}
 
 
-def lower_bounds(sample: Sample, least_reward: float, confidence: float, seed: int) -> dict[str, float]:
-    """High-confidence lower bounds of the value (``bounds``), by name of the estimator that each belongs to.
+def value_bounds(sample: Sample, reward_range: tuple[float, float], confidence: float) -> dict[str, Interval]:
+    """High-confidence bounds of the value (``betting``), by name of the estimator that each pair belongs to.
 
     Args:
         sample: the policy on the episodes.
-        least_reward: no reward of a step can be lower.
-        confidence: probability that the value is above each bound.
-        seed: of the episodes that choose where weights are truncated.
+        reward_range: no reward of a step can be lower or higher.
+        confidence: probability that the value is on the right side of each bound.
     """
     rewards, discount = sample.rewards, sample.discount
-    least = bounds.least_return(rewards.shape[1], least_reward, discount)
+    returns = betting.return_range(rewards.shape[1], reward_range, discount)
     return {
-        names.IS: bounds.importance_sampling_bound(sample.log_weights, sample.returns, least, confidence, seed),
-        names.PDIS: bounds.per_decision_bound(sample.weights, rewards, least_reward, discount, confidence, seed),
+        names.IS: betting.importance_sampling_bounds(sample.log_weights, sample.returns, returns, confidence),
+        names.PDIS: betting.per_decision_bounds(sample.weights, rewards, reward_range, discount, confidence),
     }
 
 

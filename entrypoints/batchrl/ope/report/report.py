@@ -6,6 +6,7 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
      "data": {"source", "sha256", "episodes", "transitions", "actions", "schema"},
      "scored": {"episodes", "transitions", "which"},          which episodes, in words
      "settings": {"discount", "confidence", "resamples", "seed", "clip",    discount null for a log of single decisions
+                  "reward_range": [least, greatest],                       of a step, for the bounds
                   "loggers": "separate", "balanced" or null where one policy logged all},
      "logged": {"mean_return", "discounted_return": ESTIMATE, "estimand": ESTIMAND},
      "baseline": what "difference" is against, in words,
@@ -19,7 +20,7 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
                                         "interval": [lower, upper],                   the wider of
                                         "bootstrap": [lower, upper], "student_t": [lower, upper],
                                         "undefined_resamples": number, "carrying_episodes": number,
-                                        "lower_bound": number, "difference": ESTIMATE or null,
+                                        "lower_bound": number, "upper_bound": number, "difference": ESTIMATE or null,
                                         "tuned": {"parameter", "value", "changed"} or null,
                                         "reliable": true or false, "doubt": words or null,
                                         "difference_doubt": words or null}}}],
@@ -36,6 +37,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from batchrl.contract.interval import Interval
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.estimators.student import wider
 from batchrl.ope.estimators.weights import WeightDiagnostics
@@ -43,6 +45,8 @@ from batchrl.ope.report.estimand import Estimand
 from batchrl.ope.report.words import OF_EPISODES, Words
 
 FORMAT = 1
+# Of an estimator without bounds.
+UNBOUNDED = Interval()
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Figure:
         estimand: what it estimates.
         bootstrap: with the percentile interval and the standard error of resampled episodes.
         student_t: the same value with Student's interval.
-        lower_bound: what the value exceeds with the confidence asked for, where the estimator has such a bound.
+        bounds: what the value exceeds, and what it stays below, each with the confidence asked for (``betting``);
+            undefined where the estimator has none.
         difference: the paired difference to the baseline, with the wider of percentile and Student's interval; None
             where the two have not the same horizon.
         doubt: why it should not be relied on, in words; None where nothing speaks against it.
@@ -85,7 +90,7 @@ class Figure:
     estimand: Estimand
     bootstrap: Estimate
     student_t: Estimate
-    lower_bound: float = float("nan")
+    bounds: Interval = UNBOUNDED
     difference: Estimate | None = None
     doubt: str | None = None
     tuned: Tuned | None = None
@@ -114,7 +119,8 @@ class Figure:
             "student_t": [_number(self.student_t.lower), _number(self.student_t.upper)],
             "undefined_resamples": self.undefined,
             "carrying_episodes": _number(self.carrying),
-            "lower_bound": _number(self.lower_bound),
+            "lower_bound": _number(self.bounds.lower),
+            "upper_bound": _number(self.bounds.upper),
             "difference": None if self.difference is None else estimate_json(self.difference),
             "tuned": None if self.tuned is None else self.tuned.to_json(),
             "reliable": self.doubt is None,
@@ -265,5 +271,5 @@ def weights_json(weights: WeightDiagnostics) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -68,6 +68,7 @@ def full_report(report: OpeReport) -> Iterator[str]:
         for name in sorted(policy.figures, key=list(shorts).index):
             yield _figure(shorts[name], policy.figures[name])
         yield from _wrapped(_tuned(policy, shorts), "  ")
+        yield from _wrapped(_greatest(policy, shorts), "  ")
         yield from _words(policy)
     yield from _tail(report)
 
@@ -178,10 +179,20 @@ def _figure(name: str, figure: Figure) -> str:
         name=name,
         value=value(figure.interval),
         interval=interval(figure.interval),
-        bound=number(figure.lower_bound) if math.isfinite(figure.lower_bound) else "",
+        bound=number(figure.bounds.lower) if figure.bounds.lower is not None else "",
         difference=signed(figure.difference, figure.value) if figure.difference is not None else "",
         rely="yes" if figure.doubt is None and math.isfinite(figure.value) else "no",
     ).rstrip()
+
+
+def _greatest(policy: PolicyReport, shorts: Mapping[str, str]) -> str:
+    """The upper bounds, which have no column."""
+    bounds = [
+        f"{number(figure.bounds.upper)} ({shorts[name]})"
+        for name, figure in policy.figures.items()
+        if figure.bounds.upper is not None
+    ]
+    return f"at most {' or '.join(bounds)}" if bounds else ""
 
 
 def _tuned(policy: PolicyReport, shorts: Mapping[str, str]) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
+from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators import contextual
+from batchrl.ope.estimators.betting import importance_sampling_bounds
 from batchrl.ope.estimators.contextual import ModelledRewards
 from batchrl.ope.estimators.doubly_robust import ActionValues, direct_method_value
 from batchrl.ope.estimators.quotients import Quotients
@@ -117,8 +119,11 @@ class DecisionScorer(Scorer):
             return ModelledRewards(self.log.taken(self._modelled), averaged(policy.probabilities, self._modelled))
         return None if self._cross_fitted is None else self._cross_fitted.of_policy(policy.probabilities)
 
-    def _bounds(self, sample: Sample) -> dict[str, float]:
-        return {columns.IPS: super()._bounds(sample)[names.IS]}
+    def _bounds(self, sample: Sample) -> dict[str, Interval]:
+        confidence = self.settings.confidence
+        # Each decision is rewarded once, so that the range of rewards is that of returns, 0 in it or not.
+        found = importance_sampling_bounds(sample.log_weights, sample.returns, self.reward_range, confidence)
+        return {columns.IPS: found}
 
     def _estimand(self, name: str, policy: ScoredPolicy) -> Estimand:
         return Estimand(policy.label, None, DECISION)

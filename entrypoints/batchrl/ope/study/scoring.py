@@ -11,18 +11,19 @@ import numpy as np
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
 from batchrl.contract.evidence import doubt_of_carrying
+from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bandit import direct_method, doubly_robust, inverse_propensity_score
 from batchrl.ope.estimators.bootstrap import Estimate, intervals, resampled
 from batchrl.ope.estimators.information import carrying_episodes
 from batchrl.ope.estimators.magic import MagicSettings
 from batchrl.ope.estimators.quotients import Quotients
-from batchrl.ope.estimators.sample import Sample, lower_bounds, trajectory_estimators
+from batchrl.ope.estimators.sample import Sample, trajectory_estimators, value_bounds
 from batchrl.ope.estimators.student import influence, interval_of_influence, wider
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import LOGGING_POLICY, Estimand
 from batchrl.ope.report.reliability import doubt_of_figure, doubt_of_interval, doubt_of_policy, evidence_of
-from batchrl.ope.report.report import Figure, PolicyReport, Tuned, Window
+from batchrl.ope.report.report import UNBOUNDED, Figure, PolicyReport, Tuned, Window
 from batchrl.ope.report.words import OF_EPISODES
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy, averaged
 from batchrl.ope.study.possible import PossibleValues
@@ -44,8 +45,8 @@ class ScoreSettings:
         confidence: what an interval aims to cover.
         seed: of the resamples, the same for every policy.
         estimators: names of those to compute; None for all that the log and the policy have the arrays for.
-        least_reward: no reward of a step can be lower, which the lower bounds rest on; None: the least that was logged
-            is taken for it.
+        reward_range: no reward of a step can be lower or higher, which the bounds rest on; None: the logged range is
+            taken for it.
         possible: what a policy can be worth; None for what the scored episodes allow.
     """
 
@@ -53,7 +54,7 @@ class ScoreSettings:
     confidence: float = 0.95
     seed: int = 0
     estimators: Collection[str] | None = None
-    least_reward: float | None = None
+    reward_range: tuple[float, float] | None = None
     possible: PossibleValues | None = None
 
 
@@ -142,7 +143,7 @@ class Scorer:
                 estimand=estimand,
                 bootstrap=Estimate.of(quotients.value, draws[name], confidence),
                 student_t=interval_of_influence(quotients.value, influences[name], confidence),
-                lower_bound=bounds.get(name, float("nan")),
+                bounds=bounds.get(name, UNBOUNDED),
                 doubt=self._impossible(estimand, quotients.value)
                 or self._doubt(name, doubt, found)
                 or doubt_of_interval(carrying, undefined > beyond, self.words),
@@ -176,13 +177,13 @@ class Scorer:
         return None if of_a_step else self._possible.doubt(value)
 
     @property
-    def least_reward(self) -> float:
-        """What the lower bounds take for the least reward of a step."""
-        given = self.settings.least_reward
-        return float(self.log.dataset.rewards.min()) if given is None else given
+    def reward_range(self) -> tuple[float, float]:
+        """What the bounds take for the least and the greatest reward of a step."""
+        rewards = self.log.dataset.rewards
+        return self.settings.reward_range or (float(rewards.min()), float(rewards.max()))
 
-    def _bounds(self, sample: Sample) -> dict[str, float]:
-        return lower_bounds(sample, self.least_reward, self.settings.confidence, self.settings.seed)
+    def _bounds(self, sample: Sample) -> dict[str, Interval]:
+        return value_bounds(sample, self.reward_range, self.settings.confidence)
 
     def _estimand(self, name: str, policy: ScoredPolicy) -> Estimand:
         return Estimand.of(name, policy.label, self.log.discount, len(self.log.cut), policy.knows_end_values)

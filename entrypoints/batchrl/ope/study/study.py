@@ -180,9 +180,12 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
         )
     if question.clip is not None:
         remarks += (f"Ratios of a {words.step} are at most {question.clip:g}: figures with weights are biased.",)
-    if question.settings.least_reward is None:
-        least = f"{scorer.least_reward:.4g}, the least logged"
-        remarks += (f"Lower bounds assume that no {words.step} can pay less than {least}.",)
+    low, high = scorer.reward_range
+    if question.settings.reward_range is None:
+        remarks += (
+            f"At least, at most: bounds that assume that a {words.step} pays from {low:.4g} to {high:.4g}, the logged "
+            "range; what is known to be possible makes them certain (--reward-range).",
+        )
     reports, baseline = _against_baseline(question, scorer, scored)
     remarks += tuple(_left_out(scorer.settings.estimators, reports))
     if loaded.unknown_ends:
@@ -207,6 +210,7 @@ def answer(question: Question, loaded: LoadedData, progress: Callable[[str], Non
             "resamples": question.settings.resamples,
             "seed": question.settings.seed,
             "clip": question.clip,
+            "reward_range": [low, high],
             "loggers": None if part.loggers is None else "separate" if part.mixture is None else "balanced",
         },
         mean_return=float(part.returns.mean()),
@@ -251,11 +255,12 @@ def _check(question: Question, loaded: LoadedData) -> None:
             f"{question.source} has no column {columns.TARGET_ACTION_PROBABILITIES}.",
             "Name a policy by --model or --policy, or log what a policy would do in that column.",
         )
-    lowest = float(dataset.rewards.min())
-    if settings.least_reward is not None and settings.least_reward > lowest:
+    low, high = float(dataset.rewards.min()), float(dataset.rewards.max())
+    if settings.reward_range is not None and not settings.reward_range[0] <= low <= high <= settings.reward_range[1]:
+        given = ":".join(f"{end:g}" for end in settings.reward_range)
         raise InputError(
-            f"--least-reward {settings.least_reward:g}: {question.source} has a reward of {lowest:g}.",
-            "Give that, or less.",
+            f"--reward-range {given}: {question.source} has rewards from {low:g} to {high:g}.",
+            "Give a range that holds them.",
         )
     if fqe is None:
         return

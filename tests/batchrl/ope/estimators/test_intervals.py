@@ -1,4 +1,4 @@
-"""Paired differences, Student's interval, the lower bound of truncated weights, and what is said about weights."""
+"""Paired differences, Student's interval, and what is said about weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import pytest
 
 from batchrl.ope.estimators import bootstrap
 from batchrl.ope.estimators.bootstrap import intervals, resampled
-from batchrl.ope.estimators.bounds import high_confidence_lower_bound, importance_sampling_bound, per_decision_bound
 from batchrl.ope.estimators.magic import MagicSettings, simplex_minimum
 from batchrl.ope.estimators.quotients import Block, Quotients
 from batchrl.ope.estimators.student import influence, student_interval, student_quantile
-from batchrl.ope.estimators.weights import CumulativeWeights, WeightDiagnostics, clipped
+from batchrl.ope.estimators.weights import WeightDiagnostics, clipped
 
 
 def ratio(seed: int, n: int = 60) -> Quotients:
@@ -110,40 +109,6 @@ def test_one_episode_has_no_percentile_interval() -> None:
     assert estimate.value == 3
     assert math.isnan(estimate.lower)
     assert math.isnan(estimate.standard_error)
-
-
-def test_the_lower_bound_is_the_papers_formula() -> None:
-    """All summands alike: nothing but the truncation's own term is left."""
-    bound = high_confidence_lower_bound(np.full(1000, 2.0), 0.95, seed=0)
-    assert bound == pytest.approx(2 - 7 * 2 * math.log(2 / 0.05) / (3 * 949))
-
-
-def test_the_lower_bound_ignores_how_far_a_tail_reaches() -> None:
-    rng = np.random.default_rng(0)
-    summands = rng.exponential(size=2000)
-    calm = high_confidence_lower_bound(summands, 0.95, seed=1)
-    wild = summands.copy()
-    wild[wild > np.quantile(wild, 0.999)] = np.inf
-    assert 0.5 < calm < 1
-    assert high_confidence_lower_bound(wild, 0.95, seed=1) == pytest.approx(calm, abs=0.1)
-
-
-def test_a_lower_bound_follows_a_shift_of_rewards() -> None:
-    rng = np.random.default_rng(2)
-    log_ratios, rewards = rng.normal(0, 0.05, size=(3000, 3)), rng.uniform(-1, 1, size=(3000, 3))
-    returns = rewards.sum(axis=1)
-    log_weights = log_ratios.sum(axis=1)
-    plain = importance_sampling_bound(log_weights, returns + 3, 0.0, 0.95, seed=0)
-    assert importance_sampling_bound(log_weights, returns, -3.0, 0.95, seed=0) == pytest.approx(plain - 3)
-    weights = CumulativeWeights.of(log_ratios)
-    bound = per_decision_bound(weights, rewards, -1.0, 1.0, 0.95, seed=0)
-    assert -0.6 < bound < returns.mean()
-
-
-def test_few_or_worthless_summands_give_no_promise() -> None:
-    assert math.isnan(high_confidence_lower_bound(np.ones(3), 0.95, seed=0))
-    assert high_confidence_lower_bound(np.zeros(50), 0.95, seed=0) == 0
-    assert high_confidence_lower_bound(np.random.default_rng(0).exponential(size=5), 0.95, seed=0) == 0
 
 
 def test_the_mean_weight_has_an_interval() -> None:

@@ -1,4 +1,4 @@
-"""A lower bound of a policy's value that holds for few episodes and heavy weights (Thomas et al. 2015)."""
+"""The lower bound that most of the field quotes (Thomas et al. 2015), to be measured beside ours."""
 
 from __future__ import annotations
 
@@ -7,48 +7,10 @@ import math
 import numpy as np
 
 from batchrl.data.dataset import Floats64
-from batchrl.ope.estimators.trajectories import absolute_sums, discounts
-from batchrl.ope.estimators.weights import CumulativeWeights
 
 # Of the episodes, the share that chooses where to truncate; the bound is that of the others.
 SHARE_THAT_CHOOSES = 1 / 20
 CANDIDATES = 400
-
-
-def importance_sampling_bound(
-    log_weights: Floats64, returns: Floats64, least_return: float, confidence: float, seed: int
-) -> float:
-    """``high_confidence_lower_bound`` of ``w_i (G_i - least)``, plus ``least``: a bound of the value.
-
-    Args:
-        log_weights: ``[n]``, see ``trajectory_log_weights``.
-        returns: ``[n]``, see ``discounted_returns``.
-        least_return: no return can be lower; known beforehand, since the least one logged voids the guarantee.
-        confidence: probability that the value is above the bound.
-        seed: of the episodes that choose the truncation.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        summands = np.nan_to_num(np.exp(log_weights) * (returns - least_return), nan=0.0, posinf=np.inf)
-    return high_confidence_lower_bound(summands, confidence, seed) + least_return
-
-
-def per_decision_bound(
-    weights: CumulativeWeights, rewards: Floats64, least_reward: float, discount: float, confidence: float, seed: int
-) -> float:
-    """``high_confidence_lower_bound`` of ``sum_t discount^t rho_i,0:t (r_it - least)``, shifted back: tighter.
-
-    Args:
-        weights: of ``[n, T]`` steps.
-        rewards: ``[n, T]``, 0 in the padding.
-        least_reward: no reward of a step can be lower; 0 stands in for a positive one, as steps after an end pay 0.
-        discount: of one step.
-        confidence: probability that the value is above the bound.
-        seed: of the episodes that choose the truncation.
-    """
-    least = min(0.0, least_reward)
-    # Where a weight is too large for a float, 0 times infinity is taken as 0, which only lowers the bound.
-    summands = np.nan_to_num(absolute_sums(weights, rewards - least, discount), posinf=np.inf)
-    return high_confidence_lower_bound(summands, confidence, seed) + least_return(rewards.shape[1], least, discount)
 
 
 def high_confidence_lower_bound(summands: Floats64, confidence: float, seed: int) -> float:
@@ -92,8 +54,3 @@ def _bound(truncated: Floats64, most: Floats64, n: int, confidence: float) -> Fl
     spread = truncated.std(axis=-1, ddof=1) * math.sqrt(2 * logarithm / n)
     bound: Floats64 = truncated.mean(axis=-1) - 7 * most * logarithm / (3 * (n - 1)) - spread
     return bound
-
-
-def least_return(steps: int, least_reward: float, discount: float) -> float:
-    """The least discounted return of an episode of at most ``steps`` steps, given the least reward of a step."""
-    return min(0.0, least_reward) * float(discounts(steps, discount).sum())
