@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from launcher.jobs.objects import wait_for_s3_object
     from launcher.jobs.training import Job, JobStatus, JobSummary, list_jobs
     from launcher.jobs.transform import TransformJob, list_transform_jobs
+    from launcher.jobs.tuning import TuningJob, list_tuning_jobs
     from launcher.results.metrics import Metrics
     from launcher.serving.model import Model
     from launcher.serving.prediction import Prediction
@@ -41,14 +42,20 @@ if TYPE_CHECKING:
     from launcher.session.session import Session
     from launcher.training.estimator import RLEstimator
     from launcher.training.plan import Plan
+    from launcher.training.ranges import CategoricalParameter, ContinuousParameter, IntegerParameter
+    from launcher.training.tuner import HyperparameterTuner
 
 _ERRORS = "batchrl.contract.errors"
 _HOMES = {
     "BatchRLError": _ERRORS,
+    "CategoricalParameter": "launcher.training.ranges",
     "Channel": "launcher.api.training",
+    "ContinuousParameter": "launcher.training.ranges",
     "DamagedContent": _ERRORS,
     "Endpoint": "launcher.jobs.endpoint",
+    "HyperparameterTuner": "launcher.training.tuner",
     "InputError": _ERRORS,
+    "IntegerParameter": "launcher.training.ranges",
     "Job": "launcher.jobs.training",
     "JobFailed": _ERRORS,
     "JobStatus": "launcher.jobs.training",
@@ -65,20 +72,26 @@ _HOMES = {
     "TransformJob": "launcher.jobs.transform",
     "TransformPlan": "launcher.serving.transformplan",
     "Transformer": "launcher.serving.transformer",
+    "TuningJob": "launcher.jobs.tuning",
     "Unreachable": _ERRORS,
     "get_execution_role": "launcher.session.roles",
     "list_endpoints": "launcher.jobs.endpoint",
     "list_jobs": "launcher.jobs.training",
     "list_transform_jobs": "launcher.jobs.transform",
+    "list_tuning_jobs": "launcher.jobs.tuning",
     "wait_for_s3_object": "launcher.jobs.objects",
 }
 
 __all__ = [
     "BatchRLError",
+    "CategoricalParameter",
     "Channel",
+    "ContinuousParameter",
     "DamagedContent",
     "Endpoint",
+    "HyperparameterTuner",
     "InputError",
+    "IntegerParameter",
     "Job",
     "JobFailed",
     "JobStatus",
@@ -95,11 +108,13 @@ __all__ = [
     "TransformJob",
     "TransformPlan",
     "Transformer",
+    "TuningJob",
     "Unreachable",
     "get_execution_role",
     "list_endpoints",
     "list_jobs",
     "list_transform_jobs",
+    "list_tuning_jobs",
     "wait_for_s3_object",
 ]
 

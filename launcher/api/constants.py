@@ -9,6 +9,9 @@ ENDPOINT = "endpoint"
 PROCESSING = "processing"
 TUNING = "tuning"
 
+# The metric of train.py that holds the score by which a training chose its epoch.
+SCORE = "score"
+
 # Log groups of each kind (contract 117, 177); an endpoint has one of its own.
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 TRANSFORM_GROUP = "/aws/sagemaker/TransformJobs"

@@ -15,6 +15,7 @@ from batchrl.contract.layout import JobLayout, S3Url
 from batchrl.contract.paths import CODE_ARCHIVE_NAME, CODE_CHANNEL, PLATFORM_ROOT, JobPaths
 from launcher.api import servicemodel
 from launcher.api.building import as_metrics, both_or_none, given, refuse
+from launcher.api.constants import SCORE
 from launcher.api.joboptions import JobOptions
 from launcher.api.options import in_order, option, place
 
@@ -34,7 +35,7 @@ SUBMIT_DIRECTORY = str(JobPaths().channel(CODE_CHANNEL) / CODE_ARCHIVE_NAME)
 # The lines that train.py and evaluate.py print: name=value, separated by blanks.
 _VALUE = r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 DEFAULT_METRICS: Mapping[str, str] = {
-    name: rf"(?:^|\s){name}={_VALUE}" for name in ("wis", "sdr", "loss", "mean_return")
+    name: rf"(?:^|\s){name}={_VALUE}" for name in ("wis", "sdr", "loss", "mean_return", SCORE)
 }
 
 

@@ -1,4 +1,4 @@
-"""What people want to know of a transform job, a processing job and an endpoint, label to value."""
+"""What people want to know of a transform, processing or tuning job and of an endpoint, label to value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,46 @@ from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.units import duration
 
 if TYPE_CHECKING:
+    from launcher.jobs.tuning import TunedJob
     from launcher.session.session import Session
 
 Wire = Mapping[str, Any]
 # What the API answers for what was not asked for.
 DEFAULTS = (None, "None", "$", "")
+
+
+def tuning_lines(answer: Wire, jobs: Sequence[TunedJob]) -> dict[str, Any]:
+    """Lines about a tuning job.
+
+    Args:
+        answer: of DescribeHyperParameterTuningJob.
+        jobs: its training jobs so far.
+    """
+    config, best = answer["HyperParameterTuningJobConfig"], answer.get("BestTrainingJob") or {}
+    objective = config.get("HyperParameterTuningJobObjective") or {}
+    started, ended = answer["CreationTime"], answer.get("HyperParameterTuningEndTime")
+    return without_empty(
+        {
+            "tuning job": answer["HyperParameterTuningJobName"],
+            "status": answer["HyperParameterTuningJobStatus"],
+            "reason": answer.get("FailureReason"),
+            "created": started,
+            "ended": ended,
+            "took": duration((ended - started).total_seconds()) if ended else None,
+            "strategy": config["Strategy"],
+            "objective": f"{objective['Type'].lower()} {objective['MetricName']}" if objective else None,
+            "limits": config["ResourceLimits"],
+            "training jobs": {name: count for name, count in answer["TrainingJobStatusCounters"].items() if count},
+            "best": best.get("TrainingJobName"),
+            "its settings": best.get("TunedHyperParameters"),
+            "jobs": [_tuned_line(job) for job in jobs],
+        }
+    )
+
+
+def _tuned_line(job: TunedJob) -> str:
+    settings = " ".join(f"{key}={value}" for key, value in sorted(job.parameters.items()))
+    return f"{job.name} {job.status} {'' if job.value is None else f'{job.value:.4g} '}{settings}"
 
 
 def transform_lines(answer: Wire, places: Mapping[str, str], model: Wire) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
 from launcher.jobs.kinds import EVALUATION, JOBS, api_kind, looked_at
 
 if TYPE_CHECKING:
@@ -53,11 +53,13 @@ def handle_of(kind: str, name: str, session: Session) -> Handle:
     from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
+    from launcher.jobs.tuning import TuningJob
 
     types: dict[str, type[Handle]] = {
         TRAINING: Job,
         TRANSFORM: TransformJob,
         PROCESSING: ProcessingJob,
+        TUNING: TuningJob,
         ENDPOINT: Endpoint,
     }
     return types[api_kind(kind)](name, session)
@@ -82,8 +84,14 @@ def list_kinds(
     from launcher.jobs.processing import list_processing_jobs
     from launcher.jobs.training import list_by_script
     from launcher.jobs.transform import list_transform_jobs
+    from launcher.jobs.tuning import list_tuning_jobs
 
-    lists = {TRANSFORM: list_transform_jobs, PROCESSING: list_processing_jobs, ENDPOINT: list_endpoints}
+    lists = {
+        TRANSFORM: list_transform_jobs,
+        PROCESSING: list_processing_jobs,
+        TUNING: list_tuning_jobs,
+        ENDPOINT: list_endpoints,
+    }
     found = [
         summary for kind in kinds if kind in lists for summary in lists[kind](session, status, name_contains, limit)
     ]
@@ -97,6 +105,7 @@ _START = {
     EVALUATION: "Start one: batchrl evaluate",
     TRANSFORM: "Start one: batchrl transform DATA",
     PROCESSING: "Start one by CreateProcessingJob: docs/local-cloud.md shows how.",
+    TUNING: "Start one: batchrl tune DATA --set KEY=A,B",
     ENDPOINT: "Start one: batchrl deploy JOB",
 }
 

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "collect": "Play episodes, log them as a data set.",
         "data": "Check, describe and convert logged data.",
         "train": "Train a policy from logged data, as a job.",
+        "tune": "Train with many settings; which did best.",
         "evaluate": "Play episodes with a trained policy.",
         "iterate": "Collect, train, gate; again and again.",
         "transform": "Run a policy over many states.",

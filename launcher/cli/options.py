@@ -57,7 +57,12 @@ def kind_option(function: Function) -> Function:
     """Add ``--kind``, for names that are of several kinds; the command receives it as ``kind``."""
     from launcher.jobs.kinds import KINDS
 
-    return click.option("--kind", type=click.Choice(KINDS), help="What it is, where several bear the name.")(function)
+    return click.option(
+        "--kind",
+        type=click.Choice(KINDS),
+        metavar="KIND",
+        help=f"What it is, where several bear the name: {', '.join(KINDS)}.",
+    )(function)
 
 
 aws_option = click.option("--aws", is_flag=True, help="It is on Amazon SageMaker, not on this computer.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrl.contract.errors import InputError
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
 from launcher.diagnosis.facts import Facts, Living, Phase, Source
 from launcher.diagnosis.history import handles, of_events
 from launcher.jobs.kinds import api_kind, kind_in
@@ -25,7 +25,7 @@ from launcher.local.logs.joblogs import LogEvent, LogReader
 from launcher.local.records.jobrecord import MODEL_MEMBER, MODELS_MEMBER, JobRecord, Query
 from launcher.local.records.records import Records
 
-KINDS = (TRAINING, TRANSFORM, PROCESSING, ENDPOINT)
+KINDS = (TRAINING, TRANSFORM, PROCESSING, TUNING, ENDPOINT)
 SHOWN_LINES = 12
 LOOK_SECONDS = 1.0
 INSTALLS = "Installing what requirements.txt asks for."

@@ -1,1 +1,1 @@
-"""What runs on a cloud, by its name: status, listing, logs, waiting; training jobs, transform jobs and endpoints."""
+"""What runs on a cloud, by its name: status, listing, logs, waiting; jobs of all kinds and endpoints."""

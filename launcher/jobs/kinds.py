@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrl.contract.hyperparameters import PROGRAM, decode_value
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
 from launcher.base.product import EVALUATE_SCRIPT
 
 # A training job to the API that runs the script of an evaluation.
 EVALUATION = "evaluation"
-KINDS = (TRAINING, EVALUATION, TRANSFORM, PROCESSING, ENDPOINT)
+KINDS = (TRAINING, EVALUATION, TRANSFORM, PROCESSING, TUNING, ENDPOINT)
 # Kinds that end by themselves; the newest of these is meant where none is named.
 JOBS = (TRAINING, EVALUATION, TRANSFORM)
 
@@ -21,12 +21,12 @@ def looked_at(kind: str | None, local: bool) -> tuple[str, ...]:
 
     Args:
         kind: the one that was named; None for all.
-        local: whether on this computer. On AWS processing jobs are looked at where they are named alone: batchrl starts
-            none there, and a role that is kept small need not allow it.
+        local: whether on this computer. On AWS processing and tuning jobs are looked at where they are named alone: a
+            role that is kept small need not allow it.
     """
     if kind is not None:
         return (kind,)
-    return KINDS if local else tuple(each for each in KINDS if each != PROCESSING)
+    return KINDS if local else tuple(each for each in KINDS if each not in (PROCESSING, TUNING))
 
 
 def api_kind(kind: str) -> str:

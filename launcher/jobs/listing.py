@@ -22,7 +22,7 @@ class JobSummary:
         name: of the job or endpoint.
         status: its state.
         created_at, ended_at, modified_at: when; None where it has not happened, or the cloud does not say.
-        kind: ``training``, ``transform`` or ``endpoint``; ``evaluation`` where it was looked at what a job runs.
+        kind: one of ``launcher.jobs.kinds.KINDS``; ``evaluation`` where it was looked at what a job runs.
     """
 
     name: str

@@ -143,9 +143,11 @@ def _earned(report: PolicyReport) -> str:
 
 
 def choice_lines(choice: PointerDetails, epochs: int) -> Iterator[str]:
-    """The choice for people, at most 80 characters a line."""
+    """The choice for people, at most 80 characters a line; the last one is for metric patterns: ``score=1.5``."""
     yield f"best: epoch {choice.epoch} of {epochs}"
     yield from _wrapped(choice.reason, "  ")
+    if choice.value is not None:
+        yield f"  score={choice.value:.6g} ({choice.metric})"
 
 
 def final_figures(run: RunState, model: PolicyModel, metric: str | None, may_fit: bool) -> FinalFigures:

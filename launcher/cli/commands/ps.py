@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING
+from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TUNING
 from launcher.base.units import duration, size
 from launcher.cli.finding import list_kinds, session_for
 from launcher.cli.groups import make_command
@@ -34,7 +34,12 @@ FACTS = ("name", "kind", "status", "created_at", "ended_at", "size_bytes")
 
 
 @make_command("ps", examples=("batchrl ps", "batchrl ps --status Failed --json", "batchrl stop $(batchrl ps -q -n 1)"))
-@click.option("--kind", type=click.Choice(KINDS), help="Only jobs of this kind, or endpoints.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"Only jobs of this kind, or endpoints: {', '.join(KINDS)}.",
+)
 @click.option(
     "--status",
     type=click.Choice(STATUSES, case_sensitive=False),
@@ -95,7 +100,8 @@ def _sizes(session: Session, summaries: list[JobSummary]) -> dict[tuple[str, str
     from launcher.local.usage import local_bytes
     from launcher.session.session import LocalSession
 
-    jobs = [(api_kind(summary.kind), summary.name) for summary in summaries if summary.kind != ENDPOINT]
+    without = (ENDPOINT, TUNING)  # what a tuning job's training jobs wrote is theirs
+    jobs = [(api_kind(summary.kind), summary.name) for summary in summaries if summary.kind not in without]
     if isinstance(session, LocalSession):
         return local_bytes(session.home, jobs)
     return {

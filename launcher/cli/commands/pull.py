@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from batchrl.contract.errors import InputError
+from launcher.api.constants import TUNING
 from launcher.base.units import size
 from launcher.cli.errorrecords import tell_error_records
 from launcher.cli.finding import find_handle
@@ -44,6 +45,10 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
     from launcher.jobs.transform import TransformJob
 
     found = find_handle(job, aws, kind)
+    if found.kind == TUNING:
+        raise InputError(
+            f"'{job}' is a tuning job, whose results are those of its training jobs.", f"batchrl show {job} names them."
+        )
     if isinstance(found, ProcessingJob):
         places = " ".join(found.output_uris.values()) or "it has no outputs"
         raise InputError(

@@ -77,13 +77,14 @@ def _delete(handle: Handle, results: bool, out: Output) -> dict[str, Any]:
     from launcher.jobs.endpoint import Endpoint
     from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
+    from launcher.jobs.tuning import TuningJob
     from launcher.serving.modelplan import delete_models_of
 
     facts: dict[str, Any] = {"name": handle.name, "kind": handle.kind, "results": None, "models": [], "kept": []}
     if isinstance(handle, Endpoint):
         removed = handle.delete()
         return facts | {"models": list(removed.models), "kept": list(removed.kept)}
-    if isinstance(handle, ProcessingJob):
+    if isinstance(handle, ProcessingJob | TuningJob):
         handle.delete()
         return facts
     assert isinstance(handle, Job)

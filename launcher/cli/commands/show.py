@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batchrl.contract import jsontext
 from batchrl.contract.hyperparameters import user_values
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
-from launcher.base.product import TRAIN_SCRIPT
 from launcher.base.units import duration
-from launcher.cli.described import endpoint_lines, model_of, processing_lines, transform_lines, without_empty
+from launcher.cli.chosen import chosen_of
+from launcher.cli.described import (
+    endpoint_lines,
+    model_of,
+    processing_lines,
+    transform_lines,
+    tuning_lines,
+    without_empty,
+)
 from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output
-from launcher.jobs.training import program_of
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job
@@ -35,6 +40,7 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
     from launcher.jobs.processing import ProcessingJob
     from launcher.jobs.training import Job
     from launcher.jobs.transform import TransformJob
+    from launcher.jobs.tuning import TuningJob
     from launcher.jobs.waiting import log_place
 
     found = find_handle(job, aws, kind)
@@ -42,7 +48,7 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
     answer = {key: value for key, value in found.describe().items() if key != "ResponseMetadata"}
     if isinstance(found, Job):
         places = _places(found) | log
-        chosen = _chosen(found)
+        chosen = chosen_of(found)
         shown = f"epoch {chosen['epoch']}: {chosen['reason']}" if chosen else None
         out.record(answer | {"Places": places, "Chosen": chosen}, "TrainingJobName", _lines(answer, places, shown))
     elif isinstance(found, TransformJob):
@@ -55,30 +61,13 @@ def command(job: str | None, kind: str | None, aws: bool, out: Output) -> None:
         )
     elif isinstance(found, ProcessingJob):
         out.record(answer | {"Places": log}, "ProcessingJobName", processing_lines(answer, log))
+    elif isinstance(found, TuningJob):
+        out.record(answer | {"Places": log}, "HyperParameterTuningJobName", tuning_lines(answer, found.training_jobs()))
     elif isinstance(found, Endpoint):
         config = found.config()
         models = [model_of(found.session, name) for name in found.model_names()]
         facts = answer | {"Config": config, "Models": models, "Places": log}
         out.record(facts, "EndpointName", endpoint_lines(answer, log, config, models))
-
-
-def _chosen(job: Job) -> dict[str, Any] | None:
-    """The epoch that a training job calls best, so far; None for another job, and before the first epoch."""
-    from batchrl.contract.errors import DamagedContent
-    from batchrl.contract.layout import BEST_NAME, S3Url
-    from batchrl.contract.published import find_published
-
-    if program_of(job) != TRAIN_SCRIPT:
-        return None
-    place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
-    with job.session.reported(f"reading the checkpoints of {job.name}", job.session.s3):
-        try:
-            if (content := find_published(job.session.s3, place, BEST_NAME)) is None:
-                return None
-            pointer: dict[str, Any] = jsontext.parsed(content)
-            return {key: pointer[key] for key in ("epoch", "metric", "value", "reason")}
-        except (ValueError, KeyError) as error:
-            raise DamagedContent(f"{place / BEST_NAME} cannot be read: {error!r}.") from error
 
 
 def _places(job: Job) -> dict[str, str]:

@@ -144,6 +144,7 @@ def test_the_choice_is_scored_once_more_in_words_and_numbers(
     assert "discount 0.99" in score["meaning"] and "greedy" in score["meaning"]
     assert said.count(f"\nbest: epoch {best['epoch']} of 2\n") == 1
     final = said[said.index("\nbest: epoch") :]
+    assert f"\n  score={best['value']:.6g} ({best['metric']})\n" in final
     assert f"{score['value']:.3f} [{score['lower']:.3f}, {score['upper']:.3f}]" in final
     assert f"from {summary['split']['test_episodes']} test episodes\n" in final
     assert ("no evidence of improvement" in final) == (score["lower"] <= 0)

@@ -222,6 +222,7 @@ def test_D189_a_name_that_the_api_refuses_is_refused_with_one_that_it_takes(name
     [
         ("epoch=3 wis=22.5 sdr=-1.25e-3 loss=.5", {"wis": 22.5, "sdr": -1.25e-3, "loss": 0.5}),
         ("mean_return=195.33 episodes=100", {"mean_return": 195.33}),
+        ("  score=-1.25 (Paired)", {"score": -1.25}),
         ("swiss=3 wis=nan", {}),
     ],
 )

@@ -1,0 +1,245 @@
+"""``HyperparameterTuner``: runs an estimator's job with hyperparameters that a tuning job chooses."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batchrl.contract import hyperparameters as wire
+from batchrl.contract.errors import InputError
+from launcher.api import servicemodel
+from launcher.api.building import refuse
+from launcher.api.constants import SCORE
+from launcher.api.names import check_job_name, valid_name
+from launcher.api.options import keywords
+from launcher.base.notices import say
+from launcher.base.product import product_scripts
+from launcher.jobs import interrupt
+from launcher.jobs.tuning import TuningJob
+from launcher.local import preflight
+from launcher.session.creation import Creation
+from launcher.session.session import LocalSession
+from launcher.staging.uploads import send
+from launcher.training import presetting
+from launcher.training.estimator import RLEstimator
+from launcher.training.plan import Plan
+from launcher.training.ranges import CategoricalParameter, Parameter, to_wire
+
+TUNING_JOB = Creation(
+    "a tuning job",
+    "hyper_parameter_tuning_job",
+    "HyperParameterTuningJobName",
+    ("HyperParameterTuningJobConfig", "TrainingJobDefinition"),
+)
+MAX_TUNING_NAME = 32
+GRID, BAYESIAN = "Grid", "Bayesian"
+
+
+@dataclass(frozen=True)
+class TuningPlan:
+    """A tuning job that can be looked at and then submitted.
+
+    Args:
+        request: the CreateHyperParameterTuningJob request.
+        sample: one of its training jobs, with the files that all of them need.
+    """
+
+    request: dict[str, Any]
+    sample: Plan
+
+    @property
+    def job_name(self) -> str:
+        """Name of the tuning job."""
+        return str(self.request["HyperParameterTuningJobName"])
+
+
+@dataclass
+class HyperparameterTuner:
+    """Many runs of an estimator's job, each with other hyperparameters.
+
+    Args:
+        estimator: the job.
+        hyperparameter_ranges: what may be chosen for which hyperparameter.
+        objective_metric_name: the metric whose last value decides; ``score`` is the one by which a training job of the
+            product's chose its epoch. Metrics are the estimator's ``metric_definitions`` and wis, sdr, loss, score.
+        objective_type: ``Maximize`` or ``Minimize``.
+        max_jobs: training jobs in all; None for all combinations, where there are values alone.
+        max_parallel_jobs: training jobs at the same time.
+        strategy: ``Random``, ``Grid`` or ``Bayesian``; None for Grid where all combinations run, else Bayesian.
+        max_runtime: seconds after which what runs is stopped; None without a limit.
+        target: value of the objective that is good enough; None without one.
+        random_seed: of the choices; None for one that is made.
+        base_tuning_job_name: what the name begins with; None for the script's name.
+    """
+
+    estimator: RLEstimator
+    hyperparameter_ranges: Mapping[str, Parameter]
+    objective_metric_name: str = SCORE
+    objective_type: str = "Maximize"
+    max_jobs: int | None = None
+    max_parallel_jobs: int = 1
+    strategy: str | None = None
+    max_runtime: int | None = None
+    target: float | None = None
+    random_seed: int | None = None
+    base_tuning_job_name: str | None = None
+    latest_tuning_job: TuningJob | None = None
+
+    def plan(self, inputs: object = None, job_name: str | None = None) -> TuningPlan:
+        """The tuning job as it would be submitted: everything is checked, nothing is sent or started.
+
+        Args:
+            inputs: channels; see ``RLEstimator.fit``.
+            job_name: None for one that is made; at most 32 characters.
+
+        Raises:
+            InputError: whatever is wrong.
+        """
+        if not self.hyperparameter_ranges:
+            raise InputError("there is nothing to tune.", "Give several values or a range for a hyperparameter.")
+        options = self.estimator.options
+        base = self.base_tuning_job_name or options.base_job_name or Path(options.entry_point).stem
+        name = job_name or _name_from(base)
+        check_job_name(name, "a tuning job")
+        first = {key: one.samples[0] for key, one in self.hyperparameter_ranges.items()}
+        sample = self._of(first).plan(inputs, f"{name}-000")
+        self._check_values(sample)
+        request = {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": self._config(),
+            "TrainingJobDefinition": self._definition(sample.request),
+        }
+        if tags := sample.request.get("Tags"):
+            request["Tags"] = tags
+        faults = servicemodel.problems("sagemaker", "CreateHyperParameterTuningJob", request)
+        refuse(f"the tuning job '{name}'", faults)
+        return TuningPlan(request, sample)
+
+    def fit(self, inputs: object = None, wait: bool = True, job_name: str | None = None) -> TuningJob:
+        """Run the tuning job.
+
+        Args:
+            inputs: channels; see ``RLEstimator.fit``.
+            wait: whether to wait for its end.
+            job_name: None for one that is made; at most 32 characters.
+
+        Raises:
+            InputError: something is wrong; nothing was started.
+            Unreachable: cloud or store do not answer.
+            JobFailed: it failed: no training job succeeded, or none had a value of the objective.
+            JobStopped: it was stopped.
+        """
+        job = self.submit(self.plan(inputs, job_name))
+        if wait:
+            say(f"Tuning job {job.name}")
+            with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
+                job.wait()
+        return job
+
+    def submit(self, plan: TuningPlan, on_bytes: Callable[[int], None] = lambda count: None) -> TuningJob:
+        """Send a plan as it is; errors as in ``fit``."""
+        session = self.estimator.session
+        if session.is_local:
+            preflight.check(plan.sample.request)
+        if isinstance(session, LocalSession):
+            preflight.check_space(plan.sample.size, session.home)
+        for warning in plan.sample.package.warnings:
+            say(f"Warning: {warning}")
+        TUNING_JOB.check_free(session, plan.request)
+        send(session, plan.sample.all_uploads, on_bytes)
+        TUNING_JOB.create(session, plan.request)
+        self.latest_tuning_job = TuningJob(plan.job_name, session)
+        return self.latest_tuning_job
+
+    def best_estimator(self) -> RLEstimator:
+        """An estimator whose latest job is the best one so far.
+
+        Raises:
+            InputError: nothing was run, or no training job has a value of the objective.
+        """
+        if self.latest_tuning_job is None:
+            raise InputError("this tuner has run no tuning job yet.", "Call fit() first.")
+        if (best := self.latest_tuning_job.best()) is None:
+            raise InputError(f"no training job of {self.latest_tuning_job.name} has a value of the objective.")
+        return RLEstimator.attach(best.name, self.estimator.session)
+
+    def _of(self, chosen: Mapping[str, wire.Value]) -> RLEstimator:
+        """The estimator of one training job."""
+        options = self.estimator.options
+        return RLEstimator(**keywords(replace(options, hyperparameters={**(options.hyperparameters or {}), **chosen})))
+
+    def _check_values(self, sample: Plan) -> None:
+        """Refuse a value that a training job would refuse; those of one hyperparameter beside the others' first.
+
+        Raises:
+            InputError: there is one.
+        """
+        options, listing = self.estimator.options, sample.package.listing
+        script = listing.program if listing.runs_product_script(product_scripts()) else None
+        first = {key: one.samples[0] for key, one in self.hyperparameter_ranges.items()}
+        for key, one in self.hyperparameter_ranges.items():
+            for value in one.samples:
+                values = {**(options.hyperparameters or {}), **first, key: value}
+                presetting.check(presetting.settings(options.preset, values), script)
+
+    def _config(self) -> dict[str, Any]:
+        combinations = _combinations(self.hyperparameter_ranges)
+        whole = combinations is not None and self.max_jobs in (None, combinations)
+        strategy = self.strategy or (GRID if whole else BAYESIAN)
+        jobs = self.max_jobs if strategy != GRID or self.max_jobs is not None else combinations
+        if jobs is None and self.max_runtime is None and self.target is None:
+            raise InputError(
+                "a range has no end of values: say how many training jobs are to run.", "Give --jobs N (max_jobs)."
+            )
+        limits = {
+            "MaxNumberOfTrainingJobs": jobs,
+            "MaxParallelTrainingJobs": min(self.max_parallel_jobs, jobs or self.max_parallel_jobs),
+            "MaxRuntimeInSeconds": self.max_runtime,
+        }
+        config: dict[str, Any] = {
+            "Strategy": strategy,
+            "HyperParameterTuningJobObjective": {
+                "Type": self.objective_type,
+                "MetricName": self.objective_metric_name,
+            },
+            "ResourceLimits": {name: value for name, value in limits.items() if value is not None},
+            "ParameterRanges": to_wire(self.hyperparameter_ranges),
+        }
+        if self.random_seed is not None:
+            config["RandomSeed"] = self.random_seed
+        if self.target is not None:
+            config["TuningJobCompletionCriteria"] = {"TargetObjectiveMetricValue": self.target}
+        return config
+
+    def _definition(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What the training jobs have in common, from the request of one of them."""
+        of_one_job = {"TrainingJobName", "HyperParameters", "Tags"}
+        # AWS's documentation does not say whether training jobs of a tuning job share a place of checkpoints, where
+        # they would go on from each other's; the local cloud keeps them apart.
+        if not self.estimator.session.is_local:
+            of_one_job.add("CheckpointConfig")
+        static = {
+            key: value
+            for key, value in request["HyperParameters"].items()
+            if key not in self.hyperparameter_ranges and key != wire.JOB_NAME
+        }
+        return {"StaticHyperParameters": static} | {
+            name: value for name, value in request.items() if name not in of_one_job
+        }
+
+
+def _combinations(ranges: Mapping[str, Parameter]) -> int | None:
+    """How many combinations there are; None where a range holds numbers without end."""
+    if not all(isinstance(one, CategoricalParameter) for one in ranges.values()):
+        return None
+    return math.prod(len(one.samples) for one in ranges.values())
+
+
+def _name_from(base: str) -> str:
+    tail = f"-{datetime.datetime.now(datetime.UTC):%y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return (valid_name(base, MAX_TUNING_NAME - len(tail)) or "tune") + tail
