@@ -19,8 +19,6 @@ INSTEAD = (
     (r"UpdateTrainingJob", "a job here does not change once it runs: stop it, and start another"),
     (r"UpdateEndpoint(WeightsAndCapacities)?", "create an endpoint with the other configuration, then delete this one"),
     (r"(GetS|S)earch(Suggestions)?", "list by name: ListTrainingJobs with NameContains, or `batchrl ps`"),
-    (r"\w*ProcessingJobs?", "run the script as a training job, or where you are: `batchrl collect`, `ope`, `data`"),
-    (r"\w*HyperParameterTuningJobs?", "start a training job for each set of hyperparameters; `batchrl compare` them"),
     (r"\w*Pipeline\w*", "call the steps one after the other; `batchrl iterate` runs rounds of them"),
     (r"\w*(InferenceComponent\w*|InferenceExperiments?|InferenceRouters?)", "create an endpoint with variants"),
     (r"\w*(Experiment|Trial)(Component)?s?", "name jobs by what they try; `batchrl compare` shows them side by side"),

@@ -18,8 +18,6 @@ import botocore.client
 import loopback
 from botocore.exceptions import ClientError
 
-loopback.install()
-
 BUCKET = "batchrl-local"
 ROLE = "arn:aws:iam::000000000000:role/batchrl-local"
 PROCESS = "local_process"
@@ -36,9 +34,20 @@ with open(os.path.join(os.environ["SM_MODEL_DIR"], "weights.json"), "w") as file
     json.dump({"lr": given.lr}, file)
 """
 
+_reached: list[str] = []
 _checks: dict[str, Callable[[Path], None]] = {}
 _operations: dict[str, frozenset[str]] = {}
 _asked: set[str] = set()
+
+
+def _note_hosts(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note who is looked up beyond this machine: the SDK may take the refusal for a network that is down."""
+    if event == "socket.getaddrinfo" and not loopback.is_local(arguments[0]):
+        _reached.append(str(arguments[0]))
+
+
+sys.addaudithook(_note_hosts)
+loopback.install()
 
 
 def check(*operations: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
@@ -87,6 +96,7 @@ def main() -> None:
     _watch()
     os.chdir(folder)
     _checks[name](folder)
+    assert not _reached, f"{name} reached for {sorted(set(_reached))}"
     missing = _operations[name] - _asked
     assert not missing, f"{name} names operations that it did not ask: {sorted(missing)}"
     print(json.dumps({"check": name, "asked": sorted(_asked)}))

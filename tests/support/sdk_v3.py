@@ -168,28 +168,26 @@ def endpoints_are_resources(folder: Path) -> None:
     ours.delete()
 
 
-@check("UpdateTrainingJob", "CreateProcessingJob", "CreateHyperParameterTuningJob", "CreateTrainingJob")
-def what_is_not_here_is_refused_in_words(folder: Path) -> None:
+@check("CreateProcessingJob", "DescribeProcessingJob")
+def a_script_processor_processes(folder: Path) -> None:
+    """A script of one's own."""
     from sagemaker.core.processing import ScriptProcessor
-    from sagemaker.core.resources import HyperParameterTuningJob
 
+    script = folder / "process.py"
+    script.write_text("print('processed')\n")
+    processor = ScriptProcessor(
+        image_uri="unused", command=["python3"], instance_type=PROCESS, instance_count=1, sagemaker_session=Session()
+    )
+    processor.run(code=str(script), logs=False)
+    assert processor.latest_job.refresh().processing_job_status == "Completed"
+
+
+@check("UpdateTrainingJob", "CreateTrainingJob")
+def what_is_not_here_is_refused_in_words(folder: Path) -> None:
     two = {"instance_type": PROCESS, "instance_count": 2, "volume_size_in_gb": 1}
     refused(lambda: training_job("sdk-v3-two", "true", resource_config=two), "set InstanceCount to 1")
     done = training_job("sdk-v3-update", "true")
     refused(lambda: done.update(resource_config={"keep_alive_period_in_seconds": 60}), "stop it, and start another")
-    processor = ScriptProcessor(
-        image_uri="unused", command=["python3"], instance_type=PROCESS, instance_count=1, sagemaker_session=Session()
-    )
-    script = f"{source_folder(folder)}/train.py"
-    refused(lambda: processor.run(code=script), "run the script as a training job")
-    limits = {"max_parallel_training_jobs": 1, "max_number_of_training_jobs": 1}
-    refused(
-        lambda: HyperParameterTuningJob.create(
-            hyper_parameter_tuning_job_name="sdk-v3",
-            hyper_parameter_tuning_job_config={"strategy": "Random", "resource_limits": limits},
-        ),
-        "start a training job for each set of hyperparameters",
-    )
 
 
 if __name__ == "__main__":

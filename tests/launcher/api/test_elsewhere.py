@@ -13,8 +13,6 @@ from launcher.api.servicemodel import service_model
 @pytest.mark.parametrize(
     ("service", "operation", "words"),
     [
-        ("sagemaker", "CreateProcessingJob", "run the script as a training job"),
-        ("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", "start a training job for each set"),
         ("sagemaker", "UpdateTrainingJob", "stop it, and start another"),
         ("sagemaker", "UpdateEndpoint", "then delete this one"),
         ("sagemaker", "Search", "ListTrainingJobs with NameContains"),
