@@ -136,7 +136,7 @@ def test_the_report_gives_score_and_truth_in_one_estimand_with_their_doubts_and_
         "3.20 [1.94, 4.41]: improves on the logging policy",
         "Window 3 Score: gain in expected return, discount 0.99, when the target policy (greedy)",
         "95% interval, nominally, from 52 episodes that neither training nor the choice saw",
-        "it returns 55.50 with this discount, the logging policy 19.09; the score credits a few steps only",
+        "the policy returns 55.50 with this discount, the logging policy 19.09; the score credits a few steps only",
         "146.80 +- 3.23 (s.e.) mean return, 100 episodes, 80 to 200",
         "34.10 [29.70, 39.30]",
         "both of softmax of values at temperature 1: 11.4 of 293 episodes are effective, not to be relied on",
