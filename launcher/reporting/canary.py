@@ -76,8 +76,9 @@ def canary_section(files: TrainingFiles) -> Section:
 def _canary(files: TrainingFiles) -> Iterator[Block]:
     unit = files.unit
     yield Paragraph(
-        f"A canary lets the policy decide in a few {unit} of its own, at random, and compares their mean return with "
-        f"that of {unit} of the policy in place. It needs no assumption about the log; it needs {unit}."
+        f"A canary lets the policy decide in a few {unit} of its own, at random, and compares their mean "
+        f"{files.outcome} with that of {unit} of the policy in place. It needs no assumption about the log; it "
+        f"needs {unit}."
     )
     if (spread := spread_of(files)) is None:
         yield Paragraph(
@@ -88,7 +89,7 @@ def _canary(files: TrainingFiles) -> Iterator[Block]:
     yield Facts(
         (
             Fact(
-                "Spread of a return",
+                f"Spread of a {'reward' if files.of_decisions else 'return'}",
                 plain(spread.deviation),
                 f"standard deviation of {spread.episodes:,} logged {unit}, whose mean is "
                 f"{with_error(spread.mean, spread.error)}, as the estimates discount them",
@@ -103,7 +104,7 @@ def _canary(files: TrainingFiles) -> Iterator[Block]:
         rows.append((label, f"+{plain(gain)}", f"{needed:,}", *((days,) if rate is not None else ())))
     heads = [
         Column("If the true gain is"),
-        Column("Return", right=True),
+        Column("Gain", right=True),
         Column(f"{unit.capitalize()} a side", right=True),
     ]
     if rate is not None:

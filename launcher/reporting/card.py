@@ -106,7 +106,7 @@ def _limits(files: TrainingFiles) -> Iterator[str]:
     elif score is not None and columns.window_steps(score["metric"] or "") is not None:
         yield "the final figure is of a few steps of the policy, and not of a whole episode"
     if files.summary is not None and files.summary["estimates"]["seen_by_the_choice"]:
-        yield "the final figure is of the episodes that chose the epoch, and optimistic"
+        yield "the final figure is of what chose the epoch, and optimistic"
     if score is not None and score["propensities"] == "estimated":
         yield "the probabilities of the logged actions were estimated"
     for doubt in (files.inputs or {}).get("doubts", ()):

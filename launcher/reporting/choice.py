@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchrl.contract import columns
-from batchrl.contract.evidence import LEAST_EFFECTIVE
+from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
 from batchrl.contract.interval import Interval, in_digits
 from launcher.documents.model import Block, Column, Curve, Fact, Facts, Paragraph, Point, Section, Table
 from launcher.reporting.files import Cells, TrainingFiles, number
@@ -39,7 +39,7 @@ def effective_column(metric: str) -> str:
     return columns.WIS_ESS if metric in columns.ESTIMATES else columns.PAIRED_ESS
 
 
-def meaning_of(metric: str) -> str:
+def meaning_of(files: TrainingFiles, metric: str) -> str:
     """What the score of an epoch is, in words."""
     if (steps := columns.window_steps(metric)) is not None:
         return (
@@ -47,8 +47,8 @@ def meaning_of(metric: str) -> str:
             "policy, which decides everything after them: not what the policy gains over a whole episode."
         )
     if metric == columns.PAIRED:
-        return "The score is the estimated gain in discounted return over the logging policy, on the same episodes."
-    return "The score is the estimated discounted return."
+        return f"The score is the estimated gain in {files.outcome} over the logging policy, on the same {files.unit}."
+    return f"The score is the estimated {files.outcome}."
 
 
 def _candidates(files: TrainingFiles) -> Iterator[Block]:
@@ -62,7 +62,7 @@ def _candidates(files: TrainingFiles) -> Iterator[Block]:
     done = f"{len(files.epochs)} epochs" + (f" of {planned}" if planned not in (None, len(files.epochs)) else "")
     yield Paragraph(
         f"Each epoch of the training is a candidate: {done} of the algorithm {agent.get('algorithm', '(not known)')}. "
-        f"{meaning_of(metric)}"
+        f"{meaning_of(files, metric)}"
     )
     yield Curve(
         f"{metric} by epoch",
@@ -90,12 +90,24 @@ def _point(files: TrainingFiles, row: Cells, metric: str) -> Point:
 
 
 def _is_faint(files: TrainingFiles, row: Cells, metric: str) -> bool:
-    """Whether an epoch's score rests on too little, or its values were rejected."""
+    """Whether something speaks against an epoch's score, or its values were rejected."""
     floor = LEAST_EFFECTIVE
+    if metric == columns.PAIRED:
+        known = {name: value for name in columns.OWN_COLUMNS if (value := _as_number(row.get(name))) is not None}
+        if Evidence.of_paired_score(known).doubt is not None:
+            return True
     if columns.window_steps(metric) is not None:
         floor = (files.preset or {}).get("selection", {}).get("window_ess_floor", LEAST_EFFECTIVE)
     effective = number(row, effective_column(metric))
     return effective is None or effective < floor or number(row, columns.VALUES_POSSIBLE) == 0
+
+
+def _as_number(text: str | None) -> float | None:
+    """None also for a cell that holds a name."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _table(files: TrainingFiles, metric: str) -> Table:
@@ -108,7 +120,7 @@ def _table(files: TrainingFiles, metric: str) -> Table:
         (
             Column("Epoch", right=True),
             Column(f"{metric} [interval]", right=True),
-            Column("Effective windows" if columns.window_steps(metric) else "Effective episodes", right=True),
+            Column(f"Effective {'windows' if columns.window_steps(metric) else files.unit}", right=True),
             Column("Remark"),
         ),
         cells,
@@ -152,7 +164,8 @@ def _choice(files: TrainingFiles) -> Iterator[Block]:
     so_far = "" if files.ended_well else ", so far"
     yield Paragraph(f"Epoch {best['epoch']} of {len(files.epochs)} was chosen{so_far}: {clause(best['reason'])}")
     yield Paragraph(
-        "It was chosen from the log alone, on episodes that no training saw; no simulator and no live system took part."
+        f"It was chosen from the log alone, on {files.unit} that no training saw; no simulator and no live "
+        "system took part."
     )
     rule = (files.preset or {}).get("selection", {}).get("rule")
     facts = [] if rule is None else [Fact("Rule", str(rule).replace("_", " "), "selection.rule of the settings")]
@@ -164,9 +177,7 @@ def _choice(files: TrainingFiles) -> Iterator[Block]:
             Fact(
                 f"{files.unit.capitalize()} kept for the final figure",
                 plain(split["test_episodes"]),
-                ""
-                if split["test_episodes"]
-                else "none: the final figure is of the episodes that chose, and optimistic",
+                "" if split["test_episodes"] else "none: the final figure is of those that chose, and optimistic",
             ),
         ]
     if facts:

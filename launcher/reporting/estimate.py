@@ -57,7 +57,7 @@ def _headline(files: TrainingFiles, estimates: Json, score: Json) -> Iterator[Bl
             Fact("What it is", sentence(score["meaning"])),
             Fact("Lower bound", bound(score, score["lower"]), f"the lower end of the interval: {score['evidence']}"),
             Fact("From", seen),
-            Fact("Logging policy", figure(estimates["logged_return"]), "mean discounted return of the same episodes"),
+            Fact("Logging policy", figure(estimates["logged_return"]), f"mean {files.outcome} of the same {unit}"),
         )
     )
     if score["propensities"] == "estimated":

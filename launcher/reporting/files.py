@@ -80,6 +80,11 @@ class TrainingFiles:
         return "decisions" if self.of_decisions else "episodes"
 
     @property
+    def outcome(self) -> str:
+        """What estimates are of: the discounted return of an episode, or the reward of a decision."""
+        return "reward" if self.of_decisions else "discounted return"
+
+    @property
     def of_decisions(self) -> bool:
         """Whether every episode is a single decision."""
         return self.data is not None and self.data["lengths"]["max"] == 1 and self.data["ends"]["truncated"] == 0

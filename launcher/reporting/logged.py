@@ -14,6 +14,7 @@ NOT_STORED = (
     "'batchrl data describe' and 'batchrl data check' tell it of the log itself."
 )
 NOT_YET = "The job has not read its log yet."
+NEVER = "The job ended before it had read its log and found it fit to be learnt from."
 MOST_ACTIONS = 24
 # Below this probability an action is as good as never tried: one such row weighs as much as 100 and more of others.
 RARE = 0.01
@@ -35,7 +36,10 @@ def untried_section(files: TrainingFiles) -> Section:
 
 
 def _missing(files: TrainingFiles) -> str:
-    return NOT_YET if files.preset is None and not files.status.ended else NOT_STORED
+    """Settings and log are published together: of a job of an earlier version the settings alone are there."""
+    if files.preset is not None:
+        return NOT_STORED
+    return NEVER if files.status.ended else NOT_YET
 
 
 def _logged(files: TrainingFiles) -> Iterator[Block]:
@@ -61,7 +65,7 @@ def _logged(files: TrainingFiles) -> Iterator[Block]:
         tuple(shares),
         f"{left} more actions are left out here." if left > 0 else "",
     )
-    yield from _loggers(data)
+    yield from _loggers(files, data)
     yield from _propensities(files, data)
 
 
@@ -99,13 +103,13 @@ def _share(row: Json) -> str:
     return percent(row["share"]) + could
 
 
-def _loggers(data: Json) -> Iterator[Block]:
+def _loggers(files: TrainingFiles, data: Json) -> Iterator[Block]:
     if not data["loggers"]:
         yield Paragraph("The log names no logging policy: all of it is taken to be of one.")
         return
     heads = (
         Column("Logging policy"),
-        *(Column(title, right=True) for title in ("Episodes", "Rows", "Mean return", "Mean propensity")),
+        *(Column(title, right=True) for title in (files.unit.capitalize(), "Rows", "Mean return", "Mean propensity")),
     )
     rows = tuple(
         (
@@ -141,7 +145,7 @@ def _doubts(files: TrainingFiles) -> Iterator[Block]:
     if inputs is None or data is None:
         yield Paragraph(_missing(files), "doubt")
         return
-    found = list(_found(inputs, data))
+    found = list(_found(files.unit, inputs, data))
     yield from (Paragraph(sentence(text), "doubt") for text in found)
     if not found:
         yield Paragraph("The checks of 'batchrl data check' found nothing wrong, and nothing odd.", "good")
@@ -155,12 +159,12 @@ def _doubts(files: TrainingFiles) -> Iterator[Block]:
     )
 
 
-def _found(inputs: Json, data: Json) -> Iterator[str]:
+def _found(unit: str, inputs: Json, data: Json) -> Iterator[str]:
     yield from (f"{doubt['message']} {doubt['advice']}" for doubt in inputs["doubts"])
     if unknown := data["ends"]["unknown"]:
         yield f"{unknown:,} episodes were cut short without a next state: their ends count as terminal"
     if left_out := data["left_out_episodes"]:
-        yield f"{left_out:,} episodes were left out, as the settings ask"
+        yield f"{left_out:,} {unit} were left out, as the settings ask"
 
 
 def _untried(files: TrainingFiles) -> Iterator[Block]:
@@ -168,15 +172,15 @@ def _untried(files: TrainingFiles) -> Iterator[Block]:
     if inputs is None or data is None:
         yield Paragraph(_missing(files), "doubt")
     else:
-        yield from _rare_actions(data)
+        yield from _rare_actions(data, "estimated probability" if data["estimated_behavior"] else "probability")
         yield from _thin_places(inputs)
     yield from _beyond(files)
 
 
-def _rare_actions(data: Json) -> Iterator[Block]:
+def _rare_actions(data: Json, chance: str) -> Iterator[Block]:
     never = [row["action"] for row in data["support"] if row["share"] == 0]
     rare = [
-        f"{row['action']} ({percent(row['share'])} of the rows, least probability {row['smallest_taken']:.2g})"
+        f"{row['action']} ({percent(row['share'])} of the rows, least {chance} {row['smallest_taken']:.2g})"
         for row in data["support"]
         if row["share"] > 0 and (row["smallest_taken"] or 1.0) < RARE
     ]
@@ -186,14 +190,15 @@ def _rare_actions(data: Json) -> Iterator[Block]:
         )
     if rare:
         yield Paragraph(
-            f"Taken with a probability below {percent(RARE)} in places: {', '.join(rare)}. Few rows stand for many.",
+            f"Taken in places where the {chance} was below {percent(RARE)}: {', '.join(rare)}. "
+            "Few rows stand for many.",
             "doubt",
         )
     if not never and not rare:
         least = min(row["smallest_taken"] for row in data["support"])
         yield Paragraph(
-            f"Every one of the {len(data['support'])} actions was tried, each with a probability of {least:.2g} or "
-            "more wherever it was taken.",
+            f"Every one of the {len(data['support'])} actions was tried; wherever one was taken, its {chance} was "
+            f"{least:.2g} or more.",
             "good",
         )
 
@@ -224,8 +229,8 @@ def _beyond(files: TrainingFiles) -> Iterator[Block]:
     """How far policies go where the log did not: the mask of the training, and what the estimates say of support."""
     if files.epochs and (masked := number(files.epochs[-1], columns.MASKED_FRACTION)):
         yield Paragraph(
-            f"The training kept the policy from {percent(masked)} of the pairs of state and action in its episodes, as "
-            "too rare in the log."
+            f"The training kept the policy from {percent(masked)} of the pairs of state and action that it learnt "
+            "from, as too rare in the log."
         )
     if files.summary is None:
         return

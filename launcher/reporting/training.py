@@ -70,9 +70,9 @@ def state_of(files: TrainingFiles) -> Paragraph | None:
         reason = status.failure_reason or "no reason was given"
         return Paragraph(f"The job failed: {clause(reason)} What follows is what it had come to.", "bad")
     if not status.ended:
+        done = f"epoch {len(files.epochs)} is the last one that is done" if files.epochs else "no epoch is done yet"
         return Paragraph(
-            f"The job still runs ({status}): epoch {len(files.epochs)} is the last one that is done. The final "
-            "figures, and which epoch is shipped, are not known yet.",
+            f"The job still runs ({status}): {done}. The final figures, and which epoch is shipped, are not known yet.",
             "doubt",
         )
     return None
@@ -97,7 +97,7 @@ def _verdict(files: TrainingFiles) -> Paragraph:
             f"{stopped}The log cannot judge this policy: {clause(score['doubt'] or 'no score is defined')}", "doubt"
         )
     shown = f"{figure(score, '+')} ({score['confidence']:.0%} interval)"
-    what = _gain_words(score["metric"])
+    what = _gain_words(files, score["metric"])
     if score["doubt"] is not None:
         return Paragraph(
             f"{stopped}No evidence: the log cannot tell whether this policy is better than the one that logged it. "
@@ -122,17 +122,18 @@ def _better(metric: str | None) -> str:
     return f"decides better than the one that logged it, as far as {steps} step{'s' if steps > 1 else ''} can tell"
 
 
-def _gain_words(metric: str | None) -> str:
+def _gain_words(files: TrainingFiles, metric: str | None) -> str:
     if metric is not None and (steps := columns.window_steps(metric)) is not None:
         return f"gain in discounted return from letting it decide {steps} step{'s' if steps > 1 else ''}"
-    return "gain in discounted return" if metric == columns.PAIRED else str(metric)
+    return f"gain in {files.outcome}" if metric == columns.PAIRED else str(metric)
 
 
 def _figures(files: TrainingFiles) -> Iterator[Fact]:
     if (data := files.data) is not None:
-        yield Fact(f"Logged {files.unit}", plain(data["episodes"]), f"{plain(data['transitions'])} decisions")
-        returns = data["returns"]
-        yield Fact("Logged return", with_error(returns["mean"], returns["standard_error"]), "mean, not discounted")
+        decisions = "" if files.of_decisions else f"{plain(data['transitions'])} decisions"
+        yield Fact(f"Logged {files.unit}", plain(data["episodes"]), decisions)
+        returns, what = data["returns"], "reward" if files.of_decisions else "return"
+        yield Fact(f"Logged {what}", with_error(returns["mean"], returns["standard_error"]), "mean, not discounted")
     elif files.summary is not None:
         yield Fact("Logged episodes", plain(files.summary["episodes"]))
     if files.best is not None:

@@ -177,6 +177,34 @@ def test_what_each_policy_earns_is_the_estimate_that_the_run_says_speaks_for_it(
         assert bar.reliable or bar.note
 
 
+def test_a_log_of_single_decisions_is_told_in_its_own_words(files: TrainingFiles) -> None:
+    assert files.inputs is not None
+    lengths = {**files.inputs["data"]["lengths"], "min": 1, "max": 1, "mean": 1.0}
+    data = {**files.inputs["data"], "lengths": lengths}
+    single = with_score(files, metric=columns.PAIRED, value=0.5, lower=0.25, upper=0.75, doubt=None)
+    whole = document(replace(single, inputs={**files.inputs, "data": data}))
+    assert "gain in reward" in whole.verdict.text
+    assert whole.figures[0].label == "Logged decisions" and whole.figures[1].label == "Logged reward"
+    assert "Reward of a decision" in facts(section(whole, "log"))
+    assert only(section(whole, "candidates"), Table).columns[2].title == "Effective decisions"
+    assert facts(section(whole, "estimate"))["Logging policy"][1] == "mean reward of the same decisions"
+    told = f"{said(section(whole, 'canary'))} {facts(section(whole, 'canary'))}"
+    assert "decisions" in told and "episode" not in told.lower()
+
+
+def test_an_epoch_is_marked_as_doubtful_by_the_rules_that_the_estimates_have(files: TrainingFiles) -> None:
+    assert files.best is not None
+    numbers = {columns.PAIRED_ESS: "90", columns.OPE_EPISODES: "100", columns.LOGGED_INFORMATIVE: "80"}
+    good = {**files.epochs[0], **numbers, columns.PAIRED_INFORMATIVE: "70", columns.PAIRED_CARRYING: "60"}
+    good |= {columns.PAIRED: "1.0", columns.PAIRED_MAX_WEIGHT: "0.02", columns.PAIRED_TAIL_SHAPE: "0.1"}
+    changes: list[dict[str, str]] = [{}, {columns.PAIRED_ESS: "29"}, {columns.PAIRED_TAIL_SHAPE: "0.9"}]
+    changes += [{columns.PAIRED_CARRYING: "19"}, {columns.VALUES_POSSIBLE: "0"}]
+    epochs = [{**good, **change, columns.EPOCH: str(at)} for at, change in enumerate(changes, 1)]
+    compared = replace(files, epochs=epochs, best={**files.best, "metric": columns.PAIRED, "epoch": 1})
+    curve = only(section(document(compared), "candidates"), Curve)
+    assert [point.faint for point in curve.points] == [False, True, True, True, True]
+
+
 def test_a_simulator_is_told_apart_from_the_log_and_from_another_epoch(files: TrainingFiles) -> None:
     found = Evaluation(200.0, 0.5, 190.0, 200.0, 100, 19_900, 0.99, 86.0, 0.1, "CartPole-v0", {"epoch": 1})
     assert files.best is not None
@@ -236,6 +264,7 @@ def test_a_job_that_still_runs_says_what_is_not_known(files: TrainingFiles) -> N
     assert "not known" in said(section(whole, "estimate")) and "so far" in said(section(whole, "choice"))
     assert "model-index" not in whole.card
     begun = replace(running, epochs=(), best=None, inputs=None, preset=None)
+    assert "no epoch is done yet" in document(begun).verdict.text
     assert "has not read its log yet" in said(section(document(begun), "log"))
     for page in (whole, document(begun)):
         assert html.render(page) and markdown.render(page)
@@ -245,6 +274,8 @@ def test_a_job_that_failed_says_why_first(files: TrainingFiles) -> None:
     failed = replace(files, summary=None, status=JobStatus("Failed", "Failed", None, "no <i>data</i>"))
     whole = document(failed)
     assert whole.verdict.tone == "bad" and "failed: no <i>data</i>." in whole.verdict.text
+    never = replace(failed, inputs=None, preset=None, best=None, epochs=())
+    assert "ended before it had read its log" in said(section(document(never), "log"))
     assert "<i>data" not in html.render(whole) and "&lt;i&gt;data" in html.render(whole)
 
 
