@@ -16,7 +16,8 @@ import numpy as np
 from batchrl.contract.errors import InputError
 from batchrl.data.behaviour_fit import BINS, BehaviourFit, Gain, Kind, LoggerFit, calibration_curve, in_ranges
 from batchrl.data.behaviour_models import Model, Scale, fitted
-from batchrl.data.calibration import mean_log_loss
+from batchrl.data.calibration import loss_of_shares, mean_log_loss
+from batchrl.data.curvature import strongest_bend
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
 from batchrl.data.mixture import Mixture
 from batchrl.data.storage import Storage, chunks
@@ -62,7 +63,10 @@ def with_estimated_behavior(
         ranges += in_ranges(chances, part.actions)
         temperature, gain = calibrate(chances, part, found.fold)
         name = None if logger is None else dataset.logger_names[logger]
-        fits.append(LoggerFit(name, found.kind, found.network, temperature, gain))
+        bend = None
+        if found.kind == "logistic":
+            bend = strongest_bend(part, chances, loss_of_shares(part) - min(gain.before, gain.after))
+        fits.append(LoggerFit(name, found.kind, found.network, temperature, gain, bend))
         if logger is None:
             continue
         rows = np.repeat(episodes, dataset.lengths)

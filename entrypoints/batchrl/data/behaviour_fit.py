@@ -107,6 +107,28 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Bend:
+    """A feature whose square a logistic model would profit from (``batchrl.data.curvature``).
+
+    Args:
+        feature: its name.
+        action: the action whose probability it moves most.
+        score: in standard deviations, of what chance gives.
+    """
+
+    feature: str
+    action: str
+    score: float
+
+    def told(self) -> str:
+        """What it means for figures that rest on the model."""
+        return (
+            f"the logistic model of the logging policy is not right: how often {self.action} is taken bends with "
+            f"{self.feature} ({self.score:.1f} standard deviations); data.behavior_model=auto tries a network"
+        )
+
+
+@dataclass(frozen=True)
 class LoggerFit:
     """How the policy of one logger was estimated.
 
@@ -116,6 +138,7 @@ class LoggerFit:
         network: the network's log loss held against the logistic model's; None where they were not compared.
         temperature: what logits are divided by; 1 where that did not help.
         calibrated: the log loss with the fitted temperature held against that without, whether it was applied or not.
+        bend: what a logistic model leaves out beyond chance; None of a network, and where nothing that matters is seen.
     """
 
     logger: str | None
@@ -123,6 +146,7 @@ class LoggerFit:
     network: Gain | None
     temperature: float
     calibrated: Gain
+    bend: Bend | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,11 @@ class BehaviourFit:
     def has_networks(self) -> bool:
         """Whether any policy is a network."""
         return any(each.model == "network" for each in self.loggers)
+
+    @property
+    def doubt(self) -> str | None:
+        """Why what rests on the models may be wrong; None where nothing speaks against them."""
+        return next((f"{each.bend.told()}{_of(each)}" for each in self.loggers if each.bend is not None), None)
 
     def told(self) -> str:
         """What was done."""

@@ -73,6 +73,10 @@ class EstimatedBehavior:
 
 def mean_log_loss(dataset: Dataset) -> tuple[float, float]:
     """Mean of ``-log p`` over the taken actions, in nats: under the behaviour policy, and under the actions' shares."""
+    return -float(np.log(dataset.own_propensities).mean()), loss_of_shares(dataset)
+
+
+def loss_of_shares(dataset: Dataset) -> float:
+    """Mean of ``-log p`` over the taken actions, in nats, with the actions' shares in the log for p."""
     shares = np.bincount(dataset.actions, minlength=dataset.n_actions) / dataset.n_transitions
-    of_shares = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    return -float(np.log(dataset.own_propensities).mean()), of_shares
+    return -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())

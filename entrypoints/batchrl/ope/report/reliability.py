@@ -39,7 +39,7 @@ def evidence_of(
 
 
 def doubt_of_policy(
-    weights: WeightDiagnostics, evidence: Evidence, clipped: bool = False, of_support: str | None = None
+    weights: WeightDiagnostics, evidence: Evidence, clipped: bool = False, of_log: str | None = None
 ) -> str | None:
     """Why nothing that is weighted by trajectories should be relied on; None where nothing speaks against it.
 
@@ -47,10 +47,10 @@ def doubt_of_policy(
         weights: of the trajectories.
         evidence: of the policy, see ``evidence_of``.
         clipped: whether ratios were cut.
-        of_support: what speaks against it because the logging policy never does what it does.
+        of_log: what the log lacks or gets wrong for it: support, or a right model of the logging policy.
     """
-    if of_support is not None:
-        return of_support
+    if of_log is not None:
+        return of_log
     if evidence.doubt_of_weights is not None:
         return evidence.doubt_of_weights
     if not weights.averages_to_one:

@@ -91,6 +91,11 @@ class Estimation:
         explained -= explained.mean()
         return Quotients((*estimator.blocks, Block(explained[:, None], None, np.array([-self.share]))))
 
+    @property
+    def doubt(self) -> str | None:
+        """Why no figure with weights is to be relied on; None where nothing speaks against the model."""
+        return None if self.fit is None else self.fit.doubt
+
     def remarks(self) -> Iterator[str]:
         """What a reader of figures must know, in sentences."""
         yield (

@@ -124,12 +124,14 @@ class Scorer:
         estimators = dict(zip(found.quotients, log.with_estimation(list(found.quotients.values())), strict=True))
         bounds = self._bounds(sample)
         weights = WeightDiagnostics.of(sample.log_weights, confidence)
-        of_support = doubt_of_support(log, policy.probabilities, self.words, confidence, self.settings.seed)
+        of_log = doubt_of_support(log, policy.probabilities, self.words, confidence, self.settings.seed)
+        if of_log is None and log.estimation is not None:
+            of_log = log.estimation.doubt
         doubt = doubt_of_policy(
             weights,
             evidence_of(weights, sample.log_weights, sample.returns, self.words),
             log.clip is not None,
-            of_support,
+            of_log,
         )
         draws = self._draws(estimators)
         influences = {name: _influence(quotients) for name, quotients in estimators.items()}
@@ -156,7 +158,7 @@ class Scorer:
                 moved = influences[name] - self._logged_influence
                 figure = self._compared(figure, value, draws[name] - self._logged, moved)
             figures[name] = figure
-        window = self._window(policy.label, sample) if of_support is None else None
+        window = self._window(policy.label, sample) if of_log is None else None
         return Scored(PolicyReport(policy.label, weights, doubt, figures, window), draws, influences)
 
     def against(self, each: Scored, first: Scored) -> PolicyReport:
