@@ -37,7 +37,7 @@ NOT_RUN_HERE = {
     "docs/agents.md": ["V:"],
     "docs/cartpole-logs.md": ["python bench/logs.py"],
     "docs/closed-loop.md": ["batchrl iterate"],
-    "docs/command.md": ["batchrl collect"],
+    "docs/command.md": ["batchrl collect", "batchrl tune"],
     "docs/estimates.md": ["batchrl ope logs/"],
     "docs/install.md": ["python3 -m venv", "pip install torch==2.13.0"],
     "docs/local-cloud.md": ["(eval", "s3://<bucket>/<job>/output/model.tar.gz"],
