@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -79,11 +80,15 @@ class TuningDriver(Driver):
         """
         while True:
             self._progress.refuse_if_stopped()
-            self._look()
-            if (end := end_of(self._plan, self._known(), self._runtime())) is not None:
-                return end
-            if not self._submit_next():
-                self._pause.wait(WATCH_SECONDS)
+            try:
+                self._look()
+                if (end := end_of(self._plan, self._known(), self._runtime())) is not None:
+                    return end
+                if self._submit_next():
+                    continue
+            except sqlite3.OperationalError as error:
+                log.warning("%s: the records cannot be read now: %s", self.record.name, error)
+            self._pause.wait(WATCH_SECONDS)
 
     def _submit_next(self) -> bool:
         """Submit one training job, if one more may run; whether one was."""
@@ -96,8 +101,12 @@ class TuningDriver(Driver):
         own = [_known(trial) for trial in known]
         parameters = next_parameters(self._plan, self._seed, number, own, self._parents)
         tags = self.records.tags(self.record.arn)
-        if not self._submission.submit(self._plan.training_request(name, parameters, tags)):
-            return False
+        try:
+            if not self._submission.submit(self._plan.training_request(name, parameters, tags)):
+                return False
+        except JobFault:
+            self._progress.refuse_if_stopped()  # the API creates no training jobs of a tuning job that is to stop
+            raise
         record = self.records.get(name)
         if record.request.get(TUNING_MEMBER) != self.record.arn:
             raise client_fault(f"a training job of the name {name} exists that is none of this tuning job's.")
