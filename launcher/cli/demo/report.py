@@ -168,8 +168,8 @@ class DemoReport:
             yield from _filled(said + doubt)
         if found.discounted_return is not None and found.discount is not None:
             truth = (
-                f"In the simulator the policy returns {found.discounted_return:.2f} with this discount, the logging policy "
-                f"{self.logged.discounted_return:.2f}"
+                f"In the simulator the policy returns {found.discounted_return:.2f} with this discount, "
+                f"the logging policy {self.logged.discounted_return:.2f}"
             )
             if score.name is not None and columns.window_steps(score.name) is not None:
                 truth += "; the score credits a few steps only: compare its sign"
