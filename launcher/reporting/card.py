@@ -17,7 +17,7 @@ from launcher.reporting.words import figure, plain, sentence
 LIBRARY = "batchrl"
 TASK = "reinforcement-learning"
 NO_USE = "Not stated: what the policy is for is not in the job. --intended-use TEXT puts it here."
-NETWORK = ("hidden", "ensemble", "learning_rate", "discount")
+NETWORK = ("embedder", "middleware", "ensemble", "learning_rate", "discount")
 
 
 def card_section(files: TrainingFiles, intended_use: str | None) -> Section:

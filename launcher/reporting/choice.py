@@ -135,7 +135,8 @@ def _shown(rows: Sequence[Cells], metric: str, chosen: Any) -> list[Cells]:
     """All rows, or as many as a reader looks at: the best ones, the chosen and the last, in their order."""
     if len(rows) <= MOST_ROWS:
         return list(rows)
-    best = sorted(rows, key=lambda row: -(number(row, metric) or float("-inf")))[: MOST_ROWS - 2]
+    scored = [row for row in rows if number(row, metric) is not None]
+    best = sorted(scored, key=lambda row: number(row, metric) or 0.0, reverse=True)[: MOST_ROWS - 2]
     kept = {row[columns.EPOCH] for row in (*best, rows[-1])}
     return [row for row in rows if row[columns.EPOCH] in kept or int(float(row[columns.EPOCH])) == chosen]
 

@@ -67,8 +67,8 @@ def command(
 def _document(job: str | None, intended_use: str | None, aws: bool) -> tuple[str, Document]:
     from launcher.jobs.training import Job
 
-    if job is not None and ("/" in job or Path(job).is_dir()) and (folder := Path(job).expanduser()).is_dir():
-        return _of_loop(folder)
+    if job is not None and (found_loop := _loop(Path(job).expanduser(), "/" in job or job == ".")) is not None:
+        return found_loop
     if job is None:
         return _of_job(find_job(None, aws, with_estimates=True), intended_use)
     found = find_handle(job, aws)
@@ -80,12 +80,19 @@ def _document(job: str | None, intended_use: str | None, aws: bool) -> tuple[str
     return _of_job(found, intended_use)
 
 
-def _of_loop(folder: Path) -> tuple[str, Document]:
+def _loop(folder: Path, surely: bool) -> tuple[str, Document] | None:
+    """The report of the loop in a folder; None where there is none, unless it can be nothing else.
+
+    A folder of results, as ``pull`` makes it, bears the name of its job.
+    """
     from launcher.iterate.report import LoopReport
     from launcher.iterate.state import LoopFolder
     from launcher.reporting.loop import loop_document
 
-    report = LoopReport.of(LoopFolder(folder))
+    found = LoopFolder(folder)
+    if not found.exists and not (surely and folder.is_dir()):
+        return None
+    report = LoopReport.of(found)
     return report.settings.name, loop_document(report)
 
 

@@ -81,6 +81,13 @@ def test_the_newest_training_is_meant_where_none_is_named_and_its_evaluation_is_
     assert newest["title"] == "Job report: running"
 
 
+def test_a_folder_of_results_does_not_hide_the_job_of_its_name(jobs: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "trained").mkdir()
+    assert json.loads(run("report", "trained", "--format", "json", "--out", "-").out)["title"].endswith("trained")
+    ended = run("report", "trained/")
+    assert ended.code == 2 and "there is no loop in trained" in ended.err
+
+
 def test_what_the_report_says_is_what_the_job_left(jobs: Path, run: Run, tmp_path: Path) -> None:
     Job.attach("trained", Session.local()).pull(tmp_path / "left", what="output", unpack=True)
     data = tmp_path / "left" / "output" / "data"

@@ -122,13 +122,13 @@ def test_candidates_and_choice_are_those_of_the_run(files: TrainingFiles, run_fo
 def test_of_many_epochs_the_best_the_chosen_and_the_last_are_listed(files: TrainingFiles) -> None:
     assert files.best is not None
     metric, row = files.best["metric"], files.epochs[0]
-    scores = {1: 0.5, 60: 0.1, **{n: n / 100 for n in range(2, 60)}}
+    scores = {1: 0.5, 60: -1.0, **{n: (n - 55) / 100 for n in range(2, 60)}}  # that of epoch 55 is 0
     epochs = [{**row, columns.EPOCH: str(n), metric: str(score)} for n, score in scores.items()]
     epochs.sort(key=lambda cells: int(cells[columns.EPOCH]))
     many = replace(files, epochs=epochs, best={**files.best, "epoch": 7})
     part = section(document(many), "candidates")
     shown = [int(cells[0]) for cells in only(part, Table).rows]
-    assert shown == sorted(shown) and {7, 60, 59, 58, 40} <= set(shown) and len(shown) == 24
+    assert shown == sorted(shown) and {1, 7, 60, 59, 58, 55, 40} <= set(shown) and len(shown) == 24
     assert len(only(part, Curve).points) == 60 and "24 of 60 epochs" in only(part, Table).note
 
 
