@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -153,7 +154,8 @@ def test_it_fails_in_words_when_no_training_job_succeeds(client: Any) -> None:
     client.create_hyper_parameter_tuning_job(**request("failing", {"fail": "a"}, ResourceLimits=limits))
     answer = ended(client, "failing")
     assert answer["HyperParameterTuningJobStatus"] == "Failed"
-    assert "no training job succeeded after 5" in answer["FailureReason"]
+    # Three run at a time: the fifth may not be the last one that has ended when it is looked.
+    assert re.search(r"no training job succeeded after [5-7] attempts", answer["FailureReason"])
     assert "no luck" in answer["FailureReason"]
     assert 5 <= answer["TrainingJobStatusCounters"]["NonRetryableError"] <= 7
     assert answer["TrainingJobStatusCounters"]["InProgress"] == 0
