@@ -38,6 +38,7 @@ LONG = {
     "load": "the local cloud under load: many jobs, records, lines, large checkpoints (a quarter of an hour)",
     "problems": "returns by agent on narrow logs, Acrobot and the mail campaign (half an hour)",
     "gate_errors": "how often a loop's gate promotes a policy that is no better (five minutes)",
+    "choice": "policies of a mail campaign ranked from the log alone, against exact values (twenty minutes)",
     "logs": "returns on 20 logs, beside d3rlpy's (an hour at first; what was measured is kept in .bench)",
 }
 EVERY = PARTS | LONG

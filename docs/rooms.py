@@ -54,6 +54,7 @@ BATCHRL = (
     "batchrl.commandline",
     "batchrl.training",
     "batchrl.ope.gate",
+    "batchrl.ope.choice",
     "batchrl.ope.study",
     "batchrl.ope.report",
     "batchrl.ope.estimators",

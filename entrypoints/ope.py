@@ -107,6 +107,7 @@ def make_parser() -> Parser:
     add("--schema", choices=("auto", "A", "B"), help="of DATA (default: what its last rows say)")
     add("--data-name", metavar="TEXT", help="what the report calls DATA (default: its path)")
     add("--baseline", choices=("logged", "first"), default="logged", help="what differences are against")
+    add("--rank", action="store_true", help="rank the policies by fitted values as well, where there are two or more")
     add("--brief", action="store_true", help="one figure a policy, the most reliable first")
     add("--json", action="store_true", help="print the report as JSON")
     add("--output", type=Path, metavar="FILE", help="write the JSON into a file as well")
@@ -160,6 +161,7 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
     # Heavy imports come after the command line was read, so that --help is quick.
     from batchrl.data.loader import load_dataset
     from batchrl.naming import import_from_here
+    from batchrl.ope.choice.asked import ranking_of
     from batchrl.ope.report.verdict import rank
     from batchrl.ope.study.given import given_policies
     from batchrl.ope.study.scoring import ScoreSettings
@@ -201,6 +203,9 @@ def estimate(arguments: argparse.Namespace) -> OpeReport:
         fqe=fqe_settings(arguments, data, by_columns, loaded.dataset.encoding),
     )
     found = answer(question, loaded, progress=lambda text: print(text, file=sys.stderr, flush=True))
+    if arguments.rank and len(policies) + len(given) > 1:
+        print("ranking the policies by fitted values", file=sys.stderr, flush=True)
+        found = replace(found, ranking=ranking_of(question, loaded, found.settings["discount"]))
     return replace(found, policies=sorted(found.policies, key=rank)) if arguments.brief else found
 
 

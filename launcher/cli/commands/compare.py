@@ -60,14 +60,15 @@ def command(runs: tuple[str, ...], data: str | None, against: str, scoring: dict
     Without --data: for each job (or folder of checkpoints) the epoch that was chosen, the score
     that chose it, the figures at its end, and the mean return in a simulator where an evaluation
     job found one. With --data: every policy is scored on the same logged episodes and the same
-    resamples, and told apart by paired differences.
+    resamples, and told apart by paired differences; beside that, they are ranked by values that
+    several methods fit to the log, which sees where weights are blind.
 
     What may be relied on comes first.
     """
     if len(set(runs)) < len(runs):
         raise InputError(f"'{next(name for name in runs if runs.count(name) > 1)}' is named twice.", "Name it once.")
     if data is not None:
-        return score(data, runs, scoring, aws, "--brief", "--baseline", against)
+        return score(data, runs, scoring, aws, "--brief", "--rank", "--baseline", against)
     if useless := sorted(scoring.keys() - WITHOUT_DATA):
         raise click.UsageError(f"--{useless[0].replace('_', '-')} needs --data.")
     _tell([_read(name, aws) for name in runs], scoring)

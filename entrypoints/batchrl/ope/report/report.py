@@ -24,6 +24,7 @@ As JSON (``OpeReport.to_json``), undefined numbers being null::
                                         "tuned": {"parameter", "value", "changed"} or null,
                                         "reliable": true or false, "doubt": words or null,
                                         "difference_doubt": words or null}}}],
+     "ranking": RANKING or null (``batchrl.ope.report.ranking``),
      "remarks": [words]}
 
 ESTIMATE is ``{"value", "lower", "upper", "standard_error"}``, ESTIMAND is ``{"policy", "discount", "horizon"}``;
@@ -42,6 +43,7 @@ from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.estimators.student import wider
 from batchrl.ope.estimators.weights import WeightDiagnostics
 from batchrl.ope.report.estimand import Estimand
+from batchrl.ope.report.ranking import Ranking
 from batchrl.ope.report.words import OF_EPISODES, Words
 
 FORMAT = 1
@@ -225,6 +227,7 @@ class OpeReport:
         policies: the scored ones.
         words: what the episodes and their steps are called.
         remarks: what else a reader must know.
+        ranking: of the policies by fitted values, where it was asked for.
     """
 
     data: Mapping[str, Any]
@@ -237,6 +240,7 @@ class OpeReport:
     policies: Sequence[PolicyReport]
     words: Words = OF_EPISODES
     remarks: Sequence[str] = ()
+    ranking: Ranking | None = None
 
     def to_json(self) -> dict[str, Any]:
         """In JSON's types, as the head of this module describes it."""
@@ -252,6 +256,7 @@ class OpeReport:
             },
             "baseline": self.baseline,
             "policies": [policy.to_json() for policy in self.policies],
+            "ranking": None if self.ranking is None else self.ranking.to_json(),
             "remarks": list(self.remarks),
         }
 

@@ -70,6 +70,7 @@ def full_report(report: OpeReport) -> Iterator[str]:
         yield from _wrapped(_tuned(policy, shorts), "  ")
         yield from _wrapped(_greatest(policy, shorts), "  ")
         yield from _words(policy)
+    yield from _ranking(report)
     yield from _tail(report)
 
 
@@ -98,6 +99,7 @@ def brief_report(report: OpeReport) -> Iterator[str]:
         ).rstrip()
         yield from _wrapped(_weights(policy, report.words), "    ")
         yield from _words(policy, "    ")
+    yield from _ranking(report)
     yield from _tail(report)
 
 
@@ -228,6 +230,33 @@ def _words(policy: PolicyReport, indent: str = "  ") -> Iterator[str]:
             f"(no value of the policy itself; {policy.window.effective_windows:.0f} effective windows).",
             indent,
         )
+
+
+def _ranking(report: OpeReport) -> Iterator[str]:
+    """The policies by fitted values: ranks of each method and of all together, and what is to be doubted."""
+    ranking = report.ranking
+    if ranking is None:
+        return
+    counted = [member for member in ranking.members if member.discarded is None]
+    agreement = f", mean rank correlation {ranking.agreement:.2f}" if math.isfinite(ranking.agreement) else ""
+    yield ""
+    yield from _wrapped(
+        f"Ranked by fitted values: {len(counted)} of {len(ranking.members)} methods count{agreement}"
+        f"{'; doubtful, see below' if ranking.doubts else ''}."
+    )
+    if ranking.places:
+        names = [member.name for member in counted]
+        yield "  RANK" + "".join(f"{name.upper():>9}" for name in names) + "  POLICY"
+        for place in ranking.places:
+            ranks = "".join(f"{place.ranks[name]:>9g}" for name in names)
+            yield from _wrapped(f"{place.rank:>4}{ranks}  {place.source}: {place.policy}", "  ")
+    for doubt in ranking.doubts:
+        yield from _wrapped(f"Doubtful: {doubt}", "  ")
+    for member in ranking.members:
+        if member.discarded is not None:
+            yield from _wrapped(f"{member.name} ({member.words}) does not count: {member.discarded}.", "  ")
+    for remark in ranking.remarks:
+        yield from _wrapped(remark, "  ")
 
 
 def _tail(report: OpeReport) -> Iterator[str]:

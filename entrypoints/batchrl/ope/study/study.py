@@ -283,9 +283,9 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
         facts = {name: policy.facts[name] for name in SHOWN_FACTS if policy.facts.get(name) is not None}
         facts |= {"acts_under_mask": policy.model.mask is not None}
         facts |= {"target_policy": str(policy.model.target)}
-        targets = _targets_of(policy, question)
+        targets = targets_of(policy, question)
         for target, scored in zip(targets, policies_of(policy.model, log, targets), strict=True):
-            label = f"{scored.label}, under its mask" if policy.model.mask is not None else scored.label
+            label = label_of(policy.model, target)
             following = partial(_following_model, policy.model, target)
             yield Contender(policy.name, facts, replace(scored, label=label), following)
     for given in question.given:
@@ -301,7 +301,12 @@ def _contenders(question: Question, loaded: LoadedData, log: EpisodeLog) -> Iter
         yield Contender(COLUMNS, {}, scored, _following_columns)
 
 
-def _targets_of(policy: TrainedPolicy, question: Question) -> list[TargetPolicy]:
+def label_of(model: PolicyModel, target: TargetPolicy) -> str:
+    """What a report calls a trained policy."""
+    return f"{target}, under its mask" if model.mask is not None else str(target)
+
+
+def targets_of(policy: TrainedPolicy, question: Question) -> list[TargetPolicy]:
     """What is made of a trained policy's preferences, each once."""
     return list(dict.fromkeys(target or policy.model.target for target in question.targets))
 
@@ -336,7 +341,7 @@ def _against_baseline(question: Question, scorer: Scorer, scored: Sequence[Score
 def _groups(question: Question, n_scored: int) -> list[list[int]]:
     """Positions of what is scored that are compared with each other, each group's first one being what the others are
     compared with: of a trained policy there is one for each target, and they are compared with those of their kind."""
-    trained = [len(_targets_of(policy, question)) for policy in question.policies]
+    trained = [len(targets_of(policy, question)) for policy in question.policies]
     sizes = trained + [1] * len(question.given) or [n_scored]
     ends = np.cumsum(sizes)
     sources = [list(range(end - size, end)) for end, size in zip(ends.tolist(), sizes, strict=True)]
@@ -367,7 +372,7 @@ def _remarks_on(question: Question, splits: Sequence[Split | None], digest: str,
         these = f"these {words.episodes}"
         yield f"The probabilities are {COLUMNS}: a policy that was trained on {these} is scored optimistically."
     for policy, split in zip(policies, splits, strict=True):
-        if policy.model.target not in _targets_of(policy, question):
+        if policy.model.target not in targets_of(policy, question):
             yield f"{policy.name} is served as its target policy, {policy.model.target}, which is not scored here."
         if policy.data_sha256 != digest:
             yield (
