@@ -68,7 +68,9 @@ def _document(job: str | None, intended_use: str | None, aws: bool) -> tuple[str
     from launcher.jobs.training import Job
 
     if job is not None and (found_loop := _loop(Path(job).expanduser(), "/" in job or job == ".")) is not None:
-        return found_loop
+        if aws:
+            raise InputError(f"{job} is the folder of a loop, which --aws says nothing of.", "Leave --aws out.")
+        return _without_use(found_loop, intended_use)
     if job is None:
         return _of_job(find_job(None, aws, with_estimates=True), intended_use)
     found = find_handle(job, aws)
@@ -96,6 +98,13 @@ def _loop(folder: Path, surely: bool) -> tuple[str, Document] | None:
     return report.settings.name, loop_document(report)
 
 
+def _without_use(found: tuple[str, Document], intended_use: str | None) -> tuple[str, Document]:
+    """The same, of what has no model card to say an intended use in."""
+    if intended_use is not None:
+        raise InputError(f"the report of {found[0]} has no model card.", "Leave --intended-use out.")
+    return found
+
+
 def _of_job(job: Job, intended_use: str | None) -> tuple[str, Document]:
     from launcher.jobs.kinds import EVALUATION, kind_in
     from launcher.reporting.evaluation import evaluation_document, read_evaluated
@@ -105,8 +114,10 @@ def _of_job(job: Job, intended_use: str | None) -> tuple[str, Document]:
 
     described = job.describe()
     if kind_in(described) == EVALUATION:
-        return job.name, evaluation_document(job.name, described, job.status(), read_evaluated(job))
-    evaluated = find_evaluation(job)
-    simulated = None if evaluated is None else Simulated(evaluated[0].name, evaluated[1])
+        evaluated = evaluation_document(job.name, described, job.status(), read_evaluated(job))
+        return _without_use((job.name, evaluated), intended_use)
+    played = find_evaluation(job)
+    simulated = None if played is None else Simulated(played[0].name, played[1])
     places = {"model": job.model_uri, "output": job.output_uri, "checkpoints": job.checkpoint_uri}
-    return job.name, training_document(read_training(job, simulated), places, intended_use)
+    document = training_document(read_training(job, simulated), places, intended_use)
+    return (job.name, document) if document.card else _without_use((job.name, document), intended_use)

@@ -119,6 +119,8 @@ def test_an_evaluation_a_failed_and_a_running_job_are_told_as_what_they_are(jobs
         (("trained", "--out", "a.md", "--format", "pdf"), "has the suffix of md"),
         (("trained", "--out", "/proc/nope/a.html"), "cannot be written"),
         ((".",), "there is no loop in ."),
+        (("played", "--intended-use", "games"), "has no model card"),
+        (("failed", "--intended-use", "games"), "has no model card"),
         (("trained", "--format", "doc"), "'doc' is not one of"),
     ],
 )
