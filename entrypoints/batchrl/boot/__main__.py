@@ -13,6 +13,10 @@ if __name__ == "__main__":
         from batchrl.boot.serve import main as serve
 
         code = serve(STOPS)
+    elif sys.argv[1:2] == ["run"] and len(sys.argv) > 2:
+        from batchrl.boot.program import main as run
+
+        code = run(sys.argv[2:], STOPS)
     else:
         from batchrl.boot.train import main as train
 

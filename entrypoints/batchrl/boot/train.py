@@ -18,7 +18,7 @@ from batchrl.contract.errors import BatchRLError, InputError
 from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.paths import JOB_NAME_VARIABLE, JobPaths
 
-USAGE = "usage: python3 -m batchrl.boot train|serve"
+USAGE = "usage: python3 -m batchrl.boot train|serve|run COMMAND..."
 
 
 def main(arguments: Sequence[str], stops: StopSignals) -> int:

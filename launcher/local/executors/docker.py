@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ INSTANCE_LABEL = "org.batchrl.instance"
 # What `docker logs` can show of a running job; the job's own log is the one in its data folder.
 ENGINE_LOG = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "1", "compress": "false"})
 COMMAND_NOT_FOUND = 127
+# Runs a program of somebody's own in an image of batchrl's.
+RUN = ("python3", "-m", "batchrl.boot", "run")
 ENGINE_RESTART_SECONDS = 60.0
 # A PID 1 that does not handle SIGTERM after this long never will (seconds).
 HANDLER_SECONDS = 5.0
@@ -179,7 +182,7 @@ class DockerExecutor:
             try:
                 network = Network.of(self._engine, program, _container_name(program), _labels(program))
                 undo.callback(network.remove, client)
-                container = self._create(program, bridge, network, identity, rules)
+                container = self._create(_led(program) if ours else program, bridge, network, identity, rules)
                 undo.callback(_remove, client, container)
                 if not ours and not self._engine.rootless:
                     refuse_root(client, container, program.image, str(config.get("User") or ""), rules)
@@ -261,6 +264,13 @@ class DockerExecutor:
             f"instance type '{program.instance_type}' needs GPUs, and the engine at {self._engine.url} has no NVIDIA "
             "runtime. Install the NVIDIA container toolkit, or use instance type 'local'."
         )
+
+
+def _led(program: Program) -> Program:
+    """A program that batchrl's own image leads to API server and store, where it would not find the way itself."""
+    if not program.names_places or not program.entrypoint:
+        return program
+    return replace(program, entrypoint=[*RUN, *program.entrypoint])
 
 
 def handles_sigterm(pid: int, proc: Path = Path("/proc")) -> bool:

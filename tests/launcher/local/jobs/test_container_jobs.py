@@ -98,7 +98,7 @@ def test_A16_A122_isolation_is_no_network_and_no_credentials(container_job):
     ("entrypoint", "arguments", "expected"),
     [
         (["/bin/echo"], None, ""),
-        (None, ["one", "two words"], "usage: python3 -m batchrl.boot train|serve; got one two words."),
+        (None, ["one", "two words"], "usage: python3 -m batchrl.boot train|serve|run COMMAND...; got one two words."),
         (["/bin/echo", "zero"], ["one", "two words"], "zero one two words"),
     ],
 )

@@ -15,6 +15,7 @@ from jobs import run_command
 from launcher.local import cloud as clouds
 from launcher.local.cleanup import gc
 from launcher.local.host.home import HomePaths
+from launcher.local.jobs.driver import GRACE_VARIABLE
 
 ROLE = "arn:aws:iam::000000000000:role/batchrl"
 PLACE = "/opt/ml/processing"
@@ -116,7 +117,11 @@ class Processing:
 
 
 @pytest.fixture
-def processing(tmp_path: Path, executor: str, request: pytest.FixtureRequest) -> Iterator[Processing]:
+def processing(
+    tmp_path: Path, executor: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Processing]:
+    # A container's first process ignores SIGTERM unless it says what to do then.
+    monkeypatch.setenv(GRACE_VARIABLE, "1")
     home = tmp_path / "home"
     image = request.getfixturevalue("image") if executor == "local" else "batchrl"
     yield Processing(home, executor, image)
@@ -226,7 +231,8 @@ def test_the_jobs_key_opens_its_inputs_and_outputs_alone(processing: Processing)
     processing.put("other/b.txt", "not mine")
     inputs = [processing.input("numbers", f"s3://{processing.bucket}/in/")]
     processing.api.create_processing_job(**processing.request("keys", script, processing.bucket, inputs=inputs))
-    assert processing.ended("keys")["ProcessingJobStatus"] == "Completed"
+    found = processing.ended("keys")
+    assert (found["ProcessingJobStatus"], found.get("FailureReason")) == ("Completed", None)
     assert processing.lines("keys") == ["b'mine'", "AccessDenied"]
 
 
