@@ -162,8 +162,8 @@ def measure(folder: Path) -> Found:
     for name, (values, seconds) in seen.items():
         add(name, values[: len(exact)], seconds)
     means = {place.source: place.mean_rank for place in ranking.places}
-    scores = -np.array([means[candidate.source] for candidate in candidates])
-    add("mean rank", scores, sum(seconds for _, seconds in seen.values()))
+    by_rank = -np.array([means[candidate.source] for candidate in candidates])
+    add("mean rank", by_rank, sum(seconds for _, seconds in seen.values()))
     print(
         f"  {folder.name}: {len(truth)} candidates worth {exact.min():.2f} to {exact.max():.2f}, "
         f"logged {logging:.2f}, optimum {optimal_value():.2f}; agreement {ranking.agreement:.2f}"

@@ -18,9 +18,9 @@ import numpy as np
 from batchrl.data.dataset import Dataset, Floats32, Floats64
 from batchrl.ope.choice.steps import Conduct, Fit
 
-# Of features whose mean square is 1: the first of these with which the iteration settles for every policy. A larger one
-# pulls all values to 0, but so it does for all policies alike.
-PENALTIES = (10.0, 100.0, 1_000.0)
+# Of features whose mean square is 1, as shares of the rows that an action has on average: the first of these with which
+# the iteration settles for every policy. A larger one pulls all values to 0, but so it does for all policies alike.
+PENALTIES = (0.001, 0.01, 0.1)
 # With errors that grow by as much or more in an iteration, it does not settle.
 MOST_GROWTH = 1.0
 # The growth is read off so many iterations, after as many as let the dominant direction come forth.
@@ -41,12 +41,13 @@ def fit_linear(
         policies: what each does on them.
         features: ``[B, D]`` of states ``[B, d]``.
         discount: of one step.
-        penalties: of the ridge regressions, on the sum of squared weights of an action; the last one's values stand,
-            with their growth, where the iteration settles with none.
+        penalties: of the ridge regressions, on the sum of squared weights of an action, as shares of the rows that an
+            action has on average; the last one's values stand, with their growth, where the iteration settles with
+            none.
     """
     fit = Fit(np.zeros(0), np.zeros(0))
     for penalty in penalties:
-        fit = _fit(dataset, policies, features, discount, penalty)
+        fit = _fit(dataset, policies, features, discount, penalty * dataset.n_transitions / dataset.n_actions)
         if fit.growth is not None and (fit.growth < MOST_GROWTH).all():
             break
     return fit
@@ -59,7 +60,7 @@ def _fit(
     discount: float,
     penalty: float,
 ) -> Fit:
-    """The same with one penalty."""
+    """The same with one penalty, as it enters."""
     here, after = features(dataset.states), features(dataset.next_states)
     first = features(dataset.states[dataset.offsets[:-1]]).astype(np.float64)
     goes_on = ~np.asarray(dataset.terminal)

@@ -113,7 +113,7 @@ def test_linear_values_are_where_iterated_regressions_end() -> None:
     def features(some: Floats32) -> Floats32:
         return np.column_stack([np.ones(len(some)), some, some[:, 0] * some[:, 1]]).astype(np.float32)
 
-    fit = fit_linear(dataset, [Conduct(starts, chances)], features, 0.8, penalties=[0.5])
+    fit = fit_linear(dataset, [Conduct(starts, chances)], features, 0.8, penalties=[0.5 * N_ACTIONS / n])
 
     here, there = features(states).astype(float), features(following).astype(float)
     weights = np.zeros((N_ACTIONS, 4))
@@ -155,7 +155,9 @@ def test_the_penalty_rises_until_the_iteration_settles() -> None:
     dataset = log_of(states, *steps, list(range(1, n + 1)))
     always = Conduct(np.tile([1.0, 0.0], (n, 1)), np.tile([1.0, 0.0], (n, 1)))
 
-    fit = fit_linear(dataset, [always], lambda states: states, 0.9, penalties=[1e-9, 50.0, 500.0])
+    fit = fit_linear(
+        dataset, [always], lambda states: states, 0.9, penalties=[1e-9, 50 * N_ACTIONS / n, 500 * N_ACTIONS / n]
+    )
 
     # With the penalty 50, the regression gives half of what it would give without: 1.8 / 2.
     assert fit.growth is not None
