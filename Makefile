@@ -76,6 +76,8 @@ check-lint:
 # Each script on its own: together they would be two modules of one name to mypy.
 check-types:
 	$(RUN) -m mypy
+	@cd bench && MYPYPATH=..:../entrypoints:.:../tests/support ../$(RUN) -m mypy --config-file ../pyproject.toml \
+	  --follow-imports=silent *.py peers/*.py
 	@for script in $(SCRIPTS) docker/lock.py; do echo "mypy $$script"; $(RUN) -m mypy "$$script" || exit 1; done
 
 check-rules:

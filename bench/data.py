@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def formats(folder: Path) -> None:
             ("texts.parquet", "Parquet with text lists", CSV_SECONDS),
         ):
             path = folder / name
-            wall, cpu = median_times(lambda path=path: tensors(path, DataSettings()))
+            wall, cpu = median_times(partial(tensors, path, DataSettings()))
             show(Figure(f"{what}, probabilities {kind} ({cpu:.2f} s of CPU time)", wall, "s", wanted))
             path.unlink()
 

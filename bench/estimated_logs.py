@@ -74,7 +74,8 @@ class World:
 
     def log(self, n: int, rng: np.random.Generator) -> tuple[Dataset, Floats64]:
         """A log of n episodes without probabilities, and those ``[N, A]`` apart from it."""
-        states, actions, rewards = (np.stack(each, axis=1) for each in self._played(n, rng, scored=False))
+        played = self._played(n, rng, scored=False)
+        states, actions, rewards = np.stack(played[0], 1), np.stack(played[1], 1), np.stack(played[2], 1)
         flat = states.reshape(-1, FEATURES)
         ends = np.zeros((n, self.steps), np.bool_)
         ends[:, -1] = True
@@ -97,7 +98,7 @@ class World:
         returns: list[Floats64] = []
         for _ in range(0, episodes, 100_000):
             rewards = self._played(100_000, rng, scored=True)[2]
-            returns.append(sum(reward * DISCOUNT**step for step, reward in enumerate(rewards)))
+            returns.append(np.stack(rewards, axis=1) @ DISCOUNT ** np.arange(self.steps))
         every = np.concatenate(returns)
         return float(every.mean()), float(every.std() / np.sqrt(len(every)))
 

@@ -23,7 +23,7 @@ from estimated_logs import DISCOUNT, World
 
 from batchrl.contract import columns
 from batchrl.contract import estimators as names
-from batchrl.data.behaviour import with_estimated_behavior
+from batchrl.data.behaviour import Wanted, with_estimated_behavior
 from batchrl.data.dataset import Dataset
 from batchrl.ope.report.report import PolicyReport
 from batchrl.ope.study.decisions import DecisionScorer
@@ -67,7 +67,7 @@ def scored(data: Dataset, world: World) -> PolicyReport:
     return scorer.score(policy if world.steps > 1 else replace(policy, own_values=None)).report
 
 
-def estimated(data: Dataset, model: str, chosen: Mapping[str, dict[str, int]]) -> Dataset:
+def estimated(data: Dataset, model: Wanted, chosen: Mapping[str, dict[str, int]]) -> Dataset:
     """The log with probabilities of a model; what was chosen is counted."""
     known, _ = with_estimated_behavior(data, wanted=model)
     assert known.behavior_fit is not None

@@ -15,7 +15,6 @@ and a look may err with a probability of alpha.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -277,4 +276,4 @@ def tell_looks(looks: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from figures import Figure, beside_python, show, warm_cloud
@@ -128,13 +129,13 @@ def many_records(jobs: Jobs, few: Path, count: int, turns: int) -> None:
         model = records.get(job.name)
         for number in range(count):
             name = f"old-{number:06d}"
-            moved = {"created_at": model.created_at - 1 - number, "arn": f"{model.arn}-{name}"}
-            records.create(dataclasses.replace(model, name=name, **moved))
+            at, arn = model.created_at - 1 - number, f"{model.arn}-{name}"
+            records.create(dataclasses.replace(model, name=name, created_at=at, arn=arn))
     finally:
         records.close()
     for what in (("ps",), ("ps", "--name", "no-such"), ("show", job.name)):
         reference = ("show", next(iter(_names(few)))) if what[0] == "show" else what
-        ratio = in_turns(lambda w=what: command(jobs.home, *w), lambda r=reference: command(few, *r), turns)
+        ratio = in_turns(partial(command, jobs.home, *what), partial(command, few, *reference), turns)
         show(Figure(f"`batchrl {what[0]}{' --name X' * (len(what) == 3)}`: {count:,} records / 1", ratio, "x", 1.3))
 
 
@@ -162,8 +163,8 @@ def in_turns(action: Callable[[], object], reference: Callable[[], object], turn
 def command(home: Path, *arguments: str) -> float:
     """Run ``batchrl`` and forget what it prints; its peak memory in MB."""
     environ = os.environ | {"BATCHRL_HOME": str(home)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen([beside_python("batchrl"), *arguments], env=environ, **quiet)
+    null = subprocess.DEVNULL
+    running = subprocess.Popen([beside_python("batchrl"), *arguments], env=environ, stdout=null, stderr=null)
     _, status, usage = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:

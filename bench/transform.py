@@ -53,8 +53,8 @@ def trained(session: LocalSession, folder: Path) -> str:
     """The model of the seed's own preset, after one epoch: an S3 URL."""
     data = folder / "cartpole.csv"
     collect = Path(__file__).resolve().parents[1] / "entrypoints" / "collect.py"
-    command = [sys.executable, collect, "--env", "CartPole-v0", "--num-envs", "20", "--episodes", "5", "--output", data]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    options = ["--env", "CartPole-v0", "--num-envs", "20", "--episodes", "5", "--output", str(data)]
+    subprocess.run([sys.executable, str(collect), *options], check=True, stdout=subprocess.DEVNULL)
     estimator = RLEstimator(
         preset="cartpole-ddqn-bcq",
         hyperparameters={"epochs": 1},

@@ -136,7 +136,8 @@ def _drawn(cumulative: Floats64, state: Integers, rng: np.random.Generator) -> I
     for number in range(STATES):
         where = state == number
         action[where] = np.searchsorted(cumulative[number], uniform[where])
-    return np.minimum(action, cumulative.shape[1] - 1)
+    drawn: Integers = np.minimum(action, cumulative.shape[1] - 1)
+    return drawn
 
 
 @dataclass(frozen=True)
