@@ -188,6 +188,9 @@ class Cloud(Bucket):
     def describe_processing_job(self, ProcessingJobName: str) -> dict[str, Any]:  # noqa: N803
         raise refused("ResourceNotFound", f"Could not find requested job {ProcessingJobName}.")
 
+    def describe_hyper_parameter_tuning_job(self, HyperParameterTuningJobName: str) -> dict[str, Any]:  # noqa: N803
+        raise refused("ResourceNotFound", f"Could not find requested job {HyperParameterTuningJobName}.")
+
     def stop_transform_job(self, TransformJobName: str) -> None:  # noqa: N803
         self._change("stop_transform_job", {"TransformJobName": TransformJobName})
 
@@ -238,6 +241,9 @@ class Cloud(Bucket):
             "list_training_jobs": self._listed(self.jobs, "TrainingJobSummaries", "TrainingJob"),
             "list_transform_jobs": self._listed(self.transforms, "TransformJobSummaries", "TransformJob"),
             "list_processing_jobs": self._listed({}, "ProcessingJobSummaries", "ProcessingJob"),
+            "list_hyper_parameter_tuning_jobs": self._listed(
+                {}, "HyperParameterTuningJobSummaries", "HyperParameterTuningJob"
+            ),
             "list_tags": self._tags,
             "list_endpoints": self._listed(self.endpoints, "Endpoints", "Endpoint"),
         }

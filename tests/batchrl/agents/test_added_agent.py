@@ -49,7 +49,7 @@ EPISODES = 400
 
 def written() -> str:
     """The only Python of the document."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    code, *_ = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     return str(code)
 
 

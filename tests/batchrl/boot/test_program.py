@@ -26,8 +26,12 @@ def test_its_output_and_its_exit_code_are_the_programs() -> None:
 
 
 def test_a_stop_reaches_the_program() -> None:
-    script = "trap 'echo stopped; exit 3' TERM; echo up; while :; do sleep 0.1; done"
-    process = run("sh", "-c", script)
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('stopped', flush=True), sys.exit(3)))\n"
+        "print('up', flush=True)\ntime.sleep(60)\n"
+    )
+    process = run(sys.executable, "-c", script)
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=60)[0] == "stopped\n"

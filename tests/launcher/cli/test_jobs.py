@@ -300,6 +300,7 @@ def test_a_training_on_a_log_of_ones_own_is_not_followed_by_a_simulator() -> Non
     assert after_training("my log.csv", {"data.columns.action": "treatment"}, "mail-iql") == (
         "metrics",
         "plot",
+        "report",
         "ope 'my log.csv' --model",
     )
     estimate = ("metrics", "plot", "report", "ope cartpole.csv --model")
