@@ -56,7 +56,7 @@ class MotoServices:
         self._keyring = keyring
         self._app: WsgiApp | None = None
         self._has_role = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def answer(self, request: Request, body: bytes, service: str) -> Response:
         """Answer one verified request.
@@ -111,9 +111,9 @@ class MotoServices:
         with self._lock:
             if self._has_role:
                 return
+            self._ask_iam("CreateRole", RoleName=ROLE_NAME, AssumeRolePolicyDocument=TRUST_POLICY)
+            self._ask_iam("AttachRolePolicy", RoleName=ROLE_NAME, PolicyArn=MANAGED_POLICY)
             self._has_role = True
-        self._ask_iam("CreateRole", RoleName=ROLE_NAME, AssumeRolePolicyDocument=TRUST_POLICY)
-        self._ask_iam("AttachRolePolicy", RoleName=ROLE_NAME, PolicyArn=MANAGED_POLICY)
 
     def _simulate(self, parameters: dict[str, list[str]]) -> Response:
         """What a role may do, if there is that role.
