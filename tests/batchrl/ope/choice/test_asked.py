@@ -56,12 +56,13 @@ def test_policies_are_ranked_as_json_and_in_words(
 ) -> None:
     log = write_log(tmp_path / "log.csv", length)
     models = [word for name in NAMES[::-1] for word in ("--model", name)]
-    arguments = [str(log), *models, "--rank", "--brief", "--resamples", "50", "--output", str(tmp_path / "found.json")]
+    found = tmp_path / "found.json"
+    options = ["--data-name", "log.csv", "--rank", "--brief", "--resamples", "50", "--output", str(found)]
 
-    assert script_module("ope").main(arguments) == 0
+    assert script_module("ope").main([str(log), *models, *options]) == 0
 
     out = capsys.readouterr().out
-    ranking = json.loads((tmp_path / "found.json").read_text())["ranking"]
+    ranking = json.loads(found.read_text())["ranking"]
     assert [policy["source"] for policy in ranking["policies"]] == list(NAMES)
     assert [policy["rank"] for policy in ranking["policies"]] == [1, 2, 3]
     assert ranking["reliable"] and ranking["agreement"] == pytest.approx(1)
