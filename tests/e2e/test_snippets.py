@@ -36,12 +36,14 @@ NOT_RUN_HERE = {
     "CONTRIBUTING.md": ["make setup"],
     "docs/agents.md": ["V:"],
     "docs/cartpole-logs.md": ["python bench/logs.py"],
+    "docs/choosing.md": ["batchrl compare"],
     "docs/closed-loop.md": ["batchrl iterate"],
     "docs/command.md": ["batchrl collect", "batchrl tune"],
     "docs/estimates.md": ["batchrl ope logs/"],
     "docs/install.md": ["python3 -m venv", "pip install torch==2.13.0"],
     "docs/local-cloud.md": ["(eval", "s3://<bucket>/<job>/output/model.tar.gz"],
     "docs/narrow-logging.md": ["batchrl collect"],
+    "docs/reports.md": ["batchrl report"],
     "docs/sagemaker.md": ["batchrl plan"],
 }
 QUICK = """kind: train

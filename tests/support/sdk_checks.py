@@ -99,4 +99,5 @@ def main() -> None:
     assert not _reached, f"{name} reached for {sorted(set(_reached))}"
     missing = _operations[name] - _asked
     assert not missing, f"{name} names operations that it did not ask: {sorted(missing)}"
-    print(json.dumps({"check": name, "asked": sorted(_asked)}))
+    # What an SDK prints need not end its line.
+    print("\n" + json.dumps({"check": name, "asked": sorted(_asked)}))

@@ -151,7 +151,6 @@ def test_what_is_not_known_is_refused_and_changes_nothing(ask: Signer, store: Em
         ("PUT", "newthing", {}),
         ("PUT", "newthing=", {}),
         ("PUT", "", {"x_amz_write_offset_bytes": "4"}),
-        ("PUT", "", {"x_amz_server_side_encryption": "aws:kms"}),
         ("PUT", "", {"x_amz_acl": "public-read"}),
         ("PUT", "", {"x_amz_checksum_md5": "AAAAAAAAAAA="}),
         ("PUT", "", {"x_amz_sdk_checksum_algorithm": "XXHASH64"}),

@@ -166,7 +166,7 @@ def test_services_and_operations_beyond_the_list_are_unknown_and_not_tried_again
         ("sqs", "list_queues"),
         ("ec2", "describe_instances"),
         ("iam", "list_users"),
-        ("sagemaker", "list_processing_jobs"),
+        ("sagemaker", "list_pipelines"),
         ("dynamodb", "list_tables"),
     ):
         client = boto3.client(
