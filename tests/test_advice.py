@@ -17,7 +17,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 # A command up to where a sentence goes on.
 COMMAND = re.compile(r"(: |`|^)batchrl ([a-z]+)([^`,;.()]*)")
 # Other programs' options, and a word of a usage line that stands for any.
-OTHERS = {"--pid", "--key", "--version", "--agent"}
+OTHERS = {"--pid", "--key", "--version", "--agent", "--endpoint-url"}
 # What the product does itself, in a sentence of its own after a colon.
 DOES = {"writes"}
 

@@ -53,7 +53,7 @@ def command(job: str, folder: Path | None, what: str, unpack: bool, kind: str | 
         places = " ".join(found.output_uris.values()) or "it has no outputs"
         raise InputError(
             f"'{job}' is a processing job, whose outputs lie where its request says: {places}",
-            "Fetch them with any S3 client: eval $(batchrl cloud env), then aws s3 cp --recursive",
+            "Fetch them with any S3 client, which batchrl cloud env leads to the store.",
         )
     if not isinstance(found, Job | TransformJob):
         raise InputError(f"'{job}' is an endpoint, which writes no results.", f"Ask it: batchrl invoke {job}")

@@ -39,8 +39,10 @@ class Contents:
         self._read: Counter[int] = Counter()
         self._unused: list[int] = []
         self._condemned: set[int] = set()
+        # Not what lies above it: a data folder that is removed meanwhile stays away.
+        folder.mkdir(mode=0o700, exist_ok=True)
         for shard in range(SHARDS):
-            (folder / f"{shard:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / f"{shard:02x}").mkdir(mode=0o700, exist_ok=True)
 
     def path(self, number: int) -> str:
         """Where a file lies."""

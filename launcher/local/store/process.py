@@ -49,8 +49,11 @@ class StoreProcess:
         identity = Identity.read(paths.cloud_file)
         if identity is None:
             raise InputError(f"{paths.cloud_file} is not there.", "Run: batchrl cloud up")
-        for folder in (paths.store, paths.runtime):
-            folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        paths.runtime.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        try:
+            paths.store.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        except FileNotFoundError:
+            raise InputError(f"{paths.root} is gone.") from None
         tenure = paths.store_role.take()
         if tenure is None:
             raise InputError(f"another process serves {paths.store} already.")
