@@ -57,6 +57,7 @@ class Endpoint(Handle):
     """
 
     kind = ENDPOINT
+    member = "Endpoint"
     noun = "endpoint"
     arrived = "come into service"
     is_short = True
@@ -135,10 +136,6 @@ class Endpoint(Handle):
             if is_unknown(error):
                 return True
             raise
-
-    def _ask(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.session.sagemaker.describe_endpoint(EndpointName=self.name)
-        return answer
 
     def _state(self, answer: dict[str, Any]) -> EndpointStatus:
         status = answer["EndpointStatus"]

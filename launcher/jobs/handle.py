@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
+import botocore
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
@@ -26,13 +27,15 @@ class Handle(ABC):
         clock: time, for tests.
 
     Attributes:
-        kind: ``training``, ``transform`` or ``endpoint``.
+        kind: one of those of ``launcher.api.constants``.
+        member: what the API calls it: ``TrainingJob`` in DescribeTrainingJob and TrainingJobName.
         noun: what sentences call it.
         arrived: what has happened to it when ``wait`` returns, in sentences.
         is_short: whether it is usually waited for for seconds, so that it is looked at more often on this computer.
     """
 
     kind: ClassVar[str]
+    member: ClassVar[str]
     noun: ClassVar[str]
     arrived: ClassVar[str] = "ended"
     is_short: ClassVar[bool] = False
@@ -141,13 +144,20 @@ class Handle(ABC):
         """What the names of its streams begin with; empty where the group is its own."""
         return f"{self.name}/"
 
-    @abstractmethod
     def _ask(self) -> dict[str, Any]:
         """The answer of the API's Describe operation, with botocore's own errors."""
+        return self._call("Describe")
 
-    @abstractmethod
+    def _call(self, verb: str) -> dict[str, Any]:
+        """Send an operation of the API that takes the name alone."""
+        operation = getattr(self.session.sagemaker, botocore.xform_name(f"{verb}{self.member}"))
+        answer: dict[str, Any] = operation(**{f"{self.member}Name": self.name})
+        return answer
+
     def _state(self, answer: dict[str, Any]) -> JobStatus:
         """The state that an answer tells."""
+        status = answer[f"{self.member}Status"]
+        return JobStatus(status, status, None, answer.get("FailureReason"))
 
 
 class JobHandle(Handle):
@@ -164,17 +174,13 @@ class JobHandle(Handle):
         """
         with self.session.reported(f"stopping the {self.noun} {self.name}", self.session.sagemaker):
             try:
-                self._ask_to_stop()
+                self._call("Stop")
             except botocore.exceptions.ClientError:
                 # Refused for a job that has ended (contract 208); the state tells, not the wording.
                 if self.status().ended:
                     return False
                 raise
         return True
-
-    @abstractmethod
-    def _ask_to_stop(self) -> None:
-        """Send the API's Stop operation."""
 
 
 def where(session: Session) -> str:

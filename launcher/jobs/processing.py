@@ -21,6 +21,7 @@ class ProcessingJob(JobHandle):
     """
 
     kind = PROCESSING
+    member = "ProcessingJob"
     noun = "processing job"
     is_short = True
 
@@ -43,18 +44,11 @@ class ProcessingJob(JobHandle):
             Unreachable: the cloud does not answer.
         """
         with self.session.reported(f"deleting the {self.noun} {self.name}", self.session.sagemaker):
-            self.session.sagemaker.delete_processing_job(ProcessingJobName=self.name)
-
-    def _ask(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.session.sagemaker.describe_processing_job(ProcessingJobName=self.name)
-        return answer
+            self._call("Delete")
 
     def _state(self, answer: dict[str, Any]) -> JobStatus:
         status = answer["ProcessingJobStatus"]
         return JobStatus(status, status, answer.get("ExitMessage"), answer.get("FailureReason"))
-
-    def _ask_to_stop(self) -> None:
-        self.session.sagemaker.stop_processing_job(ProcessingJobName=self.name)
 
 
 def list_processing_jobs(

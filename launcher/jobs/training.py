@@ -45,6 +45,7 @@ class Job(JobHandle):
     """
 
     kind = TRAINING
+    member = "TrainingJob"
     noun = "job"
 
     def __init__(self, name: str, session: Session, clock: Clock | None = None) -> None:
@@ -132,10 +133,6 @@ class Job(JobHandle):
             self._remember(self.describe())
         return f"{self._checkpoints}/"
 
-    def _ask(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.session.sagemaker.describe_training_job(TrainingJobName=self.name)
-        return answer
-
     def _state(self, answer: dict[str, Any]) -> JobStatus:
         transitions = answer.get("SecondaryStatusTransitions") or [{}]
         return JobStatus(
@@ -144,9 +141,6 @@ class Job(JobHandle):
             transitions[-1].get("StatusMessage"),
             answer.get("FailureReason"),
         )
-
-    def _ask_to_stop(self) -> None:
-        self.session.sagemaker.stop_training_job(TrainingJobName=self.name)
 
     def _remember(self, answer: dict[str, Any]) -> None:
         output = S3Url.parse(answer["OutputDataConfig"]["S3OutputPath"])

@@ -14,7 +14,6 @@ from launcher.api.constants import OUTPUT_SUFFIX, TRANSFORM, TRANSFORM_GROUP
 from launcher.jobs import waiting
 from launcher.jobs.handle import JobHandle
 from launcher.jobs.listing import JobSummary, Listing
-from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class TransformJob(JobHandle):
     """
 
     kind = TRANSFORM
+    member = "TransformJob"
     noun = "transform job"
     is_short = True
 
@@ -134,17 +134,6 @@ class TransformJob(JobHandle):
         answer = self.session.s3.head_bucket(Bucket=place.bucket)
         told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return parsedate_to_datetime(told) - datetime.now(UTC) if told else timedelta()
-
-    def _ask(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.session.sagemaker.describe_transform_job(TransformJobName=self.name)
-        return answer
-
-    def _state(self, answer: dict[str, Any]) -> JobStatus:
-        status = answer["TransformJobStatus"]
-        return JobStatus(status, status, None, answer.get("FailureReason"))
-
-    def _ask_to_stop(self) -> None:
-        self.session.sagemaker.stop_transform_job(TransformJobName=self.name)
 
 
 def _place_of(answer: dict[str, Any]) -> S3Url:

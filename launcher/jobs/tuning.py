@@ -10,7 +10,6 @@ from typing import Any
 from launcher.api.constants import TRAINING_GROUP, TUNING
 from launcher.jobs.handle import JobHandle
 from launcher.jobs.listing import PAGE, JobSummary, Listing
-from launcher.jobs.status import JobStatus
 from launcher.jobs.training import Job
 from launcher.session.session import Session
 
@@ -61,6 +60,7 @@ class TuningJob(JobHandle):
     """
 
     kind = TUNING
+    member = "HyperParameterTuningJob"
     noun = "tuning job"
 
     @property
@@ -111,20 +111,7 @@ class TuningJob(JobHandle):
             Unreachable: the cloud does not answer.
         """
         with self.session.reported(f"deleting the {self.noun} {self.name}", self.session.sagemaker):
-            self.session.sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
-
-    def _ask(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.session.sagemaker.describe_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=self.name
-        )
-        return answer
-
-    def _state(self, answer: dict[str, Any]) -> JobStatus:
-        status = answer["HyperParameterTuningJobStatus"]
-        return JobStatus(status, status, None, answer.get("FailureReason"))
-
-    def _ask_to_stop(self) -> None:
-        self.session.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+            self._call("Delete")
 
 
 def list_tuning_jobs(

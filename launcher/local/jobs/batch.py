@@ -13,13 +13,15 @@ from typing import ClassVar
 from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.paths import JobPaths
 from launcher.local.events.kinds import CutShort
-from launcher.local.executors.base import Execution
+from launcher.local.executors.base import Execution, Executor, Program
 from launcher.local.executors.monitor import Cut, Limits, Outcome, watch
 from launcher.local.executors.output import OutputPump
-from launcher.local.host.faults import MAX_REASON, JobFault, algorithm_reason, internal_fault
+from launcher.local.host.faults import MAX_REASON, JobFault, algorithm_reason, internal_fault, storage_fault
 from launcher.local.jobs.driver import Driver, stop_grace
+from launcher.local.keys.grants import Grant
+from launcher.local.keys.places import Places
 from launcher.local.records import states
-from launcher.local.volumes.tree import HOST
+from launcher.local.volumes.tree import HOST, Tree
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400.0
 # After the end of a job's processes its output is closed; more than this is a fault (seconds).
@@ -60,6 +62,19 @@ class BatchDriver(Driver):
         self._pump: OutputPump | None = None
 
     @abstractmethod
+    def _program(self, grant: Grant | None) -> Program:
+        """What is run; without a key under network isolation."""
+
+    @property
+    @abstractmethod
+    def _isolated(self) -> bool:
+        """Whether the program has no network."""
+
+    @abstractmethod
+    def _places(self) -> Places:
+        """What its key opens."""
+
+    @abstractmethod
     def _publish(self) -> None:
         """Bring all results to S3.
 
@@ -79,6 +94,29 @@ class BatchDriver(Driver):
     def _beside(self, log_file: Path, pump: OutputPump) -> AbstractContextManager[None]:
         """What goes on as long as the program writes to its log."""
         return nullcontext()
+
+    def _write_tree(self, tree: Tree) -> None:
+        """The job's folders, empty but for what the platform says in them."""
+        self._remove_trees()
+        try:
+            tree.write()
+        except OSError as error:
+            raise storage_fault("preparing the job's folder", error) from error
+
+    def _run(self, executor: Executor) -> Run:
+        """Start the program, with the job's own key as long as it runs, and see it to its end."""
+        key: AbstractContextManager[Grant | None] = nullcontext()
+        if not self._isolated:
+            key = self._key(str(self._request["RoleArn"]), self._places())
+        with key as grant:
+            execution = executor.start(self._program(grant))
+            self._unsaved = True
+            self._progress.note(container=execution.handle)
+            try:
+                return self._accompany(execution)
+            except BaseException:
+                execution.kill()
+                raise
 
     def _accompany(self, execution: Execution) -> Run:
         """Read the program's output and wait for its end, which a stop or the time limit may bring."""
@@ -112,6 +150,8 @@ class BatchDriver(Driver):
             self._publish()
         except JobFault as fault:
             raise JobFault(reason or fault.reason) from fault
+        self._unsaved = False
+        self._progress.note(published_at=time.time())
         if reason is not None:
             raise JobFault(reason)
         self._remove_trees()

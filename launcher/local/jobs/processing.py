@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -23,13 +22,13 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.nofollow import JobFolder
 from launcher.api.processing_rules import brought, inputs_of
 from launcher.local.events.kinds import FolderPublished, InputDownloaded
-from launcher.local.executors.base import Executor
+from launcher.local.executors.base import Program
 from launcher.local.executors.output import OutputPump
 from launcher.local.host.faults import JobFault, combined, first_characters, storage_fault
-from launcher.local.jobs.batch import BatchDriver, Run
+from launcher.local.jobs.batch import BatchDriver
 from launcher.local.jobs.programs import processing_program
 from launcher.local.keys.grants import Grant
-from launcher.local.keys.places import processing_places
+from launcher.local.keys.places import Places, processing_places
 from launcher.local.records import states
 from launcher.local.volumes.artifacts import told
 from launcher.local.volumes.inputs import fetch
@@ -56,16 +55,12 @@ class ProcessingDriver(BatchDriver):
         self._prepare()
         self._progress.refuse_if_stopped()
         self._progress.move(states.PROCESSING, f"Processing ({executor.name})")
-        self._end(self._process(executor))
+        self._end(self._run(executor))
 
     def _prepare(self) -> None:
         """Tree and inputs, all before the program starts."""
         self._progress.refuse_if_stopped()
-        self._remove_trees()
-        try:
-            plan_processing_tree(self.record, self._paths).write()
-        except OSError as error:
-            raise storage_fault("preparing the job's folder", error) from error
+        self._write_tree(plan_processing_tree(self.record, self._paths))
         wanted = [one for one in inputs_of(self._request) if brought(one)]
         if wanted:
             self._progress.move(states.DOWNLOADING, "Downloading inputs")
@@ -80,22 +75,15 @@ class ProcessingDriver(BatchDriver):
             seconds = time.monotonic() - began
             self._events.add(InputDownloaded(name, fetched.files, fetched.size_bytes, seconds))
 
-    def _process(self, executor: Executor) -> Run:
-        with self._own_key() as grant:
-            execution = executor.start(processing_program(self.record, self.home, self.address, grant))
-            self._unsaved = True
-            self._progress.note(container=execution.handle)
-            try:
-                return self._accompany(execution)
-            except BaseException:
-                execution.kill()
-                raise
+    def _program(self, grant: Grant | None) -> Program:
+        return processing_program(self.record, self.home, self.address, grant)
 
-    def _own_key(self) -> AbstractContextManager[Grant | None]:
-        """The job's key while its program runs; none under network isolation."""
-        if (self._request.get("NetworkConfig") or {}).get("EnableNetworkIsolation"):
-            return contextlib.nullcontext()
-        return self._key(str(self._request["RoleArn"]), processing_places(self._request))
+    @property
+    def _isolated(self) -> bool:
+        return bool((self._request.get("NetworkConfig") or {}).get("EnableNetworkIsolation"))
+
+    def _places(self) -> Places:
+        return processing_places(self._request)
 
     @contextlib.contextmanager
     def _beside(self, log_file: Path, pump: OutputPump) -> Iterator[None]:
@@ -121,8 +109,6 @@ class ProcessingDriver(BatchDriver):
         self._progress.note(size_bytes=sum(output.size_bytes for output in self._outputs))
         if faults:
             raise combined(faults)
-        self._unsaved = False
-        self._progress.note(published_at=time.time())
 
     @property
     def _output_folder(self) -> JobFolder:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -14,15 +13,15 @@ from batchrl.contract.layout import S3Url
 from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.paths import FAILURE_NAME
 from launcher.local.events.kinds import CheckpointsRestored, MetricDropped
-from launcher.local.executors.base import Executor
+from launcher.local.executors.base import Program
 from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
 from launcher.local.executors.output import OutputPump
-from launcher.local.host.faults import client_fault, combined, kept_note, storage_fault
-from launcher.local.jobs.batch import BatchDriver, Run
+from launcher.local.host.faults import client_fault, combined, kept_note
+from launcher.local.jobs.batch import BatchDriver
 from launcher.local.jobs.programs import is_isolated, training_program
 from launcher.local.jobs.publication import Publication
 from launcher.local.keys.grants import Grant
-from launcher.local.keys.places import training_places
+from launcher.local.keys.places import Places, training_places
 from launcher.local.records import states
 from launcher.local.volumes.inputs import download_channels
 from launcher.local.volumes.tree import checkpoint_path, plan_tree
@@ -52,18 +51,14 @@ class TrainingDriver(BatchDriver):
         self._prepare()
         self._progress.refuse_if_stopped()
         self._progress.move(states.TRAINING, f"Training in progress ({executor.name}).")
-        self._end(self._train(executor))
+        self._end(self._run(executor))
 
     def _prepare(self) -> None:
         """Tree, channels and checkpoints, all before PID 1 starts."""
         self._progress.refuse_if_stopped()
         if (count := self._request["ResourceConfig"].get("InstanceCount", 1)) != 1:
             raise client_fault(f"InstanceCount {count}: the local cloud runs jobs on one host.")
-        self._remove_trees()
-        try:
-            plan_tree(self._request, self._paths).write()
-        except OSError as error:
-            raise storage_fault("preparing the job's folder", error) from error
+        self._write_tree(plan_tree(self._request, self._paths))
         checkpoints = self._publication.checkpoints
         if self._request.get("InputDataConfig") or checkpoints is not None:
             self._progress.move(states.DOWNLOADING, "Downloading input data")
@@ -75,24 +70,17 @@ class TrainingDriver(BatchDriver):
             log.info("%d checkpoint files restored", count)
             self._events.add(CheckpointsRestored(count, time.monotonic() - began))
 
-    def _train(self, executor: Executor) -> Run:
+    def _program(self, grant: Grant | None) -> Program:
         local_path, folder = checkpoint_path(self._request), self._publication.folders.checkpoints
         checkpoints = (local_path, folder.place) if local_path and folder else None
-        with self._own_key() as grant:
-            execution = executor.start(training_program(self.record, self.home, self.address, grant, checkpoints))
-            self._unsaved = True
-            self._progress.note(container=execution.handle)
-            try:
-                return self._accompany(execution)
-            except BaseException:
-                execution.kill()
-                raise
+        return training_program(self.record, self.home, self.address, grant, checkpoints)
 
-    def _own_key(self) -> AbstractContextManager[Grant | None]:
-        """The job's key while its program runs; none under network isolation."""
-        if is_isolated(self._request):
-            return contextlib.nullcontext()
-        return self._key(str(self._request["RoleArn"]), training_places(self._name, self._request))
+    @property
+    def _isolated(self) -> bool:
+        return is_isolated(self._request)
+
+    def _places(self) -> Places:
+        return training_places(self._name, self._request)
 
     @contextlib.contextmanager
     def _beside(self, log_file: Path, pump: OutputPump) -> Iterator[None]:
@@ -122,8 +110,6 @@ class TrainingDriver(BatchDriver):
         self._tell(published.left_out)
         if published.faults:
             raise combined(published.faults)
-        self._unsaved = False
-        self._progress.note(published_at=time.time())
 
     @property
     def _output_folder(self) -> JobFolder:

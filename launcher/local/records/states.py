@@ -118,6 +118,11 @@ class Machine:
         return self.running or secondary
 
 
+# How jobs end that publish what their program leaves, however it ended.
+_PUBLISHING = {
+    STOPPING: _LIMITS | {UPLOADING, FAILED},
+    UPLOADING: _LIMITS | {COMPLETED, STOPPING, FAILED},
+}
 TRAINING_JOB = Machine(
     following={
         STARTING: frozenset({PENDING, DOWNLOADING, TRAINING, INTERRUPTED, STOPPING, STOPPED, FAILED}),
@@ -125,8 +130,7 @@ TRAINING_JOB = Machine(
         DOWNLOADING: frozenset({TRAINING, INTERRUPTED, STOPPING, STOPPED, FAILED}),
         TRAINING: frozenset({UPLOADING, INTERRUPTED, STOPPING, FAILED}),
         INTERRUPTED: frozenset({STARTING, STOPPING, STOPPED, MAX_WAIT_TIME_EXCEEDED, FAILED}),
-        STOPPING: _LIMITS | {UPLOADING, FAILED},
-        UPLOADING: _LIMITS | {COMPLETED, STOPPING, FAILED},
+        **_PUBLISHING,
     },
     begun=frozenset({DOWNLOADING, TRAINING}),
     running=IN_PROGRESS,
@@ -147,8 +151,7 @@ PROCESSING_JOB = Machine(
         STARTING: frozenset({DOWNLOADING, PROCESSING, STOPPING, STOPPED, FAILED}),
         DOWNLOADING: frozenset({PROCESSING, STOPPING, STOPPED, FAILED}),
         PROCESSING: frozenset({UPLOADING, STOPPING, FAILED}),
-        STOPPING: _LIMITS | {UPLOADING, FAILED},
-        UPLOADING: _LIMITS | {COMPLETED, STOPPING, FAILED},
+        **_PUBLISHING,
     },
     begun=frozenset({DOWNLOADING, PROCESSING}),
     running=IN_PROGRESS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,14 +11,13 @@ from batchrl.contract.layout import BEST_NAME, LATEST_NAME, S3Url
 from batchrl.contract.nofollow import JobFolder
 from batchrl.contract.pointers import pointed
 from batchrl.contract.store import Client, size_of
-from batchrl.contract.sync import FolderUploader
-from batchrl.contract.text import listed, printable
+from batchrl.contract.text import printable
 from batchrl.contract.transfer import Transfer
-from launcher.local.host.faults import client_fault, storage_fault
-from launcher.local.host.retry import DOWNLOAD_SECONDS, UPLOAD_SECONDS, retry
+from launcher.local.host.faults import storage_fault
+from launcher.local.host.retry import DOWNLOAD_SECONDS, retry
+from launcher.local.volumes.foldersync import FolderSync
 from launcher.local.volumes.inputs import fetch
 
-INTERVAL = 0.5
 # Repeated failures of one kind are reported this often (seconds).
 REPORT_EVERY = 30.0
 
@@ -40,12 +38,7 @@ class CheckpointSync:
         self._url = url
         self._report = report
         self._reported_at = 0.0
-        self._failure: Exception | str | None = None
-        self._ended = threading.Event()
-        self._uploader = FolderUploader(client, folder, url, with_manifest=False, on_error=self._on_error)
-        self._thread = threading.Thread(
-            target=self._uploader.run, args=(self._ended, INTERVAL), name="checkpoints", daemon=True
-        )
+        self._sync = FolderSync(client, folder, url, "checkpoints", self._on_error)
 
     def restore(self) -> int:
         """Bring what is in S3 to the folder (contract 58), before the job can write to it; returns the number of files.
@@ -62,7 +55,7 @@ class CheckpointSync:
             files += self._restore_announced(what)
         except Exception as error:
             raise storage_fault(what, error) from error
-        self._uploader.assume_uploaded()
+        self._sync.assume_uploaded()
         return files
 
     def _restore_announced(self, what: str) -> int:
@@ -91,7 +84,7 @@ class CheckpointSync:
 
     def start(self) -> None:
         """Upload what is new or changed from now on."""
-        self._thread.start()
+        self._sync.start()
 
     def finish(self) -> None:
         """Upload all that is left (contract 65).
@@ -99,25 +92,13 @@ class CheckpointSync:
         Raises:
             JobFault: some files did not reach S3 in ten minutes, or never can.
         """
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        if not self._uploader.drain(UPLOAD_SECONDS):
-            raise client_fault(self._missing())
+        self._sync.finish("no checkpoint", "checkpoint files")
 
     def left_out(self) -> dict[str, str]:
         """Why files of the folder are not uploaded, by path; once ``finish`` has been called."""
-        return self._uploader.left_out
-
-    def _missing(self) -> str:
-        missing = self._uploader.unpublished()
-        if "" in missing:
-            return f"no checkpoint reached {self._url}: {self._failure}"
-        shown = listed([printable(name) for name in missing], 5)
-        return f"{len(missing)} checkpoint files did not reach {self._url}: {shown} ({self._failure})"
+        return self._sync.left_out
 
     def _on_error(self, path: str, error: Exception) -> None:
-        self._failure = getattr(error, "message", None) or error
         if time.monotonic() - self._reported_at > REPORT_EVERY:
             self._reported_at = time.monotonic()
             self._report(f"checkpoint {printable(path)} could not be uploaded to {self._url}: {error}")

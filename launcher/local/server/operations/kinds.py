@@ -15,8 +15,9 @@ from launcher.api.errors import ApiError, already_existing, could_not_find, job_
 from launcher.api.servicemodel import service_model
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
+from launcher.local.host.trees import remove_tree
 from launcher.local.records.jobrecord import CONTAINED_MEMBER, MACHINES, job_key
-from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, UnknownJob
+from launcher.local.records.records import DuplicateJob, JobEnded, JobRecord, JobRunning, UnknownJob
 from launcher.local.records.resources import DuplicateResource, Resource
 from launcher.local.server.operations.context import CALLER, OF_A_JOB, Context, Wire
 from launcher.local.server.operations.paging import DESCENDING, page_of_jobs, page_of_resources
@@ -208,6 +209,35 @@ class JobKind(RunKind):
                 f"The request was rejected because the {self.noun} is in status "
                 f"{error.args[0].status}; only a job that is InProgress can be stopped."
             ) from None
+        return {}
+
+    def forget(self, context: Context, name: str, left: str, remedy: str) -> Wire:
+        """Forget a job that has ended, with its logs and what is left of its work; its results in S3 stay.
+
+        Args:
+            context: of the request.
+            name: the job's.
+            left: what its program leaves, in a word.
+            remedy: what to do where that is on this disk alone, in a sentence.
+
+        Raises:
+            ApiError: there is none, it has not ended, or its results are on this disk alone.
+        """
+        record, files = self.found(context, name), context.paths.job(job_key(self.kind, name))
+        if record.ended and record.unpublished and files.ml.exists():
+            raise validation(
+                f"The {self.noun} {record.arn} left {left} in {files.ml} that are not known to be in S3. {remedy}"
+            )
+        try:
+            context.records.delete(name, self.kind)
+        except UnknownJob:
+            raise self.unknown(context, name) from None
+        except JobRunning as error:
+            raise validation(
+                f"The {self.noun} {error.args[0].arn} is in status {error.args[0].status}; "
+                "only jobs that are Completed, Failed or Stopped can be deleted."
+            ) from None
+        remove_tree(files.folder)
         return {}
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from launcher.api.constants import PROCESSING
-from launcher.api.errors import validation
 from launcher.api.processing_rules import check_processing_job
-from launcher.local.host.trees import remove_tree
-from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
+from launcher.local.records.records import JobRecord
 from launcher.local.server.operations.context import Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
 from launcher.local.server.operations.paging import without_none
@@ -47,24 +45,7 @@ def delete(context: Context, request: Wire) -> Wire:
     Raises:
         ApiError: there is none, it has not ended, or its outputs are on this disk alone.
     """
-    name = JOBS.name_in(request)
-    record, files = JOBS.found(context, name), context.paths.job(job_key(PROCESSING, name))
-    if record.ended and record.unpublished and files.ml.exists():
-        raise validation(
-            f"The processing job {record.arn} left files in {files.ml} that are not known to be in S3. "
-            "Take what you need and remove that folder first."
-        )
-    try:
-        context.records.delete(name, PROCESSING)
-    except UnknownJob:
-        raise JOBS.unknown(context, name) from None
-    except JobRunning as error:
-        raise validation(
-            f"The processing job {error.args[0].arn} is in status {error.args[0].status}; "
-            "only jobs that are Completed, Failed or Stopped can be deleted."
-        ) from None
-    remove_tree(files.folder)
-    return {}
+    return JOBS.forget(context, JOBS.name_in(request), "files", "Take what you need and remove that folder first.")
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -9,9 +9,8 @@ from launcher.api import training_rules
 from launcher.api.constants import TRAINING, TUNING
 from launcher.api.errors import validation
 from launcher.local.executors.metricscan import definition_faults, definitions_in
-from launcher.local.host.trees import remove_tree
 from launcher.local.records.jobrecord import CONTAINED_MEMBER, TUNING_MEMBER
-from launcher.local.records.records import JobRecord, JobRunning, UnknownJob, job_key
+from launcher.local.records.records import JobRecord
 from launcher.local.server.operations.context import FOR_TUNING_JOB, Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
 from launcher.local.server.operations.paging import ASCENDING, without_none
@@ -122,23 +121,8 @@ def delete(context: Context, request: Wire) -> Wire:
     """
     name = JOBS.name_in(request)
     _refuse_if_tuned(context, name)
-    record, files = JOBS.found(context, name), context.paths.job(job_key(TRAINING, name))
-    if record.ended and record.unpublished and files.ml.exists():
-        raise validation(
-            f"The training job {record.arn} left results in {files.ml} that are not known to be in S3. "
-            f"batchrl recover {name} publishes them, batchrl rm {name} --force deletes them with the job."
-        )
-    try:
-        context.records.delete(name)
-    except UnknownJob:
-        raise JOBS.unknown(context, name) from None
-    except JobRunning as error:
-        raise validation(
-            f"The training job {error.args[0].arn} is in status {error.args[0].status}; "
-            "only jobs that are Completed, Failed or Stopped can be deleted."
-        ) from None
-    remove_tree(files.folder)
-    return {}
+    remedy = f"batchrl recover {name} publishes them, batchrl rm {name} --force deletes them with the job."
+    return JOBS.forget(context, name, "results", remedy)
 
 
 def _refuse_if_tuned(context: Context, name: str) -> None:
