@@ -158,23 +158,38 @@ def test_C186_a_worker_that_dies_is_replaced_and_the_others_go_on(own_server: Mo
 
 
 def test_connections_are_shared_evenly_by_the_workers(own_server: ModelServer) -> None:
-    # The one that asked whether the server was ready may not have ended yet.
-    wait_until("both are idle", lambda: len(set(map(_sockets, own_server.workers))) == 1)
-    before = [_sockets(worker) for worker in own_server.workers]
     connections = [own_server.connection() for _ in range(40)]
     for connection in connections:
         connection.request("GET", "/ping")
     for connection in connections:
         assert connection.getresponse().read() == b""
-    assert [_sockets(worker) - count for worker, count in zip(own_server.workers, before, strict=True)] == [20, 20]
+    ports = _ports(connections)
+    assert [_held(worker, ports) for worker in own_server.workers] == [20, 20]
     for connection in connections[::2]:
         connection.close()
-    wait_until("they are closed", lambda: sum(map(_sockets, own_server.workers)) == sum(before) + 20)
+    wait_until("they are closed", lambda: sum(_held(worker, ports) for worker in own_server.workers) == 20)
     more = [own_server.connection() for _ in range(20)]
     for connection in more:
         connection.request("GET", "/ping")
         assert connection.getresponse().status == 200
-    assert [_sockets(worker) - count for worker, count in zip(own_server.workers, before, strict=True)] == [20, 20]
+    ports = _ports([*connections[1::2], *more])
+    assert [_held(worker, ports) for worker in own_server.workers] == [20, 20]
+
+
+def _ports(connections: list[http.client.HTTPConnection]) -> set[int]:
+    """Ports of the clients of connections."""
+    return {connection.sock.getsockname()[1] for connection in connections}
+
+
+def _held(pid: int, ports: set[int]) -> int:
+    """How many connections from some ports a process holds."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    inodes = {row[9] for row in rows if int(row[2].rpartition(":")[2], 16) in ports}
+    held = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held += str(link.readlink()).removeprefix("socket:[").removesuffix("]") in inodes
+    return held
 
 
 def _sockets(pid: int) -> int:
