@@ -56,6 +56,11 @@ class ColumnSettings(Section):
         default=None,
         description="Name of the policy that logged the row's episode, where several did; null: one policy logged all",
     )
+    logger_propensities: Maybe[Columns] = Field(
+        default=None,
+        description="Probabilities of the action taken under each policy that logged, a column for each of them: a "
+        "pattern as p_*, whose star stands for the policy's name, or a list; null: that of the policy that acted alone",
+    )
     weight: Maybe[str] = Field(
         default=None,
         description="How many episodes the row's one stands for, of a log that kept some with a smaller chance than "
@@ -186,6 +191,22 @@ class DataSettings(Section):
                 "eligibility probabilities takes what a logger never does for what cannot be done, and loggers "
                 "balanced is for loggers of which one does what another never does; "
                 "list what can be done (columns.eligible)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reads_probabilities_of_named_loggers(self) -> DataSettings:
+        if self.columns.logger_propensities is None:
+            return self
+        if self.columns.logger is None:
+            raise ValueError(
+                "columns.logger_propensities gives probabilities under each policy that logged; say which one logged "
+                "an episode (columns.logger)"
+            )
+        if self.propensities == "estimated":
+            raise ValueError(
+                "propensities estimated takes no logged probabilities, and columns.logger_propensities names some; "
+                "leave one of the two out"
             )
         return self
 

@@ -2,9 +2,10 @@
 
 A log holds the probability under the policy that acted. Under the others it is known where
 
-- each logger gives an action the same probability in all of its rows, and these sum to 1, or leave the rest to a single
-  action that it never took: then it heeds no state. With actions that are possible in some states alone the sum over
-  all actions would be above 1;
+- a column for each logger holds it (``loggerchances``);
+- or each logger gives an action the same probability in all of its rows, and these sum to 1, or leave the rest to a
+  single action that it never took: then it heeds no state. With actions that are possible in some states alone the sum
+  over all actions would be above 1;
 - or each logger's policy is estimated from its own episodes (``behaviour``), and evaluated in all rows.
 
 Else balancing is refused.
@@ -19,7 +20,7 @@ import numpy as np
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.text import listed
-from batchrl.data.checks import SUM_TOLERANCE
+from batchrl.data.checking import SUM_TOLERANCE
 from batchrl.data.dataset import Dataset, Flags, Floats64
 from batchrl.data.mixture import Mixture
 from batchrl.data.soundness import Warned
@@ -33,16 +34,19 @@ FALSE_ALARMS = 1e-4
 LEAST_EPISODES = 50
 
 _HINT = (
-    "Set data.propensities to estimated: the policy of each logger is then estimated from its own episodes, and known "
-    "in all rows. Or set data.loggers to separate."
+    "Name columns with each logger's probability of the action taken (data.columns.logger_propensities). Or set "
+    "data.propensities to estimated: the policy of each logger is then estimated from its own episodes, and known in "
+    "all rows. Or set data.loggers to separate."
 )
 
 
-def with_balanced_loggers(dataset: Dataset) -> Dataset:
+def with_balanced_loggers(dataset: Dataset, log_chances: Floats64 | None = None) -> Dataset:
     """The data set with the mixture of its loggers, by logged probabilities; as it is where one logged all.
 
     Args:
         dataset: with logged probabilities and named loggers.
+        log_chances: ``[N, K]``, logs of each logger's probability of the taken action; None where only that of the one
+            that acted was logged.
 
     Raises:
         InputError: what other loggers would have done is not known; says why.
@@ -50,6 +54,8 @@ def with_balanced_loggers(dataset: Dataset) -> Dataset:
     assert dataset.loggers is not None, "the settings ask for their column"
     if len(np.unique(dataset.loggers)) < 2:
         return dataset
+    if log_chances is not None:
+        return replace(dataset, mixture=Mixture(log_chances))
     return replace(dataset, mixture=Mixture.of_policies(_policies(dataset), dataset.actions, dataset.states))
 
 

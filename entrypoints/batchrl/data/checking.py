@@ -12,6 +12,9 @@ from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.rows import Rows
 from batchrl.data.storage import taken
 
+# Rounding: two digits each for a handful of actions. Beyond that a row is no distribution.
+SUM_TOLERANCE = 0.02
+
 
 class Values:
     """The values of some rows, taken out when they are first looked at.
@@ -91,6 +94,10 @@ class Values:
         """Who logged the looked-at rows, [n]."""
         assert self._rows.loggers is not None
         return taken(self._rows.loggers, self._where)
+
+    def logger_chance(self, name: str) -> Floats64:
+        """A logger's probability of the taken actions of the looked-at rows, [n]."""
+        return taken(self._rows.logger_chances[name], self._where)
 
     def flag(self, name: str) -> Flags:
         """A column of flags (``terminal``, ``truncated``) as booleans, [n]."""

@@ -12,16 +12,15 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract.text import listed
-from batchrl.data.checking import Check, Values
+from batchrl.data.checking import SUM_TOLERANCE, Check, Values
 from batchrl.data.dataset import Flags, Floats64, Integers, default_names
 from batchrl.data.eligibility import RIGHT as RIGHT_LIST
 from batchrl.data.findings import Finding, Known, of_cells
 from batchrl.data.layout import Layout
+from batchrl.data.loggerchances import checks_of_logger_chances, loggers_without_chances
 from batchrl.data.rows import Rows
 from batchrl.data.storage import chunks, taken
 
-# Rounding: two digits each for a handful of actions. Beyond that a row is no distribution.
-SUM_TOLERANCE = 0.02
 BELOW_ZERO = 1e-9
 FEW_ACTIONS = 16
 # Squares of sums of larger rewards are no numbers of 32 bits, and nothing would be learnt from them.
@@ -48,6 +47,7 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     if rows.loggers is not None:
         right = "the name of the policy that logged the episode"
         checks.append(Check(columns.LOGGER, "the cell is empty", right, lambda values: values.loggers < 0))
+        checks += checks_of_logger_chances(rows)
     if rows.weights is not None:
         right = "a number above 0: how many episodes this one stands for"
         checks.append(Check(columns.WEIGHT, "the value is {value}", right, _no_weight))
@@ -58,7 +58,8 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     known = Known(rows.findings)
     of_states = _run(_state_checks(rows), rows, layout, known, also=layout.closing if layout.drop_last else None)
     of_steps = _run(checks, rows, layout, known)
-    return [*rows.findings, *of_states, *of_steps, *_of_whole_episodes(rows, layout, known)]
+    of_all = [finding for finding in [loggers_without_chances(rows)] if finding is not None]
+    return [*rows.findings, *of_all, *of_states, *of_steps, *_of_whole_episodes(rows, layout, known)]
 
 
 def _run(

@@ -26,6 +26,7 @@ from batchrl.data.dataset import Dataset, Flags, Floats32, Floats64, Integers
 from batchrl.data.encoded import are_left, encoded, fitted
 from batchrl.data.encoding import Encoding
 from batchrl.data.layout import Chunk, Episodes, Layout
+from batchrl.data.loggerchances import log_chances, own_chances
 from batchrl.data.normalising import normalised
 from batchrl.data.reading import read_rows
 from batchrl.data.repairs import with_closing_rewards, with_one_spelling
@@ -111,7 +112,9 @@ def load_dataset(
         doubts=checked.doubts,
         recorded=_recorded(rows, layout),
     )
-    return _balanced(_with_propensities(loaded, settings, rows.chances is not None), settings)
+    logged = rows.chances is not None or bool(rows.logger_chances)
+    known = log_chances(rows, layout) if rows.logger_chances and settings.loggers == "balanced" else None
+    return _balanced(_with_propensities(loaded, settings, logged), settings, known)
 
 
 def _with_propensities(loaded: LoadedData, settings: DataSettings, logged: bool) -> LoadedData:
@@ -123,11 +126,19 @@ def _with_propensities(loaded: LoadedData, settings: DataSettings, logged: bool)
     return replace(loaded, dataset=dataset, notes=(told, *loaded.notes))
 
 
-def _balanced(loaded: LoadedData, settings: DataSettings) -> LoadedData:
-    """The same with the mixture of its loggers, where that is wanted, and a warning where they met unlike states."""
+def _balanced(loaded: LoadedData, settings: DataSettings, log_chances: Floats64 | None) -> LoadedData:
+    """The same with the mixture of its loggers, where that is wanted, and a warning where they met unlike states.
+
+    Args:
+        loaded: what was read.
+        settings: the preset's section ``data``.
+        log_chances: as of ``with_balanced_loggers``.
+    """
     if settings.loggers != "balanced":
         return loaded
-    dataset = loaded.dataset if loaded.dataset.mixture is not None else with_balanced_loggers(loaded.dataset)
+    dataset = loaded.dataset
+    if dataset.mixture is None:
+        dataset = with_balanced_loggers(dataset, log_chances)
     unlike = None if "unlike_loggers" in settings.accept else unlike_states(dataset)
     return replace(loaded, dataset=dataset, doubts=loaded.doubts if unlike is None else (*loaded.doubts, unlike))
 
@@ -258,11 +269,18 @@ def _transitions(rows: Rows, layout: Layout, end_is_terminal: Flags) -> Dataset:
         episode_ids=tuple(rows.episode_ids[episode] for episode in layout.kept),
         state_columns=rows.state_columns,
         action_names=rows.action_names,
-        taken_propensities=_steps_of(rows, layout, rows.propensities),
+        taken_propensities=_steps_of(rows, layout, _propensities(rows)),
         loggers=None if rows.loggers is None else taken(rows.loggers, layout.first_steps),
         logger_names=rows.logger_names,
         eligible=_steps_of(rows, layout, rows.eligible),
     )
+
+
+def _propensities(rows: Rows) -> Floats64 | None:
+    """``[M]``, the probabilities of the taken actions, where those of all actions were not logged."""
+    if rows.chances is None and rows.logger_chances:
+        return own_chances(rows)
+    return rows.propensities
 
 
 def _next_states(rows: Rows, layout: Layout, chunk: Chunk, terminal: Flags) -> Floats32 | Floats64:

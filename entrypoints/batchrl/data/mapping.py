@@ -12,7 +12,7 @@ import pyarrow as pa
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.data.encoding import Kind
-from batchrl.data.onehot import action_names, columns_meant, is_several
+from batchrl.data.onehot import columns_meant, is_several, names_of
 from batchrl.data.tables import Table
 from presets.dataschema import ColumnSettings, DataSettings
 
@@ -39,6 +39,14 @@ _WITHOUT = {
     "separate}.",
     columns.WEIGHT: "For a log that kept all alike, a file given by --data-spec says {columns: {weight: null}}.",
 }
+_OF_EACH_ACTION = (
+    "Name the column of the action; or, where each action has a column of 0 and 1, all of these: by a pattern such as "
+    "action_*, or as a list."
+)
+_OF_EACH_LOGGER = (
+    "Name a column for each policy that logged, with its probability of the action taken: by a pattern such as p_*, or "
+    "as a list. Where only that of the policy that acted is known, it is data.columns.propensity."
+)
 _NUMBERED = re.compile(rf"{columns.STATE_FEATURE_PREFIX}(\d+)")
 _CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -49,20 +57,29 @@ def renamed(table: Table, settings: ColumnSettings) -> Table:
     Raises:
         InputError: the file has no column of a name that the settings give.
     """
-    given = {name: getattr(settings, setting) for setting, name in SETTINGS.items()}
+    given: dict[str, str | Sequence[str] | None] = {
+        name: getattr(settings, setting) for setting, name in SETTINGS.items()
+    }
     if several := is_several(settings.action, table.names):
         del given[columns.ACTION]
-    named = {name: called for name, called in given.items() if called is not None}
+    named = {name: called for name, called in given.items() if isinstance(called, str)}
     for name, called in named.items():
         if called not in table.names:
             error = _missing(table, called, _SETTING_OF[name])
             raise InputError(error.message, f"{error.hint} {_WITHOUT[name]}") if name in _WITHOUT else error
+    if settings.logger_propensities is not None:
+        parts = _parts(table, settings.logger_propensities, "data.columns.logger_propensities", _OF_EACH_LOGGER)
+        loggers = names_of([part.strip() for part in parts], settings.logger_propensities)
+        named |= {columns.LOGGER_PROPENSITY_PREFIX + name: part for name, part in zip(loggers, parts, strict=True)}
     found = table.with_names(named)
-    return found.with_vectors(columns.ACTION, _parts(table, settings.action or ()), table) if several else found
+    if not several:
+        return found
+    parts = _parts(table, settings.action or (), _SETTING_OF[columns.ACTION], _OF_EACH_ACTION)
+    return found.with_vectors(columns.ACTION, parts, table)
 
 
-def _parts(table: Table, named: str | Sequence[str]) -> tuple[str, ...]:
-    """The columns that a file has for its actions, one for each.
+def _parts(table: Table, named: str | Sequence[str], setting: str, advice: str) -> tuple[str, ...]:
+    """The columns that a file has for its actions, or its loggers, one for each.
 
     Raises:
         InputError: one is missing, or a pattern fits less than two.
@@ -71,14 +88,11 @@ def _parts(table: Table, named: str | Sequence[str]) -> tuple[str, ...]:
     parts = columns_meant(named, own)
     for name in parts:
         if name not in own:
-            raise _missing(table, name, _SETTING_OF[columns.ACTION])
+            raise _missing(table, name, setting)
     if len(parts) < 2:
         fits = f"'{parts[0]}' alone" if parts else "no column"
         raise InputError(
-            f"{table.path}: data.columns.action is '{named}', which fits {fits}; the file has "
-            f"{', '.join(table.names)}.",
-            "Name the column of the action; or, where each action has a column of 0 and 1, all of these: by a pattern "
-            "such as action_*, or as a list.",
+            f"{table.path}: {setting} is '{named}', which fits {fits}; the file has {', '.join(table.names)}.", advice
         )
     return parts
 
@@ -98,6 +112,7 @@ class Chosen:
         logger: whether the rows say which policy logged them.
         weight: whether the rows say how many episodes theirs stands for.
         eligible: whether there are lists of eligible actions.
+        of_loggers: the policies of which there are probabilities of the action taken, a column each.
         entries: what the actions are called that have a column each; None where one column holds the actions.
     """
 
@@ -111,6 +126,7 @@ class Chosen:
     eligible: bool
     logger: bool = False
     weight: bool = False
+    of_loggers: tuple[str, ...] = ()
     entries: tuple[str, ...] | None = None
 
     @classmethod
@@ -139,6 +155,7 @@ class Chosen:
             time=settings.columns.time is not None,
             logger=settings.columns.logger is not None,
             weight=settings.columns.weight is not None,
+            of_loggers=_loggers_of(first, settings),
             eligible=settings.eligibility == "listed" and columns.ELIGIBLE in first.names,
             entries=_entries(first, settings.columns.action),
         )
@@ -148,6 +165,12 @@ class Chosen:
                     f"{table.path}: its columns of actions ({table.names[columns.ACTION]}) differ from those of "
                     f"{first.path} ({first.names[columns.ACTION]}).",
                     "Give all files a column for each action.",
+                )
+            if (loggers := _loggers_of(table, settings)) != result.of_loggers:
+                raise InputError(
+                    f"{table.path}: its columns of loggers' probabilities are those of {', '.join(loggers)}, and those "
+                    f"of {first.path} of {', '.join(result.of_loggers)}.",
+                    "Give all files a column for each policy that logged.",
                 )
             _check_columns(table, result.names)
             if settings.state_columns is None and _state_columns(table, None) != states:
@@ -166,6 +189,7 @@ class Chosen:
         wanted = {columns.TIME: self.time, columns.ELIGIBLE: self.eligible, columns.LOGGER: self.logger}
         wanted[columns.WEIGHT] = self.weight
         asked = [name for name, there in wanted.items() if there]
+        asked += [columns.LOGGER_PROPENSITY_PREFIX + name for name in self.of_loggers]
         every = (*self.required, *asked, *self.states, *self.next_states, *self.flags, *self.targets)
         return tuple(dict.fromkeys(every))
 
@@ -189,7 +213,15 @@ class Chosen:
 def _entries(table: Table, named: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """What the actions of a file are called that have a column each."""
     parts = table.vectors.get(columns.ACTION)
-    return None if parts is None else action_names([part.strip() for part in parts], named)
+    return None if parts is None else names_of([part.strip() for part in parts], named)
+
+
+def _loggers_of(table: Table, settings: DataSettings) -> tuple[str, ...]:
+    """The policies of which a file that is ``renamed`` has a column of probabilities."""
+    if settings.columns.logger_propensities is None:
+        return ()
+    prefix = columns.LOGGER_PROPENSITY_PREFIX
+    return tuple(name.removeprefix(prefix) for name in table.names if name.startswith(prefix))
 
 
 def _chances(table: Table, settings: DataSettings) -> str | None:
@@ -200,7 +232,7 @@ def _chances(table: Table, settings: DataSettings) -> str | None:
         found = None
     elif settings.columns.probabilities is None and settings.columns.propensity is not None:
         found = columns.PROPENSITY
-    if found is None and settings.propensities == "logged":
+    if found is None and settings.propensities == "logged" and settings.columns.logger_propensities is None:
         raise InputError(
             f"{table.path}: there is no column {' or '.join(known)}, and data.propensities is logged; "
             f"the file has {', '.join(table.names)}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from batchrl.contract import columns
-from batchrl.data.checks import SUM_TOLERANCE
+from batchrl.data.checking import SUM_TOLERANCE
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 

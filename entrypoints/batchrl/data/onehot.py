@@ -3,6 +3,7 @@
 Columns become one column of vectors where a file is read (``Table.with_vectors``), so that all else sees one column of
 actions. The columns are named as a list, or by a pattern (``action_*``, in the order of their names). Their actions are
 called by what stands for the star; in a list, by the columns' names without the words that all of them begin with.
+Columns of each policy that logged are named alike.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def columns_meant(named: str | Sequence[str], there: Collection[str]) -> tuple[s
     return tuple(sorted(name for name in there if _shape(named).fullmatch(name)))
 
 
-def action_names(parts: Sequence[str], named: Named) -> tuple[str, ...]:
-    """What the actions of columns are called; as the columns where nothing or too little is left of a name.
+def names_of(parts: Sequence[str], named: Named) -> tuple[str, ...]:
+    """What the actions or policies of columns are called; as the columns where too little is left of a name.
 
     Args:
         parts: the columns.

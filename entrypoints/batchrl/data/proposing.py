@@ -26,7 +26,7 @@ from batchrl.data.eligibility import items_of
 from batchrl.data.encoding import Kind
 from batchrl.data.features import kind_of
 from batchrl.data.mapping import SETTINGS
-from batchrl.data.onehot import STAR, action_names, vectors_as_text
+from batchrl.data.onehot import STAR, names_of, vectors_as_text
 from batchrl.data.tables import Table, open_tables
 
 # Rows that are looked at.
@@ -178,7 +178,7 @@ def _one_hot_columns(rows: pa.RecordBatch, seen: Sequence[Seen]) -> OneHot | Non
             vectors = vectors_as_text([rows.column(name) for name in parts])
             if len(vectors.dictionary) == len(parts) and len(vectors.indices.unique().drop_null()) > 1:
                 named = f"{prefix}{STAR}" if len(alike) == len(parts) else json.dumps(parts)
-                names = action_names(parts, named if STAR in named else parts)
+                names = names_of(parts, named if STAR in named else parts)
                 actions = pa.array(names, pa.string()).take(vectors.indices)
                 missing = vectors.null_count / len(vectors)
                 return OneHot(parts, Seen(named, ONE_HOT, len(parts), missing, ", ".join(names), False), actions)

@@ -150,7 +150,9 @@ class _Reading:
         self._actions = ActionColumn(storage)
         chances = () if chosen.chances is None else (chosen.chances,)
         weight = (columns.WEIGHT,) if chosen.weight else ()
-        scalars = [name for name in (columns.REWARD, *chances, *weight) if name != columns.ALL_ACTION_PROBABILITIES]
+        of_loggers = [columns.LOGGER_PROPENSITY_PREFIX + name for name in chosen.of_loggers]
+        named = (columns.REWARD, *chances, *weight, *of_loggers)
+        scalars = [name for name in named if name != columns.ALL_ACTION_PROBABILITIES]
         vectors = [name for name in (*chances, *chosen.targets) if name != columns.PROPENSITY]
         self._numbers = {name: storage.column() for name in scalars}
         self._vectors = {name: VectorColumn(storage) for name in vectors}
@@ -212,6 +214,10 @@ class _Reading:
             dated=self._times is not None and self._times.dated,
             loggers=loggers[0],
             logger_names=loggers[1],
+            logger_chances={
+                name: self._numbers[columns.LOGGER_PROPENSITY_PREFIX + name].finish()
+                for name in self._chosen.of_loggers
+            },
             weights=None if (weight := self._numbers.get(columns.WEIGHT)) is None else weight.finish(),
             flags={name: column.finish() for name, column in self._flags.items()},
             targets={name: column.finish() for name, column in self._vectors.items()},

@@ -40,6 +40,8 @@ class Rows:
         loggers: ``[M]``, positions among ``logger_names`` of the policy that logged the row, -1 in empty cells; None:
             one policy logged all rows.
         logger_names: sorted.
+        logger_chances: ``[M]`` for each policy that logged, its probability of the taken action, ``nan`` in empty
+            cells; none where no columns of them were named.
         weights: ``[M]``, how many episodes the row's one stands for, ``nan`` in empty cells; None: each for itself.
         flags: ``[M]`` of 0, 1 and ``UNKNOWN`` for each of ``terminal`` and ``truncated`` that the files have.
         targets: ``[M, A]`` for each column of a policy to be scored that was asked for and that the files have.
@@ -66,6 +68,7 @@ class Rows:
     dated: bool
     loggers: Integers | None
     logger_names: tuple[str, ...]
+    logger_chances: dict[str, Floats64]
     weights: Floats64 | None
     flags: dict[str, Bytes]
     targets: dict[str, Floats64]

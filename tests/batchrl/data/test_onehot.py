@@ -12,7 +12,7 @@ import pytest
 from batchrl.contract.errors import InputError
 from batchrl.data.dataset import Dataset
 from batchrl.data.loader import load_dataset
-from batchrl.data.onehot import action_names
+from batchrl.data.onehot import names_of
 from batchrl.data.proposing import proposed
 from presets import PresetError, resolve_train
 from presets.dataschema import ColumnSettings, DataSettings
@@ -190,7 +190,7 @@ def test_columns_may_be_called_by_our_own_names(tmp_path: Path) -> None:
 def test_names_are_those_of_the_columns_without_what_all_begin_with(
     parts: tuple[str, ...], named: str | None, names: tuple[str, ...]
 ) -> None:
-    assert action_names(parts, named or parts) == names
+    assert names_of(parts, named or parts) == names
 
 
 def test_columns_are_said_in_presets_and_in_words() -> None:

@@ -72,7 +72,8 @@ def doubt_of_support(
 def _never_taken(dataset: Dataset, probabilities: Floats64) -> tuple[Floats64, Floats64] | None:
     """The policy's probability of actions that are never logged there, ``[N]`` and its mean by action ``[A]``; None
     where nobody knows."""
-    if dataset.estimated_on is not None or (dataset.mixture is None and dataset.behavior_policy is None):
+    logged = dataset.behavior_policy if dataset.mixture is None else dataset.mixture.policies
+    if dataset.estimated_on is not None or logged is None:
         return None
     supported = None if dataset.mixture is None else _of_loggers(dataset, dataset.mixture)
     by_row, by_action = np.zeros(dataset.n_transitions), np.zeros(dataset.n_actions)
