@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -24,11 +25,10 @@ from pathlib import Path
 import numpy as np
 from problems import script
 
-from batchrl.agents.model import PolicyModel
 from batchrl.contract import columns
 from batchrl.contract.layout import BEST_NAME
 from batchrl.contract.paths import JobPaths
-from batchrl.data.dataset import Dataset, Floats32, Floats64
+from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.loader import load_dataset
 from batchrl.ope.choice.members import Member, members_for
 from batchrl.ope.choice.ranking import Candidate, mean_correlation, rank_candidates, ranks_of
@@ -61,17 +61,6 @@ class Found:
     regret: dict[str, float] = field(default_factory=dict)
     worth: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Acting:
-    """A model as a policy."""
-
-    model: PolicyModel
-
-    def action_probabilities(self, states: Floats32) -> Floats64:
-        """``[B, A]`` of states ``[B, d]``."""
-        return self.model.action_probabilities(states)
 
 
 def make(folder: Path, seed: int) -> None:
@@ -131,7 +120,7 @@ def measure(folder: Path) -> Found:
             model = read_policy(agent, checkpoints / f"epoch_{epoch:04d}.pt").model
             chosen += [len(truth)] if epoch == best else []
             last += [len(truth)] if epoch == EPOCHS else []
-            truth.append(value_of(Acting(model)))
+            truth.append(value_of(model))
             starts = model.action_probabilities(data.states[data.offsets[:-1]])
             conduct = Conduct(starts, model.action_probabilities(data.next_states))
             candidates.append(Candidate(f"{agent} {epoch}", str(model.target), conduct))
@@ -142,28 +131,28 @@ def measure(folder: Path) -> Found:
     logging = value_of(FixedPolicy(np.full(4, 0.25)))
     found = Found()
 
-    def add(name: str, scores: Floats64, seconds: float = float("nan")) -> None:
-        picked = np.flatnonzero(scores == scores.max())
-        found.rho[name] = mean_correlation([ranks_of(scores), ranks_of(exact)])
+    def add(name: str, picked: Sequence[int], rho: float = math.nan, seconds: float = math.nan) -> None:
+        found.rho[name], found.seconds[name] = rho, seconds
         found.worth[name] = float(exact[picked].mean())
         found.regret[name] = (exact.max() - found.worth[name]) / (exact.max() - logging)
-        found.seconds[name] = seconds
+
+    def add_scores(name: str, scores: Floats64, seconds: float = math.nan) -> None:
+        rho = mean_correlation([ranks_of(scores), ranks_of(exact)])
+        add(name, np.flatnonzero(scores == scores.max()).tolist(), rho, seconds)
 
     for steps, scores in windows.items():
-        add(f"window of {steps}", np.array(scores))
-    for name, picked in (("the run's own choice", chosen), ("last epoch", last)):
-        found.rho[name] = found.seconds[name] = float("nan")
-        found.worth[name] = float(exact[picked].mean())
-        found.regret[name] = (exact.max() - found.worth[name]) / (exact.max() - logging)
+        add_scores(f"window of {steps}", np.array(scores))
+    add("the run's own choice", chosen)
+    add("last epoch", last)
     members, seen = recording(data)
     ranking = rank_candidates(
         data, candidates, DISCOUNT, 0, PossibleValues.of([data], DISCOUNT), "values", "all", members
     )
     for name, (values, seconds) in seen.items():
-        add(name, values[: len(exact)], seconds)
+        add_scores(name, values[: len(exact)], seconds)
     means = {place.source: place.mean_rank for place in ranking.places}
     by_rank = -np.array([means[candidate.source] for candidate in candidates])
-    add("mean rank", by_rank, sum(seconds for _, seconds in seen.values()))
+    add_scores("mean rank", by_rank, sum(seconds for _, seconds in seen.values()))
     print(
         f"  {folder.name}: {len(truth)} candidates worth {exact.min():.2f} to {exact.max():.2f}, "
         f"logged {logging:.2f}, optimum {optimal_value():.2f}; agreement {ranking.agreement:.2f}"

@@ -17,8 +17,9 @@ TIME = "time"
 PROPENSITY = "propensity"
 # Optional: which policy logged the row's episode, where several did.
 LOGGER = "logger"
-# Optional, one column for each of these policies: its probability of the taken action, whoever took it.
-LOGGER_PROPENSITY_PREFIX = "logger_propensity_"
+# Optional, one column for each of these policies: its probability of the taken action, whoever took it. Only settings
+# ask for them; the name is one that hardly any file has for something else.
+LOGGER_PROPENSITY_PREFIX = "propensity under "
 # Optional: how many episodes the row's one stands for.
 WEIGHT = "weight"
 # Optional: which actions could be taken in the row.

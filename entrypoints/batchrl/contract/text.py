@@ -32,6 +32,20 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def like_it(more: int, unit: str, named: Sequence[str]) -> str:
+    """`` (3 more rows like it: line 5, line 7, ...)``, to follow the first of them; nothing where there are none more.
+
+    Args:
+        more: how many.
+        unit: what they are, one of them.
+        named: where the first of them are.
+    """
+    if not more:
+        return ""
+    places = f": {', '.join(named)}{', ...' if more > len(named) else ''}" if named else ""
+    return f" ({more:,} more {unit}{'s' if more > 1 else ''} like it{places})"
+
+
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     if 0xDC80 <= code <= 0xDCFF:

@@ -7,7 +7,7 @@ by a number fitted to the probabilities of other episodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from batchrl.contract.errors import InputError
 from batchrl.data.behaviour_fit import BINS, BehaviourFit, Gain, Kind, LoggerFit, calibration_curve, in_ranges
-from batchrl.data.behaviour_models import Model, Scale, fitted
+from batchrl.data.behaviour_models import Model, Scale, bent, fitted
 from batchrl.data.calibration import loss_of_shares, mean_log_loss
 from batchrl.data.curvature import strongest_bend
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
@@ -73,7 +73,8 @@ def with_estimated_behavior(
         estimated[rows] = chances
         if mixture is not None:
             # The model has seen no episode of another logger; of its own, the folds' models have not.
-            mixture.log_chances[:, logger] = replace(found.model, temperature=temperature).log_chances(dataset)
+            model = replace(found.of_all_episodes(part), temperature=temperature)
+            mixture.log_chances[:, logger] = model.log_chances(dataset)
             mixture.log_chances[rows, logger] = np.log(chances[np.arange(len(chances)), part.actions])
     tempered = any(each.temperature != 1 for each in fits)
     fit = BehaviourFit(tuple(fits), calibration_curve(ranges) if tempered else None)
@@ -97,15 +98,21 @@ class CrossFitted:
 
     Args:
         kind: which model was taken.
-        model: the one of all episodes.
+        logistic: the logistic model of all episodes.
         fold: ``[n]``, the part of each episode.
         network: what a network gains over the logistic model; None where they were not compared.
     """
 
     kind: Kind
-    model: Model
+    logistic: Model
     fold: Integers
     network: Gain | None = None
+
+    def of_all_episodes(self, dataset: Dataset) -> Model:
+        """The model of that kind that saw all of them."""
+        if self.kind == "logistic":
+            return self.logistic
+        return fitted(self.kind, dataset, np.ones(dataset.n_episodes, np.bool_), self.logistic)
 
 
 def _cross_fitted(dataset: Dataset, estimated: Floats64, wanted: Wanted, whose: str) -> CrossFitted:
@@ -118,35 +125,39 @@ def _cross_fitted(dataset: Dataset, estimated: Floats64, wanted: Wanted, whose: 
             "Log more episodes, or their probabilities.",
         )
     fold = np.random.default_rng([SEED, n]).permutation(n) % min(FOLDS, n)
-    if wanted != "auto":
-        return CrossFitted(wanted, _fill(wanted, dataset, fold, estimated), fold)
-    logistic = _fill("logistic", dataset, fold, estimated)
-    others = Storage.like(estimated).empty(estimated.shape, np.float64)
-    network = _fill("network", dataset, fold, others)
+    others = [fold != number for number in range(int(fold.max()) + 1)]
+    # A logistic model of all episodes is where those of the folds begin: their minimum is theirs alone, and near.
+    whole = fitted("logistic", dataset, np.ones(n, np.bool_), Model.blank(dataset, Scale.of(dataset)))
+    logistic = [fitted("logistic", dataset, episodes, whole) for episodes in others]
+    if wanted != "network":
+        _fill(logistic, dataset, fold, estimated)
+    if wanted == "logistic":
+        return CrossFitted("logistic", whole, fold)
+    networks = [bent(dataset, episodes, model) for episodes, model in zip(others, logistic, strict=True)]
+    if wanted == "network":
+        _fill(networks, dataset, fold, estimated)
+        return CrossFitted("network", whole, fold)
+    by_networks = Storage.like(estimated).empty(estimated.shape, np.float64)
+    _fill(networks, dataset, fold, by_networks)
     gain = Gain.of(
         losses_of_episodes(dataset, lambda a, b: estimated[a:b]),
-        losses_of_episodes(dataset, lambda a, b: others[a:b]),
+        losses_of_episodes(dataset, lambda a, b: by_networks[a:b]),
         dataset.n_transitions,
     )
     if not gain.beyond_chance:
-        return CrossFitted("logistic", logistic, fold, gain)
+        return CrossFitted("logistic", whole, fold, gain)
     for start, stop in chunks(dataset.n_transitions):
-        estimated[start:stop] = others[start:stop]
-    return CrossFitted("network", network, fold, gain)
+        estimated[start:stop] = by_networks[start:stop]
+    return CrossFitted("network", whole, fold, gain)
 
 
-def _fill(kind: Kind, dataset: Dataset, fold: Integers, estimated: Floats64) -> Model:
-    """The same with models of one kind; returns the model of all episodes."""
-    # A logistic model of all episodes is where those of the folds begin: their minimum is theirs alone, and near.
-    everywhere = np.ones(dataset.n_episodes, np.bool_)
-    start = fitted("logistic", dataset, everywhere, Model.blank(dataset, Scale.of(dataset)))
+def _fill(models: Sequence[Model], dataset: Dataset, fold: Integers, estimated: Floats64) -> None:
+    """The probabilities of each episode, by the model of its fold, which did not see it."""
     rows = np.repeat(fold, dataset.lengths)
-    for number in range(int(fold.max()) + 1):
-        model = fitted(kind, dataset, fold != number, start)
+    for number, model in enumerate(models):
         for first, last in chunks(dataset.n_transitions):
             mine = rows[first:last] == number
             estimated[first:last][mine] = model.probabilities(dataset, first, last, mine)
-    return start if kind == "logistic" else fitted(kind, dataset, everywhere, start)
 
 
 def _told(dataset: Dataset, fit: BehaviourFit) -> str:

@@ -104,7 +104,12 @@ class Model:
 def fitted(kind: Kind, dataset: Dataset, episodes: Flags, start: Model) -> Model:
     """The model of a kind that makes the actions of some episodes ``[n]`` most likely, found from a logistic one."""
     logistic = _fitted(dataset, episodes, start, most_steps=500)
-    return logistic if kind == "logistic" else _fitted(dataset, episodes, logistic.widened(), NETWORK_STEPS)
+    return logistic if kind == "logistic" else bent(dataset, episodes, logistic)
+
+
+def bent(dataset: Dataset, episodes: Flags, logistic: Model) -> Model:
+    """The network that a descent finds from the logistic model of some episodes ``[n]``."""
+    return _fitted(dataset, episodes, logistic.widened(), NETWORK_STEPS)
 
 
 def _fitted(dataset: Dataset, episodes: Flags, start: Model, most_steps: int) -> Model:

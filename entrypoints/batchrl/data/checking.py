@@ -10,7 +10,7 @@ import numpy as np
 
 from batchrl.data.dataset import Flags, Floats32, Floats64, Integers
 from batchrl.data.rows import Rows
-from batchrl.data.storage import taken
+from batchrl.data.storage import Array, taken
 
 # Rounding: two digits each for a handful of actions. Beyond that a row is no distribution.
 SUM_TOLERANCE = 0.02
@@ -98,6 +98,11 @@ class Values:
     def logger_chance(self, name: str) -> Floats64:
         """A logger's probability of the taken actions of the looked-at rows, [n]."""
         return taken(self._rows.logger_chances[name], self._where)
+
+    def at_action(self, matrix: Array) -> Array:
+        """Of each looked-at row of ``[n, A]`` the entry of its action, of one that is none any, [n]."""
+        actions = np.clip(np.nan_to_num(self.actions), 0, matrix.shape[1] - 1).astype(np.int64)
+        return matrix[np.arange(len(self)), actions]
 
     def flag(self, name: str) -> Flags:
         """A column of flags (``terminal``, ``truncated``) as booleans, [n]."""

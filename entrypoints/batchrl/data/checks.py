@@ -58,8 +58,8 @@ def check_steps(rows: Rows, layout: Layout, flags_matter: bool) -> list[Finding]
     known = Known(rows.findings)
     of_states = _run(_state_checks(rows), rows, layout, known, also=layout.closing if layout.drop_last else None)
     of_steps = _run(checks, rows, layout, known)
-    of_all = [finding for finding in [loggers_without_chances(rows)] if finding is not None]
-    return [*rows.findings, *of_all, *of_states, *of_steps, *_of_whole_episodes(rows, layout, known)]
+    of_all = [*rows.findings, *loggers_without_chances(rows)]
+    return [*of_all, *of_states, *of_steps, *_of_whole_episodes(rows, layout, known)]
 
 
 def _run(
@@ -255,8 +255,7 @@ def _action_checks(rows: Rows) -> list[Check]:
         return np.asarray((values.actions < 0) | (values.actions >= n_actions))
 
     def impossible(values: Values) -> Flags:
-        taken = np.clip(np.nan_to_num(values.actions), 0, n_actions - 1).astype(np.int64)
-        return np.asarray(values.policy[np.arange(len(values)), taken] <= 0)
+        return np.asarray(values.at_action(values.policy) <= 0)
 
     checks = [
         Check(columns.ACTION, "the cell is empty", right, lambda values: np.isnan(values.actions)),
@@ -281,8 +280,7 @@ def _eligible_checks(rows: Rows) -> list[Check]:
     name, n_actions = columns.ELIGIBLE, rows.n_actions
 
     def not_taken(values: Values) -> Flags:
-        taken = np.clip(np.nan_to_num(values.actions), 0, n_actions - 1).astype(np.int64)
-        return np.asarray(~values.eligible[np.arange(len(values)), taken])
+        return np.asarray(~values.at_action(values.eligible))
 
     def elsewhere(take: Callable[[Values], Floats64]) -> Callable[[Values], Flags]:
         return lambda values: np.asarray(((take(values) > BELOW_ZERO) & ~values.eligible).any(axis=1))

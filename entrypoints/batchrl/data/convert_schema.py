@@ -109,13 +109,14 @@ def _require_next_states(checked: CheckedRows, schema: Schema) -> None:
     unknown: Flags = np.ones(len(ends), np.bool_)
     if rows.next_states is not None:
         unknown = np.asarray(np.isnan(rows.next_states[ends]).any(axis=1))
-    rows.places.refuse_any(
-        unknown,
-        ends,
-        columns.STATE_FEATURE_PREFIX + "*",
-        "the state after the episode's last step is not in the data, and schema A holds it",
-        "columns next_state_feature_* that are filled at least in the last row of each episode",
-    )
+    if unknown.any():
+        raise rows.places.refuse(
+            int(ends[unknown].min()),
+            columns.STATE_FEATURE_PREFIX + "*",
+            "the state after the episode's last step is not in the data, and schema A holds it",
+            "columns next_state_feature_* that are filled at least in the last row of each episode",
+            int(unknown.sum()) - 1,
+        )
 
 
 def _batch(checked: CheckedRows, chunk: Chunk, terminal: Flags, unknown: Flags, schema: Schema) -> pa.RecordBatch:

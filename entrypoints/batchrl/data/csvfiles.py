@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.text import like_it
 from batchrl.data.formats import UTF8, FileFormat
 from batchrl.data.opening import CellOfAnotherType, guarded, open_text
 
@@ -113,12 +114,7 @@ def _refuse_ragged(path: Path, form: FileFormat) -> None:
 
 def _also(lines: Sequence[int]) -> str:
     """How many lines but the first are wrong as well, and which are the first of them."""
-    more = len(lines) - 1
-    if not more:
-        return ""
-    named = ", ".join(f"line {line}" for line in lines[1 : 1 + NAMED])
-    dots = ", ..." if more > NAMED else ""
-    return f" ({more:,} more line{'s' if more > 1 else ''} like it: {named}{dots})"
+    return like_it(len(lines) - 1, "line", [f"line {line}" for line in lines[1 : 1 + NAMED]])
 
 
 def _refuse_bytes(path: Path, form: FileFormat) -> None:

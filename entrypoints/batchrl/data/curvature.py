@@ -16,6 +16,7 @@ import numpy as np
 from batchrl.data.behaviour_fit import FEWEST_EPISODES, Bend
 from batchrl.data.behaviour_models import Scale
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
+from batchrl.data.scores import score_sums, taken_by
 from batchrl.data.storage import chunks
 
 # That anything is told of a model that is right.
@@ -43,7 +44,7 @@ def strongest_bend(dataset: Dataset, chances: Floats64, gained: float) -> Bend |
         return None
     tested = squares.columns.size * actions.size
     n = min(dataset.n_episodes, max(1, MOST_NUMBERS // tested))
-    sums = _sums(dataset, chances, squares, actions, n)
+    sums = score_sums(dataset, chances, actions, squares.rows, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         scores = np.nan_to_num(np.abs(sums.sum(axis=0)) / np.sqrt((sums**2).sum(axis=0)))
     action, column = np.unravel_index(scores.argmax(), scores.shape)
@@ -89,22 +90,6 @@ class _Squares:
 
 def _frequent(dataset: Dataset) -> Integers:
     """Actions that enough episodes took and enough did not take."""
-    episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
-    pairs = np.unique(episode * dataset.n_actions + dataset.actions)
-    counts = np.bincount(pairs % dataset.n_actions, minlength=dataset.n_actions)
-    enough: Flags = counts >= FEWEST_EPISODES
+    _, actions = taken_by(dataset)
+    enough: Flags = np.bincount(actions, minlength=dataset.n_actions) >= FEWEST_EPISODES
     return np.flatnonzero(enough).astype(np.int64)
-
-
-def _sums(dataset: Dataset, chances: Floats64, squares: _Squares, actions: Integers, n: int) -> Floats64:
-    """``[n, A', q]`` of the first n episodes: what the model leaves of an action times a square, summed over steps."""
-    result = np.zeros((n, len(actions), len(squares.columns)))
-    episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
-    last = int(dataset.offsets[n])
-    for start, stop in chunks(last):
-        left = (dataset.actions[start:stop, None] == actions) - chances[start:stop][:, actions]
-        products = left[:, :, None] * squares.rows(dataset, start, stop)[:, None, :]
-        mine = episode[start:stop]
-        begins = np.flatnonzero(np.diff(mine, prepend=-1))
-        result[mine[begins]] += np.add.reduceat(products, begins, axis=0)
-    return result

@@ -11,8 +11,7 @@ import numpy as np
 
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError, shortened
-from batchrl.contract.text import NULLS
-from batchrl.data.dataset import Flags, Integers
+from batchrl.contract.text import NULLS, like_it
 from batchrl.data.formats import has_decimal_comma
 from batchrl.data.onehot import vector_of_texts
 from batchrl.data.probabilities import RIGHT_VECTOR, UnreadableProbabilities
@@ -140,9 +139,9 @@ class RowLocations:
         said = problem.format(value=shortened(cell, SHOWN))
         comma = has_decimal_comma(cell) and self.tables[0].format.decimal == "."
         decimal = " A decimal comma is read with data.decimal=comma." if comma else ""
-        further = _further(place, more, others) if more else ""
+        named = [other.place if other.file == place.file else f"{other.file}, {other.place}" for other in others]
         return (
-            f"{place.words}, column '{shortened(self.called(column), SHOWN)}': {said}{further}.",
+            f"{place.words}, column '{shortened(self.called(column), SHOWN)}': {said}{like_it(more, 'row', named)}.",
             f"{advice}{decimal}",
         )
 
@@ -153,25 +152,6 @@ class RowLocations:
     def refuse_vector(self, first: int, column: str, error: UnreadableProbabilities) -> InputError:
         """The error that a cell is no vector; ``first`` is the row from which the error counts."""
         return self.refuse(first + error.position, column, error.problem, RIGHT_VECTOR)
-
-    def refuse_any(self, wrong: Flags, rows: Integers, column: str, problem: str, right: str) -> None:
-        """Report the first wrong row of ``rows``, if there is one; see ``refuse``.
-
-        Raises:
-            InputError: there is.
-        """
-        if wrong.any():
-            found = rows[wrong]
-            raise self.refuse(int(found.min()), column, problem, right, len(found) - 1)
-
-
-def _further(place: RowLocation, more: int, others: Sequence[RowLocation]) -> str:
-    """How many rows are wrong like one, and where the first of them are."""
-    rows = f"{more:,} more row{'s' if more > 1 else ''} like it"
-    if not others:
-        return f" ({rows})"
-    named = ", ".join(other.place if other.file == place.file else f"{other.file}, {other.place}" for other in others)
-    return f" ({rows}: {named}{', ...' if more > len(others) else ''})"
 
 
 def _shown(name: str, cell: Any) -> str:

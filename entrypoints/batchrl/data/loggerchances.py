@@ -14,7 +14,7 @@ from batchrl.contract import columns
 from batchrl.contract.text import listed
 from batchrl.data.checking import SUM_TOLERANCE, Check, Values
 from batchrl.data.dataset import Flags, Floats64
-from batchrl.data.findings import NOWHERE, Finding
+from batchrl.data.findings import NOWHERE, Finding, Known
 from batchrl.data.layout import Layout
 from batchrl.data.rows import Rows
 from batchrl.data.storage import Array, taken
@@ -22,17 +22,17 @@ from batchrl.data.storage import Array, taken
 _RIGHT = "the probability with which that policy would have taken the action, from 0 to 1"
 
 
-def loggers_without_chances(rows: Rows) -> Finding | None:
+def loggers_without_chances(rows: Rows) -> list[Finding]:
     """That policies logged of which there is no column, where there are columns of others."""
     missing = [name for name in rows.logger_names if name not in rows.logger_chances]
-    if not rows.logger_chances or not missing:
-        return None
-    return Finding(
+    if not rows.logger_chances or not missing or Known(rows.findings).everywhere(columns.LOGGER):
+        return []
+    problem = (
         f"data.columns.logger_propensities names columns of {listed(list(rows.logger_chances), 5)}, and "
-        f"'{rows.places.called(columns.LOGGER)}' names loggers that are none of these: {listed(missing, 5)}",
-        "Name a column for each policy that logged; what the star of a pattern stands for is the policy's name.",
-        NOWHERE,
+        f"'{rows.places.called(columns.LOGGER)}' names loggers that are none of these: {listed(missing, 5)}"
     )
+    advice = "Name a column for each policy that logged; what the star of a pattern stands for is the policy's name."
+    return [Finding(problem, advice, NOWHERE)]
 
 
 def checks_of_logger_chances(rows: Rows) -> list[Check]:
@@ -95,11 +95,7 @@ def _never(name: str, acted: Callable[[Values], Flags]) -> Callable[[Values], Fl
 
 def _unlike(name: str, acted: Callable[[Values], Flags], rows: Rows) -> Callable[[Values], Flags]:
     def wrong(values: Values) -> Flags:
-        if rows.probabilities is None:
-            logged = values.propensities
-        else:
-            actions = np.clip(np.nan_to_num(values.actions), 0, rows.n_actions - 1).astype(np.int64)
-            logged = values.policy[np.arange(len(values)), actions]
+        logged = values.propensities if rows.probabilities is None else values.at_action(values.policy)
         return np.asarray(acted(values) & (np.abs(values.logger_chance(name) - logged) > SUM_TOLERANCE))
 
     return wrong

@@ -51,10 +51,6 @@ class UnreadableProbabilities(ValueError):
         return as_literal(self.reason)
 
 
-class UnequalLengths(UnreadableProbabilities):
-    """One text has another number of numbers than the first one."""
-
-
 def parse_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
     """Read one vector a text.
 
@@ -82,7 +78,7 @@ def parse_arrow(texts: pa.Array) -> NDArray[np.float64]:
         return vectors
     except UnreadableProbabilities as error:
         first = int(np.argmax(codes == error.position))
-        raise type(error)(first, error.reason) from None
+        raise UnreadableProbabilities(first, error.reason) from None
 
 
 def _parse_distinct(texts: pa.Array) -> NDArray[np.float64]:
@@ -142,7 +138,7 @@ def _parse_tolerantly(texts: list[str]) -> NDArray[np.float64]:
             raise UnreadableProbabilities(number, f"'{shown}' is not a list of numbers")
         if vectors and len(vector) != len(vectors[0]):
             reason = f"{len(vector)} numbers, but {len(vectors[0])} in the first row"
-            raise UnequalLengths(number, reason)
+            raise UnreadableProbabilities(number, reason)
         vectors.append(vector)
     return np.array(vectors, dtype=np.float64)
 

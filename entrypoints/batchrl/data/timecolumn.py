@@ -39,7 +39,7 @@ class TimeColumn:
         values, wrong, are_dates = _times(cells, self._are_dates)
         if self._are_dates is None:
             self._are_dates = are_dates
-        self._of_day = pa.types.is_time(cells.type)
+        self._of_day |= pa.types.is_time(cells.type)
         self._column.append(values)
         return wrong
 

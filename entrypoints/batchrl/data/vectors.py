@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from batchrl.contract.text import DECIMAL
 from batchrl.data.cells import labels
 from batchrl.data.dataset import Integers
-from batchrl.data.probabilities import UnequalLengths, UnreadableProbabilities, parse_arrow, parse_one
+from batchrl.data.probabilities import UnreadableProbabilities, parse_arrow, parse_one
 from batchrl.data.storage import Array, Storage
 
 NO_LIST = "'{value}' is not a list of numbers"
@@ -93,7 +93,7 @@ def vectors_of(cells: pa.Array) -> NDArray[np.float64] | None:
         values = _of_lists(filled) if is_list(cells.type) else _of_texts(filled)
     except UnreadableProbabilities as error:
         valid = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
-        raise type(error)(int(valid[error.position]), error.reason) from None
+        raise UnreadableProbabilities(int(valid[error.position]), error.reason) from None
     if len(filled) == len(cells):
         return values
     result = np.full((len(cells), values.shape[1]), np.nan)
@@ -112,7 +112,7 @@ def _of_lists(cells: pa.Array) -> NDArray[np.float64]:
     wrong = lengths != width
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise UnequalLengths(position, f"{lengths[position]} numbers, but {width} in the first row")
+        raise UnreadableProbabilities(position, f"{lengths[position]} numbers, but {width} in the first row")
     kind = cells.type.value_type
     if width == 0 or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         raise UnreadableProbabilities(0, f"'{cells[0].as_py()}' is not a list of numbers")

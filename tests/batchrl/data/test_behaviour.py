@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from preferences import softmax
 
 from batchrl.contract.errors import InputError
 from batchrl.data import storage
@@ -19,12 +20,6 @@ from batchrl.data.dataset import Dataset, Floats64
 from batchrl.data.divide import divide
 from batchrl.data.loader import LoadedData, load_dataset
 from presets.dataschema import DataSettings
-
-
-def softmax(logits: Floats64) -> Floats64:
-    chances: Floats64 = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
-    return chances
 
 
 def logged(episodes: int, steps: int = 1, actions: int = 3, seed: int = 0) -> tuple[Dataset, Floats64]:

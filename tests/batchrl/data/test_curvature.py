@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from preferences import softmax
 
 from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.curvature import ERROR, strongest_bend
 from batchrl.data.dataset import Dataset, Floats64
 from batchrl.ope.study.logged import EpisodeLog, ScoredPolicy
 from batchrl.ope.study.scoring import Scorer
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
-from estimated_logs import softmax
 
 PREFERENCES = np.array([[0.6, -0.4], [-0.2, 0.5], [0.0, 0.0]])
 

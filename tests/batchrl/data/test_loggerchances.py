@@ -126,20 +126,11 @@ def test_without_another_column_the_probability_is_that_of_who_acted(tmp_path: P
 
 def test_a_logger_without_a_column_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path, log_of().rename(columns={"p_old": "p_odl"}))
-    assert "columns of new, odl, third, and 'variant' names loggers that are none of these: old" in said.replace(
-        " and third", ", third"
-    )
+    assert "and 'variant' names loggers that are none of these: old" in said and "odl" in said
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "said"),
-    [
-        ("p_new", 1.5, "'p_new'"),
-        ("p_new", np.nan, "'p_new'"),
-        ("p_third", -0.5, "'p_third'"),
-    ],
-)
-def test_a_cell_that_is_no_probability_is_named(tmp_path: Path, column: str, value: float, said: str) -> None:
+@pytest.mark.parametrize(("column", "value"), [("p_new", 1.5), ("p_new", np.nan), ("p_third", -0.5)])
+def test_a_cell_that_is_no_probability_is_named(tmp_path: Path, column: str, value: float) -> None:
     frame = log_of()
     frame.loc[4, column] = value
     told = refusal(tmp_path, frame)

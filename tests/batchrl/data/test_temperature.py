@@ -8,18 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from preferences import softmax
 
 from batchrl.data import storage
 from batchrl.data.behaviour import with_estimated_behavior
 from batchrl.data.calibration import EstimatedBehavior
 from batchrl.data.dataset import Dataset, Flags, Floats64
 from batchrl.data.temperature import calibrate, fitted_temperature, tempered
-
-
-def softmax(logits: Floats64) -> Floats64:
-    chances: Floats64 = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
-    return chances
 
 
 def log_of(chances: Floats64, steps: int, rng: np.random.Generator, states: Floats64 | None = None) -> Dataset:

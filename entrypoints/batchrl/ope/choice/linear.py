@@ -45,38 +45,18 @@ def fit_linear(
             action has on average; the last one's values stand, with their growth, where the iteration settles with
             none.
     """
-    fit = Fit(np.zeros(0), np.zeros(0))
-    for penalty in penalties:
-        fit = _fit(dataset, policies, features, discount, penalty * dataset.n_transitions / dataset.n_actions)
-        if fit.growth is not None and (fit.growth < MOST_GROWTH).all():
-            break
-    return fit
-
-
-def _fit(
-    dataset: Dataset,
-    policies: Sequence[Conduct],
-    features: Callable[[Floats32], Floats32],
-    discount: float,
-    penalty: float,
-) -> Fit:
-    """The same with one penalty, as it enters."""
     here, after = features(dataset.states), features(dataset.next_states)
     first = features(dataset.states[dataset.offsets[:-1]]).astype(np.float64)
     goes_on = ~np.asarray(dataset.terminal)
     n_actions, width = dataset.n_actions, here.shape[1]
     rows = [np.flatnonzero(dataset.actions == action) for action in range(n_actions)]
-    carried = [rows[action][goes_on[rows[action]]] for action in range(n_actions)]
-    inverses = np.empty((n_actions, width, width))
-    constant = np.empty((n_actions, width))
-    for action, mine in enumerate(rows):
-        of_action = here[mine]
-        gram = (of_action.T @ of_action).astype(np.float64) + penalty * np.eye(width)
-        inverses[action] = np.linalg.inv(gram)
-        constant[action] = inverses[action] @ (of_action.T @ dataset.rewards[mine])
-    values, growth = np.empty(len(policies)), np.empty(len(policies))
-    for number, policy in enumerate(policies):
-        operator = np.zeros((n_actions, width, n_actions, width))
+    carried = [mine[goes_on[mine]] for mine in rows]
+    grams = [(here[mine].T @ here[mine]).astype(np.float64) for mine in rows]
+    rewards = [here[mine].T @ dataset.rewards[mine] for mine in rows]
+
+    def operator(policy: Conduct, inverses: Floats64) -> Floats64:
+        """``[A D, A D]``, M."""
+        result = np.zeros((n_actions, width, n_actions, width))
         for action, mine in enumerate(carried):
             for following in range(n_actions):
                 chances = policy.following[mine, following]
@@ -84,11 +64,23 @@ def _fit(
                 if len(chosen):
                     weighted = after[mine[chosen]] * (discount * chances[chosen, None]).astype(np.float32)
                     cross = (here[mine[chosen]].T @ weighted).astype(np.float64)
-                    operator[action, :, following] = inverses[action] @ cross
-        matrix = operator.reshape(n_actions * width, n_actions * width)
-        growth[number] = _growth(matrix)
-        weights = _fixed_point(matrix, constant.ravel()).reshape(n_actions, width)
-        values[number] = policy.value(first @ weights.T)
+                    result[action, :, following] = inverses[action] @ cross
+        return result.reshape(n_actions * width, n_actions * width)
+
+    values, growth = np.empty(len(policies)), np.empty(len(policies))
+    for tried, penalty in enumerate(penalties, 1):
+        ridge = penalty * dataset.n_transitions / n_actions * np.eye(width)
+        inverses: Floats64 = np.array([np.linalg.inv(gram + ridge) for gram in grams])
+        constant = np.array([inverse @ sums for inverse, sums in zip(inverses, rewards, strict=True)])
+        for number, policy in enumerate(policies):
+            matrix = operator(policy, inverses)
+            growth[number] = _growth(matrix)
+            if tried < len(penalties) and not growth[number] < MOST_GROWTH:
+                break
+            weights = _fixed_point(matrix, constant.ravel()).reshape(n_actions, width)
+            values[number] = policy.value(first @ weights.T)
+        else:
+            break
     return Fit(values, growth)
 
 

@@ -22,8 +22,6 @@ NETWORK_UPDATES, MOST_UPDATES = 1_500, 20_000
 # Members that can bend as the values do; linear ones alone are not enough.
 NETWORK, AVERAGER = "network", "knn"
 
-Fitting = Callable[[Sequence[Conduct]], Fit]
-
 
 @dataclass(frozen=True)
 class Member:
@@ -55,7 +53,7 @@ def members_for(dataset: Dataset) -> Iterator[Member]:
         units = min(RECTIFIED_UNITS, most)
         yield Member("relu", f"linear fitted Q evaluation on {units} random features", partial(_rectified, units))
     yield Member(NETWORK, "fitted Q evaluation by a network of 64 and 64 units", _network)
-    yield Member(AVERAGER, f"averages over the {NEIGHBOURS} nearest logged steps", _averager)
+    yield Member(AVERAGER, f"averages over the {NEIGHBOURS} nearest logged steps", fit_averager)
 
 
 def _polynomial(degree: int, dataset: Dataset, policies: Sequence[Conduct], discount: float, seed: int) -> Fit:
@@ -88,7 +86,3 @@ def _network(dataset: Dataset, policies: Sequence[Conduct], discount: float, see
         found = fit_start_values(dataset, [policy.following for policy in some], discount, updates, seed)
         values += [policy.value(of_starts) for policy, of_starts in zip(some, found, strict=True)]
     return Fit(np.array(values))
-
-
-def _averager(dataset: Dataset, policies: Sequence[Conduct], discount: float, seed: int) -> Fit:
-    return fit_averager(dataset, policies, discount, seed)

@@ -26,7 +26,7 @@ import numpy as np
 from batchrl.data.behaviour_fit import BehaviourFit
 from batchrl.data.behaviour_models import Scale
 from batchrl.data.dataset import Dataset, Flags, Floats64, Integers
-from batchrl.data.storage import chunks
+from batchrl.data.scores import score_sums, taken_by
 from batchrl.ope.estimators.quotients import Block, Quotients
 from batchrl.ope.estimators.student import influence
 
@@ -127,9 +127,7 @@ def _free_actions(dataset: Dataset) -> list[tuple[Flags, Integers]]:
     them: a regression on them would explain how episodes differ, and not how the coefficients do.
     """
     loggers = np.zeros(dataset.n_episodes, np.int64) if dataset.loggers is None else dataset.loggers
-    episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
-    pairs = np.unique(episode * dataset.n_actions + dataset.actions)
-    took, actions = np.divmod(pairs, dataset.n_actions)
+    took, actions = taken_by(dataset)
     found = []
     for logger in np.unique(loggers):
         counts = np.bincount(actions[loggers[took] == logger], minlength=dataset.n_actions)
@@ -143,16 +141,8 @@ def _scores(dataset: Dataset, free: list[tuple[Flags, Integers]]) -> Floats64:
     """``[n, sum_k (1 + d) A_k]``: sums over an episode's steps of (taken - probability) times a feature, for the free
     actions of each logger; 0 in episodes of others."""
     scale, actions = Scale.of(dataset), np.unique(np.concatenate([some for _, some in free]))
-    result = np.zeros((dataset.n_episodes, len(actions), 1 + dataset.n_features))
-    episode = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
     assert dataset.behavior_policy is not None, "it was estimated"
-    for start, stop in chunks(dataset.n_transitions):
-        taken = dataset.actions[start:stop, None] == actions
-        surprise = taken - dataset.behavior_policy[start:stop][:, actions]
-        products = surprise[:, :, None] * scale.features(dataset, start, stop)[:, None, :]
-        mine = episode[start:stop]
-        begins = np.flatnonzero(np.diff(mine, prepend=-1))
-        result[mine[begins]] += np.add.reduceat(products, begins, axis=0)
+    result = score_sums(dataset, dataset.behavior_policy, actions, scale.features, dataset.n_episodes)
     parts = []
     for episodes, some in free:
         part = result[:, np.searchsorted(actions, some)] * episodes[:, None, None]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from preferences import softmax
 from scripts import script_module
 
 from batchrl.data.behaviour import with_estimated_behavior
@@ -23,12 +24,6 @@ WIS = "Weighted Importance Sampling"
 PREFERENCES = np.array([[0.3, -0.3], [-0.2, 0.2]])
 REWARDS = np.array([[1.5, -1.0], [1.0, 1.0]])
 N_ACTIONS = 2
-
-
-def softmax(logits: Floats64) -> Floats64:
-    chances: Floats64 = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
-    return chances
 
 
 def target(states: Floats64) -> Floats64:
