@@ -18,6 +18,7 @@ LAUNCHER = (
     "launcher.cli.commands",
     "launcher.cli.demo",
     "launcher.cli",
+    "launcher.console",
     "launcher.reporting",
     "launcher.iterate",
     "launcher.training",

@@ -49,20 +49,9 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
 
 def handle_of(kind: str, name: str, session: Session) -> Handle:
     """A handle of a kind; nothing is asked."""
-    from launcher.jobs.endpoint import Endpoint
-    from launcher.jobs.processing import ProcessingJob
-    from launcher.jobs.training import Job
-    from launcher.jobs.transform import TransformJob
-    from launcher.jobs.tuning import TuningJob
+    from launcher.jobs import handles
 
-    types: dict[str, type[Handle]] = {
-        TRAINING: Job,
-        TRANSFORM: TransformJob,
-        PROCESSING: ProcessingJob,
-        TUNING: TuningJob,
-        ENDPOINT: Endpoint,
-    }
-    return types[api_kind(kind)](name, session)
+    return handles.handle_of(kind, name, session)
 
 
 def _kind_of(handle: Handle) -> str | None:

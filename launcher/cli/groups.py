@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Jobs": {
         "ps": "List jobs and endpoints with their state.",
+        "console": "Jobs and endpoints in your browser, live.",
         "show": "Everything about one job or endpoint.",
         "logs": "Print or follow a log.",
         "metrics": "Off-policy estimates, epoch by epoch.",

@@ -133,15 +133,20 @@ def place_intervals(block: Intervals) -> PlacedIntervals:
     return PlacedIntervals(block, axis, bars, None if block.reference is None else axis.at(block.reference))
 
 
-def place_curve(block: Curve) -> PlacedCurve | None:
-    """A curve between axes that show all of it; None where it has no value."""
+def place_curve(block: Curve, x: Axis | None = None, y: Axis | None = None) -> PlacedCurve | None:
+    """A curve between axes; None where it has no value.
+
+    Args:
+        block: the curve.
+        x, y: the axes; None for some that show all of it.
+    """
     shown = [point for point in block.points if point.value is not None]
     if not shown:
         return None
     ends = [end for point in shown for end in (point.value, point.lower, point.upper) if end is not None]
-    y = Axis.over([*ends, *([] if block.reference is None else [block.reference])])
+    y = y or Axis.over([*ends, *([] if block.reference is None else [block.reference])])
     xs = [point.x for point in block.points]
-    x = Axis(min(xs) - 0.5, max(xs) + 0.5)
+    x = x or Axis(min(xs) - 0.5, max(xs) + 0.5)
     lines, bands = [], []
     for stretch in _stretches(block):
         lines.append(" ".join(f"{x.at(one.x)},{100 - y.at(one.value or 0.0):.3f}" for one in stretch))
@@ -155,7 +160,7 @@ def place_curve(block: Curve) -> PlacedCurve | None:
         tuple(lines),
         tuple(bands),
         points,
-        tuple(Tick(x.at(n), f"{n:g}") for n in _whole_ticks(xs)),
+        tuple(Tick(x.at(n), f"{n:g}") for n in whole_ticks(xs)),
         None if block.marked is None else x.at(block.marked),
         None if block.reference is None else 100 - y.at(block.reference),
     )
@@ -187,7 +192,8 @@ def _stretches(block: Curve) -> list[list[Point]]:
     return [stretch for stretch in found if stretch]
 
 
-def _whole_ticks(xs: Sequence[float]) -> list[float]:
+def whole_ticks(xs: Sequence[float]) -> list[float]:
+    """Whole numbers to be written below an axis of some, of which there is at least one."""
     step = max(1.0, _round_step((max(xs) - min(xs)) / 8)) if len(xs) > 1 else 1.0
     first, last = math.ceil(min(xs) / step), math.floor(max(xs) / step)
     return [step * n for n in range(first, last + 1)]

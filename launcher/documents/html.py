@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.base.terminal import visible
 from launcher.documents.geometry import place_curve, place_intervals
 from launcher.documents.model import Block, Curve, Document, Intervals
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
 PAGE, STYLE = "page.html.j2", "page.css"
@@ -23,19 +26,33 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 def render(document: Document) -> str:
     """The page."""
+    page: str = environment().get_template(PAGE).render(document=document, style=style())
+    return page
+
+
+def style() -> str:
+    """The style of its blocks."""
+    return (FOLDER / STYLE).read_text()
+
+
+def environment(*folders: Path) -> Environment:
+    """What renders templates: texts are escaped, and unknown names are errors.
+
+    Args:
+        folders: with templates beside those of documents; these may take macros from ``blocks.html.j2``.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+    made = Environment(
+        loader=FileSystemLoader([*folders, FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
     )
-    style = (FOLDER / STYLE).read_text()
-    page: str = environment.get_template(PAGE).render(document=document, style=style, placed=_placed, kind=_kind)
-    return page
+    made.globals.update(placed=_placed, kind=_kind)
+    return made
 
 
 def _shown(value: Any) -> Any:

@@ -20,6 +20,7 @@ IN_SERVICE = "InService"
 DELETING = "Deleting"
 # While it is in one of these, it is on its way to another state.
 UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", DELETING})
+LISTING = Listing("list_endpoints", "Endpoints", "Endpoint", None, ENDPOINT)
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,7 @@ def list_endpoints(
     session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
 ) -> list[JobSummary]:
     """The newest endpoints of a cloud, the newest first; as ``launcher.list_jobs``."""
-    listing = Listing("list_endpoints", "Endpoints", "Endpoint", None, ENDPOINT)
-    return listing.newest(session or Session.local(), status, name_contains, limit)
+    return LISTING.newest(session or Session.local(), status, name_contains, limit)
 
 
 def _models_of(config: Mapping[str, Any]) -> list[str]:

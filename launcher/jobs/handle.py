@@ -102,6 +102,10 @@ class Handle(ABC):
         """
         return self._state(self._ask() if raw_faults else self.describe())
 
+    def state_in(self, answer: dict[str, Any]) -> JobStatus:
+        """The state that an answer of ``describe`` tells; nothing is asked."""
+        return self._state(answer)
+
     def wait(
         self, timeout: float | None = None, logs: bool | Callable[[str], object] = False, check: bool = True
     ) -> JobStatus:

@@ -15,6 +15,15 @@ KINDS = (TRAINING, EVALUATION, TRANSFORM, PROCESSING, TUNING, ENDPOINT)
 # Kinds that end by themselves; the newest of these is meant where none is named.
 JOBS = (TRAINING, EVALUATION, TRANSFORM)
 
+JOB_STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
+ENDPOINT_STATUSES = ("Creating", "InService", "Updating", "Failed", "Deleting", "OutOfService")
+STATUSES = tuple(dict.fromkeys((*JOB_STATUSES, *ENDPOINT_STATUSES)))
+
+
+def statuses_of(kind: str) -> tuple[str, ...]:
+    """The states that something of a kind may be in."""
+    return ENDPOINT_STATUSES if kind == ENDPOINT else JOB_STATUSES
+
 
 def looked_at(kind: str | None, local: bool) -> tuple[str, ...]:
     """The kinds that a command looks at.

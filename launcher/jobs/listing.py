@@ -66,10 +66,20 @@ class Listing:
         return list(self.each(session, status, name_contains, limit))
 
     def each(
-        self, session: Session, status: str | None, name_contains: str | None, limit: int | None = None
+        self,
+        session: Session,
+        status: str | None,
+        name_contains: str | None,
+        limit: int | None = None,
+        before: datetime.datetime | None = None,
     ) -> Iterator[JobSummary]:
-        """As ``newest``, but page by page as they are read; None for all of them."""
-        filters = {"StatusEquals": status, "NameContains": name_contains}
+        """As ``newest``, but page by page as they are read; None for all of them.
+
+        Args:
+            session, status, name_contains, limit: as there.
+            before: only those that were created before, a whole second; None for all.
+        """
+        filters = {"StatusEquals": status, "NameContains": name_contains, "CreationTimeBefore": before}
         client = session.sagemaker
         with session.reported(f"listing the {self.kind} jobs" if self.ended else f"listing the {self.kind}s", client):
             pages = client.get_paginator(self.operation).paginate(

@@ -10,6 +10,8 @@ from launcher.jobs.listing import JobSummary, Listing
 from launcher.jobs.status import JobStatus
 from launcher.session.session import Session
 
+LISTING = Listing("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJob", "ProcessingEndTime", PROCESSING)
+
 
 class ProcessingJob(JobHandle):
     """A processing job by its name.
@@ -55,7 +57,4 @@ def list_processing_jobs(
     session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
 ) -> list[JobSummary]:
     """The newest processing jobs of a cloud, the newest first; as ``launcher.list_jobs``."""
-    listing = Listing(
-        "list_processing_jobs", "ProcessingJobSummaries", "ProcessingJob", "ProcessingEndTime", PROCESSING
-    )
-    return listing.newest(session or Session.local(), status, name_contains, limit)
+    return LISTING.newest(session or Session.local(), status, name_contains, limit)

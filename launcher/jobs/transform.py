@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Stores tell times in whole seconds.
 SECOND = timedelta(seconds=1)
 FAR = timedelta(days=1)
+LISTING = Listing("list_transform_jobs", "TransformJobSummaries", "TransformJob", "TransformEndTime", TRANSFORM)
 
 
 class TransformJob(JobHandle):
@@ -145,5 +146,4 @@ def list_transform_jobs(
     session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
 ) -> list[JobSummary]:
     """The newest transform jobs of a cloud, the newest first; as ``launcher.list_jobs``."""
-    listing = Listing("list_transform_jobs", "TransformJobSummaries", "TransformJob", "TransformEndTime", TRANSFORM)
-    return listing.newest(session or Session.local(), status, name_contains, limit)
+    return LISTING.newest(session or Session.local(), status, name_contains, limit)

@@ -13,6 +13,14 @@ from launcher.jobs.listing import PAGE, JobSummary, Listing
 from launcher.jobs.training import Job
 from launcher.session.session import Session
 
+LISTING = Listing(
+    "list_hyper_parameter_tuning_jobs",
+    "HyperParameterTuningJobSummaries",
+    "HyperParameterTuningJob",
+    "HyperParameterTuningEndTime",
+    TUNING,
+)
+
 
 @dataclass(frozen=True)
 class TunedJob:
@@ -118,11 +126,4 @@ def list_tuning_jobs(
     session: Session | None = None, status: str | None = None, name_contains: str | None = None, limit: int = 100
 ) -> list[JobSummary]:
     """The newest tuning jobs of a cloud, the newest first; as ``launcher.list_jobs``."""
-    listing = Listing(
-        "list_hyper_parameter_tuning_jobs",
-        "HyperParameterTuningJobSummaries",
-        "HyperParameterTuningJob",
-        "HyperParameterTuningEndTime",
-        TUNING,
-    )
-    return listing.newest(session or Session.local(), status, name_contains, limit)
+    return LISTING.newest(session or Session.local(), status, name_contains, limit)

@@ -64,15 +64,7 @@ def _candidates(files: TrainingFiles) -> Iterator[Block]:
         f"Each epoch of the training is a candidate: {done} of the algorithm {agent.get('algorithm', '(not known)')}. "
         f"{meaning_of(files, metric)}"
     )
-    yield Curve(
-        f"{metric} by epoch",
-        f"{metric}, with its interval",
-        "Epoch",
-        tuple(_point(files, row, metric) for row in files.epochs),
-        marked=None if files.best is None else float(files.best["epoch"]),
-        marked_label="" if files.best is None else f"chosen: epoch {files.best['epoch']}",
-        reference=None if metric in columns.RETURNS else 0.0,
-    )
+    yield epoch_curve(files, metric)
     yield _table(files, metric)
     if (summary := files.summary) is not None:
         beside = summary["beside"]
@@ -81,6 +73,24 @@ def _candidates(files: TrainingFiles) -> Iterator[Block]:
             f"The policy of an epoch acts as its target policy says: {summary['target_policy']}."
             + ("" if same else f" Beside it, for comparison, '{beside}' is estimated; it is not what is served.")
         )
+
+
+def epoch_curve(files: TrainingFiles, metric: str) -> Curve:
+    """A column of estimates along the epochs, with its intervals, and the chosen epoch marked.
+
+    Args:
+        files: of a job with an epoch at least.
+        metric: the column.
+    """
+    return Curve(
+        f"{metric} by epoch",
+        f"{metric}, with its interval",
+        "Epoch",
+        tuple(_point(files, row, metric) for row in files.epochs),
+        marked=None if files.best is None else float(files.best["epoch"]),
+        marked_label="" if files.best is None else f"chosen: epoch {files.best['epoch']}",
+        reference=None if metric in columns.RETURNS else 0.0,
+    )
 
 
 def _point(files: TrainingFiles, row: Cells, metric: str) -> Point:

@@ -9,6 +9,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,9 +117,12 @@ def files_of_job(job: Job) -> Files:
         Unreachable: cloud or store does not answer.
     """
     place = S3Url.parse(job.checkpoint_uri.rstrip("/"))
-    names = (BEST_NAME, columns.INTERMEDIATE_CSV, RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME)
-    with job.session.reported(f"reading the results of {job.name}", job.session.s3):
-        best, table, preset, inputs = (find_published(job.session.s3, place, name) for name in names)
+    s3 = job.session.s3
+    names = (BEST_NAME, RESOLVED_PRESET_NAME, TRAINING_INPUTS_NAME)
+    with job.session.reported(f"reading the results of {job.name}", s3), ThreadPoolExecutor(len(names)) as threads:
+        best, preset, inputs = threads.map(lambda name: find_published(s3, place, name), names)
+        # After the pointer: the table has the row that it names.
+        table = find_published(s3, place, columns.INTERMEDIATE_CSV)
     with tempfile.TemporaryDirectory(prefix="batchrl-") as folder:
         try:
             job.pull(folder, what="output", unpack=True)

@@ -154,7 +154,19 @@ def _wheels_lack() -> str | None:
     return f"{', '.join(missing)} is not there; {WHEELS_VARIABLE} says where they are" if missing else None
 
 
+def browser_path() -> str:
+    """The Chromium that the console is tested in."""
+    from launcher.documents.pdf import find_browser
+
+    return find_browser() or ""
+
+
+def _browser_lack() -> str | None:
+    return None if browser_path() else "there is no chromium command on the path"
+
+
 SERVICES = {
+    "browser": Service("Chromium", "apt-get install chromium", _browser_lack),
     "engine": Service(
         "a Docker engine with the batchrl image",
         "install docker.io, run docker/start-engine.sh (root) or join the group docker, then make image",

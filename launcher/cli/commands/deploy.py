@@ -68,7 +68,7 @@ def command(model: str | None, endpoint_name: str | None, serving: ServingOption
 def _example(endpoint: Endpoint) -> str:
     """A state that the policy takes, as an argument of ``invoke``; a file where its width is not known, or large."""
     from batchrl.contract.layout import S3Url
-    from launcher.cli.described import model_of
+    from launcher.reporting.described import model_of
     from launcher.serving.exported import features_of
 
     with contextlib.suppress(BatchRLError):  # the endpoint stands, whatever may not be looked at

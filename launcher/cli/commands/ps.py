@@ -13,15 +13,12 @@ from launcher.cli.finding import list_kinds, session_for
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, output_options
 from launcher.cli.output import Column, Output
-from launcher.jobs.kinds import KINDS, api_kind, looked_at
+from launcher.jobs.kinds import KINDS, STATUSES, api_kind, looked_at, statuses_of
 
 if TYPE_CHECKING:
     from launcher.jobs.training import JobSummary
     from launcher.session.session import Session
 
-JOB_STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
-ENDPOINT_STATUSES = ("Creating", "InService", "Updating", "Failed", "Deleting", "OutOfService")
-STATUSES = tuple(dict.fromkeys((*JOB_STATUSES, *ENDPOINT_STATUSES)))
 COLUMNS = (
     Column("name", "JOB"),
     Column("kind", "KIND"),
@@ -57,7 +54,7 @@ def command(
     """List jobs and endpoints, the newest first: kind, state, age, time taken, and the size of what they wrote."""
     session = session_for(aws)
     kinds = looked_at(kind, session.is_local)
-    asked = tuple(each for each in kinds if status in (None, *(_statuses(each))))
+    asked = tuple(each for each in kinds if status in (None, *statuses_of(each)))
     found = list_kinds(session, asked, status, name, limit + 1)
     summaries = found[:limit]
     wanted = session.is_local if sizes is None else sizes
@@ -72,10 +69,6 @@ def command(
     if len(found) > limit:
         others = "" if kind else "; those of one kind: --kind training"
         out.note(f"These are the newest {limit}. More of them: -n {4 * limit}{others}")
-
-
-def _statuses(kind: str) -> tuple[str, ...]:
-    return ENDPOINT_STATUSES if kind == ENDPOINT else JOB_STATUSES
 
 
 def _row(summary: JobSummary, bytes_: int | None, now: datetime) -> dict[str, Any]:

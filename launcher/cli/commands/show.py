@@ -8,7 +8,11 @@ from batchrl.contract.hyperparameters import user_values
 from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.units import duration
 from launcher.cli.chosen import chosen_of
-from launcher.cli.described import (
+from launcher.cli.finding import find_handle
+from launcher.cli.groups import make_command
+from launcher.cli.options import aws_option, job_argument, kind_option, output_options
+from launcher.cli.output import Output
+from launcher.reporting.described import (
     endpoint_lines,
     model_of,
     processing_lines,
@@ -16,10 +20,6 @@ from launcher.cli.described import (
     tuning_lines,
     without_empty,
 )
-from launcher.cli.finding import find_handle
-from launcher.cli.groups import make_command
-from launcher.cli.options import aws_option, job_argument, kind_option, output_options
-from launcher.cli.output import Output
 
 if TYPE_CHECKING:
     from launcher.jobs.training import Job

@@ -119,6 +119,12 @@ class Body(io.RawIOBase):
             self._left = 0
         return b"".join(pieces)
 
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes into a buffer, as many as it takes; 0 at the end."""
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
 
 class Handler(WSGIRequestHandler):
     """One connection of an API server."""
