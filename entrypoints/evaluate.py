@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from batchrl.commandline.arguments import ScriptArguments, run_script
+from batchrl.commandline.oldnames import say_meanings
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET
 from batchrl.contract.paths import (
@@ -46,6 +47,7 @@ def main(arguments: ScriptArguments) -> None:
     # 1. Settings, before anything heavy is imported.
     preset = arguments.evaluate_preset()
     paths = JobPaths(Path(arguments.options[OUTPUT])) if OUTPUT in arguments.options else JobPaths.from_environment()
+    say_meanings(arguments)
     channel = Path(arguments.options.get(CHECKPOINT, paths.channel(CHECKPOINT_CHANNEL)))
 
     from batchrl.checkpoints.files import publish, publish_json

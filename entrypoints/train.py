@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrl.commandline.arguments import ScriptArguments, run_script
+from batchrl.commandline.oldnames import say_meanings
 from batchrl.contract import columns
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import SAVE_MODEL
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """Print a line at once."""
     print(text, flush=True)
+
+
+def job_paths(arguments: ScriptArguments) -> JobPaths:
+    """Where the files of this run lie; says where checkpoints go that have no place in S3."""
+    if "output" in arguments.options:
+        return JobPaths(Path(arguments.options["output"]))
+    paths = JobPaths.from_environment().keeping_checkpoints()
+    if paths.checkpoints.is_relative_to(paths.output_data):
+        say(f"checkpoints go into output.tar.gz ({paths.checkpoints.name}/): the job has no place in S3 for them")
+    return paths
 
 
 def say_what_was_read(loaded: LoadedData, source: Path) -> None:
@@ -62,9 +73,8 @@ def train(arguments: ScriptArguments) -> None:
     # 1. Settings, before anything heavy is imported: a mistake in them is reported at once.
     preset = arguments.train_preset()
     save_model = arguments.flag(SAVE_MODEL, default=True)
-    paths = (
-        JobPaths(Path(arguments.options["output"])) if "output" in arguments.options else JobPaths.from_environment()
-    )
+    say_meanings(arguments)
+    paths = job_paths(arguments)
     source = Path(arguments.options.get("training", paths.channel(TRAINING_CHANNEL)))
     job_name = os.environ.get(JOB_NAME_VARIABLE)
 

@@ -20,7 +20,7 @@ from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import StopRequested
 from launcher.local.host.address import BUCKET, CloudAddress, StoreAddress, StoreSettings
 from launcher.local.host.home import HomePaths
-from launcher.local.host.jobrules import JobRules
+from launcher.local.host.jobrules import JobRules, check_aliases
 from launcher.local.host.processes import ProcessId
 from launcher.local.host.store import end_store, running_store
 from launcher.local.host.version import fingerprint
@@ -224,6 +224,7 @@ def set_job_rules(
     root_images: tuple[str, ...] | None = None,
     memory_bytes: int | None = None,
     processes: int | None = None,
+    image_aliases: tuple[str, ...] | None = None,
 ) -> JobRules:
     """Say what jobs of a data folder may do beyond the rule, and what containers may take, from now on.
 
@@ -235,17 +236,20 @@ def set_job_rules(
         root_images: images that may run as root, with ``*`` for any text.
         memory_bytes: most memory of one container.
         processes: most processes and threads of one container.
+        image_aliases: see ``JobRules``.
 
     Raises:
-        InputError: what is given is no ARN of a role, or what was said before is damaged.
+        InputError: what is given is no ARN of a role or no alias, or what was said before is damaged.
     """
     for role in calling_roles or ():
         if not _ROLE_ARN.fullmatch(role):
             raise InputError(f"'{role}' is no ARN of a role.", "Write arn:aws:iam::000000000000:role/NAME.")
+    check_aliases(image_aliases or ())
     paths = HomePaths.of(home)
     paths.create()
     with apiserver.locked(paths):
-        rules = JobRules.read(paths.job_rules).with_changes(calling_roles, root_images, memory_bytes, processes)
+        rules = JobRules.read(paths.job_rules)
+        rules = rules.with_changes(calling_roles, root_images, memory_bytes, processes, image_aliases)
         rules.write(paths.job_rules)
     return rules
 

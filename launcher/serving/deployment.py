@@ -61,7 +61,7 @@ def create(session: Session, plan: ModelPlan, requests: EndpointRequests) -> Non
         Unreachable: cloud or store do not answer.
     """
     if session.is_local:
-        preflight.check_instance(requests.config["ProductionVariants"][0]["InstanceType"], plan.image)
+        preflight.check_instance(requests.config["ProductionVariants"][0]["InstanceType"], plan.image, session.home)
     ENDPOINT.check_free(session, requests.endpoint)
     CONFIG.check_free(session, requests.config)
     is_new = plan.ensure(session)

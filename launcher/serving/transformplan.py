@@ -78,7 +78,7 @@ class TransformPlan:
         """
         image = self.model.image if self.model else _image_of(session, self.request["ModelName"])
         if session.is_local and image is not None:
-            preflight.check_instance(self.request["TransformResources"]["InstanceType"], image)
+            preflight.check_instance(self.request["TransformResources"]["InstanceType"], image, session.home)
         if isinstance(session, LocalSession):
             preflight.check_space(self.size, session.home)
         TRANSFORM_JOB.check_free(session, self.request)

@@ -43,9 +43,11 @@ class Session(ABC):
 
     Attributes:
         is_local: whether it is the local cloud.
+        home: the local cloud's data folder; None for the default one, and on AWS.
     """
 
     is_local: bool
+    home: Path | None = None
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}

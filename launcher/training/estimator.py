@@ -162,7 +162,7 @@ class RLEstimator:
     ) -> Job:
         """Send a plan as it is; arguments and errors as in ``fit``."""
         if self.session.is_local:
-            preflight.check(plan.request)
+            preflight.check(plan.request, self.session.home)
         if isinstance(self.session, LocalSession):
             preflight.check_space(plan.size, self.session.home)
         for warning in plan.package.warnings:

@@ -89,6 +89,8 @@ def check(chosen: AlgorithmSettings, script: str | None) -> Preset | None:
         return None
     try:
         preset = presets.load(chosen.name_or_path)
+        if script in (TRAIN_SCRIPT, EVALUATE_SCRIPT):
+            wire.refuse_misplaced(chosen.hyperparameters, "train" if script == TRAIN_SCRIPT else "evaluate")
         overrides = {key: value for key, value in chosen.hyperparameters.items() if key not in SCRIPT_KEYS}
         if script is None:
             sections = {item.key.partition(".")[0] for item in presets.describe(preset) if "." in item.key}

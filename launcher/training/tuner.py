@@ -145,7 +145,7 @@ class HyperparameterTuner:
         """Send a plan as it is; errors as in ``fit``."""
         session = self.estimator.session
         if session.is_local:
-            preflight.check(plan.sample.request)
+            preflight.check(plan.sample.request, session.home)
         if isinstance(session, LocalSession):
             preflight.check_space(plan.sample.size, session.home)
         for warning in plan.sample.package.warnings:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import presets
 from batchrl.contract.errors import EXIT_DONE, EXIT_INTERRUPTED, BatchRLError, InputError
-from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET, SAVE_MODEL
+from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET, SAVE_MODEL, refuse_misplaced
 from batchrl.contract.paths import JOB_NAME_VARIABLE, MAX_FAILURE_CHARACTERS, JobPaths
 from batchrl.contract.pipes import reader_has_gone
 from presets.kinds import FLAGS
@@ -83,6 +83,7 @@ class ScriptArguments:
         Raises:
             InputError: there is no such preset, an unknown key, or a value that the schema refuses.
         """
+        refuse_misplaced(self.overrides, "train")
         return self._resolved(presets.resolve_train, self.overrides)
 
     def evaluate_preset(self) -> presets.EvaluatePreset:
@@ -91,6 +92,7 @@ class ScriptArguments:
         Raises:
             InputError: as for ``train_preset``.
         """
+        refuse_misplaced(self.overrides, "evaluate")
         steps = {EVALUATE_STEPS: self.options[EVALUATE_STEPS]} if EVALUATE_STEPS in self.options else {}
         return self._resolved(presets.resolve_evaluate, {**self.overrides, **steps})
 

@@ -7,7 +7,7 @@ one of SageMaker's training toolkit (contract 31): JSON where that parses, the r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from batchrl.contract import jsontext
 from batchrl.contract.errors import InputError, shortened
@@ -24,12 +24,32 @@ PRESET = "preset"
 LEGACY_PRESET = "RLCOACH_PRESET"
 SAVE_MODEL = "save_model"
 EVALUATE_STEPS = "evaluate_steps"
+# Names of one script that mean nothing to the other: why, and what to do.
+MISPLACED = {
+    "train": (EVALUATE_STEPS, "a training plays no episodes", "Give it to the evaluation, evaluate.py."),
+    "evaluate": (SAVE_MODEL, "an evaluation makes no model", "Give it to the training, train.py."),
+}
 
 MAX_PAIRS = 100
 MAX_KEY_LENGTH = 256
 MAX_VALUE_LENGTH = 2500
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
+
+
+def refuse_misplaced(names: Collection[str], kind: str) -> None:
+    """Refuse a hyperparameter that belongs to the other one of the product's scripts.
+
+    Args:
+        names: of the hyperparameters that were given.
+        kind: ``train`` or ``evaluate``: the script that is to run.
+
+    Raises:
+        InputError: naming it, and where it belongs.
+    """
+    name, why, hint = MISPLACED[kind]
+    if name in names:
+        raise InputError(f"hyperparameter '{name}' means nothing here: {why}.", hint)
 
 
 def encode_value(value: Value) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 PLATFORM_ROOT = "/opt/ml"
@@ -27,6 +27,8 @@ CODE_CHANNEL = "code"
 FAILURE_NAME = "failure"
 TRAINING_CHANNEL = "training"
 CHECKPOINT_CHANNEL = "checkpoint"
+# Folder of the output data for the checkpoints of a job that has no place in S3 for them: where Coach put all of them.
+OUTPUT_CHECKPOINTS = "checkpoint"
 
 CODE_ARCHIVE_NAME = "sourcedir.tar.gz"
 MODEL_ARCHIVE_NAME = "model.tar.gz"
@@ -62,6 +64,17 @@ class JobPaths:
         if path.is_relative_to(PLATFORM_ROOT):
             return self.root / path.relative_to(PLATFORM_ROOT)
         return Path(path)
+
+    def keeping_checkpoints(self, environ: Mapping[str, str] | None = None) -> JobPaths:
+        """This tree, with checkpoints where they outlive the job: in ``output.tar.gz``, if nothing syncs their folder.
+
+        A folder of checkpoints is synced where the request says so (contract 20, 22); the platform has made it then.
+        """
+        environ = os.environ if environ is None else environ
+        synced = self.checkpoint_folder is not None or self.checkpoint_config.exists() or self.checkpoints.is_dir()
+        if synced or JOB_NAME_VARIABLE not in environ:
+            return self
+        return replace(self, checkpoint_folder=self.output_data / OUTPUT_CHECKPOINTS)
 
     @property
     def input_config(self) -> Path:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 NONE = "none"
+DEFAULT = "default"
 GIGABYTE = 1_000_000_000
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TOKEN_VARIABLE = "AWS_SESSION_TOKEN"
@@ -43,6 +44,7 @@ def command() -> None:
         "batchrl cloud up --store embedded",
         "batchrl cloud up --let-jobs-call \\",
         "    arn:aws:iam::000000000000:role/loop",
+        "batchrl cloud up --image-alias '*/pytorch-*=mine:1'",
     ),
 )
 @click.option("--store", metavar="URL", help="Use this S3 endpoint; 'embedded' goes back to batchrl's own.")
@@ -68,6 +70,14 @@ def command() -> None:
     help="Let containers of this image run as root, where the image does; '*' stands for any text, 'none' lets none.",
 )
 @click.option(
+    "--image-alias",
+    "image_aliases",
+    metavar="PATTERN=IMAGE",
+    multiple=True,
+    help="Run IMAGE where a request names one that matches; '*' stands for any text. By default batchrl's own runs "
+    "where Coach's are named; 'none' lets every image run under its own name, 'default' goes back.",
+)
+@click.option(
     "--container-memory",
     type=click.FloatRange(min=0.1),
     metavar="GB",
@@ -87,6 +97,7 @@ def up(
     store_variables: str | None,
     calling_roles: tuple[str, ...],
     root_images: tuple[str, ...],
+    image_aliases: tuple[str, ...],
     container_memory: float | None,
     container_processes: int | None,
     out: Output,
@@ -104,12 +115,13 @@ def up(
     elif store is not None:
         variables = () if store_profile and not store_variables else _variables(store_variables)
         cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
-    if calling_roles or root_images or container_memory or container_processes:
+    if calling_roles or root_images or image_aliases or container_memory or container_processes:
         cloud.set_job_rules(
             calling_roles=_listed(calling_roles),
             root_images=_listed(root_images),
             memory_bytes=int(container_memory * GIGABYTE) if container_memory else None,
             processes=container_processes,
+            image_aliases=_aliases(image_aliases),
         )
     address = cloud.ensure_up()
     rules = cloud.job_rules()
@@ -123,9 +135,17 @@ def _listed(given: tuple[str, ...]) -> tuple[str, ...] | None:
     return () if given == (NONE,) else given
 
 
+def _aliases(given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What was given, all of it in place of what was there. None where nothing was given."""
+    if not given:
+        return None
+    return () if given == (DEFAULT,) else given
+
+
 def _told(rules: JobRules) -> dict[str, Any]:
     """What jobs may do beyond the rule, and what containers may take, in words."""
     allowed = {"roles that call": rules.calling_roles, "images as root": rules.root_images}
+    allowed["image aliases"] = rules.image_aliases
     limits = f"{size(rules.memory)} of memory, {rules.max_processes} processes"
     return {what: names for what, names in allowed.items() if names} | {"a container": limits}
 

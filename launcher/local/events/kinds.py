@@ -66,7 +66,7 @@ class CheckpointsRestored(Event):
 class ProgramStarted(Event):
     """A container or a process was started; ``handle`` is its id.
 
-    ``memory_limit`` is 0 where it has none of its own.
+    ``memory_limit`` is 0 where it has none of its own; ``image`` is what a container runs, by the user's aliases.
     """
 
     kind: ClassVar[str] = "program_started"
@@ -74,6 +74,7 @@ class ProgramStarted(Event):
     handle: str
     instance: int
     memory_limit: int = 0
+    image: str = ""
 
 
 @dataclass(frozen=True)

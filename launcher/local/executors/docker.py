@@ -20,6 +20,7 @@ import requests.exceptions
 
 from batchrl.contract.errors import InputError
 from batchrl.contract.paths import PLATFORM_ROOT, JobPaths
+from launcher.local.engine.image import default_image
 from launcher.local.engine.status import IMAGE_LABEL
 from launcher.local.executors.address import ServerAddress
 from launcher.local.executors.base import DOCKER, Program, direct_loopback
@@ -169,7 +170,8 @@ class DockerExecutor:
             JobFault: no image, no program in it, no GPU, no way to an isolated server.
         """
         rules = _rules(program.home)
-        config = self._image_config(program.image)
+        named, program = program.image, replace(program, image=rules.image_for(program.image, default_image()))
+        config = self._image_config(program.image, named)
         # An image of batchrl's can run as any uid, and knows the way to API server and store.
         ours = (config.get("Labels") or {}).get(IMAGE_LABEL) == "1"
         identity = Identity.of_ours(self._engine) if ours else Identity()
@@ -211,13 +213,14 @@ class DockerExecutor:
             return functools.partial(open_to_caller, self._engine.client, program.image, program.root, rules)
         return None
 
-    def _image_config(self, image: str) -> dict[str, Any]:
-        """What an image says about itself: labels, user."""
+    def _image_config(self, image: str, named: str) -> dict[str, Any]:
+        """What an image says about itself: labels, user; ``named`` is how the request calls it."""
         try:
             return self._engine.client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound as error:
+            instead = "" if image == named else f", where '{named}' is named"
             raise client_fault(
-                f"image '{image}' was not found by the engine at {self._engine.url}. "
+                f"image '{image}' was not found by the engine at {self._engine.url}{instead}. "
                 "Build it with 'batchrl image build', or fetch it with 'docker pull'."
             ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from launcher.local.engine.image import default_image
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import FirstOutput, OutOfMemory, ProgramEnded, ProgramStarted, SignalSent
 from launcher.local.events.processes import oom_kills
@@ -21,10 +22,12 @@ class RecordedExecution:
         execution: the program.
         program: what was asked for.
         events: the job's events.
+        notice: a line that its output begins with; empty for none.
     """
 
-    def __init__(self, execution: Execution, program: Program, events: EventFile) -> None:
+    def __init__(self, execution: Execution, program: Program, events: EventFile, notice: str = "") -> None:
         self._execution = execution
+        self._notice = notice
         self._instance = program.instance
         self._events = events
         self._started = time.monotonic()
@@ -43,6 +46,8 @@ class RecordedExecution:
 
     def output(self) -> Iterator[bytes]:
         """See ``Execution``."""
+        if self._notice:
+            yield f"batchrl: {self._notice}\n".encode()
         first = True
         for chunk in self._execution.output():
             self._sampler.wrote(len(chunk))
@@ -100,11 +105,11 @@ class RecordedExecutor:
     def start(self, program: Program) -> Execution:
         """See ``Executor``."""
         execution = self._executor.start(program)
-        limit = _memory_limit(self.name, program)
-        self._events.add(ProgramStarted(self.name, execution.handle, program.instance, limit))
-        return RecordedExecution(execution, program, self._events)
-
-
-def _memory_limit(executor: str, program: Program) -> int:
-    """Bytes that a container may have; 0 for a process, which has no limit of its own."""
-    return JobRules.read(program.home.job_rules).memory if executor == DOCKER else 0
+        limit, image, notice = 0, "", ""  # a process has neither a limit of its own nor an image
+        if self.name == DOCKER:
+            rules = JobRules.read(program.home.job_rules)
+            limit, image = rules.memory, rules.image_for(program.image, default_image())
+        if image and image != program.image:
+            notice = f"{image} runs in place of the image {program.image} (batchrl cloud up --image-alias)"
+        self._events.add(ProgramStarted(self.name, execution.handle, program.instance, limit, image))
+        return RecordedExecution(execution, program, self._events, notice)

@@ -167,7 +167,9 @@ def packed(folder: Path, archive: Path) -> Path:
     return archive
 
 
-@pytest.mark.parametrize("what", ["checkpoints", "nested", "file", "model", "archive", "folder with archive"])
+@pytest.mark.parametrize(
+    "what", ["checkpoints", "nested", "file", "model", "archive", "folder with archive", "output archive"]
+)
 def test_a_policy_is_found_in_every_form_that_a_job_leaves(
     what: str, trained: Path, evaluate_script: ModuleType, tmp_path: Path
 ) -> None:
@@ -179,6 +181,11 @@ def test_a_policy_is_found_in_every_form_that_a_job_leaves(
         "model": lambda: trained / "model",
         "archive": lambda: packed(trained / "model", tmp_path / "model.tar.gz"),
         "folder with archive": lambda: packed(trained / "model", tmp_path / "model.tar.gz").parent,
+        # Of a job without a place for checkpoints: they lie beside its summary and its csv.
+        "output archive": lambda: packed(
+            shutil.copytree(trained / "checkpoints", tmp_path / "data" / "checkpoint").parent,
+            tmp_path / "output.tar.gz",
+        ),
     }[what]()
     assert run(evaluate_script, "--checkpoint", str(given), "--output", str(tmp_path / "out"), "--gif", "0") == 0
     assert not (tmp_path / "out" / "output" / "intermediate").exists()

@@ -296,9 +296,25 @@ def test_BATCHRL_ML_ROOT_says_where_the_tree_of_the_job_lies(
     given = command_line({"epochs": "1"}, data_file, tmp_path)
     arguments = given[: given.index("--training")]
     environment = {**os.environ, "BATCHRL_ML_ROOT": str(tmp_path), "TRAINING_JOB_NAME": "my-job"}
-    subprocess.run([sys.executable, str(SCRIPT), *arguments], env=environment, check=True, timeout=DEADLINE_S)
+
+    def run() -> str:
+        words = [sys.executable, str(SCRIPT), *arguments]
+        done = subprocess.run(words, env=environment, timeout=DEADLINE_S, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    said = run()
     assert len(rows_without_times(tmp_path)) == 1
     assert json.loads((tmp_path / "model" / "model.json").read_text())["job_name"] == "my-job"
+    # Nothing syncs a folder of checkpoints: they go where Coach put them.
+    assert "checkpoints go into output.tar.gz (checkpoint/)" in said
+    kept = tmp_path / "output" / "data" / "checkpoint"
+    assert {"best.json", "latest.json", "epoch_0001.pt"} <= {path.name for path in kept.iterdir()}
+    assert not (tmp_path / "checkpoints").exists()
+    # The platform makes the folder that it syncs.
+    (tmp_path / "checkpoints").mkdir()
+    shutil.rmtree(kept)
+    assert "output.tar.gz" not in run()
+    assert (tmp_path / "checkpoints" / "epoch_0001.pt").is_file() and not kept.exists()
 
 
 def test_published_bytes_reach_the_disk_before_they_get_their_name(

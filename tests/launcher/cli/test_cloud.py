@@ -56,6 +56,18 @@ def test_jobs_call_nothing_until_their_role_is_said_to(run: Run, home: Path) -> 
 
 
 @pytest.mark.usefixtures("ended_after")
+def test_images_run_in_place_of_others_as_is_said(run: Run) -> None:
+    assert run("cloud", "up", "--json").json()["image_aliases"] == []
+    given = run("cloud", "up", "--image-alias", "*/a:*=b:1", "--image-alias", "c=d", "--json").json()
+    assert given["image_aliases"] == ["*/a:*=b:1", "c=d"]
+    assert "*/a:*=b:1" in run("cloud", "status").out
+    assert run("cloud", "up", "--image-alias", "none", "--json").json()["image_aliases"] == ["none"]
+    refused = run("cloud", "up", "--image-alias", "nonsense")
+    assert (refused.code, "'nonsense' is no alias" in refused.err) == (2, True)
+    assert run("cloud", "up", "--image-alias", "default", "--json").json()["image_aliases"] == []
+
+
+@pytest.mark.usefixtures("ended_after")
 def test_the_exports_open_the_server_for_plain_boto3(run: Run) -> None:
     lines = run("cloud", "env").out.splitlines()
     values = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))

@@ -192,6 +192,7 @@ def test_editors_see_the_options() -> None:
         ({}, "needs a preset"),
         ({"preset": "a", "hyperparameters": {"RLCOACH_PRESET": "b"}}, "two presets"),
         ({"preset": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"preset": "cartpole-ddqn-bcq", "hyperparameters": {"evaluate_steps": 5}}, "plays no episodes"),
     ],
 )
 def test_a_wrong_preset_is_refused_before_anything_is_sent(
@@ -200,6 +201,13 @@ def test_a_wrong_preset_is_refused_before_anything_is_sent(
     with pytest.raises(InputError, match=message) as caught:
         RLEstimator("train.py", instance_type="local_process", **arguments).fit()
     assert caught.value.exit_code == 2
+
+
+def test_an_evaluation_that_should_save_a_model_is_refused(no_cloud: None, project: Path) -> None:
+    settings = {"RLCOACH_PRESET": "preset-cartpole-ddqnbcq-env", "save_model": 1}
+    estimator = RLEstimator("evaluate.py", instance_type="local_process", hyperparameters=settings)
+    with pytest.raises(InputError, match="makes no model"):
+        estimator.fit({"checkpoint": "s3://bucket/key"})
 
 
 def test_the_seeds_own_call_works(no_cloud: None, project: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchrl.contract.errors import InputError
-from launcher.local.host.jobrules import MAX_PROCESSES, JobRules, machine_memory
+from launcher.local.host.jobrules import MAX_PROCESSES, JobRules, check_aliases, machine_memory
 
 
 def test_the_rule_allows_nothing(tmp_path: Path) -> None:
@@ -34,3 +34,51 @@ def test_a_damaged_file_is_named_and_allows_nothing(tmp_path: Path, text: str) -
     file.write_text(text)
     with pytest.raises(InputError, match="is damaged"):
         JobRules.read(file)
+
+
+COACH = "520713654638.dkr.ecr.us-west-2.amazonaws.com/sagemaker-rl-tensorflow:coach0.11.0-cpu-py3"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        COACH,
+        "422961961927.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-rl-mxnet:coach0.11-gpu-py3",
+        "462105765813.dkr.ecr.us-east-1.amazonaws.com/sagemaker-rl-coach-container:coach-1.0.0-tf-cpu-py3",
+    ],
+)
+def test_our_image_runs_in_place_of_coachs_unless_another_is_said(image: str) -> None:
+    assert JobRules().image_for(image, "ours") == "ours"
+    assert JobRules(image_aliases=("none",)).image_for(image, "ours") == image
+    assert JobRules(image_aliases=("*coach*=theirs:1", "*=other")).image_for(image, "ours") == "theirs:1"
+    assert JobRules(image_aliases=("mine=theirs:1",)).image_for(image, "ours") == "ours"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "batchrl:0.1.0",
+        "coach:1",
+        "520713654638.dkr.ecr.us-east-1.amazonaws.com/sagemaker-rl-tensorflow:ray0.6.5-cpu-py3",
+        "462105765813.dkr.ecr.us-east-1.amazonaws.com/sagemaker-rl-ray-container:ray-1.6.0-tf-cpu-py37",
+    ],
+)
+def test_other_images_run_under_their_own_name(image: str) -> None:
+    assert JobRules().image_for(image, "ours") == image
+
+
+def test_aliases_are_kept_and_looked_up_once(tmp_path: Path) -> None:
+    file = tmp_path / "job-rules.json"
+    JobRules().with_changes(image_aliases=("a=b", "b=c")).write(file)
+    JobRules.read(file).with_changes(processes=100).write(file)
+    assert JobRules.read(file).image_for("a", "ours") == "b"
+    JobRules.read(file).with_changes(image_aliases=()).write(file)
+    assert JobRules.read(file) == JobRules(processes=100)
+
+
+@pytest.mark.parametrize("alias", ["", "=", "a", "a=", "=b", "a b=c", "a=b c", "a=b*", "a=b=c", "none", "a=b\n"])
+def test_what_is_no_alias_is_refused_by_name(alias: str) -> None:
+    check_aliases(["none"])
+    check_aliases(["*/pytorch-*=registry.example:5000/mine@sha256:0a"])
+    with pytest.raises(InputError, match="is no alias of an image"):
+        check_aliases(["x=y", alias])

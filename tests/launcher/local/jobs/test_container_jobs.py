@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from launcher.local.engine.image import default_image
 from launcher.local.executors.client import Engine, EngineUnusable
 from launcher.local.executors.confinement import JOB_UID
+from launcher.local.host.jobrules import JobRules
 
 pytestmark = pytest.mark.engine
 
@@ -210,6 +212,27 @@ def test_an_image_that_is_not_there_is_named_with_what_to_do(container_job):
     reason = job.wait().failure_reason
     assert reason.startswith("ClientError: image 'no/such/image:1' was not found")
     assert "batchrl image build" in reason
+
+
+COACH = "520713654638.dkr.ecr.us-west-2.amazonaws.com/sagemaker-rl-tensorflow:coach0.11.0-cpu-py3"
+
+
+def test_the_image_of_coach_is_ours_and_the_log_says_so(cloud, container_job):
+    job = container_job("print('ran')", AlgorithmSpecification={"TrainingImage": COACH}).start()
+    assert job.wait().status == "Completed", job.lines
+    image = default_image()
+    assert job.lines[0] == f"batchrl: {image} runs in place of the image {COACH} (batchrl cloud up --image-alias)"
+    assert "ran" in job.lines
+    events = [json.loads(line) for line in cloud.home.job(job.name).events.read_text().splitlines()]
+    (started,) = (one for one in events if one["kind"] == "program_started")
+    assert started["image"] == image
+
+
+def test_an_alias_of_an_image_that_is_not_there_is_named_with_both(cloud, container_job):
+    JobRules(image_aliases=("theirs:*=no/such/image:1",)).write(cloud.home.job_rules)
+    job = container_job("print('ran')", AlgorithmSpecification={"TrainingImage": "theirs:2"}).start()
+    reason = job.wait().failure_reason
+    assert "image 'no/such/image:1' was not found" in reason and "where 'theirs:2' is named" in reason
 
 
 def test_A120_GPUs_are_refused_where_the_engine_has_none(container_job):
