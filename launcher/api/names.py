@@ -9,6 +9,8 @@ import secrets
 from batchrl.contract.errors import InputError, shortened
 
 MAX_NAME = 63
+# Of a tuning job.
+MAX_TUNING_NAME = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 

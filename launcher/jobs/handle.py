@@ -10,7 +10,7 @@ import botocore
 import botocore.exceptions
 
 from batchrl.contract.errors import InputError
-from launcher.api.names import NAME_PATTERN
+from launcher.api.names import MAX_NAME, NAME_PATTERN
 from launcher.base.clock import Clock, SystemClock
 from launcher.jobs import waiting
 from launcher.jobs.status import JobStatus
@@ -29,6 +29,7 @@ class Handle(ABC):
     Attributes:
         kind: one of those of ``launcher.api.constants``.
         member: what the API calls it: ``TrainingJob`` in DescribeTrainingJob and TrainingJobName.
+        longest: most characters of a name; there is none of a longer one, and the API refuses to look.
         noun: what sentences call it.
         arrived: what has happened to it when ``wait`` returns, in sentences.
         is_short: whether it is usually waited for for seconds, so that it is looked at more often on this computer.
@@ -36,6 +37,7 @@ class Handle(ABC):
 
     kind: ClassVar[str]
     member: ClassVar[str]
+    longest: ClassVar[int] = MAX_NAME
     noun: ClassVar[str]
     arrived: ClassVar[str] = "ended"
     is_short: ClassVar[bool] = False
@@ -89,7 +91,7 @@ class Handle(ABC):
             try:
                 return self._ask()
             except botocore.exceptions.ClientError as error:
-                if is_unknown(error) or not NAME_PATTERN.fullmatch(self.name):
+                if is_unknown(error) or len(self.name) > self.longest or not NAME_PATTERN.fullmatch(self.name):
                     return None
                 raise
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.api.constants import TRAINING_GROUP, TUNING
+from launcher.api.names import MAX_TUNING_NAME
 from launcher.jobs.handle import JobHandle
 from launcher.jobs.listing import PAGE, JobSummary, Listing
 from launcher.jobs.training import Job
@@ -69,6 +70,7 @@ class TuningJob(JobHandle):
 
     kind = TUNING
     member = "HyperParameterTuningJob"
+    longest = MAX_TUNING_NAME
     noun = "tuning job"
 
     @property

@@ -1,7 +1,8 @@
 """The curves of a training job: WIS and sequential DR over the epochs, each with its 95 % interval.
 
-A line marks the epoch that was chosen. Epochs with too few effective episodes are drawn hollow: what they show may be
-looked at, and decides nothing.
+Both are, as Coach had them, of the softmax of the values; where another policy is the one that ships, its curve is
+beside them. A line marks the epoch that was chosen. Epochs with too few effective episodes are drawn hollow: what they
+show may be looked at, and decides nothing.
 
 Each has axes of its own, one above the other: on one picture with two scales the curves would meet where the numbers do
 not, and one interval would hide the other.
@@ -9,6 +10,7 @@ not, and one interval would hide the other.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,23 +32,32 @@ FONT_POINTS = 12
 BAND_ALPHA = 0.18
 MARKER_POINTS = 5
 MOST_MARKERS = 30
+SOFTMAX, SHIPPED = "softmax of the values", "the policy that ships"
 CHOSEN_COLOUR = "#333333"
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """How one estimate is drawn."""
+    """How one estimate is drawn.
+
+    Args:
+        column: of the softmax of the values.
+        shipped: column of the same of the target policy.
+        label: heading.
+        colour, marker: of the curve.
+    """
 
     column: str
+    shipped: str
     label: str
     colour: str
     marker: str
 
 
 # Colours that people who confuse red and green tell apart (Okabe and Ito).
-WIS = Curve(columns.WIS, "Weighted importance sampling (WIS)", "#0072B2", "o")
-SDR = Curve(columns.SDR, "Sequential doubly robust (SDR)", "#D55E00", "s")
+WIS = Curve(columns.WIS, columns.TARGET_WIS, "Weighted importance sampling (WIS)", "#0072B2", "o")
+SDR = Curve(columns.SDR, columns.TARGET_SDR, "Sequential doubly robust (SDR)", "#D55E00", "s")
 
 
 def plot(frame: pd.DataFrame, job_name: str, path: Path) -> Path:
@@ -79,7 +90,9 @@ def plot(frame: pd.DataFrame, job_name: str, path: Path) -> Path:
     _draw(lower, frame, SDR)
     lower.set_xlabel("Epoch", fontsize=FONT_POINTS)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.suptitle(f"Off-policy estimates with 95 % intervals\n{job_name}", fontsize=FONT_POINTS)
+    counted = frame[columns.OPE_EPISODES].max() if columns.OPE_EPISODES in frame.columns else math.nan
+    episodes = f", {counted:,.0f} episodes" if math.isfinite(counted) else ""
+    figure.suptitle(f"Off-policy estimates with 95 % intervals{episodes}\n{job_name}", fontsize=FONT_POINTS)
     return save(figure, path)
 
 
@@ -113,7 +126,10 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
         axes.fill_between(epochs, low, high, color=curve.colour, alpha=BAND_ALPHA, linewidth=0)
         if len(frame) == 1:  # a band of no width shows nothing
             axes.vlines(epochs, low, high, color=curve.colour, linewidth=2)
-    axes.plot(epochs, values, color=curve.colour, linewidth=2)
+    shipped = of_shipped(frame, curve)
+    axes.plot(epochs, values, color=curve.colour, linewidth=2, label=None if shipped is None else SOFTMAX)
+    if shipped is not None:
+        axes.plot(epochs, shipped, color=curve.colour, linewidth=1.5, linestyle=":", label=SHIPPED)
     few = few_effective(frame)
     if len(frame) <= MOST_MARKERS:
         _mark(axes, frame[~few], curve, curve.colour)
@@ -127,6 +143,14 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
     axes.set_ylabel("Discounted return", fontsize=FONT_POINTS)
     axes.tick_params(labelsize=FONT_POINTS - 1)
     axes.grid(visible=True, alpha=0.3)
+
+
+def of_shipped(frame: pd.DataFrame, curve: Curve) -> pd.Series[float] | None:
+    """The estimate of the policy that ships; None where the csv has none, or it is the one that is drawn anyhow."""
+    if curve.shipped not in frame.columns:
+        return None
+    shipped = frame[curve.shipped].astype(float)
+    return None if shipped.isna().all() or shipped.equals(frame[curve.column].astype(float)) else shipped
 
 
 def _mark(axes: Axes, frame: pd.DataFrame, curve: Curve, face: str, label: str | None = None) -> None:

@@ -15,7 +15,7 @@ from batchrl.contract.errors import InputError
 from launcher.api import servicemodel
 from launcher.api.building import refuse
 from launcher.api.constants import SCORE
-from launcher.api.names import check_job_name, valid_name
+from launcher.api.names import MAX_TUNING_NAME, check_job_name, valid_name
 from launcher.api.options import keywords
 from launcher.base.notices import say
 from launcher.base.product import product_scripts
@@ -36,7 +36,6 @@ TUNING_JOB = Creation(
     "HyperParameterTuningJobName",
     ("HyperParameterTuningJobConfig", "TrainingJobDefinition"),
 )
-MAX_TUNING_NAME = 32
 GRID, BAYESIAN = "Grid", "Bayesian"
 
 

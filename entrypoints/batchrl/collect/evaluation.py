@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,7 +26,12 @@ from batchrl.collect.rollouts import collect
 from batchrl.contract.errors import InputError
 from batchrl.policies import Floats64, GreedyPolicy, Policy, kept_to
 
-GIF_WIDTH = 300
+if TYPE_CHECKING:
+    from PIL import Image
+
+GIF_WIDTH = 600
+# Of the line above each frame, and of its text (pixels).
+CAPTION_HEIGHT, CAPTION_POINTS = 32, 20
 GIF_COLOURS = 32
 GIF_FRAMES = 120
 GIF_FRAME_MS = 40
@@ -184,7 +189,7 @@ def _standard_error(values: Floats64) -> float | None:
 
 
 def record_gif(policy: Policy, env: EnvId, seed: int) -> bytes:
-    """One greedy episode as an animated GIF of at most ``GIF_FRAMES`` frames, off-screen.
+    """One greedy episode as an animated GIF of at most ``GIF_FRAMES`` frames, off-screen; each tells step and return.
 
     Raises:
         InputError: the environment cannot be rendered.
@@ -193,38 +198,48 @@ def record_gif(policy: Policy, env: EnvId, seed: int) -> bytes:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     single = make_single(env, render_mode="rgb_array")
     try:
-        frames = _frames(single, GreedyPolicy(policy), seed)
+        (first, *rest), stride = _frames(single, GreedyPolicy(policy), seed)
     finally:
         single.close()
-    stride = math.ceil(len(frames) / GIF_FRAMES)
-    # The last frame shows how it ended.
-    shown = [*frames[:-1:stride], frames[-1]]
     content = io.BytesIO()
-    first, *rest = shown
     duration = GIF_FRAME_MS * min(stride, 2)
     first.save(content, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
     return content.getvalue()
 
 
-def _frames(env: AnyEnv, policy: Policy, seed: int) -> list[Any]:
-    from PIL import Image
-
+def _frames(env: AnyEnv, policy: Policy, seed: int) -> tuple[list[Image.Image], int]:
+    """Frames from an episode's first to its last, and how many steps are between two of them."""
     random = np.random.default_rng(seed)
     start = int(env.action_space.start)  # type: ignore[attr-defined]
     observation, info = env.reset(seed=seed)
-    frames = []
-    for _ in range(MAX_RECORDED_STEPS):
-        picture = _rendered(env)
-        image = Image.fromarray(picture)
-        height = max(1, round(image.height * GIF_WIDTH / image.width))
-        frames.append(image.resize((GIF_WIDTH, height)).quantize(GIF_COLOURS))
+    frames, stride, step, gained, is_over = [_frame(env, 0, 0.0)], 1, 0, 0.0, False
+    while not is_over and step < MAX_RECORDED_STEPS:
         eligible = eligible_in(info, int(env.action_space.n))  # type: ignore[attr-defined]
         probabilities = kept_to(policy, flat_state(env, observation)[None], eligible)[0]
         action = int(random.choice(len(probabilities), p=probabilities)) + start
-        observation, _, terminal, truncated, info = env.step(action)
-        if terminal or truncated:
-            break
-    return frames
+        observation, reward, terminal, truncated, info = env.step(action)
+        step, gained, is_over = step + 1, gained + float(reward), bool(terminal or truncated)
+        if is_over or step % stride == 0:
+            frames.append(_frame(env, step, gained))
+        if len(frames) > GIF_FRAMES and not is_over:
+            frames, stride = frames[::2], 2 * stride
+    return frames, stride
+
+
+def _frame(env: AnyEnv, step: int, gained: float) -> Image.Image:
+    """The environment as it is, with a caption above it, ``GIF_WIDTH`` wide and in few colours."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(_rendered(env)).convert("RGB")
+    height = max(1, round(image.height * GIF_WIDTH / image.width))
+    frame = Image.new("RGB", (GIF_WIDTH, CAPTION_HEIGHT + height), "white")
+    frame.paste(image.resize((GIF_WIDTH, height)), (0, CAPTION_HEIGHT))
+    font = ImageFont.load_default(CAPTION_POINTS)
+    caption = f"step {step}   return {gained:.5g}"
+    ImageDraw.Draw(frame).text(
+        (CAPTION_HEIGHT // 4, CAPTION_HEIGHT // 2), caption, fill="black", font=font, anchor="lm"
+    )
+    return frame.quantize(GIF_COLOURS)
 
 
 def _rendered(env: AnyEnv) -> Any:

@@ -115,7 +115,7 @@ def test_the_gif_shows_one_episode_and_stays_small() -> None:
     content = record_gif(Balance(), CARTPOLE, seed=0)
     image = Image.open(io.BytesIO(content))
     assert image.format == "GIF" and 60 < image.n_frames <= 121  # type: ignore[attr-defined]
-    assert image.size == (300, 200) and len(content) < 1_000_000
+    assert image.size == (600, 432) and len(content) < 1_000_000
     assert GreedyPolicy(Balance()).action_probabilities(np.zeros((1, 4), dtype=np.float32)).max() == 1
 
 

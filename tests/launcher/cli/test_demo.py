@@ -190,6 +190,10 @@ def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> No
         quick = ("--preset", str(quick_preset(tmp_path)))
         again = shell(*arguments, *quick, "--json", environ=environ, timeout_s=240)
         (first_job,) = re.findall(r"batchrl show (\S+)", first.out)
+        advised = [
+            shell(*line.split(), environ=environ)
+            for line in re.findall(r"batchrl ((?:show|metrics|logs) \S+)", first.out)
+        ]
         generic = shell("evaluate", "--job", first_job, environ=environ)
     finally:
         shell("cloud", "down", "--stop-jobs", environ=environ)
@@ -198,6 +202,8 @@ def test_the_whole_demo_for_real_and_once_more(home: Path, tmp_path: Path) -> No
     assert re.search(r"^ +1 .*\n +2 ", first.out, re.MULTILINE), "each epoch's estimates are shown"
     assert "Chosen policy" in first.out
     assert first.out.startswith("Starting the local cloud.\n") and len(first.out.splitlines()) <= 40
+    assert [each.code for each in advised] == [0, 0, 0], [each.err for each in advised]
+    assert len(first_job) > 32, "a longer name than a tuning job may have"
     assert (generic.code, generic.out) == (2, "")
     assert "trained with generic-discrete, to which no simulator belongs." in generic.err
     assert "--preset acrobot-env, cartpole-ddqn-bcq-env or mail-env, or --set env.id=ID." in generic.err
