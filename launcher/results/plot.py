@@ -129,7 +129,8 @@ def _draw(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
     shipped = of_shipped(frame, curve)
     axes.plot(epochs, values, color=curve.colour, linewidth=2, label=None if shipped is None else SOFTMAX)
     if shipped is not None:
-        axes.plot(epochs, shipped, color=curve.colour, linewidth=1.5, linestyle=":", label=SHIPPED)
+        label = f"{SHIPPED}: undefined" if shipped.isna().all() else SHIPPED
+        axes.plot(epochs, shipped, color=curve.colour, linewidth=1.5, linestyle=":", label=label)
     few = few_effective(frame)
     if len(frame) <= MOST_MARKERS:
         _mark(axes, frame[~few], curve, curve.colour)
@@ -150,7 +151,7 @@ def of_shipped(frame: pd.DataFrame, curve: Curve) -> pd.Series[float] | None:
     if curve.shipped not in frame.columns:
         return None
     shipped = frame[curve.shipped].astype(float)
-    return None if shipped.isna().all() or shipped.equals(frame[curve.column].astype(float)) else shipped
+    return None if shipped.equals(frame[curve.column].astype(float)) else shipped
 
 
 def _mark(axes: Axes, frame: pd.DataFrame, curve: Curve, face: str, label: str | None = None) -> None:

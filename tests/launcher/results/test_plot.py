@@ -10,7 +10,7 @@ import pytest
 from batchrl.contract import columns
 from launcher.cli.estimates import chosen_line
 from launcher.results.metrics import Metrics
-from launcher.results.plot import chosen_epoch, few_effective
+from launcher.results.plot import SHIPPED, SOFTMAX, chosen_epoch, few_effective
 
 
 def frame(epochs: int, **more: object) -> pd.DataFrame:
@@ -41,3 +41,18 @@ def test_the_legend_names_both(epochs: int, tmp_path: Path) -> None:
     assert "<!-- too few effective episodes -->" in picture
     plain = Metrics("job", frame(epochs)).plot(tmp_path / "plain.svg").read_text()
     assert "chosen" not in plain
+
+
+@pytest.mark.parametrize(
+    ("shipped", "told"), [([5.0, 6.0, 7.0], SHIPPED), ([None, None, None], f"{SHIPPED}: undefined"), (None, None)]
+)
+def test_the_policy_that_ships_is_beside_another_ones(
+    shipped: list[float | None] | None, told: str | None, tmp_path: Path
+) -> None:
+    table = frame(3, OPE_Episodes=[50] * 3)
+    for estimate, of_target in zip((columns.WIS, columns.SDR), columns.TARGET_ESTIMATES, strict=True):
+        table[of_target] = table[estimate] if shipped is None else shipped
+    picture = Metrics("job", table).plot(tmp_path / "ope.svg").read_text()
+    assert "intervals, 50 episodes" in picture
+    assert (f"<!-- {SOFTMAX} -->" in picture) == (told is not None)
+    assert told is None or f"<!-- {told} -->" in picture
