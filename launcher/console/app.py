@@ -14,12 +14,15 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from batchrl.contract.errors import BatchRLError, InputError, Unreachable
+from launcher.api.constants import TRAINING
 from launcher.api.names import NAME_PATTERN
 from launcher.console.access import FORM_WORD, TOKEN, Access
 from launcher.console.artifacts import content_of
 from launcher.console.comparison import MOST, comparison_page
+from launcher.console.datapage import data_page
 from launcher.console.joblist import Place, Scripts, Wanted, read_list
 from launcher.console.jobpage import job_page, tone_of
+from launcher.console.loops import Loops
 from launcher.console.output import search
 from launcher.console.pages import Page, message_page, pace
 from launcher.console.remembered import Reports
@@ -53,6 +56,8 @@ PAGES = Map(
         Rule("/", endpoint="list", methods=["GET"]),
         Rule("/compare", endpoint="compare", methods=["GET"]),
         Rule("/jobs/<kind>/<name>", endpoint="job", methods=["GET"]),
+        Rule("/loops/<number>", endpoint="loop", methods=["GET"]),
+        Rule("/jobs/<kind>/<name>/data", endpoint="data", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/log", endpoint="log", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/files/<place>/<path:key>", endpoint="file", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/stop", endpoint="stop", methods=["POST"]),
@@ -70,9 +75,13 @@ class Console:
         cloud: what it shows.
         access: who may see it.
         on_fault: told a fault of our own; gives where its report is, empty for nowhere.
+        loops: that have pages, too.
     """
 
-    def __init__(self, cloud: WatchedCloud, access: Access, on_fault: Callable[[Exception], str]) -> None:
+    def __init__(
+        self, cloud: WatchedCloud, access: Access, on_fault: Callable[[Exception], str], loops: Loops | None = None
+    ) -> None:
+        self._loops = loops or Loops()
         self._cloud = cloud
         self._access = access
         self._on_fault = on_fault
@@ -158,6 +167,9 @@ class Console:
             return self._rendered(message_page(500, "A fault of ours", "This page could not be made.", hint))
 
     def _page(self, request: Request, asked: str, named: dict[str, str]) -> Page:
+        if asked == "loop":
+            number = named["number"]
+            return (self._loops.page(int(number)) if number.isdecimal() else None) or _unknown("There is no such loop.")
         session = self._cloud.session()
         try:
             if asked == "list":
@@ -166,6 +178,13 @@ class Console:
                 return comparison_page(session, request.args.getlist("job"), request.args.get("metric", ""))
             if asked == "log":
                 return self._log(request.args.get("text", ""), **named)
+            if asked == "data":
+                page = (
+                    data_page(session, named["name"], self._reports, self._scripts)
+                    if api_kind(named["kind"]) == TRAINING
+                    else None
+                )
+                return page or _unknown(f"There is no training job named {named['name']} on {self._cloud.name}.")
             page = job_page(session, named["kind"], named["name"], self._reports)
             return page or _unknown(f"There is no {named['kind']} named {named['name']} on {self._cloud.name}.")
         except Unreachable:
@@ -188,7 +207,7 @@ class Console:
         except InputError as error:
             found, fault = None, str(error)
         runs = wanted.after is None
-        values |= {"found": found, "fault": fault, "filters": _filters(wanted), "place": self._cloud.name}
+        values |= {"found": found, "fault": fault, "filters": _filters(wanted), "loops": self._loops.links()}
         return Page("Jobs", "list.html.j2", values, 2 * pace(session.is_local) if runs else None)
 
     def _log(self, text: str, kind: str, name: str) -> Page:

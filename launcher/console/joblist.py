@@ -18,14 +18,17 @@ from datetime import UTC, datetime, timedelta
 from batchrl.contract.errors import InputError
 from launcher.api.constants import TRAINING
 from launcher.jobs.handles import LISTINGS
-from launcher.jobs.kinds import EVALUATION, api_kind, looked_at, statuses_of
+from launcher.jobs.kinds import EVALUATION, api_kind, kind_in, looked_at, statuses_of
 from launcher.jobs.listing import JobSummary
-from launcher.jobs.training import Job, kind_of
+from launcher.jobs.training import Job
+from launcher.reporting.lineage import channels
 from launcher.session.session import Session
 
 ROWS = 50
 # Of training jobs, which the API does not tell apart by what they run, so many are looked at for one page.
 LOOKED_AT = 500
+# So many of the newest ones are asked for what they learnt from.
+USERS_AMONG = 100
 THREADS = 8
 REMEMBERED = 20_000
 _NAME = re.compile(r"[a-zA-Z0-9-]{1,63}")
@@ -95,11 +98,24 @@ class Listed:
     searched: bool = False
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a training job of the API was asked to do.
+
+    Args:
+        kind: ``training`` or ``evaluation``.
+        data: S3 URLs of its channels but that of the code.
+    """
+
+    kind: str
+    data: frozenset[str]
+
+
 class Scripts:
-    """Which training jobs of the API are evaluations: each is asked once, as it never changes."""
+    """What training jobs of the API were asked to do: each is looked at once, as it never changes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, datetime], str] = {}
+        self._known: dict[tuple[str, datetime], Asked] = {}
         self._lock = threading.Lock()
 
     def told(self, session: Session, entries: Iterable[JobSummary]) -> list[JobSummary]:
@@ -108,13 +124,35 @@ class Scripts:
         missing = [one for one in found if one.kind == TRAINING and (one.name, one.created_at) not in self._known]
         if missing:
             with ThreadPoolExecutor(THREADS) as threads:
-                kinds = list(threads.map(lambda one: kind_of(Job(one.name, session)), missing))
+                answers = list(threads.map(lambda one: Job(one.name, session).find(), missing))
             with self._lock:
                 if len(self._known) > REMEMBERED:
                     self._known.clear()
-                known = zip(missing, kinds, strict=True)
-                self._known.update({(one.name, one.created_at): kind for one, kind in known if kind is not None})
-        return [replace(one, kind=self._known.get((one.name, one.created_at), one.kind)) for one in found]
+                for one, answer in zip(missing, answers, strict=True):
+                    if answer is not None:
+                        told = Asked(kind_in(answer), frozenset(channels(answer).values()))
+                        self._known[(one.name, one.created_at)] = told
+        return [one if (asked := self.asked(one)) is None else replace(one, kind=asked.kind) for one in found]
+
+    def asked(self, entry: JobSummary) -> Asked | None:
+        """What is known of an entry that was told; None where nothing is."""
+        return self._known.get((entry.name, entry.created_at))
+
+
+def users_of(session: Session, data: frozenset[str], scripts: Scripts) -> list[JobSummary]:
+    """The training jobs with one of these data sets, among the newest ones.
+
+    Args:
+        session: the cloud.
+        data: S3 URLs.
+        scripts: what is known of jobs.
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+    entries = itertools.islice(LISTINGS[TRAINING].each(session, None, None), USERS_AMONG)
+    told = scripts.told(session, entries)
+    return [one for one in told if (asked := scripts.asked(one)) is not None and asked.data & data]
 
 
 def read_list(session: Session, wanted: Wanted, scripts: Scripts) -> Listed:

@@ -26,6 +26,7 @@ from launcher.jobs.transform import TransformJob
 from launcher.jobs.tuning import TunedJob, TuningJob
 from launcher.jobs.waiting import log_place
 from launcher.reporting import described as lines_of
+from launcher.reporting.lineage import channels
 from launcher.reporting.words import clause, moment, plain
 from launcher.session.session import Session
 
@@ -69,12 +70,13 @@ def job_page(session: Session, kind: str, name: str, reports: Reports) -> Page |
         "last": [sections[one] for one in LAST if one in sections],
         "output": output,
         "log_place": log_place(handle),
+        "with_data": isinstance(handle, Job) and bool(channels(answer)),
         "with_log": kind != TUNING,
         "artifacts": artifacts,
         "artifacts_fault": fault,
         "with_artifacts": isinstance(handle, Job),
         "stoppable": isinstance(handle, JobHandle) and status.status == "InProgress",
-        "trials": [one.name for one in trials][:MOST_COMPARED],
+        "trials": [one.name for one in trials],
         "most_compared": MOST_COMPARED,
     }
     return Page(f"{name}: {status.status}", "job.html.j2", values, pace(session.is_local) if runs else None)

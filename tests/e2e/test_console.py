@@ -134,6 +134,12 @@ def test_hostile_texts_do_nothing(page, console: Running) -> None:
     assert asked == []
 
 
+def test_the_picture_of_an_evaluation_is_seen(page, console: Running) -> None:
+    page.goto(f"{console.base}/jobs/training/played")
+    picture = page.get_by_role("img", name="episode.gif")
+    assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 100 and fits(page)
+
+
 def test_what_is_wrong_is_said_in_words(page, console: Running) -> None:
     answer = page.goto(f"{console.base}/jobs/training/nothing")
     assert answer.status == 404 and "There is no training named nothing" in page.inner_text("main")

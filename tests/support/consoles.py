@@ -11,6 +11,7 @@ from werkzeug.test import Client, TestResponse
 
 from launcher.console.access import Access
 from launcher.console.app import Console
+from launcher.console.loops import Loops
 from launcher.console.watched import WatchedCloud
 from launcher.session.session import LocalSession
 
@@ -38,7 +39,7 @@ def run_jobs(home: Path, folder: Path) -> None:
     settings = tuple(part for setting in small for part in ("--set", setting))
     tiny = ("--set", "min_episodes=2", "--set", "evaluate_steps=1", "--set", "num_envs=2")
     log = str(folder / "log.csv")
-    run_command(home, "collect", "--env", "CartPole-v0", "--num-envs", "20", "--episodes", "4", "--output", log)
+    run_command(home, "collect", "--env", "CartPole-v0", "--num-envs", "20", "--episodes", "20", "--output", log)
     for name in ("trained", "again"):
         training = ("--training", log, "--preset", "cartpole-bc", *process, "--job-name", name, *settings)
         run_command(home, "train", *training)
@@ -75,14 +76,14 @@ class Reader:
         return self.client.post(f"{path}/stop", base_url=BASE, data={"form": word}, headers=headers)
 
 
-def console_of(home: Path) -> tuple[Client, Access]:
+def console_of(home: Path, loops: Loops | None = None) -> tuple[Client, Access]:
     """A console of a cloud; a fault of ours fails the test."""
 
     def fault(error: Exception) -> str:
         raise error
 
     access = Access(PORT)
-    return Client(Console(WatchedCloud(LocalSession(home)), access, fault)), access
+    return Client(Console(WatchedCloud(LocalSession(home)), access, fault, loops)), access
 
 
 def parts(page: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -16,9 +17,17 @@ from launcher.cli.output import Output
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default="a free one", help="Where it listens, on loopback."
 )
+@click.option(
+    "--loop",
+    "folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="A loop of `batchrl iterate` that gets a page, too; may be given again.",
+)
 @aws_option
 @output_options
-def command(port: int, aws: bool, out: Output) -> None:
+def command(port: int, folders: tuple[Path, ...], aws: bool, out: Output) -> None:
     """Show jobs and endpoints as pages in a browser of this computer: a list, a page for each with its live curves,
     phases, log and results, and comparisons.
 
@@ -28,11 +37,12 @@ def command(port: int, aws: bool, out: Output) -> None:
     from launcher.base import extras
 
     extras.require("the console", extras.LOCAL)
+    from launcher.console.loops import Loops
     from launcher.console.server import ConsoleServer
     from launcher.console.watched import WatchedCloud
 
     session = session_for(aws)
-    server = ConsoleServer(WatchedCloud(session), port, _report)
+    server = ConsoleServer(WatchedCloud(session), port, _report, Loops(folders))
     # Starts the local cloud, as every command does that looks at it; on AWS says at once that there is no region.
     _ = session.sagemaker
     if out.for_people:

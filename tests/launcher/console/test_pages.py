@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from consoles import BASE, HOSTILE, Reader, console_of, parts
 from jobs import run_command, wait_until
 
+# A loop that was made without its work is the neighbouring tests' own.
+sys.path.insert(0, str(Path(__file__).parents[1] / "iterate"))
+from made_loops import reported
+
+from batchrl.contract.errors import InputError
+from launcher.console.loops import Loops
 from launcher.jobs.training import Job
 from launcher.session.session import LocalSession
 
@@ -135,3 +143,53 @@ def test_z_a_stop_stops(reader: Reader, jobs_home: Path) -> None:
     assert "Stop running" not in reader.get("/jobs/training/running").text
     assert reader.stop("/jobs/training/nothing").status_code == 404
     assert reader.stop("/jobs/endpoint/x").status_code == 400
+
+
+def test_the_other_kinds_have_pages(reader: Reader, jobs_home: Path, tmp_path: Path) -> None:
+    states, log = tmp_path / "states.csv", str(next(jobs_home.parent.rglob("log.csv")))
+    states.write_text("0,0,0,0\n0.1,0,0,0\n")
+    process = ("--instance-type", "local_process")
+    run_command(jobs_home, "transform", str(states), "--model", "trained", *process, "--job-name", "moved")
+    rates = ("--set", "agent.learning_rate=0.001,0.01", "--set", "epochs=1", "--set", "ope.bootstrap_resamples=50")
+    run_command(jobs_home, "tune", log, *rates, "--preset", "cartpole-bc", *process, "--job-name", "tuned")
+    run_command(jobs_home, "deploy", "trained", *process, "--endpoint-name", "served")
+    try:
+        rows = reader.get("/").text
+        for kind, name in (("transform", "moved"), ("tuning", "tuned"), ("endpoint", "served")):
+            assert f'href="/jobs/{kind}/{name}"' in rows
+            page = reader.get(f"/jobs/{kind}/{name}").text
+            assert f"<h1>{name}</h1>" in page and "<h2>What it is</h2>" in page
+        assert "serving trained" in reader.get("/jobs/endpoint/served").text
+        assert "data-again" in reader.get("/jobs/endpoint/served").text
+        tuned = reader.get("/jobs/tuning/tuned").text
+        trials = sorted(set(re.findall(r'href="/jobs/training/(tuned-[\w-]+)"', tuned)))
+        assert len(trials) == 2 and f"/compare?job={trials[0]}" in tuned.replace("&amp;job=", "?job=")
+        assert "batchrl rm served" in reader.stop("/jobs/endpoint/served").text
+    finally:
+        run_command(jobs_home, "rm", "served")
+
+
+def test_a_data_set_has_a_page_with_those_that_learnt_from_it(reader: Reader) -> None:
+    page = reader.get("/jobs/training/trained/data").text
+    assert "What was logged, and by whom" in page and "What is wrong with the log" in page
+    for name in ("trained", "again"):
+        assert f'<a href="/jobs/training/{name}">{name}</a>' in page.partition('id="users"')[2]
+    assert "/jobs/training/failed" not in page
+    assert reader.get("/jobs/training/nothing/data").status_code == 404
+    assert reader.get("/jobs/endpoint/trained/data").status_code == 404
+
+
+def test_a_loop_has_a_page_by_rounds(jobs_home: Path, tmp_path: Path) -> None:
+    report = reported(tmp_path / "loop", 3)
+    with pytest.raises(InputError, match="there is no loop in"):
+        Loops([tmp_path / "elsewhere"])
+    reader = Reader(*console_of(jobs_home, Loops([report.folder.root])))
+    reader.get(reader.access.link.removeprefix(BASE))
+    assert 'href="/loops/1"' in reader.get("/").text
+    page = reader.get("/loops/1").text
+    assert "3 of 4 rounds are done" in page and "data-again" in page
+    assert f"/jobs/training/{report.rounds[0].trained.job}" in page
+    for wrong in ("2", "0", "x", "99999999999999999999"):
+        assert reader.get(f"/loops/{wrong}").status_code == 404
+    shutil.rmtree(report.folder.root)
+    assert reader.get("/loops/1").status_code == 400

@@ -10,27 +10,11 @@ import pytest
 # The stand-ins of loops are the neighbouring tests' own.
 sys.path.insert(0, str(Path(__file__).parents[1] / "iterate"))
 
-from fake_loops import Bench, FakeSteps, settings_of
+from made_loops import reported
 
 from launcher.documents import html, markdown
 from launcher.documents.model import Command, Intervals, Paragraph, Picture, Table
-from launcher.iterate import state
-from launcher.iterate.report import LoopReport
 from launcher.reporting.loop import loop_document
-
-OUTCOMES = {1: ("undecided", "promoted"), 2: ("kept out",), 3: ("undecided", "doubtful"), 4: ("promoted",)}
-
-
-def reported(folder: Path, rounds: int, planned: int = 4) -> LoopReport:
-    bench = Bench(folder)
-    if rounds:
-        bench.run(FakeSteps(OUTCOMES), rounds)
-    else:
-        folder.mkdir(exist_ok=True)
-    bench.folder.root.mkdir(parents=True, exist_ok=True)
-    state.publish_json(bench.folder.root / state.LOOP, settings_of().to_json())
-    bench.folder.plan(planned)
-    return LoopReport.of(bench.folder)
 
 
 def test_rounds_decisions_and_jobs_are_those_of_the_loop(tmp_path: Path) -> None:
