@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from batchrl.contract.errors import InputError, Unreachable, shortened
 from launcher.jobs.follow import PAGE_LINES
 from launcher.jobs.handle import Handle
+from launcher.jobs.waiting import log_end
 from launcher.session.answers import known
 
 TAIL = 60
@@ -33,13 +34,11 @@ class Output:
 
 
 def tail_of(handle: Handle, count: int = TAIL) -> Output:
-    """The last lines.
-
-    Raises:
-        InputError: there is nothing of this name.
-    """
+    """The last lines, or why they cannot be read."""
+    notes: list[str] = []
     try:
-        return Output(_shown(handle.logs(follow=False, tail=count)))
+        lines = log_end(handle, count, notes.append)
+        return Output(_shown(lines), shortened(" ".join(notes), LONGEST))
     except Unreachable as error:
         return Output((), f"The log cannot be read: {error.message}")
 

@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from batchrl.contract import columns
+from launcher.base.product import TRAIN_SCRIPT
 from launcher.documents.model import Block, Document, Paragraph, Section
-from launcher.jobs.kinds import EVALUATION, kind_in
+from launcher.jobs.kinds import EVALUATION, kind_in, program_in
 from launcher.jobs.training import Job
 from launcher.reporting.choice import epoch_curve, metric_of
 from launcher.reporting.evaluation import evaluation_document, read_evaluated
 from launcher.reporting.files import TrainingFiles, number, parsed
 from launcher.reporting.training import training_document
-from launcher.reports.runs import files_of_job
+from launcher.reports.runs import Files, files_of_job
 
 KEPT = 64
 
@@ -66,7 +67,9 @@ def training_files(job: Job, described: dict[str, Any]) -> TrainingFiles:
         DamagedContent: something could not be read whole, or is not what such a job writes.
         Unreachable: cloud or store does not answer.
     """
-    return parsed(job.name, described, job.state_in(described), job.session.is_local, files_of_job(job))
+    # Of another script's job nothing is read: what it left may be large, and says nothing that a report knows.
+    files = files_of_job(job) if program_in(described) == TRAIN_SCRIPT else Files(None, None, None, None)
+    return parsed(job.name, described, job.state_in(described), job.session.is_local, files)
 
 
 def has_values(files: TrainingFiles, column: str) -> bool:

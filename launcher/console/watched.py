@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from batchrl.contract.errors import Unreachable
 from launcher.session.session import LocalSession, Session
 
@@ -15,6 +17,7 @@ class WatchedCloud:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._lock = threading.Lock()
 
     @property
     def is_local(self) -> bool:
@@ -37,6 +40,9 @@ class WatchedCloud:
 
             if not cloud.is_up(self._session.home):
                 raise Unreachable("the local cloud does not run.", "Start it: batchrl cloud up")
+        # Clients are made one at a time: boto3's own sessions are not for several threads.
+        with self._lock:
+            _ = self._session.sagemaker, self._session.s3, self._session.logs
         return self._session
 
     def found_again(self) -> None:
@@ -45,4 +51,6 @@ class WatchedCloud:
         Raises:
             Unreachable: it is not.
         """
-        self.session().revive()
+        session = self.session()
+        with self._lock:
+            session.revive()

@@ -112,6 +112,21 @@ def log_lines(
     return iter(deque((line.text for line in _told(handle, follower.ends(tail))), tail))
 
 
+def log_end(handle: Awaited, count: int, tell: Callable[[str], object]) -> list[str]:
+    """The last lines of a log as it is now.
+
+    Args:
+        handle: whose log.
+        count: at most so many.
+        tell: told what stands in the way of reading it.
+
+    Raises:
+        Unreachable: the cloud does not answer.
+    """
+    lines = follow.Follower(_log_of(handle), lambda: True).ends(count)
+    return [line.text for line in deque(_told(handle, lines, tell), count)]
+
+
 def log_place(handle: Awaited) -> str:
     """Where a user finds the log: a folder on this computer, or the names that CloudWatch knows it by."""
     if (folder := local_folder(handle)) is not None:
@@ -233,12 +248,12 @@ class _End:
         return False
 
 
-def _told(handle: Awaited, lines: Iterable[LogLine | Notice]) -> Iterator[_Told]:
+def _told(handle: Awaited, lines: Iterable[LogLine | Notice], tell: Callable[[str], object] = say) -> Iterator[_Told]:
     """Log lines as text; each names its stream, but for the first container's. Notices go to the user."""
     first: str | None = None
     for line in lines:
         if isinstance(line, Notice):
-            say(line.text)
+            tell(line.text)
             continue
         name = line.stream.removeprefix(handle.stream_prefix)
         instance = name.removesuffix(f"/{DATA_LOG}")
