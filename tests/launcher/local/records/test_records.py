@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -249,3 +251,22 @@ def test_a_name_is_unique_within_its_kind(records: Records) -> None:
     with pytest.raises(DuplicateJob, match="arn:transform"):
         records.create(transform)
     assert (records.get("a").key, transform.key) == ("a", "transform.a")
+
+
+def test_a_second_look_in_one_process_takes_no_locks_from_the_first(tmp_path: Path) -> None:
+    """Or another process that closes the file takes itself for its last user, and removes what the first one reads."""
+    path = tmp_path / "records.sqlite"
+    first = Records(path)
+    Records(path).close()
+    add = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from launcher.local.records.records import JobRecord, Records\n"
+        "records = Records(Path(sys.argv[1]))\n"
+        "records.create(JobRecord.new('theirs', 'training', 'arn:theirs', {}, 1.0, ''))\n"
+        "records.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", add, str(path)], check=True, timeout=60)
+    assert first.find("theirs", "training") is not None
+    assert path.with_name(f"{path.name}-wal").exists(), "the first one still uses it"
+    first.close()
