@@ -20,9 +20,9 @@ from launcher.console.access import FORM_WORD, TOKEN, Access
 from launcher.console.artifacts import content_of
 from launcher.console.comparison import MOST, comparison_page
 from launcher.console.datapage import data_page
+from launcher.console.given import Given
 from launcher.console.joblist import Place, Scripts, Wanted, read_list
 from launcher.console.jobpage import job_page, tone_of
-from launcher.console.loops import Loops
 from launcher.console.output import search
 from launcher.console.pages import Page, message_page, pace
 from launcher.console.remembered import Reports
@@ -56,7 +56,7 @@ PAGES = Map(
         Rule("/", endpoint="list", methods=["GET"]),
         Rule("/compare", endpoint="compare", methods=["GET"]),
         Rule("/jobs/<kind>/<name>", endpoint="job", methods=["GET"]),
-        Rule("/loops/<number>", endpoint="loop", methods=["GET"]),
+        Rule("/<any(loops, estimates):what>/<number>", endpoint="given", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/data", endpoint="data", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/log", endpoint="log", methods=["GET"]),
         Rule("/jobs/<kind>/<name>/files/<place>/<path:key>", endpoint="file", methods=["GET"]),
@@ -75,13 +75,13 @@ class Console:
         cloud: what it shows.
         access: who may see it.
         on_fault: told a fault of our own; gives where its report is, empty for nowhere.
-        loops: that have pages, too.
+        given: what else has pages.
     """
 
     def __init__(
-        self, cloud: WatchedCloud, access: Access, on_fault: Callable[[Exception], str], loops: Loops | None = None
+        self, cloud: WatchedCloud, access: Access, on_fault: Callable[[Exception], str], given: Given | None = None
     ) -> None:
-        self._loops = loops or Loops()
+        self._given = given or Given()
         self._cloud = cloud
         self._access = access
         self._on_fault = on_fault
@@ -167,9 +167,8 @@ class Console:
             return self._rendered(message_page(500, "A fault of ours", "This page could not be made.", hint))
 
     def _page(self, request: Request, asked: str, named: dict[str, str]) -> Page:
-        if asked == "loop":
-            number = named["number"]
-            return (self._loops.page(int(number)) if number.isdecimal() else None) or _unknown("There is no such loop.")
+        if asked == "given":
+            return self._given.page(**named) or _unknown("There is no such loop or estimate.")
         session = self._cloud.session()
         try:
             if asked == "list":
@@ -207,7 +206,7 @@ class Console:
         except InputError as error:
             found, fault = None, str(error)
         runs = wanted.after is None
-        values |= {"found": found, "fault": fault, "filters": _filters(wanted), "loops": self._loops.links()}
+        values |= {"found": found, "fault": fault, "filters": _filters(wanted), "given": self._given.links()}
         return Page("Jobs", "list.html.j2", values, 2 * pace(session.is_local) if runs else None)
 
     def _log(self, text: str, kind: str, name: str) -> Page:

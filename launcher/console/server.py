@@ -11,7 +11,7 @@ from typing import Any
 from batchrl.contract.errors import InputError
 from launcher.console.access import ADDRESS, Access
 from launcher.console.app import Console
-from launcher.console.loops import Loops
+from launcher.console.given import Given
 from launcher.console.watched import WatchedCloud
 from launcher.local.server.connections import Connections, Refusals
 from launcher.local.server.webserver import ApiWebServer, Handler
@@ -39,18 +39,18 @@ class ConsoleServer:
         cloud: what it shows.
         port: where; 0 for a free one.
         on_fault: told faults of our own; see ``Console``.
-        loops: that have pages, too.
+        given: what else has pages.
 
     Raises:
         InputError: the port is taken, or may not be used.
     """
 
     def __init__(
-        self, cloud: WatchedCloud, port: int, on_fault: Callable[[Exception], str], loops: Loops | None = None
+        self, cloud: WatchedCloud, port: int, on_fault: Callable[[Exception], str], given: Given | None = None
     ) -> None:
         self._listener = _bound(port)
         self.access = Access(int(self._listener.getsockname()[1]))
-        self._console = Console(cloud, self.access, on_fault, loops)
+        self._console = Console(cloud, self.access, on_fault, given)
         self._prepares = cloud.is_local
         app: Any = self._console
         connections = Connections(MOST_CONNECTIONS, MOST_OF_OTHERS)

@@ -11,7 +11,7 @@ from werkzeug.test import Client, TestResponse
 
 from launcher.console.access import Access
 from launcher.console.app import Console
-from launcher.console.loops import Loops
+from launcher.console.given import Given
 from launcher.console.watched import WatchedCloud
 from launcher.session.session import LocalSession
 
@@ -76,14 +76,14 @@ class Reader:
         return self.client.post(f"{path}/stop", base_url=BASE, data={"form": word}, headers=headers)
 
 
-def console_of(home: Path, loops: Loops | None = None) -> tuple[Client, Access]:
+def console_of(home: Path, given: Given | None = None) -> tuple[Client, Access]:
     """A console of a cloud; a fault of ours fails the test."""
 
     def fault(error: Exception) -> str:
         raise error
 
     access = Access(PORT)
-    return Client(Console(WatchedCloud(LocalSession(home)), access, fault, loops)), access
+    return Client(Console(WatchedCloud(LocalSession(home)), access, fault, given)), access
 
 
 def parts(page: str) -> list[str]:

@@ -25,9 +25,17 @@ from launcher.cli.output import Output
     metavar="FOLDER",
     help="A loop of `batchrl iterate` that gets a page, too; may be given again.",
 )
+@click.option(
+    "--estimate",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="An estimate that `batchrl ope --json` wrote; it gets a page, too.",
+)
 @aws_option
 @output_options
-def command(port: int, folders: tuple[Path, ...], aws: bool, out: Output) -> None:
+def command(port: int, folders: tuple[Path, ...], files: tuple[Path, ...], aws: bool, out: Output) -> None:
     """Show jobs and endpoints as pages in a browser of this computer: a list, a page for each with its live curves,
     phases, log and results, and comparisons.
 
@@ -37,12 +45,12 @@ def command(port: int, folders: tuple[Path, ...], aws: bool, out: Output) -> Non
     from launcher.base import extras
 
     extras.require("the console", extras.LOCAL)
-    from launcher.console.loops import Loops
+    from launcher.console.given import Given
     from launcher.console.server import ConsoleServer
     from launcher.console.watched import WatchedCloud
 
     session = session_for(aws)
-    server = ConsoleServer(WatchedCloud(session), port, _report, Loops(folders))
+    server = ConsoleServer(WatchedCloud(session), port, _report, Given(folders, files))
     # Starts the local cloud, as every command does that looks at it; on AWS says at once that there is no region.
     _ = session.sagemaker
     if out.for_people:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import sys
@@ -15,8 +17,8 @@ from jobs import run_command, wait_until
 sys.path.insert(0, str(Path(__file__).parents[1] / "iterate"))
 from made_loops import reported
 
-from batchrl.contract.errors import InputError
-from launcher.console.loops import Loops
+from batchrl.contract.errors import DamagedContent, InputError
+from launcher.console.given import Given
 from launcher.jobs.training import Job
 from launcher.session.session import LocalSession
 
@@ -182,8 +184,8 @@ def test_a_data_set_has_a_page_with_those_that_learnt_from_it(reader: Reader) ->
 def test_a_loop_has_a_page_by_rounds(jobs_home: Path, tmp_path: Path) -> None:
     report = reported(tmp_path / "loop", 3)
     with pytest.raises(InputError, match="there is no loop in"):
-        Loops([tmp_path / "elsewhere"])
-    reader = Reader(*console_of(jobs_home, Loops([report.folder.root])))
+        Given([tmp_path / "elsewhere"])
+    reader = Reader(*console_of(jobs_home, Given([report.folder.root])))
     reader.get(reader.access.link.removeprefix(BASE))
     assert 'href="/loops/1"' in reader.get("/").text
     page = reader.get("/loops/1").text
@@ -193,3 +195,26 @@ def test_a_loop_has_a_page_by_rounds(jobs_home: Path, tmp_path: Path) -> None:
         assert reader.get(f"/loops/{wrong}").status_code == 404
     shutil.rmtree(report.folder.root)
     assert reader.get("/loops/1").status_code == 400
+
+
+def test_an_estimate_has_a_page(jobs_home: Path, tmp_path: Path) -> None:
+    log, file = str(next(jobs_home.parent.rglob("log.csv"))), tmp_path / "scored.json"
+    told = run_command(jobs_home, "ope", log, "--model", "trained", "--json").stdout
+    file.write_text(told)
+    reader = Reader(*console_of(jobs_home, Given(estimates=[file])))
+    reader.get(reader.access.link.removeprefix(BASE))
+    assert 'href="/estimates/1"' in reader.get("/").text
+    page = html.unescape(reader.get("/estimates/1").text)
+    policy = json.loads(told)["policies"][0]
+    assert policy["verdict"]["words"] in page and policy["policy"] in page
+    assert all(name in page for name in policy["estimates"]) and json.loads(told)["data"]["sha256"] in page
+    assert reader.get("/estimates/2").status_code == 404
+    for text in ("", "[]", '{"format": 2}', '{"format": 1}', told.replace('"estimates"', '"others"'), "[" * 9999):
+        file.write_text(text)
+        assert reader.get("/estimates/1").status_code == 500
+        with pytest.raises(DamagedContent, match=r"estimate|writes|JSON"):
+            Given(estimates=[file])
+    file.write_text(told.replace(policy["policy"], "<script>alert(1)</script>"))
+    assert "<script>alert" not in reader.get("/estimates/1").text
+    file.unlink()
+    assert reader.get("/estimates/1").status_code == 400
