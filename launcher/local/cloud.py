@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.files import write_atomically
+from launcher.api.constants import TRAINING
 from launcher.base import extras, notices
 from launcher.local import apiserver
 from launcher.local.events.eventfile import EventFile
@@ -34,6 +36,7 @@ __all__ = [
     "check_records",
     "down",
     "ensure_up",
+    "interrupt",
     "is_up",
     "job_rules",
     "set_job_rules",
@@ -225,10 +228,13 @@ def set_job_rules(
     memory_bytes: int | None = None,
     processes: int | None = None,
     image_aliases: tuple[str, ...] | None = None,
+    interruptions_per_hour: float | None = None,
+    interruption_seed: int | None = None,
 ) -> JobRules:
     """Say what jobs of a data folder may do beyond the rule, and what containers may take, from now on.
 
-    What jobs may call holds for running jobs, too; all else for containers that are started. None leaves what was said.
+    What jobs may call holds for running jobs, too; all else for jobs and containers that are started. None leaves what
+    was said.
 
     Args:
         home: the data folder.
@@ -236,7 +242,7 @@ def set_job_rules(
         root_images: images that may run as root, with ``*`` for any text.
         memory_bytes: most memory of one container.
         processes: most processes and threads of one container.
-        image_aliases: see ``JobRules``.
+        image_aliases, interruptions_per_hour, interruption_seed: see ``JobRules``.
 
     Raises:
         InputError: what is given is no ARN of a role or no alias, or what was said before is damaged.
@@ -249,9 +255,53 @@ def set_job_rules(
     paths.create()
     with apiserver.locked(paths):
         rules = JobRules.read(paths.job_rules)
-        rules = rules.with_changes(calling_roles, root_images, memory_bytes, processes, image_aliases)
+        rules = rules.with_changes(
+            calling_roles,
+            root_images,
+            memory_bytes,
+            processes,
+            image_aliases,
+            interruptions_per_hour,
+            interruption_seed,
+        )
         rules.write(paths.job_rules)
     return rules
+
+
+def interrupt(name: str, home: Path | None = None) -> None:
+    """Take its spot capacity from a training job, as AWS may at any time; it starts again from its checkpoints.
+
+    Args:
+        name: the job's.
+        home: the data folder.
+
+    Raises:
+        InputError: there is none of this name, it has ended, or it has no spot capacity.
+    """
+    paths = HomePaths.of(home)
+    record = _training_job(paths, name)
+    if record is None:
+        raise InputError(
+            f"there is no training job '{name}' on this computer.", "List them: batchrl ps --kind training"
+        )
+    if record.ended:
+        raise InputError(f"the job '{name}' has ended ({record.status}).", "Interrupt one that runs.")
+    if not record.request.get("EnableManagedSpotTraining"):
+        raise InputError(
+            f"the job '{name}' runs on no spot capacity, which alone is taken away.",
+            "Train with --spot --max-wait SECONDS; to end a job: batchrl stop.",
+        )
+    write_atomically(paths.job(record.key).interruption, "")
+
+
+def _training_job(paths: HomePaths, name: str) -> JobRecord | None:
+    if not paths.records.exists():
+        return None
+    records = Records(paths.records)
+    try:
+        return records.find(name, TRAINING)
+    finally:
+        records.close()
 
 
 def _stop_jobs(paths: HomePaths) -> None:

@@ -1,4 +1,4 @@
-"""``batchrl cloud up|down|status|env|gc``."""
+"""``batchrl cloud up|down|status|env|interrupt|gc``."""
 
 from __future__ import annotations
 
@@ -89,6 +89,19 @@ def command() -> None:
     metavar="N",
     help="Most processes and threads of one container.",
 )
+@click.option(
+    "--interrupt-rate",
+    type=click.FloatRange(min=0),
+    metavar="PER_HOUR",
+    help="Take the capacity of running spot jobs away so often an hour, on average, as AWS may; 0 for never, as is the "
+    "default.",
+)
+@click.option(
+    "--interrupt-seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Of the times at which it is taken: the same ones for the same job name.",
+)
 @output_options
 def up(
     store: str | None,
@@ -100,6 +113,8 @@ def up(
     image_aliases: tuple[str, ...],
     container_memory: float | None,
     container_processes: int | None,
+    interrupt_rate: float | None,
+    interrupt_seed: int | None,
     out: Output,
 ) -> None:
     """Start the cloud, and choose its object store and what jobs may do if need be.
@@ -115,13 +130,16 @@ def up(
     elif store is not None:
         variables = () if store_profile and not store_variables else _variables(store_variables)
         cloud.set_store(store, region=store_region, profile=store_profile, variables=variables)
-    if calling_roles or root_images or image_aliases or container_memory or container_processes:
+    given = (calling_roles, root_images, image_aliases, container_memory, container_processes)
+    if any(given) or interrupt_rate is not None or interrupt_seed is not None:
         cloud.set_job_rules(
             calling_roles=_listed(calling_roles),
             root_images=_listed(root_images),
             memory_bytes=int(container_memory * GIGABYTE) if container_memory else None,
             processes=container_processes,
             image_aliases=_aliases(image_aliases),
+            interruptions_per_hour=interrupt_rate,
+            interruption_seed=interrupt_seed,
         )
     address = cloud.ensure_up()
     rules = cloud.job_rules()
@@ -146,6 +164,9 @@ def _told(rules: JobRules) -> dict[str, Any]:
     """What jobs may do beyond the rule, and what containers may take, in words."""
     allowed = {"roles that call": rules.calling_roles, "images as root": rules.root_images}
     allowed["image aliases"] = rules.image_aliases
+    if rules.interruptions_per_hour:
+        rate = f"{rules.interruptions_per_hour:g} times an hour, seed {rules.interruption_seed}"
+        allowed["spot jobs interrupted"] = (rate,)
     limits = f"{size(rules.memory)} of memory, {rules.max_processes} processes"
     return {what: names for what, names in allowed.items() if names} | {"a container": limits}
 
@@ -174,6 +195,23 @@ def down(stop_jobs: bool, out: Output) -> None:
         out.text(f"Stopped {name}.")
     for name in report.running_jobs:
         out.text(f"{name} goes on; its results are there when the cloud is up again.")
+
+
+@command.command(
+    "interrupt",
+    examples=("batchrl cloud interrupt my-job", 'batchrl cloud interrupt "$(batchrl ps --kind training -q -n 1)"'),
+)
+@click.argument("job")
+@output_options
+def interrupt(job: str, out: Output) -> None:
+    """Take its spot capacity from a training job, as AWS may at any time.
+
+    The job, which was submitted with --spot, starts again from its checkpoints.
+    """
+    from launcher.local import cloud
+
+    cloud.interrupt(job)
+    out.record({"name": job}, "name", {"job": f"{job}: its capacity is taken away; it starts again by itself"})
 
 
 @command.command("status", examples=("batchrl cloud status", "batchrl cloud status --json"))

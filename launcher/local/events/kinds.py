@@ -197,7 +197,8 @@ class SignalSent(Event):
 
 @dataclass(frozen=True)
 class CutShort(Event):
-    """The program is ended before it ended by itself; ``why`` is ``stop`` or ``limit`` (MaxRuntimeInSeconds)."""
+    """The program is ended before it ended by itself; ``why`` is ``stop``, ``limit`` (of its time) or
+    ``interrupt`` (of spot capacity)."""
 
     kind: ClassVar[str] = "cut_short"
     why: str

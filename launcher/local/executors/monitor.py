@@ -18,6 +18,7 @@ class Cut(Enum):
 
     STOP_REQUESTED = "stop"
     TIME_LIMIT = "limit"
+    INTERRUPTED = "interrupt"
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def watch(
     stop_requested: Callable[[], bool],
     on_cut: Callable[[Cut], None],
     clock: Callable[[], float] = time.monotonic,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Wait for a job's end; end it when it is asked to stop or its time is over.
+    """Wait for a job's end; end it when it is asked to stop, its time is over, or its capacity is taken away.
 
     Args:
         execution: the job's processes.
@@ -90,6 +92,7 @@ def watch(
         stop_requested: asked five times a second.
         on_cut: told before SIGTERM is sent.
         clock: seconds, monotonic.
+        interrupted: asked as often.
     """
     waiter = Waiter(execution)
     started = clock()
@@ -98,6 +101,8 @@ def watch(
             return _cut(execution, waiter, limits, Cut.STOP_REQUESTED, on_cut)
         if clock() - started >= limits.max_runtime:
             return _cut(execution, waiter, limits, Cut.TIME_LIMIT, on_cut)
+        if interrupted():
+            return _cut(execution, waiter, limits, Cut.INTERRUPTED, on_cut)
     return Outcome(waiter.exit_code(), None)
 
 

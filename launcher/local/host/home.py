@@ -86,6 +86,11 @@ class JobHome:
         """What happened to the job, a JSON object a line."""
         return self.folder / "events.jsonl"
 
+    @property
+    def interruption(self) -> Path:
+        """There as soon as the job's spot capacity is to be taken away."""
+        return self.folder / "interruption"
+
     def root(self, instance: int) -> Path:
         """The ``/opt/ml`` of one of several instances, counted from 1."""
         return self.ml if instance == 1 else self.folder / f"{self.ml.name}.{instance}"

@@ -44,6 +44,8 @@ class JobRules:
         processes: most processes and threads of one container; None for ``MAX_PROCESSES``.
         image_aliases: ``PATTERN=IMAGE``: IMAGE runs in place of what matches, with ``*`` for any text; the first one
             counts, and ``COACH_IMAGES`` come after them. ``NO_ALIAS`` alone for none of all.
+        interruptions_per_hour: how often the capacity of a running spot job is taken away, on average.
+        interruption_seed: of the times at which it is.
     """
 
     calling_roles: tuple[str, ...] = ()
@@ -51,6 +53,8 @@ class JobRules:
     memory_bytes: int | None = None
     processes: int | None = None
     image_aliases: tuple[str, ...] = ()
+    interruptions_per_hour: float = 0.0
+    interruption_seed: int = 0
 
     @classmethod
     def read(cls, path: Path) -> JobRules:
@@ -113,6 +117,8 @@ class JobRules:
         memory_bytes: int | None = None,
         processes: int | None = None,
         image_aliases: Sequence[str] | None = None,
+        interruptions_per_hour: float | None = None,
+        interruption_seed: int | None = None,
     ) -> JobRules:
         """The rules with other ones in place of those that are given."""
         return replace(
@@ -122,6 +128,10 @@ class JobRules:
             memory_bytes=memory_bytes or self.memory_bytes,
             processes=processes or self.processes,
             image_aliases=self.image_aliases if image_aliases is None else tuple(image_aliases),
+            interruptions_per_hour=(
+                self.interruptions_per_hour if interruptions_per_hour is None else interruptions_per_hour
+            ),
+            interruption_seed=self.interruption_seed if interruption_seed is None else interruption_seed,
         )
 
 

@@ -40,6 +40,14 @@ class Run:
     out_of_memory: bool
 
 
+def new_stream(earlier: str = "") -> str:
+    """The name of a log stream, by the time; another one than that of an earlier start."""
+    began = int(time.time())
+    if earlier:
+        began = max(began, int(earlier.rpartition("-")[2]) + 1)
+    return f"{HOST}-{began}"
+
+
 class BatchDriver(Driver):
     """One job with one program, driven to its end.
 
@@ -55,7 +63,7 @@ class BatchDriver(Driver):
         super().__post_init__()
         self._name = self.record.name
         self._paths = JobPaths(self._folder.ml)
-        self._stream = f"{HOST}-{int(time.time())}"
+        self._stream = new_stream()
         # From the program's start until its results are published, its files are all there is of them.
         self._unsaved = False
         self._lost_output = ""
@@ -95,6 +103,17 @@ class BatchDriver(Driver):
         """What goes on as long as the program writes to its log."""
         return nullcontext()
 
+    def _interrupted(self) -> bool:
+        """Whether the capacity on which the program runs is taken away."""
+        return False
+
+    def _over_limit(self) -> tuple[str, str]:
+        """The status of a job whose time is over, and its message."""
+        return (
+            states.MAX_RUNTIME_EXCEEDED,
+            f"{self.NOUN.capitalize()} runtime exceeded MaxRuntimeInSeconds provided",
+        )
+
     def _write_tree(self, tree: Tree) -> None:
         """The job's folders, empty but for what the platform says in them."""
         self._remove_trees()
@@ -130,7 +149,9 @@ class BatchDriver(Driver):
         )
         pump.start()
         with self._beside(log_file, pump):
-            outcome = watch(execution, self._limits(), self._progress.stop_requested, self._on_cut)
+            outcome = watch(
+                execution, self._limits(), self._progress.stop_requested, self._on_cut, interrupted=self._interrupted
+            )
             log.info("%s: its processes ended with exit code %d (%s)", self._name, outcome.exit_code, outcome.cut)
             if not pump.finish(OUTPUT_DRAIN_SECONDS):
                 log.warning("the output of %s was not closed %.0f s after its end", self._name, OUTPUT_DRAIN_SECONDS)
@@ -157,7 +178,7 @@ class BatchDriver(Driver):
         self._remove_trees()
         noun = self.NOUN.capitalize()
         if cut is Cut.TIME_LIMIT:
-            self._progress.move(states.MAX_RUNTIME_EXCEEDED, f"{noun} runtime exceeded MaxRuntimeInSeconds provided")
+            self._progress.move(*self._over_limit())
         elif cut is Cut.STOP_REQUESTED:
             self._progress.move(states.STOPPED, f"{noun} stopped")
         else:
@@ -183,10 +204,17 @@ class BatchDriver(Driver):
         super()._fail(reason)
 
     def _on_cut(self, cut: Cut) -> None:
-        self._events.add(CutShort(cut.value, self._limits().max_runtime))
-        message = f"Stopping the {self.NOUN}" if cut is Cut.STOP_REQUESTED else "MaxRuntimeInSeconds exceeded"
-        self._progress.pass_through(states.STOPPING, message)
+        self._events.add(CutShort(cut.value, self._max_runtime))
+        if cut is not Cut.INTERRUPTED:
+            limit = "MaxWaitTime" if self._over_limit()[0] == states.MAX_WAIT_TIME_EXCEEDED else "MaxRuntime"
+            told = f"Stopping the {self.NOUN}" if cut is Cut.STOP_REQUESTED else f"{limit}InSeconds exceeded"
+            self._progress.pass_through(states.STOPPING, told)
+
+    @property
+    def _max_runtime(self) -> float:
+        """MaxRuntimeInSeconds."""
+        condition = self._request.get("StoppingCondition") or {}
+        return float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS)
 
     def _limits(self) -> Limits:
-        condition = self._request.get("StoppingCondition") or {}
-        return Limits(float(condition.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS), stop_grace())
+        return Limits(self._max_runtime, stop_grace())

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from batchrl.contract.paths import FAILURE_NAME
 from launcher.local.events.kinds import CheckpointsRestored, MetricDropped
 from launcher.local.executors.base import Program
 from launcher.local.executors.metricscan import Definitions, MetricWatch, definitions_in
+from launcher.local.executors.monitor import Cut, Limits
 from launcher.local.executors.output import OutputPump
 from launcher.local.host.faults import client_fault, combined, kept_note
-from launcher.local.jobs.batch import BatchDriver
+from launcher.local.host.jobrules import JobRules
+from launcher.local.jobs.batch import BatchDriver, new_stream
 from launcher.local.jobs.programs import is_isolated, training_program
 from launcher.local.jobs.publication import Publication
+from launcher.local.jobs.spot import SpotCapacity
 from launcher.local.keys.grants import Grant
 from launcher.local.keys.places import Places, training_places
 from launcher.local.records import states
@@ -45,13 +49,24 @@ class TrainingDriver(BatchDriver):
     def _publication(self) -> Publication:
         return Publication(self.client, self.record, self._folder, self._events)
 
+    @cached_property
+    def _spot(self) -> SpotCapacity:
+        return SpotCapacity(self.record, self._folder, JobRules.read(self.home.job_rules))
+
     def _work(self) -> None:
         executor = self._executor_for(str(self._request["ResourceConfig"].get("InstanceType", "")))
         self._definitions = definitions_in(self._request["AlgorithmSpecification"].get("MetricDefinitions"))
-        self._prepare()
-        self._progress.refuse_if_stopped()
-        self._progress.move(states.TRAINING, f"Training in progress ({executor.name}).")
-        self._end(self._run(executor))
+        while True:
+            self._prepare()
+            self._progress.refuse_if_stopped()
+            self._progress.move(states.TRAINING, f"Training in progress ({executor.name}).")
+            self._spot.begin()
+            run = self._run(executor)
+            if run.outcome.cut is not Cut.INTERRUPTED:
+                return self._end(run)
+            self._spot.end()
+            if not self._starts_again():
+                return None
 
     def _prepare(self) -> None:
         """Tree, channels and checkpoints, all before PID 1 starts."""
@@ -74,6 +89,39 @@ class TrainingDriver(BatchDriver):
         local_path, folder = checkpoint_path(self._request), self._publication.folders.checkpoints
         checkpoints = (local_path, folder.place) if local_path and folder else None
         return training_program(self.record, self.home, self.address, grant, checkpoints)
+
+    def _starts_again(self) -> bool:
+        """Save the checkpoints of a program whose capacity was taken away: they are all that the next one finds of it
+        (contract 64). False where the job has waited too long, and has ended.
+
+        Raises:
+            JobFault: some checkpoints did not reach S3.
+            StopRequested: nothing is to start again.
+        """
+        self._progress.move(states.INTERRUPTED, "The spot capacity was taken away")
+        if self._publication.checkpoints is not None:
+            self._publication.checkpoints.finish()
+        del self._publication
+        self._unsaved = False
+        if self._spot.waited_too_long:
+            self._remove_trees()
+            self._progress.move(*self._over_limit())
+            return False
+        self._progress.refuse_if_stopped()
+        self._progress.move(states.STARTING, "Starting again, from the checkpoints")
+        self._stream = new_stream(self._stream)
+        return True
+
+    def _interrupted(self) -> bool:
+        return self._spot.is_taken()
+
+    def _limits(self) -> Limits:
+        return replace(super()._limits(), max_runtime=self._spot.left_to_run(self._max_runtime))
+
+    def _over_limit(self) -> tuple[str, str]:
+        if self._spot.waited_too_long:
+            return states.MAX_WAIT_TIME_EXCEEDED, "Training job wait time exceeded MaxWaitTimeInSeconds provided"
+        return super()._over_limit()
 
     @property
     def _isolated(self) -> bool:

@@ -11,6 +11,7 @@ from launcher.api.errors import validation
 from launcher.local.executors.metricscan import definition_faults, definitions_in
 from launcher.local.records.jobrecord import CONTAINED_MEMBER, TUNING_MEMBER
 from launcher.local.records.records import JobRecord
+from launcher.local.records.states import INTERRUPTED, STARTING
 from launcher.local.server.operations.context import FOR_TUNING_JOB, Context, Operation, Wire
 from launcher.local.server.operations.kinds import JobKind
 from launcher.local.server.operations.paging import ASCENDING, without_none
@@ -143,7 +144,12 @@ def _model_artifacts(record: JobRecord, output: Wire) -> str:
 def _times(record: JobRecord) -> Wire:
     seconds = None
     if record.started_at is not None and record.ended_at is not None:
-        seconds = max(1, math.ceil(record.ended_at - record.started_at))
+        away = sum(
+            (entry.ended_at or record.ended_at) - max(entry.started_at, record.started_at)
+            for entry in record.transitions
+            if entry.status in (INTERRUPTED, STARTING) and entry.started_at >= record.started_at
+        )
+        seconds = max(1, math.ceil(record.ended_at - record.started_at - away))
     return without_none(
         TrainingStartTime=record.started_at,
         TrainingEndTime=record.ended_at,
