@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from batchrl.commandline.arguments import ended
 from batchrl.commandline.parser import Parser
 from batchrl.contract.errors import InputError
 from batchrl.contract.given import WRITTEN, is_given
+from batchrl.contract.rewardrange import reward_range
 
 if TYPE_CHECKING:
     from batchrl.agents.target_policy import TargetPolicy
@@ -137,23 +137,6 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(
             "--policy without --model: the columns of DATA are the policy already.", "Leave it out, or name a model."
         )
-
-
-def reward_range(text: str | None) -> tuple[float, float] | None:
-    """The ends of ``--reward-range``; None where it was not given.
-
-    Raises:
-        InputError: it is no range.
-    """
-    if text is None:
-        return None
-    try:
-        low, high = map(float, text.split(":"))
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise InputError(f"--reward-range got '{text}'.", "Write the least and the greatest reward, as 0:1.")
-    return low, high
 
 
 def estimate(arguments: argparse.Namespace) -> OpeReport:

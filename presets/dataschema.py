@@ -132,6 +132,11 @@ class DataSettings(Section):
         default="none",
         description="What is to be distributed alike in all parts: the episodes' lengths, their returns, or both",
     )
+    split_seed: Maybe[Annotated[Whole, Field(ge=0, lt=2**32)]] = Field(
+        default=None,
+        description="Seed of the split alone, so that runs of several seeds train on the same episodes and keep the "
+        "same ones for the test; null: that of the run",
+    )
     csv_schema: Literal["auto", "A", "B"] = Field(
         default="auto", description="A: an episode ends with a row that holds only a state; B: every row is a step"
     )

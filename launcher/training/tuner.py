@@ -18,7 +18,7 @@ from launcher.api.constants import SCORE
 from launcher.api.names import MAX_TUNING_NAME, check_job_name, valid_name
 from launcher.api.options import keywords
 from launcher.base.notices import say
-from launcher.base.product import product_scripts
+from launcher.base.product import TRAIN_SCRIPT, product_scripts
 from launcher.jobs import interrupt
 from launcher.jobs.tuning import TuningJob
 from launcher.local import preflight
@@ -37,6 +37,8 @@ TUNING_JOB = Creation(
     ("HyperParameterTuningJobConfig", "TrainingJobDefinition"),
 )
 GRID, BAYESIAN = "Grid", "Bayesian"
+# Settings of a training: of everything random, and of the split of the log alone.
+SEED, SPLIT_SEED = "seed", "data.split_seed"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,20 @@ class HyperparameterTuner:
         self.latest_tuning_job = TuningJob(plan.job_name, session)
         return self.latest_tuning_job
 
+    def attached(self, plan: TuningPlan) -> TuningJob | None:
+        """The tuning job of a plan's name that asks for what the plan does; None where there is none of that name, or
+        it asks for something else.
+
+        Raises:
+            Unreachable: the cloud does not answer.
+        """
+        session = self.estimator.session
+        with session.reported(f"looking for the tuning job {plan.job_name}", session.sagemaker):
+            if not TUNING_JOB.is_same(session, plan.request):
+                return None
+        self.latest_tuning_job = TuningJob(plan.job_name, session)
+        return self.latest_tuning_job
+
     def best_estimator(self) -> RLEstimator:
         """An estimator whose latest job is the best one so far.
 
@@ -170,7 +186,17 @@ class HyperparameterTuner:
     def _of(self, chosen: Mapping[str, wire.Value]) -> RLEstimator:
         """The estimator of one training job."""
         options = self.estimator.options
-        return RLEstimator(**keywords(replace(options, hyperparameters={**(options.hyperparameters or {}), **chosen})))
+        values = {**self._of_all, **(options.hyperparameters or {}), **chosen}
+        return RLEstimator(**keywords(replace(options, hyperparameters=values)))
+
+    @property
+    def _of_all(self) -> dict[str, wire.Value]:
+        """What trainings of several seeds have in common besides, so that one part of the log is unseen by all."""
+        options = self.estimator.options
+        own = options.source_dir is not None or Path(options.entry_point).exists()
+        if own or options.entry_point != TRAIN_SCRIPT or SEED not in self.hyperparameter_ranges:
+            return {}
+        return {SPLIT_SEED: 0}
 
     def _check_values(self, sample: Plan) -> None:
         """Refuse a value that a training job would refuse; those of one hyperparameter beside the others' first.

@@ -109,6 +109,7 @@ def split_by_transitions(lengths: Integers, train_ratio: float, test_ratio: floa
 
 def split_for_run(dataset: Dataset, settings: DataSettings, seed: int) -> Split:
     """The split that a run with these settings and this seed begins with; see ``split_episodes`` for the errors."""
+    seed = seed if settings.split_seed is None else settings.split_seed
     ratios, drawn_by = (settings.train_ratio, settings.test_ratio), stream_seed(seed, Stream.SPLIT)
     if settings.split_by == "transitions":
         return split_by_transitions(dataset.lengths, *ratios, drawn_by)

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.rewardrange import reward_range as check_range
 from launcher.api.constants import SCORE
+from launcher.api.instances import is_aws_type
 from launcher.api.joboptions import JobOptions
 from launcher.cli.dataoptions import data_options
+from launcher.cli.finding import session_for
 from launcher.cli.groups import make_command
 from launcher.cli.joboptions import job_options, training_channels, with_description
 from launcher.cli.options import output_options
-from launcher.cli.output import Output, shown
+from launcher.cli.output import Output
+from launcher.cli.tuned import Repeated, follow, tell
 from launcher.training.joboptions import DEFAULT_PRESETS, estimator_of
 
 if TYPE_CHECKING:
-    from launcher.jobs.tuning import TunedJob, TuningJob
+    from launcher.jobs.tuning import TuningJob
     from launcher.training.ranges import Parameter
     from launcher.training.tuner import HyperparameterTuner
 
 STRATEGIES = ("Bayesian", "Random", "Grid")
-# Seconds between two looks at a tuning job.
-LOCAL_LOOK, AWS_LOOK = 0.5, 15.0
-LUCK = (
-    "The best of many scores is the luckiest, too: it is too high by chance, the more so the more there were. "
-    "batchrl compare and ope tell how sure a difference is."
-)
 
 
 @make_command(
@@ -43,9 +40,10 @@ LUCK = (
         "batchrl tune s3://bucket/data/ --jobs 50 --parallel 5 \\",
         "    --set agent.discount=0.9..0.999 \\",
         "    --instance-type ml.m5.xlarge",
+        "batchrl tune --attach my-tuning --reward-range 0:1",
     ),
 )
-@click.argument("data", metavar="DATA")
+@click.argument("data", metavar="[DATA]", required=False)
 @click.option("--input", "inputs", multiple=True, metavar="CHANNEL=DATA", help="A further channel.")
 @data_options
 @job_options(with_script=True)
@@ -62,10 +60,27 @@ LUCK = (
 @click.option("--max-time", type=click.IntRange(120), metavar="SECONDS", help="End after so long.")
 @click.option("--random-seed", type=click.IntRange(0), help="Seed of the choices; by default one is made.")
 @click.option("--job-name", help="Name of the tuning job, at most 32 characters; by default one is made.")
+@click.option("--attach", metavar="NAME", help="Take this tuning job, which exists: wait for its end, and choose.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Probability at which a candidate may be promoted that is no better than the logging policy.",
+)
+@click.option(
+    "--reward-range", metavar="LOW:HIGH", help="What a step can pay, as 0:1: bets then bound the gain as well."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the result, tune.json, into a file as well.",
+)
+@click.option("--choose/--no-choose", default=True, help="Rank the candidates at the end, and promote one or none.")
 @click.option("--wait/--no-wait", default=True, help="Follow it until it ends, or start it and come back.")
 @output_options
 def command(
-    data: str,
+    data: str | None,
     inputs: tuple[str, ...],
     described: Mapping[str, str],
     job: JobOptions,
@@ -78,24 +93,67 @@ def command(
     max_time: int | None,
     random_seed: int | None,
     job_name: str | None,
+    attach: str | None,
+    alpha: float,
+    reward_range: str | None,
+    output: Path | None,
+    choose: bool,
     wait: bool,
     out: Output,
 ) -> None:
-    """Train with many settings, and tell which did best.
+    """Train with many settings, and choose one of the policies, or none.
 
     --set KEY=A,B,C tries values, --set KEY=LOW..HIGH numbers between two (LOW..HIGH:log on a logarithmic scale); other
-    values of --set are the same in all trainings. `score`, which decides unless --metric names another metric, is the
-    score by which a training chose its epoch: the estimated gain over the logging policy where the log allows one.
+    values of --set are the same in all trainings. `score`, by which a search goes unless --metric names another metric,
+    is the score by which a training chose its epoch.
+
+    At the end all policies are ranked by values that several methods fit to the same episodes, and the first is judged
+    against the logging policy on the test episodes, which no training and no ranking saw. It is promoted where the
+    lower bound of its gain is above 0; else you keep what you have, and are told what data would decide.
     """
+    from launcher.reports.candidates import ChoiceTerms
+
+    terms = ChoiceTerms(alpha, _checked_range(reward_range)) if choose else None
+    if output is not None and not (choose and wait):
+        raise click.UsageError("--output takes what is chosen: leave out --no-choose and --no-wait.")
+    if attach is not None:
+        if data is not None or inputs or described or job.hyperparameters or job_name is not None:
+            raise click.UsageError("--attach takes a tuning job as it is: leave out data, settings and --job-name.")
+        started, again = _attached(attach, job), None
+    elif data is None:
+        raise click.UsageError("Missing argument 'DATA', or --attach NAME.")
+    else:
+        tuned, fixed = _parted(job.hyperparameters or {})
+        job = with_description(replace(job, hyperparameters=fixed), described)
+        limits = (jobs, parallel, max_time)
+        search = ("Minimize" if minimize else "Maximize", strategy, target, random_seed)
+        tuner = _tuner(job, tuned, metric, limits, search)
+        again = Repeated(data, str(job.preset or DEFAULT_PRESETS.get(job.entry_point, "")), fixed)
+        started = _submitted(tuner, training_channels(job, data, inputs), job_name, wait, out)
+    if not wait:
+        out.record({"name": started.name}, "name", {"tuning job": started.name})
+        out.text(f"Next:\n  batchrl show {started.name}\n  batchrl tune --attach {started.name}")
+        out.text(f"  batchrl stop {started.name}")
+        return
+    follow(started, out)
+    tell(started, out, again, terms, output)
+
+
+def _tuner(
+    job: JobOptions,
+    tuned: Mapping[str, Parameter],
+    metric: str,
+    limits: tuple[int | None, int, int | None],
+    search: tuple[str, str | None, float | None, int | None],
+) -> HyperparameterTuner:
     from launcher.training.tuner import HyperparameterTuner
 
-    tuned, fixed = _parted(job.hyperparameters or {})
-    job = with_description(replace(job, hyperparameters=fixed), described)
-    tuner = HyperparameterTuner(
+    (jobs, parallel, max_time), (objective, strategy, target, random_seed) = limits, search
+    return HyperparameterTuner(
         estimator_of(job),
         tuned,
         metric,
-        "Minimize" if minimize else "Maximize",
+        objective,
         max_jobs=jobs,
         max_parallel_jobs=parallel,
         strategy=strategy,
@@ -104,13 +162,27 @@ def command(
         random_seed=random_seed,
         base_tuning_job_name=None if job.base_job_name else "tune",
     )
-    started = _submitted(tuner, training_channels(job, data, inputs), job_name, out)
-    if not wait:
-        out.record({"name": started.name}, "name", {"tuning job": started.name})
-        out.text(f"Next:\n  batchrl show {started.name}\n  batchrl wait {started.name}\n  batchrl stop {started.name}")
-        return
-    _follow(started, out)
-    _tell(started, out, data, str(job.preset or DEFAULT_PRESETS.get(job.entry_point, "")), fixed)
+
+
+def _attached(name: str, job: JobOptions) -> TuningJob:
+    """The tuning job of a name, on the cloud of the instance type.
+
+    Raises:
+        InputError: there is none.
+    """
+    from launcher.jobs.tuning import TuningJob
+
+    return TuningJob.attach(name, session_for(is_aws_type(job.instance_type)))
+
+
+def _checked_range(text: str | None) -> str | None:
+    """``--reward-range``, refused before anything is trained where it is none.
+
+    Raises:
+        InputError: it is no range.
+    """
+    check_range(text)
+    return text
 
 
 def _parted(settings: Mapping[str, str]) -> tuple[dict[str, Parameter], dict[str, str]]:
@@ -127,91 +199,13 @@ def _parted(settings: Mapping[str, str]) -> tuple[dict[str, Parameter], dict[str
     return tuned, {key: text for key, text in settings.items() if key not in tuned}
 
 
-def _submitted(tuner: HyperparameterTuner, channels: Mapping[str, str], job_name: str | None, out: Output) -> TuningJob:
+def _submitted(
+    tuner: HyperparameterTuner, channels: Mapping[str, str], job_name: str | None, wait: bool, out: Output
+) -> TuningJob:
+    """The tuning job, started; one of that name that asks for the very same is taken as it is, to be waited for."""
     plan = tuner.plan(dict(channels), job_name)
+    if wait and job_name is not None and (there := tuner.attached(plan)) is not None:
+        out.note(f"The tuning job {there.name} is there with these settings: it is taken as it is.")
+        return there
     with out.byte_progress("upload", plan.sample.size) as on_bytes:
         return tuner.submit(plan, on_bytes)
-
-
-def _follow(job: TuningJob, out: Output) -> None:
-    """Print a line for each training job that ends, until the tuning job ends; Ctrl-C asks whether to stop it."""
-    from launcher.jobs import interrupt
-
-    out.note(f"Tuning job {job.name}")
-    seen: set[str] = set()
-    out.text(f"{'JOB':<3}  {'STATUS':<9}  {'VALUE':>10}  SETTINGS")
-    with interrupt.handled(job.name, job.stop, lambda: job.wait(check=False)):
-        while True:
-            ended = job.status().ended
-            for one in job.training_jobs():
-                if one.ended_at is not None and one.name not in seen:
-                    seen.add(one.name)
-                    out.text(_line(job, one))
-            if ended:
-                break
-            time.sleep(LOCAL_LOOK if job.session.is_local else AWS_LOOK)
-
-
-def _line(job: TuningJob, one: TunedJob) -> str:
-    number = one.name.removeprefix(f"{job.name}-").partition("-")[0]
-    why = f"  ({one.failure_reason.splitlines()[0]})" if one.failure_reason else ""
-    return f"{number:<3}  {one.status:<9}  {shown(one.value):>10}  {_settings(one)}{why}"
-
-
-def _settings(one: TunedJob) -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted(one.parameters.items()))
-
-
-def _tell(job: TuningJob, out: Output, data: str, preset: str, fixed: Mapping[str, str]) -> None:
-    """Say which training job did best, and what comes next.
-
-    Raises:
-        JobFailed, JobStopped: the tuning job has not ended well.
-    """
-    job.wait()
-    best, found = job.best(), job.training_jobs()
-    if not out.for_people:
-        out.record(
-            {"name": job.name, "status": job.status().status, "best": _facts(best), "jobs": [*map(_facts, found)]},
-            "name",
-        )
-        return
-    if best is None:
-        out.text("\nNo training has a value.")
-        return
-    out.text(f"\nBest of {len(found)}: {best.name}, {shown(best.value)}")
-    for line in (*_doubts(job, found), LUCK, "Next:"):
-        out.text(line)
-    overrides = {**fixed, **best.parameters}
-    settings = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in sorted(overrides.items()))
-    named = f" --preset {shlex.quote(preset)}" if preset else ""
-    out.text(f"  batchrl train --training {shlex.quote(data)}{named}{settings}")
-    out.text(f"  batchrl show {best.name}")
-    if len(found) > 1:
-        out.text(f"  batchrl compare {' '.join(one.name for one in _ordered(found, best)[:3])}")
-
-
-def _doubts(job: TuningJob, found: list[TunedJob]) -> list[str]:
-    """Why the values cannot be held against each other, where the trainings' own scores are of several kinds."""
-    from launcher.cli.chosen import chosen_of
-    from launcher.jobs.training import Job
-
-    objective = job.describe()["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-    if objective["MetricName"] != SCORE or not job.session.is_local:
-        return []
-    chosen = [chosen_of(Job(one.name, job.session)) for one in found if one.value is not None]
-    kinds = sorted({one["metric"] for one in chosen if one is not None})
-    if len(kinds) < 2:
-        return []
-    return [f"These scores are of several kinds, which cannot be compared: {', '.join(kinds)}. Use --metric."]
-
-
-def _ordered(found: list[TunedJob], best: TunedJob) -> list[TunedJob]:
-    """The best, then those that have a value, in the order of their creation."""
-    return [best, *(one for one in found if one.value is not None and one.name != best.name)]
-
-
-def _facts(one: TunedJob | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {"name": one.name, "status": one.status, "value": one.value, "settings": dict(one.parameters)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,4 +90,90 @@ def test_mistakes_are_told_before_anything_starts(
     (tmp_path / "log.csv").write_text("a\n1\n")
     given = [part for setting in settings for part in ("--set", setting)]
     ended = run("tune", str(tmp_path / "log.csv"), "--entry-point", str(tmp_path / "my.py"), *given)
+    assert (ended.code, message in ended.err) == (2, True), ended.err
+
+
+@pytest.fixture(scope="module")
+def decisions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,000 decisions between two actions, of which the one that the state names pays 1."""
+    rng = random.Random(0)
+    rows = ["action,all_action_probabilities,episode_id,reward,state_feature_0,state_feature_1"]
+    for episode in range(1000):
+        state, action = rng.gauss(0, 1), rng.randrange(2)
+        rows.append(f'{action},"[0.5, 0.5]",{episode},{int(action == (state > 0))},{state},{rng.gauss(0, 1)}')
+    path = tmp_path_factory.mktemp("decisions") / "log.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chosen(cloud_home: Path, decisions: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, list[str]]:
+    """A tuning job of the product's own script, told to people, and its command line."""
+    settings = ("--preset", "decisions-regression", "--set", "seed=0,1", "--set", "epochs=3")
+    words = [str(decisions), *settings, "--instance-type", "local_process", "--parallel", "2", "--job-name", "pick"]
+    output = tmp_path_factory.mktemp("a result") / "tune.json"
+    environ = {"BATCHRL_HOME": str(cloud_home)}
+    ended = shell("tune", *words, "--reward-range", "0:1", "--output", str(output), environ=environ, timeout_s=240)
+    assert ended.code == 0, ended.err
+    return ended, [*words, str(output)]
+
+
+def test_the_best_ranked_policy_is_promoted_where_episodes_that_nobody_saw_show_its_gain(
+    chosen: tuple[Ended, list[str]],
+) -> None:
+    ended, (*_, output) = chosen
+    found = json.loads(Path(output).read_text())
+    best = found["choice"]["ranking"]["policies"][0]["source"]
+    assert found["promoted"] == found["choice"]["pick"] == best
+    assert found["choice"]["episodes"] == {"all": 1000, "ranked_on": 800, "unseen": 200}
+    look = found["choice"]["look"]
+    # The right action pays 1, a random one 0.5.
+    assert 0 < look["difference"]["lower"] < 0.5 < look["difference"]["upper"]
+    assert found["choice"]["betting_bound"] > 0 and found["would_decide"] == []
+    assert [one["settings"]["seed"] for one in found["candidates"]] == ["0", "1"]
+    assert sorted(one["rank"] for one in found["candidates"])[0] == 1
+    words = " ".join(ended.out.split())
+    assert "Ranked by fitted values, on the 800 decisions" in words
+    assert f"Promote {best}." in words and f"batchrl deploy {best}" in words
+    assert "Result: s3://" in words
+
+
+def test_the_same_command_again_or_attach_takes_the_trainings_and_ranks_alone(
+    chosen: tuple[Ended, list[str]], cloud_home: Path
+) -> None:
+    _, (*words, output) = chosen
+    environ = {"BATCHRL_HOME": str(cloud_home)}
+    first = json.loads(Path(output).read_text())
+    again = shell("tune", *words, "--reward-range", "0:1", "--json", environ=environ, timeout_s=120)
+    attached = shell("tune", "--attach", "pick", "--reward-range", "0:1", "--json", environ=environ, timeout_s=120)
+    assert "is there with these settings" in again.err
+    for ended in (again, attached):
+        assert ended.code == 0, ended.err
+        found = ended.json()["tune"]
+        assert found["choice"] == first["choice"]
+        assert [one["name"] for one in found["candidates"]] == [one["name"] for one in first["candidates"]]
+    other = shell("tune", *words, "--set", "agent.batch_size=32", environ=environ, timeout_s=120)
+    assert other.code == 2 and "exists already" in other.err
+
+
+def test_a_script_of_ones_own_leaves_no_policies_to_rank(tune: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = tune("tune", "--set", "rate=1,2", "--output", str(tmp_path / "tune.json"))
+    assert ended.code == 2 and "only what train.py trains is known to be a policy" in ended.err
+    assert not (tmp_path / "tune.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--attach", "nowhere"), "no tuning job named 'nowhere'"),
+        (("log.csv", "--attach", "pick"), "leave out data"),
+        ((), "Missing argument 'DATA'"),
+        (("log.csv", "--set", "seed=0,1", "--reward-range", "1"), "--reward-range got '1'"),
+        (("log.csv", "--set", "seed=0,1", "--no-wait", "--output", "a.json"), "leave out --no-choose"),
+    ],
+)
+def test_mistakes_about_the_choice_are_told_before_anything_starts(
+    cloud_home: Path, words: tuple[str, ...], message: str
+) -> None:
+    ended = shell("tune", *words, environ={"BATCHRL_HOME": str(cloud_home)}, timeout_s=60)
     assert (ended.code, message in ended.err) == (2, True), ended.err

@@ -170,3 +170,23 @@ def test_what_a_setting_lets_be_chosen(text: str, parameter: object) -> None:
 def test_ranges_that_are_none_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parameter_of("key", text)
+
+
+def test_trainings_of_several_seeds_share_their_split(local: LocalSession, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    rows = [f'{step % 2},"[0.5, 0.5]",{step // 2},1,{step}' for step in range(40)]
+    log.write_text("\n".join(["action,all_action_probabilities,episode_id,reward,state_feature_0", *rows]) + "\n")
+
+    def static(seeds: bool, **more: Any) -> dict[str, str]:
+        estimator = RLEstimator(
+            "train.py", preset="generic-discrete", instance_type="local_process", session=local, hyperparameters=more
+        )
+        key, values = ("seed", (0, 1)) if seeds else ("epochs", (1, 2))
+        tuner = HyperparameterTuner(estimator, {key: CategoricalParameter(values)})
+        request = tuner.plan({"training": str(log)}).request
+        found: dict[str, str] = request["TrainingJobDefinition"]["StaticHyperParameters"]
+        return found
+
+    assert static(seeds=True)["data.split_seed"] == "0"
+    assert static(seeds=True, **{"data.split_seed": 5})["data.split_seed"] == "5"
+    assert "data.split_seed" not in static(seeds=False)

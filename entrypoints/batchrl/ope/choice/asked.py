@@ -17,7 +17,7 @@ from batchrl.ope.study.possible import PossibleValues
 from batchrl.ope.study.study import Question, label_of, targets_of
 
 
-def ranking_of(question: Question, loaded: LoadedData, discount: float | None) -> Ranking:
+def ranking_of(question: Question, loaded: LoadedData, discount: float | None, told: str | None = None) -> Ranking:
     """Rank the named policies, each as the first of its target policies, on all episodes of a log.
 
     All episodes count, also those that some were trained on: the order needs the data more than it suffers from that.
@@ -26,6 +26,7 @@ def ranking_of(question: Question, loaded: LoadedData, discount: float | None) -
         question: names two policies or more.
         loaded: the log.
         discount: of one step; None for single decisions.
+        told: which episodes the log has, in words; None for all.
 
     Raises:
         InputError: a policy fails on the states of the log.
@@ -36,6 +37,7 @@ def ranking_of(question: Question, loaded: LoadedData, discount: float | None) -
     data = whole.select(positions) if drawn else whole
     words = OF_DECISIONS if of_decisions(whole) else OF_EPISODES
     which = f"{len(positions)} {words.episodes} drawn of {whole.n_episodes}" if drawn else f"all {words.episodes}"
+    which = which if told is None else f"{which.removeprefix('all ')} {told}" if drawn else told
     single = discount is None
     discount = 1.0 if discount is None else discount
     estimand = (

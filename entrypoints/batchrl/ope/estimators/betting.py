@@ -25,7 +25,7 @@ import numpy as np
 
 from batchrl.contract.interval import Interval
 from batchrl.data.dataset import Floats64
-from batchrl.ope.estimators.trajectories import absolute_sums, discounts
+from batchrl.ope.estimators.trajectories import absolute_sums, discounted_returns, discounts
 from batchrl.ope.estimators.weights import CumulativeWeights
 
 # Shares that are bet, in units of ``sqrt(2 log(1 / alpha) / n)``: the best one is that unit times the value over the
@@ -128,6 +128,32 @@ def per_decision_bounds(
     low, high = min(0.0, reward_range[0]), max(0.0, reward_range[1])
     above, below = (_filled(absolute_sums(weights, part, discount)) for part in (rewards - low, high - rewards))
     return _bounds(above, below, return_range(rewards.shape[1], reward_range, discount), confidence)
+
+
+def paired_lower_bound(
+    weights: CumulativeWeights,
+    rewards: Floats64,
+    reward_range: tuple[float, float],
+    discount: float,
+    confidence: float,
+) -> float:
+    """A lower bound of a policy's value minus the logging policy's, both from the same episodes.
+
+    Of ``R_i``, the discounted return, and ``S_i``, the per-decision sum of weights times what is above the least
+    reward, ``S_i + high - R_i >= 0`` has the mean ``difference + high - low``, with low and high the ends of the
+    return: one bet against it bounds the difference, without an interval for either side.
+
+    Args:
+        weights: of ``[n, T]`` steps.
+        rewards: ``[n, T]``, 0 in the padding.
+        reward_range: of a step, known beforehand; 0 belongs to it.
+        discount: of one step.
+        confidence: probability that the difference is above the bound.
+    """
+    low, high = return_range(rewards.shape[1], reward_range, discount)
+    above = absolute_sums(weights, rewards - min(0.0, reward_range[0]), discount)
+    summands = _filled(above) + (high - discounted_returns(rewards, discount))
+    return betting_lower_bound(np.maximum(summands, 0.0), confidence) - (high - low)
 
 
 def return_range(steps: int, reward_range: tuple[float, float], discount: float) -> tuple[float, float]:

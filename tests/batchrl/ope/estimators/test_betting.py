@@ -15,6 +15,7 @@ from batchrl.ope.estimators.betting import (
     SHARES,
     betting_lower_bound,
     importance_sampling_bounds,
+    paired_lower_bound,
     per_decision_bounds,
     return_range,
 )
@@ -115,3 +116,39 @@ def test_bounds_hold_and_say_far_more_than_truncation_where_rewards_are_rare(rat
     assert ours > 1.05 * theirs
     if rate < 0.1:
         assert ours > 10 * theirs
+
+
+def paired_cases(seed: int, n: int, gain: float) -> tuple[CumulativeWeights, Floats64]:
+    """Two steps of two even actions; the policy takes the first with 0.8, which pays more by the gain."""
+    rng = np.random.default_rng(seed)
+    first = rng.random((n, 2)) < 0.5
+    weights = CumulativeWeights.of(np.log(np.where(first, 0.8, 0.2) / 0.5))
+    return weights, (rng.random((n, 2)) < np.where(first, 0.5 + gain, 0.5 - gain)).astype(float)
+
+
+@pytest.mark.parametrize("reward_range", [(0.0, 1.0), (-0.5, 2.0)])
+def test_the_paired_bound_is_the_bet_on_both_sides_at_once(reward_range: tuple[float, float]) -> None:
+    weights, rewards = paired_cases(3, 80, 0.3)
+    ratios = np.exp(weights.log_peaks) * weights.scaled
+    low, high = reward_range
+    least, most = min(0.0, low) * 1.9, max(0.0, high) * 1.9
+    summands = np.array(
+        [
+            sum(0.9**t * (ratios[i, t] * (rewards[i, t] - min(0.0, low)) - rewards[i, t]) for t in range(2)) + most
+            for i in range(80)
+        ]
+    )
+    expected = by_definition(summands, 0.9) - (most - least)
+    found = paired_lower_bound(weights, rewards, reward_range, 0.9, 0.9)
+    assert found == pytest.approx(expected, abs=5e-3 * (most - least))
+
+
+def test_the_paired_bound_fails_no_more_often_than_it_may_and_finds_a_gain() -> None:
+    def bound(seed: int, n: int, gain: float) -> float:
+        return paired_lower_bound(*paired_cases(seed, n, gain), (0.0, 1.0), 1.0, 0.9)
+
+    assert sum(bound(seed, 100, 0.0) > 0 for seed in range(300)) <= 0.1 * 300
+    # 2 (0.8 - 0.5) 2 gain = 0.48
+    found = [bound(seed, 400, 0.4) for seed in range(100)]
+    assert sum(one > 0.48 for one in found) <= 10
+    assert np.mean([one > 0 for one in found]) > 0.9
