@@ -194,6 +194,19 @@ def test_ctrl_c_without_a_terminal_stops_the_job_and_gives_130(run: Run, home: P
     assert run("wait", "interrupted").code == 4
 
 
+def test_several_jobs_are_waited_for_and_the_worst_end_gives_the_code(start: Callable[..., object], run: Run) -> None:
+    start("print('well')\n", "well", "--quiet")
+    start(FAILING, "badly", "--quiet")
+    both = run("wait", "badly", "well")
+    assert (both.code, both.out) == (1, "well: Completed\n")
+    assert "the discount is 1.5" in both.err
+    assert (
+        run("wait", "well", "well", "--json").json()
+        == [{"name": "well", "status": "Completed", "secondary_status": "Completed"}] * 2
+    )
+    assert run("wait", "well", "nobody").code == 2
+
+
 def test_the_newest_job_is_meant_where_none_is_named(start: Callable[..., object], run: Run) -> None:
     start("print('the newest')\n", "newest", "--quiet")
 
