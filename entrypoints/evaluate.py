@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from batchrl.commandline.arguments import ScriptArguments, run_script
-from batchrl.commandline.oldnames import say_meanings
+from batchrl.commandline.oldnames import reward_line, say_meanings
 from batchrl.contract.errors import InputError
 from batchrl.contract.hyperparameters import EVALUATE_STEPS, LEGACY_PRESET, PRESET
 from batchrl.contract.paths import (
@@ -93,6 +93,8 @@ def main(arguments: ScriptArguments) -> None:
             say(f"recorded one episode: {published.path.name} ({published.size / 1024:.0f} KiB)")
         except InputError as error:
             say(f"warning: no GIF: {error.message}")
+    if line := reward_line(arguments, result.mean_return, result.episodes, result.steps):
+        say(line)
     say(str(result))
 
 

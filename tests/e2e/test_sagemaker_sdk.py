@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import services
 
+from launcher.local.engine.image import default_image
+
 SUPPORT = Path(services.__file__).parent
 
 
@@ -43,7 +45,8 @@ def run_check(version: int, name: str, folder: Path, exports: str, model: str) -
 
 @pytest.fixture(scope="module")
 def exports(command) -> str:
-    """What a user's shell is told."""
+    """What a user's shell is told; batchrl's image serves where one of TensorFlow is named."""
+    command("cloud", "up", "--image-alias", f"*/sagemaker-tensorflow-serving:*={default_image()}")
     return str(command("cloud", "env").stdout)
 
 

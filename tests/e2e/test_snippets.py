@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Their commands run whole in tests of their own, for which they are also too long here.
 ELSEWHERE = {
     "docs/your-own-log.md": "tests/e2e/test_own_log.py",
+    "examples/article/README.md": "tests/e2e/test_article.py",
     "examples/icu-sepsis/README.md": "tests/e2e/test_data_examples.py",
     "examples/open-bandit/README.md": "tests/e2e/test_data_examples.py",
     "examples/mail-campaign/README.md": "tests/e2e/test_examples.py",

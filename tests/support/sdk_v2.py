@@ -243,5 +243,36 @@ def what_serving_users_call_next_is_refused_in_words(folder: Path) -> None:
     )
 
 
+@check("CreateModel", "CreateTransformJob", "DescribeTransformJob", "DeleteModel")
+def a_model_of_tensorflow_is_ours_by_an_alias(folder: Path) -> None:
+    """What ``RLEstimator.create_model`` makes for Coach; its answers hold what TensorFlow Serving's do."""
+    from sagemaker.tensorflow import TensorFlowModel
+
+    client = session().boto_session.client("s3")
+    client.put_object(Bucket=BUCKET, Key="sdk-v2/tf/a.jsonl", Body=b"[0.1,0,0,0]\n")
+    model = TensorFlowModel(model_data=archive(), role=ROLE, framework_version="1.11", sagemaker_session=session())
+    transformer = model.transformer(1, "ml.m4.xlarge", assemble_with="Line", output_path=f"s3://{BUCKET}/sdk-v2/tf/out")
+    place = f"s3://{BUCKET}/sdk-v2/tf/a.jsonl"
+    transformer.transform(place, content_type="application/jsonlines", split_type="Line", logs=False, wait=True)
+    answer = json.loads(client.get_object(Bucket=BUCKET, Key="sdk-v2/tf/out/a.jsonl.out")["Body"].read())
+    assert sum(answer["predictions"][0]) == 1
+    transformer.delete_model()
+
+
+@check(
+    *("CreateTrainingJob", "DescribeTrainingJob", "CreateModel", "CreateTransformJob", "DescribeTransformJob"),
+    *("DeleteModel", "iam:CreateRole", "iam:AttachRolePolicy"),
+)
+def the_articles_notebook_runs_as_it_is(folder: Path) -> None:
+    """Every cell of examples/article, unedited: no name of ours, and Coach's images, presets and channel."""
+    import notebooks
+
+    names = notebooks.run(notebooks.ARTICLE, folder)
+    assert names["avg_rewards"] < 30 and len(names["steps"]) == 100
+    assert len(names["ope"]) >= 1 and set(names["actions"]) <= {0, 1}
+    # Learnt from the log of a policy that earns 22.
+    assert names["rewards"]["reward-testing"] > 40, names["rewards"]
+
+
 if __name__ == "__main__":
     main()

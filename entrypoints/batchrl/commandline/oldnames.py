@@ -19,6 +19,16 @@ def say_meanings(arguments: ScriptArguments) -> None:
         print(line, flush=True)
 
 
+def reward_line(arguments: ScriptArguments, mean_return: float, episodes: int, steps: int) -> str | None:
+    """The line of an evaluation in Coach's form, the metric ``reward-testing`` of the SDK's ``RLEstimator``.
+
+    None where the job was not asked for in Coach's words. Coach said it of each episode, this is their mean.
+    """
+    if LEGACY_PRESET not in arguments.options:
+        return None
+    return f"Testing> Name=main_level/agent, Episodes={episodes}, Total reward={mean_return:.2f}, Steps={steps}"
+
+
 def meanings(arguments: ScriptArguments, folder: Path | None = None) -> list[str]:
     """What the names of an old notebook mean, a line each; none where it uses none.
 

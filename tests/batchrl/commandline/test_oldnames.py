@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from batchrl.commandline.arguments import ScriptArguments, parse_arguments
-from batchrl.commandline.oldnames import meanings
+from batchrl.commandline.oldnames import meanings, reward_line
 from batchrl.contract.errors import InputError
 
 OLD = "preset-cartpole-ddqnbcq"
@@ -32,6 +33,15 @@ def test_a_preset_of_coach_beside_the_script_is_told_to_be_of_no_effect(tmp_path
     (tmp_path / f"{OLD}.py").write_text("agent_params = None")
     _, warning = meanings(given("--RLCOACH_PRESET", OLD), tmp_path)
     assert warning.startswith(f"warning: {OLD}.py is not read")
+
+
+def test_the_return_is_said_as_the_sdks_estimator_reads_it() -> None:
+    """Its default metric for Coach: sagemaker.rl.RLEstimator.default_metric_definitions."""
+    line = reward_line(given("--RLCOACH_PRESET", f"{OLD}-env"), 195.333, 100, 19533)
+    assert line is not None
+    found = re.search("^Testing>.*Total reward=(.*?),", line)
+    assert found is not None and float(found[1]) == 195.33
+    assert reward_line(given("--preset", f"{OLD}-env"), 195.333, 100, 19533) is None
 
 
 def test_names_of_the_other_script_are_refused_in_words() -> None:
