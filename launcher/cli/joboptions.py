@@ -21,13 +21,15 @@ from launcher.cli.flags import flag_options
 from launcher.cli.options import complete_jobs
 
 
-def job_options(with_script: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def job_options(with_script: bool, with_preset: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options; the command receives them as ``job``, a ``JobOptions``.
 
     Args:
         with_script: whether the command has ``--entry-point``.
+        with_preset: whether it has the ``--preset`` of all jobs.
     """
-    return flag_options(JobOptions, "job", () if with_script else ("entry_point",))
+    asked = {"entry_point": with_script, "preset": with_preset}
+    return flag_options(JobOptions, "job", tuple(name for name, wanted in asked.items() if not wanted))
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,10 +6,11 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from batchrl.contract.errors import InputError
+from batchrl.contract.hyperparameters import PRESET
 from launcher.api.constants import SCORE
 from launcher.cli.output import Output, shown
 
@@ -29,11 +30,20 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Repeated:
-    """What a command that trains the best settings once more has beside them: data, preset, other settings."""
+    """What a command that trains the best settings once more has beside them: data, presets, other settings."""
 
     data: str
-    preset: str
+    presets: Sequence[str]
     fixed: Mapping[str, str]
+
+    def command(self, best: Mapping[str, str]) -> str:
+        """The command, with the settings of the best training, which name its preset where there were several."""
+        overrides = {**self.fixed, **best}
+        sent = PurePosixPath(overrides.pop(PRESET, self.presets[0])).name if self.presets else ""
+        preset = next((one for one in self.presets if PurePosixPath(one).name == sent), sent)
+        named = f" --preset {shlex.quote(preset)}" if preset else ""
+        settings = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in sorted(overrides.items()))
+        return f"batchrl train --training {shlex.quote(self.data)}{named}{settings}"
 
 
 def follow(job: TuningJob, out: Output) -> None:
@@ -146,10 +156,7 @@ def _next(best: TunedJob, found: list[TunedJob], out: Output, again: Repeated | 
     if promoted is not None:
         out.text(f"  batchrl deploy {promoted}")
     elif again is not None:
-        overrides = {**again.fixed, **best.parameters}
-        settings = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in sorted(overrides.items()))
-        named = f" --preset {shlex.quote(again.preset)}" if again.preset else ""
-        out.text(f"  batchrl train --training {shlex.quote(again.data)}{named}{settings}")
+        out.text(f"  {again.command(best.parameters)}")
     out.text(f"  batchrl show {promoted or best.name}")
     if len(found) > 1:
         out.text(f"  batchrl compare {' '.join(one.name for one in _ordered(found, best)[:3])}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,20 @@ class RLEstimator:
             self._session = resolve_session(self.options.session, self.options.instance_type)
         return self._session
 
-    def plan(self, inputs: object = None, job_name: str | None = None, debug: bool = False) -> Plan:
+    def plan(
+        self,
+        inputs: object = None,
+        job_name: str | None = None,
+        debug: bool = False,
+        preset_files: Sequence[Path] = (),
+    ) -> Plan:
         """The job as it would be submitted: everything is checked, nothing is sent or started.
 
         Args:
             inputs: channels; see ``launcher.staging.datasets.resolve_inputs``.
             job_name: None for one that is made from the base name and the time.
             debug: whether the script is to run in the foreground of this terminal.
+            preset_files: travel beside that of the job, for trainings that have others.
 
         Raises:
             InputError: whatever is wrong, before anything is sent.
@@ -92,7 +100,7 @@ class RLEstimator:
         name = job_name or names.job_name_from(options.base_job_name or Path(options.entry_point).stem)
         names.check_job_name(name)
         chosen = presetting.settings(options.preset, options.hyperparameters or {})
-        source = self._source(chosen)
+        source = self._source(replace(chosen, files=(*chosen.files, *(set(preset_files) - set(chosen.files)))))
         code = package.build(source)
         program = code.listing.program
         script = program if code.listing.runs_product_script(product_scripts()) else None

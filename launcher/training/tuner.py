@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,17 +17,17 @@ from launcher.api.constants import SCORE
 from launcher.api.names import MAX_TUNING_NAME, check_job_name, valid_name
 from launcher.api.options import keywords
 from launcher.base.notices import say
-from launcher.base.product import TRAIN_SCRIPT, product_scripts
+from launcher.base.product import product_scripts
 from launcher.jobs import interrupt
 from launcher.jobs.tuning import TuningJob
 from launcher.local import preflight
 from launcher.session.creation import Creation
 from launcher.session.session import LocalSession
 from launcher.staging.uploads import send
-from launcher.training import presetting
 from launcher.training.estimator import RLEstimator
 from launcher.training.plan import Plan
-from launcher.training.ranges import CategoricalParameter, Parameter, to_wire
+from launcher.training.ranges import Parameter, to_wire
+from launcher.training.searchspace import SearchSpace
 
 TUNING_JOB = Creation(
     "a tuning job",
@@ -37,8 +36,6 @@ TUNING_JOB = Creation(
     ("HyperParameterTuningJobConfig", "TrainingJobDefinition"),
 )
 GRID, BAYESIAN = "Grid", "Bayesian"
-# Settings of a training: of everything random, and of the split of the log alone.
-SEED, SPLIT_SEED = "seed", "data.split_seed"
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,10 @@ class TuningPlan:
         """Name of the tuning job."""
         return str(self.request["HyperParameterTuningJobName"])
 
+    def to_dict(self) -> dict[str, Any]:
+        """The plan in JSON's types: the request as it will be sent, and what goes up before it."""
+        return self.sample.to_dict() | {"request": self.request}
+
 
 @dataclass
 class HyperparameterTuner:
@@ -65,11 +66,12 @@ class HyperparameterTuner:
 
     Args:
         estimator: the job.
-        hyperparameter_ranges: what may be chosen for which hyperparameter.
+        hyperparameter_ranges: what may be chosen for which hyperparameter; ``preset`` may be one of them, with names
+            and paths of presets, where the estimator names none.
         objective_metric_name: the metric whose last value decides; ``score`` is the one by which a training job of the
             product's chose its epoch. Metrics are the estimator's ``metric_definitions`` and wis, sdr, loss, score.
         objective_type: ``Maximize`` or ``Minimize``.
-        max_jobs: training jobs in all; None for all combinations, where there are values alone.
+        max_jobs: training jobs in all; None for all combinations, where there are values alone, 100 at most.
         max_parallel_jobs: training jobs at the same time.
         strategy: ``Random``, ``Grid`` or ``Bayesian``; None for Grid where all combinations run, else Bayesian.
         max_runtime: seconds after which what runs is stopped; None without a limit.
@@ -107,12 +109,13 @@ class HyperparameterTuner:
         base = self.base_tuning_job_name or options.base_job_name or Path(options.entry_point).stem
         name = job_name or _name_from(base)
         check_job_name(name, "a tuning job")
-        first = {key: one.samples[0] for key, one in self.hyperparameter_ranges.items()}
-        sample = self._of(first).plan(inputs, f"{name}-000")
-        self._check_values(sample)
+        space, config = SearchSpace(self.hyperparameter_ranges), self._config()
+        sample = self._sample(space).plan(inputs, f"{name}-000", preset_files=space.preset_files)
+        listing = sample.package.listing
+        space.check(options, listing.program if listing.runs_product_script(product_scripts()) else None)
         request = {
             "HyperParameterTuningJobName": name,
-            "HyperParameterTuningJobConfig": self._config(),
+            "HyperParameterTuningJobConfig": config,
             "TrainingJobDefinition": self._definition(sample.request),
         }
         if tags := sample.request.get("Tags"):
@@ -183,40 +186,17 @@ class HyperparameterTuner:
             raise InputError(f"no training job of {self.latest_tuning_job.name} has a value of the objective.")
         return RLEstimator.attach(best.name, self.estimator.session)
 
-    def _of(self, chosen: Mapping[str, wire.Value]) -> RLEstimator:
+    def _sample(self, space: SearchSpace) -> RLEstimator:
         """The estimator of one training job."""
         options = self.estimator.options
-        values = {**self._of_all, **(options.hyperparameters or {}), **chosen}
+        values = {**space.shared(options), **(options.hyperparameters or {}), **space.first}
         return RLEstimator(**keywords(replace(options, hyperparameters=values)))
 
-    @property
-    def _of_all(self) -> dict[str, wire.Value]:
-        """What trainings of several seeds have in common besides, so that one part of the log is unseen by all."""
-        options = self.estimator.options
-        own = options.source_dir is not None or Path(options.entry_point).exists()
-        if own or options.entry_point != TRAIN_SCRIPT or SEED not in self.hyperparameter_ranges:
-            return {}
-        return {SPLIT_SEED: 0}
-
-    def _check_values(self, sample: Plan) -> None:
-        """Refuse a value that a training job would refuse; those of one hyperparameter beside the others' first.
-
-        Raises:
-            InputError: there is one.
-        """
-        options, listing = self.estimator.options, sample.package.listing
-        script = listing.program if listing.runs_product_script(product_scripts()) else None
-        first = {key: one.samples[0] for key, one in self.hyperparameter_ranges.items()}
-        for key, one in self.hyperparameter_ranges.items():
-            for value in one.samples:
-                values = {**(options.hyperparameters or {}), **first, key: value}
-                presetting.check(presetting.settings(options.preset, values), script)
-
     def _config(self) -> dict[str, Any]:
-        combinations = _combinations(self.hyperparameter_ranges)
-        whole = combinations is not None and self.max_jobs in (None, combinations)
-        strategy = self.strategy or (GRID if whole else BAYESIAN)
-        jobs = self.max_jobs if strategy != GRID or self.max_jobs is not None else combinations
+        space = SearchSpace(self.hyperparameter_ranges)
+        whole = space.count(self.max_jobs) if self.strategy in (None, GRID) else None
+        strategy = self.strategy or (GRID if whole is not None else BAYESIAN)
+        jobs = self.max_jobs if strategy != GRID or self.max_jobs is not None else space.combinations
         if jobs is None and self.max_runtime is None and self.target is None:
             raise InputError(
                 "a range has no end of values: say how many training jobs are to run.", "Give --jobs N (max_jobs)."
@@ -233,7 +213,7 @@ class HyperparameterTuner:
                 "MetricName": self.objective_metric_name,
             },
             "ResourceLimits": {name: value for name, value in limits.items() if value is not None},
-            "ParameterRanges": to_wire(self.hyperparameter_ranges),
+            "ParameterRanges": to_wire(space.sent),
         }
         if self.random_seed is not None:
             config["RandomSeed"] = self.random_seed
@@ -256,13 +236,6 @@ class HyperparameterTuner:
         return {"StaticHyperParameters": static} | {
             name: value for name, value in request.items() if name not in of_one_job
         }
-
-
-def _combinations(ranges: Mapping[str, Parameter]) -> int | None:
-    """How many combinations there are; None where a range holds numbers without end."""
-    if not all(isinstance(one, CategoricalParameter) for one in ranges.values()):
-        return None
-    return math.prod(len(one.samples) for one in ranges.values())
 
 
 def _name_from(base: str) -> str:

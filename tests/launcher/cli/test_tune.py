@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import Ended, Run, shell
 
+PRESETS = Path(__file__).parents[3] / "presets"
 SCRIPT = """
 import sys, time
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
@@ -176,4 +177,53 @@ def test_mistakes_about_the_choice_are_told_before_anything_starts(
     cloud_home: Path, words: tuple[str, ...], message: str
 ) -> None:
     ended = shell("tune", *words, environ={"BATCHRL_HOME": str(cloud_home)}, timeout_s=60)
+    assert (ended.code, message in ended.err) == (2, True), ended.err
+
+
+def test_presets_settings_and_seeds_are_one_space_and_a_preset_file_travels(
+    cloud_home: Path, decisions: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "my own.yaml"
+    own.write_text((PRESETS / "decisions-ips.yaml").read_text())
+    named = ("--preset", "decisions-regression", "--preset", str(own), "--set", "epochs=1,2", "--seeds", "2")
+    words = (str(decisions), *named, "--instance-type", "local_process", "--parallel", "2")
+    environ = {"BATCHRL_HOME": str(cloud_home)}
+
+    planned = shell("tune", *words, "--job-name", "space", "--dry-run", environ=environ, timeout_s=60)
+    assert planned.code == 0 and "Nothing was sent. 8 trainings" in planned.err
+    config = planned.json()["request"]["HyperParameterTuningJobConfig"]
+    ranges = {one["Name"]: one["Values"] for one in config["ParameterRanges"]["CategoricalParameterRanges"]}
+    assert ranges == {
+        "preset": ["decisions-regression", "user_presets/my own.yaml"],
+        "epochs": ["1", "2"],
+        "seed": ["0", "1"],
+    }
+    assert (config["Strategy"], config["ResourceLimits"]["MaxNumberOfTrainingJobs"]) == ("Grid", 8)
+
+    ended = shell(
+        "tune", *words, "--jobs", "3", "--strategy", "random", "--random-seed", "1", "--json", environ=environ
+    )
+    assert ended.code == 0, ended.err
+    found = ended.json()
+    assert [job["status"] for job in found["jobs"]] == ["Completed"] * 3
+    assert len({job["settings"]["preset"] for job in found["jobs"]}) == 2
+    assert found["tune"]["choice"]["episodes"]["unseen"] == 200
+    assert len(found["tune"]["choice"]["ranking"]["policies"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--preset", "decisions-ips", "--preset", "nothing"), "with the preset nothing: there is no preset 'nothing'"),
+        (("--preset", "decisions-ips", "--preset", "decisions-dr", "--set", "preset=a,b"), "Name all of them by"),
+        (("--preset", "decisions-ips", "--seeds", "2", "--set", "seed=4"), "--seeds and --set seed=... mean the same"),
+        (("--preset", "decisions-ips", "--seeds", "101"), "the grid has 101 combinations; more than 100"),
+        (("--preset", "decisions-ips", "--seeds", "751", "--jobs", "751"), "a tuning job takes 750 trainings"),
+        (("--preset", "decisions-ips"), "several presets, or --seeds"),
+    ],
+)
+def test_a_search_space_that_is_none_is_refused_in_words(
+    decisions: Path, run: Run, words: tuple[str, ...], message: str
+) -> None:
+    ended = run("tune", str(decisions), *words, "--instance-type", "local_process")
     assert (ended.code, message in ended.err) == (2, True), ended.err

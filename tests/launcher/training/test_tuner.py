@@ -23,6 +23,7 @@ from launcher.api.servicemodel import problems
 from launcher.local import cloud
 from launcher.session.session import AwsSession, LocalSession
 from launcher.training.ranges import parameter_of
+from launcher.training.searchspace import SearchSpace
 
 SCRIPT = """
 import sys
@@ -190,3 +191,19 @@ def test_trainings_of_several_seeds_share_their_split(local: LocalSession, tmp_p
     assert static(seeds=True)["data.split_seed"] == "0"
     assert static(seeds=True, **{"data.split_seed": 5})["data.split_seed"] == "5"
     assert "data.split_seed" not in static(seeds=False)
+
+
+def test_preset_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "my.yaml" for folder in ("a", "b")]
+    space = SearchSpace({"preset": CategoricalParameter([str(path) for path in paths])})
+    with pytest.raises(InputError, match=r"two of the preset files are called my\.yaml"):
+        space.preset_files  # noqa: B018
+    assert SearchSpace({"preset": CategoricalParameter(["mail-bc", str(paths[0])])}).sent == {
+        "preset": CategoricalParameter(("mail-bc", "user_presets/my.yaml"))
+    }
+
+
+def test_a_grid_counts_itself_where_nobody_asks_for_another_number() -> None:
+    space = SearchSpace({"a": CategoricalParameter((1, 2)), "b": CategoricalParameter((1, 2, 3))})
+    assert [space.count(asked) for asked in (None, 6, 5)] == [6, 6, None]
+    assert SearchSpace({"a": IntegerParameter(1, 2)}).count(None) is None
