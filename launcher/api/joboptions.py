@@ -50,6 +50,7 @@ class JobOptions:
                 "--set",
                 "Change one key of the preset, as agent.discount=0.98.",
                 metavar="KEY=VALUE",
+                completes="settings",
                 many=True,
                 read=parse_settings,
             ),
@@ -74,7 +75,12 @@ class JobOptions:
         default="local",
         metadata=option(
             "`local`, `local_gpu` (containers), `local_process`, `local_debug` (processes) or `ml.*` (on AWS)",
-            Flag("--instance-type", "local, local_process, ml.* ...", shows_default=True),
+            Flag(
+                "--instance-type",
+                "local, local_process, ml.* ...",
+                shows_default=True,
+                completes="instance types",
+            ),
             wire="ResourceConfig.InstanceType",
         ),
     )

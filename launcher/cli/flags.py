@@ -11,9 +11,13 @@ from typing import Any
 import click
 
 from launcher.api.options import Flag, default_of, flags, from_flags
-from launcher.cli.options import complete_presets
+from launcher.cli.options import complete_instance_types, complete_presets, complete_settings
 
-_COMPLETIONS: Mapping[str, Callable[[click.Context, click.Parameter, str], list[Any]]] = {"presets": complete_presets}
+_COMPLETIONS: Mapping[str, Callable[[click.Context, click.Parameter, str], list[Any]]] = {
+    "presets": complete_presets,
+    "settings": complete_settings,
+    "instance types": complete_instance_types,
+}
 
 
 def flag_options(

@@ -54,6 +54,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "This computer": {
         "cloud": "Start, stop and inspect the local cloud.",
         "image": "Build the container image.",
+        "completion": "Let your shell complete commands and jobs.",
     },
 }
 

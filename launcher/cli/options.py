@@ -48,6 +48,40 @@ def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str
     return names or [CompletionItem(incomplete, type="file")]
 
 
+def complete_settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Keys of a training's preset, or of an evaluation's, as ``agent.discount=``; past the sign, what a choice may be.
+
+    A file may stand for no value: what is offered is what the schema knows.
+    """
+    from typing import get_args
+
+    from click.shell_completion import CompletionItem
+
+    from presets.resolving import leaves
+    from presets.schema import EvaluatePreset, TrainPreset
+
+    fields = dict(leaves(EvaluatePreset if ctx.info_name == "evaluate" else TrainPreset))
+    key, sign, _ = incomplete.partition("=")
+    if not sign:
+        return [
+            CompletionItem(f"{name}=", help=(field.description or "").partition(":")[0])
+            for name, field in fields.items()
+            if name.startswith(incomplete)
+        ]
+    choices = get_args(fields[key].annotation) if key in fields else ()
+    values = [f"{key}={choice}" for choice in choices if isinstance(choice, str)]
+    return [value for value in values if value.startswith(incomplete)]
+
+
+def complete_instance_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Types of this computer, then those of SageMaker that its model names."""
+    from launcher.api.instances import LOCAL_INSTANCE_TYPES
+    from launcher.api.servicemodel import service_model
+
+    shape: Any = service_model("sagemaker").shape_for("TrainingInstanceType")
+    return [name for name in (*LOCAL_INSTANCE_TYPES, *shape.enum) if name.startswith(incomplete)]
+
+
 def job_argument(required: bool = False) -> Callable[[Function], Function]:
     """The argument ``JOB``; where it may be left out the newest job is meant."""
     return click.argument("job", required=required, shell_complete=complete_jobs)
@@ -73,5 +107,6 @@ set_option = click.option(
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete_settings,
     help="Change one key of the preset, as agent.discount=0.98.",
 )

@@ -199,7 +199,7 @@ def down(stop_jobs: bool, out: Output) -> None:
 
 @command.command(
     "interrupt",
-    examples=("batchrl cloud interrupt my-job", 'batchrl cloud interrupt "$(batchrl ps --kind training -q -n 1)"'),
+    examples=("batchrl cloud interrupt my-job",),
 )
 @click.argument("job")
 @output_options

@@ -37,8 +37,9 @@ STRATEGIES = ("Bayesian", "Random", "Grid")
     "tune",
     examples=(
         "batchrl tune cartpole.csv --set agent.discount=0.9,0.99",
-        "batchrl tune cartpole.csv --preset cartpole-cql --preset cartpole-iql \\",
-        "    --set agent.learning_rate=1e-3,3e-4 --seeds 3 --parallel 2",
+        "batchrl tune cartpole.csv --parallel 2 \\",
+        "    --preset cartpole-cql --preset cartpole-iql \\",
+        "    --set agent.learning_rate=1e-3,3e-4 --seeds 3",
         "batchrl tune cartpole.csv --jobs 20 --parallel 2 \\",
         "    --set agent.learning_rate=1e-4..1e-2:log",
         "batchrl tune s3://bucket/data/ --jobs 50 --parallel 5 \\",

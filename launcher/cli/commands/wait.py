@@ -24,7 +24,7 @@ WORST_FIRST = (JobFailed.exit_code, JobStopped.exit_code, EXIT_NOT_YET)
     examples=(
         "batchrl wait",
         "batchrl wait my-job --timeout 600 && batchrl pull my-job",
-        "batchrl wait $(batchrl ps -q --status InProgress)",
+        "batchrl wait one-job another-job",
     ),
 )
 @click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_jobs)
