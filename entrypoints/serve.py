@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return serve(arguments.model or JobPaths.from_environment().model)
     except BatchRLError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"Error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
 
 

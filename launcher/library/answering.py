@@ -104,8 +104,8 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
 def _failure(name: str, code: int, text: str) -> BatchRLError:
     """The script's own words, with its exit code."""
     told = text.strip()
-    if told.startswith("error: "):
-        message, _, hint = told.removeprefix("error: ").partition("\n")
+    if told.startswith("Error: "):
+        message, _, hint = told.removeprefix("Error: ").partition("\n")
         fault = InputError(message, hint or None) if code == InputError.exit_code else BatchRLError(message, hint)
     else:
         fault = BatchRLError(f"{name} ended with exit code {code}: {told[-LAST_CHARACTERS:] or 'it said nothing'}")

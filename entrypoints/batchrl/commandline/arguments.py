@@ -189,7 +189,7 @@ def _full_disk(error: OSError) -> InputError | None:
 
 def report(error: BatchRLError) -> int:
     """Print an error with its hint on stderr, and in a job say it in the failure file; returns its exit code."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    print(f"Error: {error}", file=sys.stderr, flush=True)
     failure = JobPaths.from_environment().failure
     if JOB_NAME_VARIABLE in os.environ and failure.parent.is_dir():
         with contextlib.suppress(OSError):

@@ -33,4 +33,4 @@ class Parser(argparse.ArgumentParser):
         options = [name for action in self._actions for name in action.option_strings]
         near = difflib.get_close_matches(words[0].partition("=")[0], options, n=1) if words else []
         hint = f"Did you mean {near[0]}?" if message.startswith("unrecognized") and near else "See --help."
-        self.exit(InputError.exit_code, f"error: {message}\n{hint}\n")
+        self.exit(InputError.exit_code, f"Error: {message}\n{hint}\n")

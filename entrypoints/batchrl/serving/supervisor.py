@@ -183,7 +183,7 @@ class Supervisor:
             _say(f"worker {child.pid} {_ended(status)} after {lived:.0f} s; another one takes its place")
             self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE_SECONDS else 0
             if self._short_lives >= MOST_SHORT_LIVES:
-                _say(f"error: {MOST_SHORT_LIVES} workers died one after the other; this server ends")
+                _say(f"Error: {MOST_SHORT_LIVES} workers died one after the other; this server ends")
                 return False
             self._start(child.slot)
         return True

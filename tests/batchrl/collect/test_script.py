@@ -111,7 +111,7 @@ def test_a_mistake_is_a_message_and_exit_code_2(
 ) -> None:
     assert run(script, tmp_path, *options) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ") and says in captured.err and captured.out == ""
+    assert captured.err.startswith("Error: ") and says in captured.err and captured.out == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -57,7 +57,7 @@ def test_overrides_reach_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_a_mistake_is_a_message_and_exit_code_2(capsys: pytest.CaptureFixture[str], argv: list[str], says: str) -> None:
     code, message = outcome(capsys, *argv)
-    assert code == 2 and message.startswith("error: ") and says in message and "Traceback" not in message
+    assert code == 2 and message.startswith("Error: ") and says in message and "Traceback" not in message
 
 
 def test_the_number_of_evaluation_steps_is_an_option_and_a_setting() -> None:
@@ -76,9 +76,9 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (InputError("wrong", "right"), 2, "error: wrong\nright\n"),
-        (Unreachable("gone"), 3, "error: gone\n"),
-        (OSError(errno.ENOSPC, "full", "/data/x"), 2, "error: the disk is full while writing /data/x."),
+        (InputError("wrong", "right"), 2, "Error: wrong\nright\n"),
+        (Unreachable("gone"), 3, "Error: gone\n"),
+        (OSError(errno.ENOSPC, "full", "/data/x"), 2, "Error: the disk is full while writing /data/x."),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

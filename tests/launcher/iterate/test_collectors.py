@@ -75,8 +75,8 @@ def test_an_interrupt_while_answering_ends_the_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "error", "code", "says"),
     [
-        ("import sys; print('error: no\\nDo that.', file=sys.stderr); sys.exit(2)", InputError, 2, "no\nDo that."),
-        ("import sys; print('error: bad', file=sys.stderr); sys.exit(3)", BatchRLError, 3, "bad"),
+        ("import sys; print('Error: no\\nDo that.', file=sys.stderr); sys.exit(2)", InputError, 2, "no\nDo that."),
+        ("import sys; print('Error: bad', file=sys.stderr); sys.exit(3)", BatchRLError, 3, "bad"),
         ("raise RuntimeError('broken')", BatchRLError, 1, "ended with exit code 1: .*broken"),
         ("import sys; sys.exit(5)", BatchRLError, 5, "it said nothing"),
         ("import os; os.kill(os.getpid(), 9)", BatchRLError, 70, "exit code -9"),

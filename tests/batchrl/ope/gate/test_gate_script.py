@@ -123,7 +123,7 @@ def test_a_mistake_is_a_message_and_exit_code_2(
 ) -> None:
     assert judge(script, held_out, trained, *options) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ") and says in captured.err and captured.out == ""
+    assert captured.err.startswith("Error: ") and says in captured.err and captured.out == ""
 
 
 def test_too_few_updates_of_a_fit_are_refused_in_the_loops_words(
