@@ -29,6 +29,8 @@ from presets.schema import LEGACY_VALUES, EvaluatePreset, Preset, TrainPreset
 KINDS: dict[str, type[Preset]] = {"train": TrainPreset, "evaluate": EvaluatePreset, "iterate": IteratePreset}
 Kind = TypeVar("Kind", bound=Preset)
 OVERRIDE = "override"
+# How the files of Coach's presets begin.
+COACH_PREFIX = "preset-"
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,11 @@ def _document(name_or_path: str | Path) -> Document:
         return read(Path(name_or_path), text)
     name = presets.ALIASES.get(text, text)
     if name not in presets.names():
-        raise PresetError(
-            f"there is no preset '{text}'.",
-            _suggestion(text, [*presets.names(), *presets.ALIASES]) or f"Presets: {', '.join(presets.names())}.",
-        )
+        hint = _suggestion(text, [*presets.names(), *presets.ALIASES]) or f"Presets: {', '.join(presets.names())}."
+        if text.startswith(COACH_PREFIX):
+            ours = [each for each in presets.ALIASES if each.startswith(COACH_PREFIX)]
+            hint += f" A preset of Coach is a program and is not read; of its names these are known: {', '.join(ours)}."
+        raise PresetError(f"there is no preset '{text}'.", hint)
     return read(presets.FOLDER / f"{name}{presets.SUFFIX}", name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from batchrl.contract.text import printable
 from launcher.local.engine.image import default_image
 from launcher.local.events.eventfile import EventFile
 from launcher.local.events.kinds import FirstOutput, OutOfMemory, ProgramEnded, ProgramStarted, SignalSent
@@ -110,6 +111,6 @@ class RecordedExecutor:
             rules = JobRules.read(program.home.job_rules)
             limit, image = rules.memory, rules.image_for(program.image, default_image())
         if image and image != program.image:
-            notice = f"{image} runs in place of the image {program.image} (batchrl cloud up --image-alias)"
+            notice = f"{image} runs in place of the image {printable(program.image)} (batchrl cloud up --image-alias)"
         self._events.add(ProgramStarted(self.name, execution.handle, program.instance, limit, image))
         return RecordedExecution(execution, program, self._events, notice)

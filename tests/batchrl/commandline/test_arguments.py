@@ -48,6 +48,7 @@ def test_overrides_reach_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
         (["epochs", "3"], "'epochs' has no key before it"),
         (["--preset", TRAIN, "--RLCOACH_PRESET", "other"], "name different presets"),
         (["--preset", "cartpole-ddqn-bqc"], "Did you mean 'cartpole-ddqn-bcq'"),
+        (["--RLCOACH_PRESET", "preset-cartpole-clippedppo"], "A preset of Coach is a program"),
         (["--preset", "none.yaml"], "there is no preset file none.yaml"),
         (["--preset", TRAIN, "--save_modl", "1"], "Did you mean 'save_model'?"),
         (["--preset", TRAIN, "--agent.discuont", "1"], "Did you mean 'agent.discount'?"),

@@ -132,3 +132,9 @@ def test_A10_an_image_that_runs_as_root_does_so_where_it_is_allowed(
     assert job.wait().failure_reason is None, job.lines
     assert job.lines[0].startswith("train as 0 ")
     assert cloud.store.members(f"{job.prefix}/output/model.tar.gz") == {"private/weights": b"w\n"}
+
+
+def test_an_alias_lends_no_permission_to_run_as_root(cloud: Any, container_job: Any, root_image: str) -> None:
+    JobRules(root_images=("theirs:*",), image_aliases=(f"theirs:*={root_image}",)).write(cloud.home.job_rules)
+    refused = container_job(None, "theirs:1").start().wait()
+    assert refused.failure_reason.startswith(f"ClientError: image '{root_image}' runs as root")
