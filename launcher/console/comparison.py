@@ -10,11 +10,11 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.interval import Interval, in_digits
 from launcher.console.overlay import overlaid
 from launcher.console.pages import Page, pace
-from launcher.console.remembered import estimate_columns, has_values, training_files
+from launcher.console.remembered import estimate_columns, has_values
 from launcher.documents.model import Column, Table
 from launcher.jobs.training import Job
 from launcher.reporting.choice import epoch_curve, metric_of
-from launcher.reporting.files import TrainingFiles
+from launcher.reporting.files import TrainingFiles, read_training
 from launcher.reporting.words import LEAST_DECIMALS, plain
 from launcher.session.session import Session
 
@@ -76,7 +76,7 @@ def _files(session: Session, name: str) -> TrainingFiles:
     answer = job.find()
     if answer is None:
         raise InputError("there is no training job of this name")
-    files = training_files(job, answer)
+    files = read_training(job, answer)
     if not files.epochs:
         raise InputError("it has no epoch with estimates (yet)")
     return files

@@ -9,15 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from batchrl.contract import columns
-from launcher.base.product import TRAIN_SCRIPT
 from launcher.documents.model import Block, Document, Paragraph, Section
-from launcher.jobs.kinds import EVALUATION, kind_in, program_in
+from launcher.jobs.kinds import EVALUATION, kind_in
 from launcher.jobs.training import Job
 from launcher.reporting.choice import epoch_curve, metric_of
 from launcher.reporting.evaluation import evaluation_document, read_evaluated
-from launcher.reporting.files import TrainingFiles, number, parsed
+from launcher.reporting.files import TrainingFiles, number, read_training
 from launcher.reporting.training import training_document
-from launcher.reports.runs import Files, files_of_job
 
 KEPT = 64
 
@@ -60,18 +58,6 @@ class Reports:
         return document
 
 
-def training_files(job: Job, described: dict[str, Any]) -> TrainingFiles:
-    """What a training job has left so far.
-
-    Raises:
-        DamagedContent: something could not be read whole, or is not what such a job writes.
-        Unreachable: cloud or store does not answer.
-    """
-    # Of another script's job nothing is read: what it left may be large, and says nothing that a report knows.
-    files = files_of_job(job) if program_in(described) == TRAIN_SCRIPT else Files(None, None, None, None)
-    return parsed(job.name, described, job.state_in(described), job.session.is_local, files)
-
-
 def has_values(files: TrainingFiles, column: str) -> bool:
     """Whether an epoch has a value in a column."""
     return any(number(row, column) is not None for row in files.epochs)
@@ -87,7 +73,7 @@ def estimate_columns(files: TrainingFiles) -> tuple[str, ...]:
 def _document(job: Job, described: dict[str, Any]) -> Document:
     if kind_in(described) == EVALUATION:
         return evaluation_document(job.name, described, job.state_in(described), read_evaluated(job))
-    files = training_files(job, described)
+    files = read_training(job, described)
     places = {"model": job.model_uri, "output": job.output_uri, "checkpoints": job.checkpoint_uri}
     document = training_document(files, places)
     curves = _curves(files)

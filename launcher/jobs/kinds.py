@@ -48,6 +48,14 @@ def program_in(request: Mapping[str, Any]) -> object:
     return decode_value(request.get("HyperParameters", {}).get(PROGRAM, "null"))
 
 
+def channels_in(description: Mapping[str, Any]) -> dict[str, str]:
+    """The S3 URL of each channel of a training job; empty where its data lies elsewhere."""
+    return {
+        channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
+        for channel in description.get("InputDataConfig", ())
+    }
+
+
 def kind_in(request: dict[str, Any]) -> str:
     """``training`` or ``evaluation``, by that script."""
     return EVALUATION if program_in(request) == EVALUATE_SCRIPT else TRAINING

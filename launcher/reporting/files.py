@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchrl.contract import columns, jsontext
 from batchrl.contract.errors import DamagedContent
+from launcher.base.product import TRAIN_SCRIPT
+from launcher.jobs.kinds import program_in
 from launcher.reports.runs import Files, files_of_job
 
 if TYPE_CHECKING:
@@ -90,16 +92,21 @@ class TrainingFiles:
         return self.data is not None and self.data["lengths"]["max"] == 1 and self.data["ends"]["truncated"] == 0
 
 
-def read_training(job: Job, simulated: Simulated | None = None) -> TrainingFiles:
+def read_training(job: Job, described: dict[str, Any], simulated: Simulated | None = None) -> TrainingFiles:
     """What a job has published; it may still run, or have failed.
 
+    Args:
+        job: the job.
+        described: the answer of the API's Describe operation.
+        simulated: what an evaluation of it found.
+
     Raises:
-        InputError: there is no such job.
         DamagedContent: something could not be read whole, or is not what such a job writes.
         Unreachable: cloud or store does not answer.
     """
-    described, status = job.describe(), job.status()
-    return parsed(job.name, described, status, job.session.is_local, files_of_job(job), simulated)
+    # Of another script's job nothing is read: what it left may be large, and says nothing that a report knows.
+    files = files_of_job(job) if program_in(described) == TRAIN_SCRIPT else Files()
+    return parsed(job.name, described, job.state_in(described), job.session.is_local, files, simulated)
 
 
 def parsed(

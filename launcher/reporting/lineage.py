@@ -13,7 +13,7 @@ from launcher.api.instances import PROCESS_INSTANCE_TYPES
 from launcher.base.product import TRAIN_SCRIPT
 from launcher.base.units import duration
 from launcher.documents.model import Block, Column, Command, Fact, Facts, Paragraph, Section, Table
-from launcher.jobs.kinds import program_in
+from launcher.jobs.kinds import channels_in, program_in
 from launcher.reporting.files import Json, TrainingFiles
 from launcher.reporting.words import moment, plain
 from launcher.staging.source import USER_PRESETS
@@ -57,12 +57,7 @@ def machine(described: Json) -> Iterator[Fact]:
 
 def channels(described: Json) -> dict[str, str]:
     """The S3 URL of each channel, the code's left out."""
-    found = {
-        channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
-        for channel in described.get("InputDataConfig", ())
-    }
-    found.pop(CODE_CHANNEL, None)
-    return found
+    return {name: uri for name, uri in channels_in(described).items() if name != CODE_CHANNEL}
 
 
 def _lineage(files: TrainingFiles, places: Mapping[str, str]) -> Iterator[Block]:
@@ -76,7 +71,7 @@ def _lineage(files: TrainingFiles, places: Mapping[str, str]) -> Iterator[Block]
             Fact("Job", files.name, described.get("TrainingJobArn", "")),
             *(Fact(f"Data of the channel '{name}'", uri) for name, uri in channels(described).items()),
             Fact("sha256 of the data", data_sha256 or "not stored", "of its content, whatever its files are called"),
-            Fact("Script", str(program_in(described) or "not named"), _code_place(described)),
+            Fact("Script", str(program_in(described) or "not named"), channels_in(described).get(CODE_CHANNEL, "")),
             Fact("sha256 of the code", code.get("sha256") or "not stored", "of the archive that the job was given"),
             Fact(
                 "Versions",
@@ -95,13 +90,6 @@ def _lineage(files: TrainingFiles, places: Mapping[str, str]) -> Iterator[Block]
     if preset:
         rows = tuple(_flat(preset))
         yield Table("Every setting", (Column("Key"), Column("Value")), rows)
-
-
-def _code_place(described: Json) -> str:
-    for channel in described.get("InputDataConfig", ()):
-        if channel["ChannelName"] == CODE_CHANNEL:
-            return str(channel["DataSource"].get("S3DataSource", {}).get("S3Uri", ""))
-    return ""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from batchrl.contract import columns
@@ -38,25 +38,24 @@ def training_document(
     when = moment(at or datetime.now(UTC))
     if program_in(files.described) != TRAIN_SCRIPT:
         return _other(files, when)
-    sections: tuple[Callable[[], Section], ...] = (
-        lambda: logged_section(files),
-        lambda: doubts_section(files),
-        lambda: candidates_section(files),
-        lambda: choice_section(files),
-        lambda: estimate_section(files),
-        lambda: untried_section(files),
-        lambda: canary_section(files),
-        lambda: card_section(files, intended_use),
-        lambda: lineage_section(files, places),
-        lambda: repeat_section(files),
-    )
     try:
         return Document(
             title=f"Policy report: {files.name}",
             subtitle=f"{_what(files)} As of {when}.",
             verdict=_verdict(files),
             figures=tuple(_figures(files)),
-            sections=tuple(make() for make in sections),
+            sections=(
+                logged_section(files),
+                doubts_section(files),
+                candidates_section(files),
+                choice_section(files),
+                estimate_section(files),
+                untried_section(files),
+                canary_section(files),
+                card_section(files, intended_use),
+                lineage_section(files, places),
+                repeat_section(files),
+            ),
             card=metadata(files),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -12,7 +12,8 @@ from batchrl.contract import jsontext
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME
 from launcher.base.notices import say
-from launcher.base.product import EVALUATE_SCRIPT, TRAIN_SCRIPT
+from launcher.base.product import TRAIN_SCRIPT
+from launcher.jobs.kinds import EVALUATION, channels_in, kind_in
 from launcher.jobs.training import LOOKED_AT, program_of
 
 if TYPE_CHECKING:
@@ -112,8 +113,9 @@ def read_evaluation(job: Job) -> Evaluation:
 def find_evaluation(trained: Job) -> tuple[Job, Evaluation] | None:
     """The newest job among the newest that evaluated a training job's checkpoints, and what it found; None for none.
 
+    One whose output is missing or damaged is passed over, with a notice.
+
     Raises:
-        DamagedContent: its output holds no evaluation.
         Unreachable: cloud or store does not answer.
     """
     from launcher.jobs.training import Job, list_jobs
@@ -121,12 +123,15 @@ def find_evaluation(trained: Job) -> tuple[Job, Evaluation] | None:
     place = trained.checkpoint_uri.rstrip("/")
     for summary in list_jobs(trained.session, status="Completed", limit=LOOKED_AT):
         job = Job(summary.name, trained.session)
-        if program_of(job) != EVALUATE_SCRIPT:
+        answer = job.find()  # None where it was deleted meanwhile
+        if answer is None or kind_in(answer) != EVALUATION:
             continue
-        for channel in job.describe().get("InputDataConfig", ()):
-            uri = channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
-            if channel["ChannelName"] == CHECKPOINT_CHANNEL and uri.rstrip("/") == place:
-                return job, read_evaluation(job)
+        if channels_in(answer).get(CHECKPOINT_CHANNEL, "").rstrip("/") != place:
+            continue
+        try:
+            return job, read_evaluation(job)
+        except (InputError, DamagedContent) as error:
+            say(f"The evaluation {job.name} is left out: {error.message}")
     return None
 
 

@@ -102,10 +102,10 @@ class Run:
 class Files:
     """The contents of a run's files; None where one is missing."""
 
-    best: bytes | None
-    table: bytes | None
-    preset: bytes | None
-    summary: bytes | None
+    best: bytes | None = None
+    table: bytes | None = None
+    preset: bytes | None = None
+    summary: bytes | None = None
     inputs: bytes | None = None
 
 

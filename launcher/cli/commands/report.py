@@ -106,7 +106,8 @@ def _without_use(found: tuple[str, Document], intended_use: str | None) -> tuple
 
 
 def _of_job(job: Job, intended_use: str | None) -> tuple[str, Document]:
-    from launcher.jobs.kinds import EVALUATION, kind_in
+    from launcher.base.product import TRAIN_SCRIPT
+    from launcher.jobs.kinds import EVALUATION, kind_in, program_in
     from launcher.reporting.evaluation import evaluation_document, read_evaluated
     from launcher.reporting.files import Simulated, read_training
     from launcher.reporting.training import training_document
@@ -114,10 +115,10 @@ def _of_job(job: Job, intended_use: str | None) -> tuple[str, Document]:
 
     described = job.describe()
     if kind_in(described) == EVALUATION:
-        evaluated = evaluation_document(job.name, described, job.status(), read_evaluated(job))
+        evaluated = evaluation_document(job.name, described, job.state_in(described), read_evaluated(job))
         return _without_use((job.name, evaluated), intended_use)
-    played = find_evaluation(job)
+    played = find_evaluation(job) if program_in(described) == TRAIN_SCRIPT else None
     simulated = None if played is None else Simulated(played[0].name, played[1])
     places = {"model": job.model_uri, "output": job.output_uri, "checkpoints": job.checkpoint_uri}
-    document = training_document(read_training(job, simulated), places, intended_use)
+    document = training_document(read_training(job, described, simulated), places, intended_use)
     return (job.name, document) if document.card else _without_use((job.name, document), intended_use)

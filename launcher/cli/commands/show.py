@@ -12,6 +12,7 @@ from launcher.cli.finding import find_handle
 from launcher.cli.groups import make_command
 from launcher.cli.options import aws_option, job_argument, kind_option, output_options
 from launcher.cli.output import Output
+from launcher.jobs.kinds import channels_in
 from launcher.reporting.described import (
     endpoint_lines,
     model_of,
@@ -98,10 +99,7 @@ def _lines(answer: dict[str, Any], places: dict[str, str], chosen: str | None) -
         if resources.get("InstanceType") in PROCESS_INSTANCE_TYPES
         else answer.get("AlgorithmSpecification", {}).get("TrainingImage"),
         "settings": user_values(answer.get("HyperParameters", {})),
-        "inputs": {
-            channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri")
-            for channel in answer.get("InputDataConfig", ())
-        },
+        "inputs": channels_in(answer),
         "chosen": chosen,
         "last metrics": {entry["MetricName"]: entry["Value"] for entry in answer.get("FinalMetricDataList", ())},
         "history": [_step(step) for step in answer.get("SecondaryStatusTransitions", ())],

@@ -15,7 +15,14 @@ from launcher.documents import pdf
 from launcher.jobs.training import Job
 from launcher.session.session import Session
 
-FAILING = "raise ValueError('the discount is 1.5')\n"
+# What it leaves bears the name of a file of train.py's, and says something else.
+FAILING = """
+import os, pathlib
+checkpoints = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints"
+checkpoints.mkdir(exist_ok=True)
+(checkpoints / "best.json").write_text("[1]")
+raise ValueError('the discount is 1.5')
+"""
 SLEEPING = "import time\nprint('sleeping', flush=True)\ntime.sleep(600)\n"
 
 
@@ -155,3 +162,17 @@ def test_a_real_browser_prints_the_page(jobs: Path, run: Run, tmp_path: Path) ->
     if shutil.which("pdftotext"):
         text = subprocess.run(["pdftotext", str(tmp_path / "a.pdf"), "-"], capture_output=True, text=True).stdout
         assert "Policy report: trained" in text
+
+
+def test_an_evaluation_whose_output_is_gone_is_left_out_and_named(jobs: Path, run: Run, home: Path) -> None:
+    played = Job.attach("played", Session.local(home))
+    key = f"{played.layout.job.key}/output/output.tar.gz"
+    place = {"Bucket": played.layout.job.bucket, "Key": key}
+    content = played.session.s3.get_object(**place)["Body"].read()
+    played.session.s3.delete_object(**place)
+    try:
+        told = run("report", "trained", "--format", "md", "--out", "-")
+    finally:
+        played.session.s3.put_object(**place, Body=content)
+    assert told.code == 0, told.err
+    assert "The evaluation played is left out: " in told.err and "In a simulator" not in told.out
