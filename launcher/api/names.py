@@ -32,21 +32,22 @@ def valid_name(text: str, longest: int = MAX_NAME) -> str:
     return re.sub(r"[^a-zA-Z0-9-]+", "-", text).strip("-")[:longest].rstrip("-")
 
 
-def check_job_name(name: str, what: str = "a job") -> None:
+def check_job_name(name: str, what: str = "a job", longest: int = MAX_NAME) -> None:
     """Refuse a name that the API would refuse (contract 189, 190).
 
     Args:
         name: the name.
         what: what it is to be the name of.
+        longest: most characters.
 
     Raises:
         InputError: with a valid name that is near.
     """
-    if len(name) <= MAX_NAME and NAME_PATTERN.fullmatch(name):
+    if len(name) <= longest and NAME_PATTERN.fullmatch(name):
         return
-    valid = valid_name(name) or f"my-{what.split()[-1]}"
+    valid = valid_name(name, longest) or f"my-{what.split()[-1]}"
     raise InputError(
-        f"'{shortened(name)}' cannot be the name of {what}: 1 to {MAX_NAME} letters, digits and dashes, no dash at "
+        f"'{shortened(name)}' cannot be the name of {what}: 1 to {longest} letters, digits and dashes, no dash at "
         "either end.",
         f"'{valid}' could.",
     )

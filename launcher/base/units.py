@@ -1,6 +1,11 @@
-"""Sizes and durations as people read them."""
+"""Sizes, durations and means as people read them."""
 
 from __future__ import annotations
+
+from batchrl.contract.interval import Interval
+
+# Of means and estimates.
+LEAST_DECIMALS = 2
 
 
 def duration(seconds: float) -> str:
@@ -22,3 +27,11 @@ def size(count: float | None) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def with_error(mean: float, error: float | None) -> str:
+    """``21.65 +- 0.50 (s.e.)``: a mean with its standard error, where it has one, in digits that say something."""
+    if error is None:
+        return f"{mean:.{LEAST_DECIMALS}f}"
+    decimals = Interval(mean - error, mean + error).decimals(LEAST_DECIMALS)
+    return f"{mean:z.{decimals}f} +- {error:.{decimals}f} (s.e.)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batchrl.contract.errors import InputError
 from launcher.api.constants import ENDPOINT, PROCESSING, TRAINING, TRANSFORM, TUNING
-from launcher.jobs.kinds import EVALUATION, JOBS, api_kind, looked_at
+from launcher.jobs.kinds import EVALUATION, JOBS, api_kind, kind_in, looked_at
 
 if TYPE_CHECKING:
     from launcher.jobs.handle import Handle
@@ -28,6 +28,8 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
         InputError: there is none, or several kinds bear the name; the hint names the nearest, or what tells them apart.
         Unreachable: the cloud does not answer.
     """
+    from launcher.jobs.handles import handle_of
+
     session = session_for(aws)
     if name is None:
         newest = list_kinds(session, (kind,) if kind else JOBS, limit=1)
@@ -36,29 +38,18 @@ def find_handle(name: str | None, aws: bool = False, kind: str | None = None) ->
         return handle_of(newest[0].kind, newest[0].name, session)
     kinds = dict.fromkeys(map(api_kind, looked_at(kind, session.is_local)))
     candidates = [handle_of(each, name, session) for each in kinds]
-    found = [handle for handle in candidates if handle.find() is not None]
-    if len(found) == 1 and kind in (None, _kind_of(found[0])):
-        return found[0]
+    found = [(handle, answer) for handle in candidates if (answer := handle.find()) is not None]
     if len(found) == 1:
-        raise InputError(f"'{name}' is of kind {_kind_of(found[0])}, and not {kind}.")
+        handle, answer = found[0]
+        is_kind = kind_in(answer) if handle.kind == TRAINING else handle.kind
+        if kind in (None, is_kind):
+            return handle
+        raise InputError(f"'{name}' is of kind {is_kind}, and not {kind}.")
     if found:
-        nouns = " and ".join(f"a {handle.noun}" if handle.kind != ENDPOINT else "an endpoint" for handle in found)
-        raise InputError(f"{nouns} are named '{name}'.", f"Say which one: --kind {found[-1].kind}")
+        named = [handle for handle, _ in found]
+        nouns = " and ".join(f"a {handle.noun}" if handle.kind != ENDPOINT else "an endpoint" for handle in named)
+        raise InputError(f"{nouns} are named '{name}'.", f"Say which one: --kind {named[-1].kind}")
     raise _unknown(name, kind, session)
-
-
-def handle_of(kind: str, name: str, session: Session) -> Handle:
-    """A handle of a kind; nothing is asked."""
-    from launcher.jobs import handles
-
-    return handles.handle_of(kind, name, session)
-
-
-def _kind_of(handle: Handle) -> str | None:
-    """The kind of something that there is."""
-    from launcher.jobs.training import Job, kind_of
-
-    return kind_of(handle) if isinstance(handle, Job) else handle.kind
 
 
 def list_kinds(
@@ -69,22 +60,12 @@ def list_kinds(
     limit: int = 100,
 ) -> list[JobSummary]:
     """The newest of several kinds, the newest first; arguments and errors as ``launcher.list_jobs``."""
-    from launcher.jobs.endpoint import list_endpoints
-    from launcher.jobs.processing import list_processing_jobs
+    from launcher.jobs.handles import LISTINGS
     from launcher.jobs.training import list_by_script
-    from launcher.jobs.transform import list_transform_jobs
-    from launcher.jobs.tuning import list_tuning_jobs
 
-    lists = {
-        TRANSFORM: list_transform_jobs,
-        PROCESSING: list_processing_jobs,
-        TUNING: list_tuning_jobs,
-        ENDPOINT: list_endpoints,
-    }
-    found = [
-        summary for kind in kinds if kind in lists for summary in lists[kind](session, status, name_contains, limit)
-    ]
-    if scripts := tuple(kind for kind in kinds if kind not in lists):
+    others = [LISTINGS[kind] for kind in kinds if api_kind(kind) != TRAINING]
+    found = [summary for listing in others for summary in listing.newest(session, status, name_contains, limit)]
+    if scripts := tuple(kind for kind in kinds if api_kind(kind) == TRAINING):
         found += list_by_script(session, scripts, status, name_contains, limit)
     return sorted(found, key=lambda summary: summary.created_at, reverse=True)[:limit]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.interval import Interval, in_digits
+from launcher.base.units import LEAST_DECIMALS
 from launcher.console.overlay import overlaid
 from launcher.console.pages import Page, pace
 from launcher.console.remembered import estimate_columns, has_values
@@ -15,7 +16,7 @@ from launcher.documents.model import Column, Table
 from launcher.jobs.training import Job
 from launcher.reporting.choice import epoch_curve, metric_of
 from launcher.reporting.files import TrainingFiles, read_training
-from launcher.reporting.words import LEAST_DECIMALS, plain
+from launcher.reporting.words import plain
 from launcher.session.session import Session
 
 MOST = 8

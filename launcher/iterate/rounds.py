@@ -23,6 +23,7 @@ from typing import Any
 
 from batchrl.contract.divided import Divided
 from batchrl.contract.errors import DamagedContent, InputError
+from launcher.base.units import with_error
 from launcher.iterate import state
 from launcher.iterate.gate import Level, concluded, goes_on
 from launcher.iterate.settings import LoopSettings
@@ -268,14 +269,13 @@ def _check_there(path: Path, number: int) -> None:
 
 def _told(collected: Collected) -> str:
     found, apart = collected.everything, collected.held_out
-    error = "" if found.standard_error is None else f" +- {found.standard_error:.2f} (s.e.)"
     held = "" if apart is None else f", {apart.episodes} held out"
-    return f"{found.episodes} episodes{held}: mean return {found.mean_return:.2f}{error}"
+    return f"{found.episodes} episodes{held}: mean return {with_error(found.mean_return, found.standard_error)}"
 
 
 def _shown(evaluated: Evaluated) -> str:
     if evaluated.mean_return is None:
         return evaluated.note
-    error = "" if evaluated.standard_error is None else f" +- {evaluated.standard_error:.2f} (s.e.)"
     note = f"; {evaluated.note}" if evaluated.note else ""
-    return f"evaluated, greedy: mean return {evaluated.mean_return:.2f}{error}, {evaluated.episodes} episodes{note}"
+    mean = with_error(evaluated.mean_return, evaluated.standard_error)
+    return f"evaluated, greedy: mean return {mean}, {evaluated.episodes} episodes{note}"

@@ -8,9 +8,10 @@ from typing import Any
 from batchrl.contract import columns
 from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
 from batchrl.contract.interval import Interval, in_digits
+from launcher.base.units import LEAST_DECIMALS
 from launcher.documents.model import Block, Column, Curve, Fact, Facts, Paragraph, Point, Section, Table
 from launcher.reporting.files import Cells, TrainingFiles, number
-from launcher.reporting.words import LEAST_DECIMALS, clause, plain
+from launcher.reporting.words import clause, plain
 
 MOST_ROWS = 24
 NO_EPOCH = "No epoch is done yet: there is nothing to choose from."

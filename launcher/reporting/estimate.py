@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from batchrl.contract import columns
 from batchrl.contract.interval import Interval, in_digits
+from launcher.base.units import LEAST_DECIMALS
 from launcher.documents.model import Bar, Block, Column, Fact, Facts, Intervals, Paragraph, Section, Table
 from launcher.reporting.files import Json, TrainingFiles
-from launcher.reporting.words import LEAST_DECIMALS, bound, clause, figure, plain, sentence
+from launcher.reporting.words import bound, clause, figure, plain, sentence
 
 # Digits behind which a bound says nothing more.
 NOT_YET = "The final figure is not known: it is made when the training ends, on episodes kept for it."

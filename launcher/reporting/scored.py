@@ -7,6 +7,7 @@ from typing import Any
 
 from batchrl.contract.errors import DamagedContent
 from batchrl.contract.interval import Interval, in_digits
+from launcher.base.units import LEAST_DECIMALS
 from launcher.documents.model import (
     Bar,
     Block,
@@ -20,7 +21,7 @@ from launcher.documents.model import (
     Table,
     Tone,
 )
-from launcher.reporting.words import LEAST_DECIMALS, clause, figure, plain, sentence
+from launcher.reporting.words import clause, figure, plain, sentence
 
 Json = Mapping[str, Any]
 FORMAT = 1

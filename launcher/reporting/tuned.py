@@ -8,8 +8,9 @@ from statistics import NormalDist
 from typing import Any
 
 from batchrl.contract.interval import Interval, in_digits
+from launcher.base.units import LEAST_DECIMALS
 from launcher.reporting.canary import POWER, episodes_needed
-from launcher.reporting.words import LEAST_DECIMALS, plain
+from launcher.reporting.words import plain
 
 KEEP = "Keep what you have"
 # Gains to plan a canary for where the log tells none, in standard deviations of the logged returns.

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batchrl.contract.interval import Interval, in_digits
-
-LEAST_DECIMALS = 2
+from launcher.base import units
+from launcher.base.units import LEAST_DECIMALS
 
 
 def figure(found: Mapping[str, Any], sign: str = "") -> str:
@@ -27,10 +27,7 @@ def plain(value: float | None) -> str:
 
 def with_error(mean: float, error: float | None) -> str:
     """``21.65 +- 0.50 (s.e.)``."""
-    if error is None:
-        return plain(mean)
-    decimals = Interval(mean - error, mean + error).decimals(LEAST_DECIMALS)
-    return f"{mean:z.{decimals}f} +- {error:.{decimals}f} (s.e.)"
+    return plain(mean) if error is None else units.with_error(mean, error)
 
 
 def percent(share: float) -> str:

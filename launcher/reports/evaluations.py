@@ -13,6 +13,7 @@ from batchrl.contract.errors import DamagedContent, InputError
 from batchrl.contract.paths import CHECKPOINT_CHANNEL, EVALUATION_NAME
 from launcher.base.notices import say
 from launcher.base.product import TRAIN_SCRIPT
+from launcher.base.units import with_error
 from launcher.jobs.kinds import EVALUATION, channels_in, kind_in
 from launcher.jobs.training import LOOKED_AT, program_of
 
@@ -69,7 +70,7 @@ class Evaluation:
     @property
     def mean(self) -> str:
         """The mean with its standard error."""
-        return _with_error(self.mean_return, self.standard_error)
+        return with_error(self.mean_return, self.standard_error)
 
     @property
     def discounted_mean(self) -> str:
@@ -77,7 +78,7 @@ class Evaluation:
         return (
             "-"
             if self.discounted_return is None
-            else _with_error(self.discounted_return, self.discounted_standard_error)
+            else with_error(self.discounted_return, self.discounted_standard_error)
         )
 
     def sentence(self) -> str:
@@ -91,10 +92,6 @@ class Evaluation:
 
 def _is_needed(each: Field[Any]) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
-
-
-def _with_error(mean: float, error: float | None) -> str:
-    return f"{mean:.2f}" if error is None else f"{mean:.2f} +- {error:.2f} (s.e.)"
 
 
 def read_evaluation(job: Job) -> Evaluation:

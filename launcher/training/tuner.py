@@ -108,7 +108,7 @@ class HyperparameterTuner:
         options = self.estimator.options
         base = self.base_tuning_job_name or options.base_job_name or Path(options.entry_point).stem
         name = job_name or _name_from(base)
-        check_job_name(name, "a tuning job")
+        check_job_name(name, "a tuning job", MAX_TUNING_NAME)
         space, config = SearchSpace(self.hyperparameter_ranges), self._config()
         sample = self._sample(space).plan(inputs, f"{name}-000", preset_files=space.preset_files)
         listing = sample.package.listing

@@ -33,7 +33,7 @@ def command(shell: str | None, install: bool) -> None:
     shell = shell or _running()
     script = _script(shell)
     if not install:
-        click.echo(script)
+        echo(script)
         return
     path = _place(shell)
     try:

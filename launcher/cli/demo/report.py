@@ -13,7 +13,7 @@ from typing import Any
 from batchrl.contract import columns
 from batchrl.contract.evidence import LEAST_EFFECTIVE
 from batchrl.contract.interval import Interval, in_digits
-from launcher.base.units import duration
+from launcher.base.units import duration, with_error
 from launcher.cli.estimates import interval, number
 from launcher.reports.evaluations import Evaluation
 
@@ -139,7 +139,7 @@ class DemoReport:
 
     def _findings(self) -> Iterator[str]:
         logged, chosen, found, row = self.logged, self.selection, self.evaluation, self.selection.row
-        mean = f"{logged.mean_return:.2f} +- {logged.standard_error:.2f} (s.e.)"
+        mean = with_error(logged.mean_return, logged.standard_error)
         ends = f"{found.min_return:g} to {found.max_return:g}"
         yield f"  Logged policy   {mean} mean return, {logged.episodes} episodes"
         yield f"  Chosen policy   {found.mean} mean return, {found.episodes} episodes, {ends}"
