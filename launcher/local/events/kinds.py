@@ -74,7 +74,7 @@ class ProgramStarted(Event):
     handle: str
     instance: int
     memory_limit: int = 0
-    image: str = ""
+    image: str | None = None
 
 
 @dataclass(frozen=True)
