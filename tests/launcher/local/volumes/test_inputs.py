@@ -86,6 +86,13 @@ def test_A36_A37_A54_what_the_channels_are(tree):
     assert paths.channel("a").is_dir()
 
 
+def test_A36_A55_a_sharded_channel_is_told_as_sharded_to_the_one_host(tree):
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://b/k", "S3DataDistributionType": "ShardedByS3Key"}
+    paths = tree(InputDataConfig=[channel("a", DataSource={"S3DataSource": source})])
+    assert read(paths.input_data_config)["a"]["S3DistributionType"] == "ShardedByS3Key"
+    assert read(paths.resource_config)["hosts"] == ["algo-1"]
+
+
 def test_A39_A40_A41_A42_A43_what_the_host_is(tree):
     assert read(tree().resource_config) == {
         "current_host": "algo-1",
