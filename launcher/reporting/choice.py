@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchrl.contract import columns
-from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
+from batchrl.contract.evidence import LEAST_EFFECTIVE, doubt_of_score
 from batchrl.contract.interval import Interval, in_digits
 from launcher.base.units import LEAST_DECIMALS
 from launcher.documents.model import Block, Column, Curve, Fact, Facts, Paragraph, Point, Section, Table
@@ -102,15 +102,14 @@ def _point(files: TrainingFiles, row: Cells, metric: str) -> Point:
 
 def _is_faint(files: TrainingFiles, row: Cells, metric: str) -> bool:
     """Whether something speaks against an epoch's score, or its values were rejected."""
-    floor = LEAST_EFFECTIVE
-    if metric == columns.PAIRED:
-        known = {name: value for name in columns.OWN_COLUMNS if (value := _as_number(row.get(name))) is not None}
-        if Evidence.of_paired_score(known).doubt is not None:
-            return True
-    if columns.window_steps(metric) is not None:
-        floor = (files.preset or {}).get("selection", {}).get("window_ess_floor", LEAST_EFFECTIVE)
-    effective = number(row, effective_column(metric))
-    return effective is None or effective < floor or number(row, columns.VALUES_POSSIBLE) == 0
+    if number(row, columns.VALUES_POSSIBLE) == 0:
+        return True
+    if metric in columns.RETURNS:
+        effective = number(row, effective_column(metric))
+        return effective is None or effective < LEAST_EFFECTIVE
+    known = {name: value for name, cell in row.items() if (value := _as_number(cell)) is not None}
+    floor = (files.preset or {}).get("selection", {}).get("window_ess_floor", LEAST_EFFECTIVE)
+    return doubt_of_score(known, metric, floor) is not None
 
 
 def _as_number(text: str | None) -> float | None:

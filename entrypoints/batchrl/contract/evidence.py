@@ -13,12 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchrl.contract import columns
+from batchrl.contract.interval import Interval
 
 LEAST_EFFECTIVE = 30.0
 LARGEST_SHARE = 0.05
 HEAVIEST_TAIL = 0.7
 LEAST_INFORMATIVE = 10
 LEAST_CARRYING = 20.0
+# Windows of one episode overlap: resamples of fewer episodes are too much alike, however many windows there are.
+LEAST_EPISODES = 10
+# Rounded probabilities of the logging policy itself give weights that are all alike and not quite 1.
+NEARLY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -128,3 +133,37 @@ def doubt_of_carrying(carrying: float, unit: str = "episode", what: str = "the e
             "its interval may be too narrow"
         )
     return None
+
+
+def averages_to_one(mean: float, interval: Interval) -> bool:
+    """Whether a mean weight is 1 within its interval, as it should be, or nearly 1 whatever the interval."""
+    return interval.contains(1) or abs(mean - 1) <= NEARLY
+
+
+def paired_averages_to_one(cells: Mapping[str, float]) -> bool:
+    """The same of an epoch's paired score, from the numbers of its row in the csv by column."""
+    name = columns.PAIRED_MEAN_WEIGHT
+    mean, low, high = (cells.get(cell, math.nan) for cell in (name, columns.lower(name), columns.upper(name)))
+    return averages_to_one(mean, Interval(low, high))
+
+
+def doubt_of_score(cells: Mapping[str, float], metric: str, window_floor: float) -> str | None:
+    """Why the score of an epoch may be shown but not relied on, in words; None where nothing speaks against it.
+
+    Args:
+        cells: the numbers of its row in the csv by column.
+        metric: the column of the score: the paired one, or one of windows.
+        window_floor: fewest effective windows.
+    """
+    if metric not in cells:
+        return "the policy never acts as the log did: the score is undefined"
+    if (steps := columns.window_steps(metric)) is not None:
+        if (episodes := cells.get(columns.OPE_EPISODES, 0.0)) < LEAST_EPISODES:
+            return f"{episodes:.0f} episodes, fewer than {LEAST_EPISODES}"
+        effective = cells.get(columns.window_ess(steps), 0.0)
+        return None if effective >= window_floor else f"{effective:.0f} effective windows, fewer than {window_floor:g}"
+    if (effective := cells.get(columns.PAIRED_ESS, 0.0)) < LEAST_EFFECTIVE:
+        return f"{effective:.1f} effective episodes, fewer than {LEAST_EFFECTIVE:g}"
+    if not paired_averages_to_one(cells):
+        return "the mean weight is not 1 within its interval"
+    return Evidence.of_paired_score(cells).doubt

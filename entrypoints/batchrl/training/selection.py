@@ -26,18 +26,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchrl.checkpoints.folder import PointerDetails
-from batchrl.contract import columns
-from batchrl.contract.evidence import LEAST_EFFECTIVE, Evidence
-from batchrl.contract.interval import Interval
-from batchrl.ope.estimators.weights import averages_to_one
+from batchrl.contract import columns, evidence
+from batchrl.contract.evidence import LEAST_EFFECTIVE, paired_averages_to_one
 from batchrl.training.table import Row
 from presets.schema import SelectionSettings, TrainPreset
 
 ESTIMATES = {"sdr": columns.TARGET_SDR, "wis": columns.TARGET_WIS}
 NO_EVIDENCE = "no evidence of improvement over the logging policy"
 RULED_OUT = "the log rules their values out"
-# Windows of one episode overlap: resamples of fewer episodes are too much alike, however many windows there are.
-LEAST_EPISODES = 10
 
 # The numbers of an epoch by column; what is undefined is not in it.
 Cells = Mapping[str, float]
@@ -81,18 +77,7 @@ def shown_score(cells: Cells, settings: SelectionSettings) -> tuple[str, str | N
 
 def doubt_of_score(cells: Cells, metric: str, settings: SelectionSettings) -> str | None:
     """Why a score may be shown but not relied on, in words; None where nothing speaks against it."""
-    if metric not in cells:
-        return "the policy never acts as the log did: the score is undefined"
-    if (steps := columns.window_steps(metric)) is not None:
-        if (episodes := cells.get(columns.OPE_EPISODES, 0.0)) < LEAST_EPISODES:
-            return f"{episodes:.0f} episodes, fewer than {LEAST_EPISODES}"
-        effective, floor = cells.get(columns.window_ess(steps), 0.0), settings.window_ess_floor
-        return None if effective >= floor else f"{effective:.0f} effective windows, fewer than {floor:g}"
-    if not _enough_episodes(cells):
-        return f"{cells.get(columns.PAIRED_ESS, 0.0):.1f} effective episodes, fewer than {LEAST_EFFECTIVE:g}"
-    if not _averages_to_one(cells):
-        return "the mean weight is not 1 within its interval"
-    return Evidence.of_paired_score(cells).doubt
+    return evidence.doubt_of_score(cells, metric, settings.window_ess_floor)
 
 
 @dataclass(frozen=True)
@@ -143,7 +128,7 @@ def _compared(epochs: Sequence[Cells], settings: SelectionSettings) -> _Compared
     if not left:
         return _Compared(None, ())
     if all(_enough_episodes(cells) for cells in left):
-        averaging = tuple(cells for cells in left if _averages_to_one(cells) and columns.PAIRED in cells)
+        averaging = tuple(cells for cells in left if paired_averages_to_one(cells) and columns.PAIRED in cells)
         if 2 * len(averaging) >= len(left):
             return _Compared(columns.PAIRED, averaging)
     for steps in range(settings.max_window, 0, -1):
@@ -166,12 +151,6 @@ def _not_rejected(epochs: Sequence[Cells]) -> list[Cells]:
 
 def _enough_episodes(cells: Cells) -> bool:
     return cells.get(columns.PAIRED_ESS, 0.0) >= LEAST_EFFECTIVE
-
-
-def _averages_to_one(cells: Cells) -> bool:
-    name = columns.PAIRED_MEAN_WEIGHT
-    mean, low, high = (cells.get(cell, math.nan) for cell in (name, columns.lower(name), columns.upper(name)))
-    return averages_to_one(mean, Interval(low, high))
 
 
 def _highest_lower_bound(epochs: Sequence[Cells], available: Collection[int], preset: TrainPreset) -> PointerDetails:

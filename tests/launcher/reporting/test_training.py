@@ -199,10 +199,12 @@ def test_an_epoch_is_marked_as_doubtful_by_the_rules_that_the_estimates_have(fil
     good |= {columns.PAIRED: "1.0", columns.PAIRED_MAX_WEIGHT: "0.02", columns.PAIRED_TAIL_SHAPE: "0.1"}
     changes: list[dict[str, str]] = [{}, {columns.PAIRED_ESS: "29"}, {columns.PAIRED_TAIL_SHAPE: "0.9"}]
     changes += [{columns.PAIRED_CARRYING: "19"}, {columns.VALUES_POSSIBLE: "0"}]
+    weight = columns.PAIRED_MEAN_WEIGHT
+    changes += [{weight: "3.0", columns.lower(weight): "2.5", columns.upper(weight): "3.5"}]
     epochs = [{**good, **change, columns.EPOCH: str(at)} for at, change in enumerate(changes, 1)]
     compared = replace(files, epochs=epochs, best={**files.best, "metric": columns.PAIRED, "epoch": 1})
     curve = only(section(document(compared), "candidates"), Curve)
-    assert [point.faint for point in curve.points] == [False, True, True, True, True]
+    assert [point.faint for point in curve.points] == [False, True, True, True, True, True]
 
 
 def test_a_simulator_is_told_apart_from_the_log_and_from_another_epoch(files: TrainingFiles) -> None:

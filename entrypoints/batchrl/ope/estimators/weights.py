@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchrl.contract.interval import Interval
+from batchrl.contract.evidence import averages_to_one
 from batchrl.data.dataset import Floats64
 from batchrl.ope.estimators.bootstrap import Estimate
 from batchrl.ope.estimators.information import effective_number, tail_shape
@@ -52,10 +52,6 @@ class CumulativeWeights:
         peaks[np.isneginf(peaks)] = 0.0
         logs -= peaks
         return cls(np.exp(logs, out=logs), peaks)
-
-
-# Rounded probabilities of the logging policy itself give weights that are all alike and not quite 1.
-NEARLY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -102,11 +98,6 @@ class WeightDiagnostics:
     def averages_to_one(self) -> bool:
         """See the function of that name."""
         return averages_to_one(self.mean_weight, self.mean_weight_interval.interval)
-
-
-def averages_to_one(mean: float, interval: Interval) -> bool:
-    """Whether a mean weight is 1 within its interval, as it should be, or nearly 1 whatever the interval."""
-    return interval.contains(1) or abs(mean - 1) <= NEARLY
 
 
 def scaled_weights(log_weights: Floats64) -> Floats64:
