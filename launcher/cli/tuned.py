@@ -113,7 +113,6 @@ def _chosen(
     job: TuningJob, found: Sequence[TunedJob], terms: ChoiceTerms, output: Path | None, out: Output
 ) -> dict[str, Any] | None:
     """The result of the choice, stored; None where the candidates are no policies that can be ranked."""
-    from launcher.reporting.tuned import would_decide
     from launcher.reports import candidates
 
     if (lack := candidates.lack_of_choice(job.describe(), found)) is not None:
@@ -122,7 +121,6 @@ def _chosen(
         out.note(f"The candidates are not ranked: {lack}.")
         return None
     result = candidates.choose(job, found, terms)
-    result["would_decide"] = would_decide(result["choice"])
     if output is not None:
         try:
             output.write_text(candidates.written(result))

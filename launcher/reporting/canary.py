@@ -1,9 +1,7 @@
 """The section about a canary: how many episodes of its own the policy would have to play to prove a gain.
 
-A canary compares the mean discounted return of ``n`` episodes of the candidate with that of ``n`` of the policy in
-place. For a gain ``d``, returns with standard deviation ``s`` on both sides, a one-sided level ``alpha`` and power
-``1 - beta``, the normal approximation asks for ``n = 2 (z_(1-alpha) + z_(1-beta))^2 s^2 / d^2`` a side (e.g. Lachin
-1981). ``s`` is the logging policy's, from the log; the candidate's own is not known before it has played.
+``launcher.reports.deciding`` has the formula. The spread of the returns is the logging policy's, from the log; the
+candidate's own is not known before it has played.
 """
 
 from __future__ import annotations
@@ -12,16 +10,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import NormalDist
 
 from batchrl.contract.evidence import LEAST_INFORMATIVE
 from launcher.documents.model import Block, Column, Fact, Facts, Paragraph, Section, Table
 from launcher.reporting.estimate import is_gain_in_return
 from launcher.reporting.files import Json, TrainingFiles
 from launcher.reporting.words import plain, with_error
+from launcher.reports.deciding import ALPHA, POWER, episodes_needed
 
-ALPHA = 0.05
-POWER = 0.8
 # Gains to plan for, in parts of the logged mean.
 PARTS = (0.05, 0.1, 0.2, 0.5)
 # Share of the traffic that a canary is given where its days are told.
@@ -37,20 +33,6 @@ class Spread:
     error: float
     deviation: float
     episodes: int
-
-
-def episodes_needed(gain: float, deviation: float, alpha: float = ALPHA, power: float = POWER) -> int:
-    """Episodes of each side with which a canary shows a gain with that power.
-
-    Args:
-        gain: true difference of the means, above 0.
-        deviation: standard deviation of a return, on both sides.
-        alpha: one-sided level of the look.
-        power: chance that the look finds the gain.
-    """
-    normal = NormalDist()
-    z = normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)
-    return max(LEAST_INFORMATIVE, math.ceil(2 * (z * deviation / gain) ** 2))
 
 
 def spread_of(files: TrainingFiles) -> Spread | None:

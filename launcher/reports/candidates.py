@@ -21,6 +21,7 @@ from launcher.base import extras
 from launcher.base.product import TRAIN_SCRIPT
 from launcher.jobs.training import Job
 from launcher.library.scripts import run_script, script_path
+from launcher.reports.deciding import ALPHA, would_decide
 from launcher.reports.policies import fetch_model, fetch_policy
 from launcher.staging.fetch import Fetched, fetch_prefix
 
@@ -31,7 +32,6 @@ SCRIPT = "choose.py"
 RESULT_NAME = "tune.json"
 COMPLETED = "Completed"
 FORMAT = 1
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def lack_of_choice(described: Mapping[str, Any], found: Sequence[TunedJob]) -> s
 
 
 def choose(job: TuningJob, found: Sequence[TunedJob], terms: ChoiceTerms) -> dict[str, Any]:
-    """Rank the final policies of all completed trainings, and judge the best.
+    """Rank the final policies of all completed trainings, and judge the best; nothing is stored.
 
     Args:
         job: the tuning job; it may still run.
@@ -119,6 +119,7 @@ def choose(job: TuningJob, found: Sequence[TunedJob], terms: ChoiceTerms) -> dic
         "choice": choice,
         "promoted": choice["promoted"],
         "reason": choice["reason"],
+        "would_decide": would_decide(choice),
         "seconds": {"fetching": fetched - began, "choosing": time.monotonic() - fetched},
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from batchrl.contract import hyperparameters as wire
 from batchrl.contract.errors import InputError
+from batchrl.contract.rewardrange import reward_range as check_range
 from launcher.api import servicemodel
 from launcher.api.building import refuse
 from launcher.api.constants import SCORE
@@ -21,6 +22,8 @@ from launcher.base.product import product_scripts
 from launcher.jobs import interrupt
 from launcher.jobs.tuning import TuningJob
 from launcher.local import preflight
+from launcher.reports import candidates
+from launcher.reports.deciding import ALPHA
 from launcher.session.creation import Creation
 from launcher.session.session import LocalSession
 from launcher.staging.uploads import send
@@ -36,6 +39,7 @@ TUNING_JOB = Creation(
     ("HyperParameterTuningJobConfig", "TrainingJobDefinition"),
 )
 GRID, BAYESIAN = "Grid", "Bayesian"
+MOST_ALPHA = 0.5
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,34 @@ class HyperparameterTuner:
                 return None
         self.latest_tuning_job = TuningJob(plan.job_name, session)
         return self.latest_tuning_job
+
+    def choose(self, alpha: float = ALPHA, reward_range: str | None = None) -> dict[str, Any]:
+        """Rank the policies of all completed trainings on the same episodes, and promote one, or none.
+
+        Args:
+            alpha: probability at which a pick may be promoted that is no better than the logging policy.
+            reward_range: ``LOW:HIGH``, what a step can pay; None where that is not known beforehand.
+
+        Returns:
+            What ``tune.json`` holds, which is stored beside the results of the trainings: ``promoted`` is the name of a
+            training job or None, ``reason`` and ``would_decide`` say why and what data would decide.
+
+        Raises:
+            InputError: nothing was run, or the candidates cannot be ranked.
+            DamagedContent: a policy cannot be read whole.
+            Unreachable: the cloud does not answer.
+        """
+        if (job := self.latest_tuning_job) is None:
+            raise InputError("this tuner has run no tuning job yet.", "Call fit() first.")
+        if not 0 < alpha < MOST_ALPHA:
+            raise InputError(f"alpha is {alpha}.", f"Give a number between 0 and {MOST_ALPHA}.")
+        check_range(reward_range)
+        found = job.training_jobs()
+        if (lack := candidates.lack_of_choice(job.describe(), found)) is not None:
+            raise InputError(f"the candidates of {job.name} are not ranked: {lack}.")
+        result = candidates.choose(job, found, candidates.ChoiceTerms(alpha, reward_range))
+        candidates.store_result(job, result)
+        return result
 
     def best_estimator(self) -> RLEstimator:
         """An estimator whose latest job is the best one so far.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from launcher.reporting.canary import episodes_needed
-from launcher.reporting.tuned import verdict, would_decide
+from launcher.reporting.tuned import verdict
+from launcher.reports.deciding import episodes_needed, would_decide
 
 
 def choice(**changes: Any) -> dict[str, Any]:

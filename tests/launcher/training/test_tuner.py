@@ -208,3 +208,17 @@ def test_a_grid_counts_itself_where_nobody_asks_for_another_number() -> None:
     space = SearchSpace({"a": CategoricalParameter((1, 2)), "b": CategoricalParameter((1, 2, 3))})
     assert [space.count(asked) for asked in (None, 6, 5)] == [6, 6, None]
     assert SearchSpace({"a": IntegerParameter(1, 2)}).count(None) is None
+
+
+def test_what_cannot_be_chosen_among_is_refused(local: LocalSession, tmp_path: Path) -> None:
+    tuner = HyperparameterTuner(of_script(local, tmp_path), {"rate": CategoricalParameter([1, 2])}, "quality")
+    with pytest.raises(InputError, match="has run no tuning job yet"):
+        tuner.choose()
+    (tmp_path / "log.csv").write_text("a\n1\n")
+    tuner.fit({"training": str(tmp_path / "log.csv")})
+    with pytest.raises(InputError, match=r"only what train\.py trains is known to be a policy"):
+        tuner.choose()
+    with pytest.raises(InputError, match="alpha is 0.7"):
+        tuner.choose(0.7)
+    with pytest.raises(InputError, match="--reward-range got '3'"):
+        tuner.choose(reward_range="3")
