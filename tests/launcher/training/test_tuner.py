@@ -218,7 +218,7 @@ def test_what_cannot_be_chosen_among_is_refused(local: LocalSession, tmp_path: P
     tuner.fit({"training": str(tmp_path / "log.csv")})
     with pytest.raises(InputError, match=r"only what train\.py trains is known to be a policy"):
         tuner.choose()
-    with pytest.raises(InputError, match="alpha is 0.7"):
+    with pytest.raises(InputError, match=r"alpha is 0\.7"):
         tuner.choose(0.7)
     with pytest.raises(InputError, match="--reward-range got '3'"):
         tuner.choose(reward_range="3")
