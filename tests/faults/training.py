@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ SETTINGS: dict[str, Any] = {
     "agent.updates_per_epoch": 20,
     "tensorboard": False,
 }
+# What chooses the kernels that compute is the same in containers as in the undisturbed run, which is a process: others
+# give other last digits.
+KERNELS = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
 PRESET = "cartpole-ddqn-bcq"
 # A job of these takes 4 s; on a machine that does much else, or that waits for its store, it may take longer.
 END_SECONDS = 300.0
@@ -100,6 +104,7 @@ class Run:
             "instance_type": self.instance_type,
             "checkpoint_s3_uri": self.checkpoints,
             "output_path": f"{self.checkpoints}-out",
+            "environment": KERNELS,
         }
 
     def start(self) -> None:
